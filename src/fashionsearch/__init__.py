@@ -1,0 +1,11 @@
+"""Tag product photos and search them by image, with any backbone.
+
+The public names load when they are first used, so `import fashionsearch` stays cheap (SPEC 1).
+"""
+
+import lazy_loader as lazy
+
+__version__ = "0.1.0"
+
+__getattr__, __dir__, _names = lazy.attach_stub(__name__, __file__)
+__all__ = [*_names, "__version__"]  # noqa: PLE0604
