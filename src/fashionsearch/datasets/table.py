@@ -107,7 +107,7 @@ class Table:
         )
 
     def __iter__(self) -> Iterator[Any]:
-        raise TypeError("iterate over table.images or a column, for example zip(table.images, table['id'])")
+        raise errors.DataError("a table is not images; pass table.images, or a column such as table['id']")
 
     def split(
         self,

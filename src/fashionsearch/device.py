@@ -1,0 +1,125 @@
+"""Where a network runs and in which precision: the only file that names CUDA.
+
+Nothing here was run on a GPU: the project's tests inject a fake. What is decided is decided once per object.
+"""
+
+from __future__ import annotations
+
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import torch
+
+from fashionsearch import errors
+
+PRECISIONS = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+
+
+class Machine(Protocol):
+    """What this machine has; tests pass a fake."""
+
+    def cuda_count(self) -> int:
+        """Return the number of CUDA devices."""
+        ...
+
+    def has_mps(self) -> bool:
+        """Return whether Apple's Metal backend is there."""
+        ...
+
+
+class ThisMachine:
+    """The machine the program runs on, as torch sees it."""
+
+    def cuda_count(self) -> int:
+        """Return the number of CUDA devices."""
+        return torch.cuda.device_count() if torch.cuda.is_available() else 0
+
+    def has_mps(self) -> bool:
+        """Return whether Apple's Metal backend is there."""
+        return torch.backends.mps.is_available()
+
+
+@dataclass(frozen=True)
+class Placement:
+    """A device and a precision, decided.
+
+    Attributes:
+        device: where the network's weights and inputs lie.
+        precision: "fp32", "bf16" or "fp16"; weights stay float32 and autocast lowers the arithmetic.
+    """
+
+    device: torch.device
+    precision: str
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the context in which a forward pass has this precision."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=PRECISIONS[self.precision])
+
+    @property
+    def batch_size(self) -> int:
+        """How many images a batch holds where the caller doesn't say."""
+        return 128 if self.device.type == "cuda" else 32
+
+
+def place(device: str = "auto", precision: str = "auto", *, machine: Machine | None = None) -> Placement:
+    """Decide on a device and a precision.
+
+    Args:
+        device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
+        precision: "auto" (float32 on CPU and MPS; on CUDA bf16 where it is native, else fp16), "fp32", "bf16", "fp16".
+        machine: what to ask for devices; a fake in tests.
+
+    Raises:
+        DeviceError: if the device isn't there (the message says what is) or a name isn't known.
+
+    Example:
+        >>> place("cpu").precision
+        'fp32'
+    """
+    machine = machine or ThisMachine()
+    present = ["cpu", *(f"cuda:{i}" for i in range(machine.cuda_count())), *(["mps"] if machine.has_mps() else [])]
+    if device == "auto":
+        chosen = next((name for name in ("cuda:0", "mps") if name in present), "cpu")
+    else:
+        chosen = "cuda:0" if device == "cuda" else device
+    if chosen not in present:
+        raise errors.DeviceError(
+            f"device={device!r} is not on this machine, which has {', '.join(present)}; "
+            f"use one of these, or device='auto'.{errors.did_you_mean(device, ['auto', 'cuda', *present])}"
+        )
+    if precision != "auto" and precision not in PRECISIONS:
+        raise errors.DeviceError(
+            f"precision={precision!r} is not one of auto, {', '.join(PRECISIONS)}."
+            + errors.did_you_mean(precision, ["auto", *PRECISIONS])
+        )
+    if precision == "auto":
+        precision = _fastest_safe(chosen)
+    return Placement(torch.device(chosen), precision)
+
+
+def _fastest_safe(device: str) -> str:
+    if not device.startswith("cuda"):
+        return "fp32"
+    return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp16"
+
+
+def is_out_of_memory(error: BaseException) -> bool:
+    """Return whether an error says that the device, not the program, ran out.
+
+    The CPU allocator and MPS raise plain RuntimeErrors, so their messages are all there is to go by.
+    """
+    if isinstance(error, torch.OutOfMemoryError | MemoryError):
+        return True
+    text = str(error)
+    return isinstance(error, RuntimeError) and (
+        "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text
+    )
+
+
+def free_cached_memory(device: torch.device) -> None:
+    """Give back what torch holds in reserve on a device, so that a smaller batch finds room."""
+    if device.type == "cuda":
+        torch.cuda.empty_cache()

@@ -1,0 +1,237 @@
+"""A saved thing is a folder of generations, written so that a crash at any moment loses nothing.
+
+```text
+tagger/
+  manifest.json        names the current generation; SHA-256 and size of each of its files; renamed into place last
+  generation-2/        what the manifest points to
+  generation-1/        the one before, for readers that opened it while generation-2 was written
+```
+
+Files are written and synced first, then the manifest is renamed over the old one, so a reader finds the old state or
+the new one and never a mixture. Tensors are safetensors and the rest is JSON: nothing here unpickles.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import re
+import shutil
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeAlias
+
+import filelock
+import numpy as np
+import safetensors
+import safetensors.numpy
+from numpy.typing import NDArray
+
+from fashionsearch import errors
+
+FORMAT_VERSION = 1
+MANIFEST = "manifest.json"
+_GENERATION = re.compile(r"generation-(\d+)")
+
+Writer: TypeAlias = Callable[[Path], None]
+PathLike: TypeAlias = "str | os.PathLike[str]"
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One generation of a saved folder, its manifest read.
+
+    Attributes:
+        folder: the folder the user named.
+        kind: what was saved ("backbone", "classifier", "index").
+        generation: the folder of the current generation's files.
+        files: name -> {"sha256", "bytes"}.
+    """
+
+    folder: Path
+    kind: str
+    generation: Path
+    files: Mapping[str, Mapping[str, Any]]
+
+    def path(self, name: str) -> Path:
+        """Return a file's path after comparing its size and SHA-256 with the manifest's.
+
+        Raises:
+            CorruptFileError: if the file is missing or isn't what was written.
+        """
+        path = self.generation / name
+        expected = self.files.get(name)
+        if expected is None:
+            raise errors.CorruptFileError(f"{self.folder}: the manifest lists no file {name!r}; save it again")
+        try:
+            size = path.stat().st_size
+            digest = _sha256(path) if size == expected["bytes"] else ""
+        except OSError as error:
+            raise errors.CorruptFileError(f"{path} can't be read: {error.strerror}; restore it from a copy") from error
+        if digest != expected["sha256"]:
+            raise errors.CorruptFileError(
+                f"{path} is not the file that was saved ({size:,} bytes, {expected['bytes']:,} were written, and the "
+                "SHA-256 differs); restore it from a copy"
+            )
+        return path
+
+    def json(self, name: str) -> Any:
+        """Return the content of a verified JSON file."""
+        return json.loads(self.path(name).read_text(encoding="utf-8"))
+
+    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a verified safetensors file."""
+        return safetensors.numpy.load_file(self.path(name))
+
+
+def write_json(content: Any) -> Writer:
+    """Return a writer of a JSON file."""
+    text = json.dumps(content, ensure_ascii=True, indent=1)
+    return lambda path: _write_text(path, text)
+
+
+def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> Writer:
+    """Return a writer of a safetensors file of arrays."""
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    return lambda path: safetensors.numpy.save_file(contiguous, path)
+
+
+def _write_text(path: Path, text: str) -> None:
+    path.write_text(text, encoding="utf-8")
+
+
+def save(folder: PathLike, kind: str, files: Mapping[str, Writer]) -> None:
+    """Write a new generation of a folder and make it the current one, atomically.
+
+    Args:
+        folder: created if missing; an existing one must be empty or hold the same kind.
+        kind: what is saved.
+        files: name (may hold "/") -> a function that writes the file at the path it is given.
+
+    Raises:
+        StorageError: if the folder holds something else, another process is saving to it, or the disk is full; the
+            state before the call is still there.
+    """
+    root = Path(folder)
+    try:
+        root.mkdir(parents=True, exist_ok=True)
+        _check_target(root, kind)
+        lock = filelock.FileLock(root / ".lock", timeout=0)
+        with lock:
+            _write_generation(root, kind, files)
+    except filelock.Timeout as error:
+        raise errors.StorageError(f"{root} is being saved to by another process; wait, or save elsewhere") from error
+    except errors.StorageError:
+        raise
+    except (OSError, safetensors.SafetensorError) as error:
+        raise errors.StorageError(
+            f"{root} could not be written: {error}; what was saved there before is unchanged"
+        ) from error
+
+
+def _check_target(root: Path, kind: str) -> None:
+    if (root / MANIFEST).exists():
+        current = open_saved(root)
+        if current.kind != kind:
+            raise errors.StorageError(
+                f"{root} holds a saved {current.kind}, and a {kind} would replace it; choose another folder"
+            )
+        return
+    strangers = [
+        path.name for path in root.iterdir() if path.name != ".lock" and not _GENERATION.fullmatch(path.name)
+    ]
+    if strangers:
+        raise errors.StorageError(
+            f"{root} is not empty ({sorted(strangers)[0]!r} is in it) and holds nothing saved by fashionsearch; "
+            "choose another folder"
+        )
+
+
+def _write_generation(root: Path, kind: str, files: Mapping[str, Writer]) -> None:
+    numbers = [int(match[1]) for path in root.iterdir() if (match := _GENERATION.fullmatch(path.name))]
+    generation = root / f"generation-{max(numbers, default=0) + 1}"
+    previous = open_saved(root).generation if (root / MANIFEST).exists() else None
+    try:
+        entries = {}
+        for name, write in files.items():
+            path = generation / name
+            path.parent.mkdir(parents=True, exist_ok=True)
+            write(path)
+            _sync(path)
+            entries[name] = {"sha256": _sha256(path), "bytes": path.stat().st_size}
+        for inner in {path.parent for path in generation.rglob("*")}:
+            _sync(inner)
+        _sync(root)
+        manifest = {
+            "format": "fashionsearch",
+            "format_version": FORMAT_VERSION,
+            "kind": kind,
+            "generation": generation.name,
+            "files": entries,
+        }
+        fresh = root / f".{MANIFEST}.new"
+        _write_text(fresh, json.dumps(manifest, indent=1))
+        _sync(fresh)
+        fresh.replace(root / MANIFEST)
+    except BaseException:
+        shutil.rmtree(generation, ignore_errors=True)
+        raise
+    _sync(root)
+    for path in root.iterdir():
+        if _GENERATION.fullmatch(path.name) and path not in (generation, previous):
+            shutil.rmtree(path, ignore_errors=True)
+
+
+def open_saved(folder: PathLike, kind: str | None = None) -> Saved:
+    """Read a saved folder's manifest; each file is verified when it is asked for.
+
+    Raises:
+        StorageError: if there is nothing saved, it is of another kind, or a newer version wrote it.
+        CorruptFileError: if the manifest is damaged.
+    """
+    root = Path(folder)
+    try:
+        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
+        version, found = int(manifest["format_version"]), str(manifest["kind"])
+        files = {str(name): dict(entry) for name, entry in manifest["files"].items()}
+        generation = str(manifest["generation"])
+        if any(not {"sha256", "bytes"} <= entry.keys() for entry in files.values()):
+            raise KeyError("sha256 and bytes of each file")
+    except FileNotFoundError as error:
+        raise errors.StorageError(f"{root} holds nothing saved by fashionsearch: it has no {MANIFEST}") from error
+    except OSError as error:
+        raise errors.StorageError(f"{root / MANIFEST} can't be read: {error}") from error
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise errors.CorruptFileError(f"{root / MANIFEST} is damaged: {error!r}; restore it from a copy") from error
+    if version > FORMAT_VERSION:
+        raise errors.StorageError(
+            f"{root} has format version {version}, and this fashionsearch reads up to {FORMAT_VERSION}; upgrade it"
+        )
+    unsafe = [name for name in files if Path(name).is_absolute() or ".." in Path(name).parts]
+    if unsafe or not _GENERATION.fullmatch(generation):
+        raise errors.CorruptFileError(f"{root / MANIFEST} is damaged: it names files outside its folder")
+    if kind is not None and found != kind:
+        raise errors.StorageError(f"{root} holds a saved {found}, not a {kind}; load it with the class that saved it")
+    return Saved(root, found, root / generation, files)
+
+
+def _sha256(path: Path) -> str:
+    with path.open("rb") as file:
+        if hasattr(hashlib, "file_digest"):
+            return hashlib.file_digest(file, "sha256").hexdigest()
+        digest = hashlib.sha256()
+        while block := file.read(2**20):
+            digest.update(block)
+        return digest.hexdigest()
+
+
+def _sync(path: Path) -> None:
+    if os.name == "nt" and path.is_dir():
+        return  # Windows can't open a folder; NTFS journals the rename
+    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
