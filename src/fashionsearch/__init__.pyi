@@ -1,10 +1,10 @@
-from fashionsearch import datasets, errors, metrics, plots
-from fashionsearch.backbones.base import Backbone
-from fashionsearch.backbones.registry import create_backbone, list_backbones, register_backbone
-from fashionsearch.classifier import Classifier
-from fashionsearch.images import Preprocess, check_images
-from fashionsearch.index import VisualIndex
-from fashionsearch.results import Evaluation, History, Matches
+from . import datasets, errors, metrics, plots
+from .backbones.base import Backbone
+from .backbones.registry import create_backbone, list_backbones, register_backbone
+from .classifier import Classifier
+from .images import Preprocess, check_images
+from .index import VisualIndex
+from .results import Evaluation, History, Matches
 
 __version__: str
 

@@ -118,8 +118,3 @@ def is_out_of_memory(error: BaseException) -> bool:
         "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text
     )
 
-
-def free_cached_memory(device: torch.device) -> None:
-    """Give back what torch holds in reserve on a device, so that a smaller batch finds room."""
-    if device.type == "cuda":
-        torch.cuda.empty_cache()

@@ -7,6 +7,7 @@ The rules that decoders leave open are fixed: EXIF orientation is applied, trans
 from __future__ import annotations
 
 import base64
+import contextlib
 import io
 import os
 import stat
@@ -112,9 +113,11 @@ def iterate(images: Images) -> Iterator[Image]:
 
 
 def count(images: Images) -> int | None:
-    """Return the number of images where it is known without iterating (a list of batches counts as unknown)."""
+    """Return the number of images where it is known without reading an iterator."""
     if _is_single(images):
         return 1
+    if isinstance(images, list | tuple):
+        return sum(len(image) if _is_batch(image) else 1 for image in images)  # type: ignore[arg-type]
     return len(images) if hasattr(images, "__len__") else None
 
 
@@ -128,7 +131,7 @@ def _is_batch(value: object) -> bool:
 
 
 def _is_single(value: object) -> bool:
-    if isinstance(value, str | os.PathLike | bytes | bytearray | memoryview | PIL.Image.Image) or hasattr(value, "read"):
+    if is_encoded(value) or isinstance(value, PIL.Image.Image):
         return True
     if isinstance(value, np.ndarray):
         return value.dtype.kind not in "OUS" and value.ndim < 4
@@ -148,8 +151,17 @@ def _describe(image: object) -> str:
     return f"a value of type {type(image).__name__}"
 
 
-class _UnreadableError(Exception):
-    """Why one image can't be read; `read_image` adds which one it is."""
+class UnreadableError(Exception):
+    """Why one image can't be read; `named` adds which one it is."""
+
+
+@contextlib.contextmanager
+def named(position: int, image: Image) -> Iterator[None]:
+    """Turn an `UnreadableError` inside the block into an `ImageError` that names the image and its position."""
+    try:
+        yield
+    except UnreadableError as error:
+        raise errors.ImageError([errors.ImageFailure(position, _describe(image), str(error))]) from error
 
 
 def read_image(image: Image, *, position: int = 0) -> RGB:
@@ -171,13 +183,19 @@ def read_image(image: Image, *, position: int = 0) -> RGB:
         >>> read_image(np.full((2, 5), 0.5)).shape
         (2, 5, 3)
     """
-    try:
-        return _decode(image)
-    except _UnreadableError as error:
-        raise errors.ImageError([errors.ImageFailure(position, _describe(image), str(error))]) from error
+    with named(position, image):
+        return decode(image)
 
 
-def _decode(image: Image) -> RGB:
+def is_encoded(image: object) -> bool:
+    """Return whether an image is a file of some kind: a path, bytes or a file object."""
+    return isinstance(image, str | os.PathLike | bytes | bytearray | memoryview) or (
+        hasattr(image, "read") and not isinstance(image, PIL.Image.Image)
+    )
+
+
+def decode(image: Image) -> RGB:
+    """Decode one image as `read_image` does, raising `UnreadableError` without a name or position."""
     if isinstance(image, PIL.Image.Image):
         return _from_pillow(image)
     if isinstance(image, np.ndarray):
@@ -186,7 +204,7 @@ def _decode(image: Image) -> RGB:
         array = image.detach().cpu()  # type: ignore[union-attr]
         if array.ndim == 3:
             if array.shape[0] not in (1, 3, 4):
-                raise _UnreadableError("a tensor image is channel-first, (3, H, W); permute(2, 0, 1) it")
+                raise UnreadableError("a tensor image is channel-first, (3, H, W); permute(2, 0, 1) it")
             array = array.permute(1, 2, 0)
         # numpy has no bfloat16
         return _from_array((array.float() if array.is_floating_point() else array).numpy(), "a (3, H, W) tensor")
@@ -204,15 +222,15 @@ def content(image: str | os.PathLike[str] | bytes | IO[bytes] | Any) -> bytes:
             image.seek(0)
         data = image.read(MAX_BYTES + 1)
         if not isinstance(data, bytes):
-            raise _UnreadableError("the file object is open as text; open it with mode 'rb'")
+            raise UnreadableError("the file object is open as text; open it with mode 'rb'")
     else:
-        raise _UnreadableError(
+        raise UnreadableError(
             "is not an image; give a path, bytes, a file object, a PIL image, an array or a tensor"
         )
     if not data:
-        raise _UnreadableError("the file is empty")
+        raise UnreadableError("the file is empty")
     if len(data) > MAX_BYTES:
-        raise _UnreadableError(f"is larger than {MAX_BYTES // 2**20} MiB; give a smaller copy")
+        raise UnreadableError(f"is larger than {MAX_BYTES // 2**20} MiB; give a smaller copy")
     return data
 
 
@@ -221,16 +239,16 @@ def _file_content(path: str | os.PathLike[str]) -> bytes:
         status = os.stat(path)
         # Opening a FIFO would wait for ever and a device may never end, so look before opening.
         if stat.S_ISDIR(status.st_mode):
-            raise _UnreadableError("is a folder; list its files, or use fashionsearch.datasets.load_folder")
+            raise UnreadableError("is a folder; list its files, or use fashionsearch.datasets.load_folder")
         if not stat.S_ISREG(status.st_mode):
-            raise _UnreadableError("is not a regular file (a FIFO, socket or device)")
+            raise UnreadableError("is not a regular file (a FIFO, socket or device)")
         if status.st_size > MAX_BYTES:
-            raise _UnreadableError(f"is larger than {MAX_BYTES // 2**20} MiB; give a smaller copy")
+            raise UnreadableError(f"is larger than {MAX_BYTES // 2**20} MiB; give a smaller copy")
         return Path(path).read_bytes()
     except FileNotFoundError:
-        raise _UnreadableError("there is no such file") from None
+        raise UnreadableError("there is no such file") from None
     except (OSError, ValueError) as error:
-        raise _UnreadableError(f"can't be opened: {getattr(error, 'strerror', None) or error}") from error
+        raise UnreadableError(f"can't be opened: {getattr(error, 'strerror', None) or error}") from error
 
 
 def _from_bytes(data: bytes) -> RGB:
@@ -242,25 +260,25 @@ def _from_bytes(data: bytes) -> RGB:
                 return _upright(simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True), image)
             return _from_pillow(image)
     except PIL.UnidentifiedImageError:
-        raise _UnreadableError(
+        raise UnreadableError(
             f"is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image, or its header is damaged"
         ) from None
     except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
-        raise _UnreadableError(f"has more than the {MAX_PIXELS:,} pixels allowed; give a smaller copy") from None
-    except _UnreadableError:
+        raise UnreadableError(f"has more than the {MAX_PIXELS:,} pixels allowed; give a smaller copy") from None
+    except UnreadableError:
         raise
     # Decoders of damaged files raise nearly anything: OSError, SyntaxError, ValueError, struct.error, …
     except Exception as error:
-        raise _UnreadableError(f"is damaged: {str(error).strip() or type(error).__name__}") from error
+        raise UnreadableError(f"is damaged: {str(error).strip() or type(error).__name__}") from error
 
 
 def _check_size(width: int, height: int) -> None:
     if width * height > MAX_PIXELS:
-        raise _UnreadableError(
+        raise UnreadableError(
             f"has {width}×{height} pixels, more than the {MAX_PIXELS:,} allowed; give a smaller copy"
         )
     if width < 1 or height < 1:
-        raise _UnreadableError(f"has no pixels ({width}×{height})")
+        raise UnreadableError(f"has no pixels ({width}×{height})")
 
 
 def _upright(rgb: RGB, image: PIL.Image.Image) -> RGB:
@@ -288,7 +306,7 @@ def _from_pillow(image: PIL.Image.Image) -> RGB:
             image = PIL.Image.alpha_composite(white, image)
         return np.array(image.convert("RGB"))
     except (OSError, SyntaxError, ValueError) as error:
-        raise _UnreadableError(f"is damaged: {error}") from error
+        raise UnreadableError(f"is damaged: {error}") from error
 
 
 def _wide_values(image: PIL.Image.Image) -> NDArray[Any]:
@@ -296,14 +314,14 @@ def _wide_values(image: PIL.Image.Image) -> NDArray[Any]:
     if image.mode != "I":
         return values
     if values.min() < 0 or values.max() > 65535:
-        raise _UnreadableError("has 32-bit values outside [0, 65535]; scale it to 8 or 16 bits")
+        raise UnreadableError("has 32-bit values outside [0, 65535]; scale it to 8 or 16 bits")
     return values.astype(np.uint16)
 
 
 def _from_array(array: NDArray[Any], form: str) -> RGB:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         hint = "; transpose(1, 2, 0) makes a channel-first array fit" if array.ndim == 3 and array.shape[0] in (1, 3) else ""
-        raise _UnreadableError(f"has shape {array.shape}, and {form} is needed{hint}")
+        raise UnreadableError(f"has shape {array.shape}, and {form} is needed{hint}")
     _check_size(array.shape[1], array.shape[0])
     if array.dtype == np.bool_:
         values: RGB = array.astype(np.uint8) * np.uint8(255)
@@ -314,12 +332,12 @@ def _from_array(array: NDArray[Any], form: str) -> RGB:
     elif array.dtype.kind == "f":
         low, high = float(np.min(array)), float(np.max(array))
         if not (0 <= low and high <= 1):
-            raise _UnreadableError(
+            raise UnreadableError(
                 f"has float values from {low:g} to {high:g}, and they must lie in [0, 1]; divide by 255, or give uint8"
             )
         values = np.round(array * 255.0).astype(np.uint8)
     else:
-        raise _UnreadableError(f"has dtype {array.dtype}; give uint8 in [0, 255] or float in [0, 1]")
+        raise UnreadableError(f"has dtype {array.dtype}; give uint8 in [0, 255] or float in [0, 1]")
     if values.ndim == 2 or values.shape[2] == 1:
         values = np.repeat(values.reshape(*values.shape[:2], 1), 3, axis=2)
     elif values.shape[2] == 4:

@@ -1,8 +1,8 @@
-from fashionsearch.datasets.catalogue import make_catalogue
-from fashionsearch.datasets.fashion_products import load_fashion_products
-from fashionsearch.datasets.folder import load_csv, load_folder
-from fashionsearch.datasets.overview import Overview
-from fashionsearch.datasets.table import LoadReport, Table
+from .catalogue import make_catalogue
+from .fashion_products import load_fashion_products
+from .folder import load_csv, load_folder
+from .overview import Overview
+from .table import LoadReport, Table
 
 __all__ = [
     "LoadReport",

@@ -1,0 +1,255 @@
+"""`Backbone`: a network with its own preprocessing, that embeds images."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fashionsearch import errors, storage
+from fashionsearch.backbones.weights import weights_hash
+from fashionsearch.cache import EmbeddingCache
+from fashionsearch.device import place
+from fashionsearch.embedding import Batch, Pipeline
+from fashionsearch.images import Images
+from fashionsearch.preprocess import Preprocess
+from fashionsearch.runtimes import AutoRuntime, OnnxRuntime, Runtime, TorchRuntime, check_runtime
+
+
+class Backbone:
+    """A network that turns images into embeddings, and the preprocessing that belongs to it.
+
+    `create_backbone` makes one by name; this constructor wraps any module that maps (n, 3, H, W) float32 to (n, dim).
+
+    Args:
+        module: the network; it is put into evaluation mode and moved to the device.
+        preprocess: how it wants its images.
+        name: what to call it; the name `create_backbone` knows, if it is to be loaded again.
+        origin: where its weights came from; None is untrained.
+        device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
+        precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
+        runtime: "auto" (ONNX Runtime for much work on the CPU, else torch), "torch" or "onnx".
+        batch_size: images a forward pass; None is 32 on the CPU and 128 on CUDA.
+        progress: show a bar once embedding takes over two seconds.
+
+    Attributes:
+        name: as given.
+        module: the network.
+        preprocess: as given.
+        origin: as given.
+        device: the `torch.device` in use.
+        precision: "fp32", "bf16" or "fp16".
+        dim: length of an embedding, measured by a forward pass.
+
+    Raises:
+        InputError: if the module's output isn't (n, dim), or an option isn't known.
+        DeviceError: if the device or precision isn't there.
+
+    Example:
+        >>> import numpy as np, torch
+        >>> from fashionsearch import Preprocess
+        >>> tiny = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
+        >>> backbone = Backbone(tiny, Preprocess((8, 8)), name="tiny")
+        >>> backbone.dim, backbone.embed(np.zeros((5, 9, 9, 3), np.uint8)).shape
+        (12, (5, 12))
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        preprocess: Preprocess,
+        *,
+        name: str = "custom",
+        origin: str | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        runtime: str = "auto",
+        batch_size: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        check_runtime(runtime)
+        if batch_size is not None and (not isinstance(batch_size, int | np.integer) or batch_size < 1):
+            raise errors.InputError(f"batch_size={batch_size!r} is not a whole number from 1 up, or None")
+        placement = place(device, precision)
+        self.name = name
+        self.module = module.eval().to(placement.device)
+        self.preprocess = preprocess
+        self.origin = origin
+        self.device, self.precision = placement.device, placement.precision
+        self.dim = self._measured_dim()
+        self._placement, self._runtime_name = placement, runtime
+        self._batch_size, self._progress = batch_size or placement.batch_size, progress
+
+    def _measured_dim(self) -> int:
+        pixels = torch.zeros((2, 3, *self.preprocess.image_size), device=self.device)
+        try:
+            with torch.inference_mode():
+                output = self.module(pixels)
+        except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+            raise errors.InputError(
+                f"backbone {self.name!r} fails on a batch of shape {tuple(pixels.shape)}: {error}; "
+                "it may need another image_size"
+            ) from error
+        if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 2 or not output.shape[1]:
+            got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+            raise errors.InputError(
+                f"backbone {self.name!r} must map (n, 3, H, W) to (n, dim), and maps (2, 3, H, W) to {got}; "
+                "end it with pooling and nn.Flatten()"
+            )
+        return int(output.shape[1])
+
+    @functools.cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 of the network's tensors, as hexadecimal digits."""
+        return weights_hash(self.module)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What decides the embeddings (architecture, weights, preprocessing), as one SHA-256."""
+        parts = [self.name, self.weights_hash, json.dumps(self.preprocess.to_dict(), sort_keys=True)]
+        return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+    @functools.cached_property
+    def _runtime(self) -> Runtime:
+        if self._runtime_name == "torch":
+            return TorchRuntime(self.module, self.preprocess, self._placement)
+        if self._runtime_name == "auto":
+            return AutoRuntime(
+                self.module, self.preprocess, self._placement, self.fingerprint, trained=self.origin is not None
+            )
+        if self.device.type != "cpu" or self.precision != "fp32":
+            raise errors.RuntimeUnavailableError(
+                f"runtime='onnx' runs in fp32 on the CPU, and this backbone is in {self.precision} on {self.device}; "
+                "use runtime='torch'"
+            )
+        return OnnxRuntime(self.module, self.preprocess, self.fingerprint)
+
+    @functools.cached_property
+    def _pipeline(self) -> Pipeline:
+        return Pipeline(
+            self._runtime,
+            self.preprocess,
+            fingerprint=f"{self.fingerprint} {self.precision}",
+            batch_size=self._batch_size,
+            progress=self._progress,
+        )
+
+    @property
+    def runtime(self) -> str:
+        """The name of the runtime in use: "torch" or "onnx"; under "auto" it may change as work comes."""
+        return self._runtime.name
+
+    def embed(self, images: Images, *, cache: EmbeddingCache | None = None) -> NDArray[np.float32]:
+        """Embed images.
+
+        Args:
+            images: one image or many, in any form; one image gives a first axis of 1.
+            cache: where to look for embeddings first, and what to add new ones to.
+
+        Returns:
+            (n, dim) float32, in the order of the images.
+
+        Raises:
+            ImageError: if an image can't be read, naming it; nothing is returned. `check_images` finds all such.
+        """
+        pieces = [batch.vectors for batch in self.embed_batches(images, cache=cache)]
+        return np.concatenate(pieces) if pieces else np.zeros((0, self.dim), dtype=np.float32)
+
+    def embed_batches(
+        self, images: Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
+    ) -> Iterator[Batch]:
+        """Embed images piece by piece, in memory that doesn't grow with their number.
+
+        Args:
+            images: any form of images, also an endless generator.
+            on_error: "raise", or "skip" images that can't be read and list them in the batch.
+            cache: as for `embed`.
+
+        Yields:
+            `Batch(positions, vectors, failures)`: positions in the input, (m, dim) float32, and what was left out.
+        """
+        return self._pipeline.batches(images, on_error=on_error, cache=cache)
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return what `storage.save` needs to keep this backbone, as part of another folder if there is a prefix."""
+        import safetensors.torch
+
+        tensors = {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
+        config = {
+            "name": self.name,
+            "origin": self.origin,
+            "weights_sha256": self.weights_hash,
+            "dim": self.dim,
+            "preprocess": self.preprocess.to_dict(),
+        }
+        return {
+            f"{prefix}backbone.json": storage.write_json(config),
+            f"{prefix}backbone.safetensors": lambda path: safetensors.torch.save_file(tensors, path),
+        }
+
+    def save(self, folder: storage.PathLike) -> None:
+        """Save the network's weights and preprocessing to a folder, atomically.
+
+        Raises:
+            StorageError: if the folder holds something else or can't be written; what was there is unchanged.
+        """
+        storage.save(folder, "backbone", self.writers())
+
+    @classmethod
+    def load(
+        cls,
+        folder: storage.PathLike,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        runtime: str = "auto",
+        batch_size: int | None = None,
+        progress: bool = True,
+    ) -> Backbone:
+        """Load what `save` wrote, without touching the network.
+
+        Raises:
+            StorageError: if the folder holds no backbone or is damaged.
+            UnknownBackboneError: if its architecture came from a plug-in that isn't installed.
+        """
+        options: dict[str, Any] = {
+            "device": device,
+            "precision": precision,
+            "runtime": runtime,
+            "batch_size": batch_size,
+            "progress": progress,
+        }
+        return read_backbone(storage.open_saved(folder, "backbone"), options=options)
+
+    def __repr__(self) -> str:
+        height, width = self.preprocess.image_size
+        return (
+            f"Backbone({self.name!r}, dim={self.dim}, image_size={height}×{width}, weights={self.origin!r}, "
+            f"device={str(self.device)!r}, precision={self.precision!r})"
+        )
+
+
+def read_backbone(saved: storage.Saved, *, options: dict[str, Any], prefix: str = "") -> Backbone:
+    """Read a backbone from a verified folder, as part of another if there is a prefix."""
+    import safetensors.torch
+
+    from fashionsearch.backbones.registry import untrained_module
+
+    config = saved.json(f"{prefix}backbone.json")
+    preprocess = Preprocess.from_dict(config["preprocess"])
+    module = untrained_module(config["name"], preprocess)
+    tensors = safetensors.torch.load_file(saved.path(f"{prefix}backbone.safetensors"))
+    try:
+        module.load_state_dict(tensors)
+    except RuntimeError as error:
+        raise errors.WeightsError(
+            f"{saved.folder}: the saved weights don't fit backbone {config['name']!r} as it is defined now: {error}"
+        ) from error
+    return Backbone(module, preprocess, name=config["name"], origin=config["origin"], **options)

@@ -1,0 +1,134 @@
+"""Weights: read from files without unpickling code, fitted to a network by name, and known by their hash."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import re
+import socket
+import urllib.parse
+import urllib.request
+from collections.abc import Mapping
+from pathlib import Path
+
+import safetensors
+import safetensors.torch
+import torch
+from torch import nn
+
+from fashionsearch import errors
+
+# torchvision's DenseNet files carry the module names of its first releases.
+_OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
+_WRAPPERS = ("state_dict", "model", "state_dict_ema")
+
+
+def read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
+    """Read tensors by name from a `.safetensors` file, or from a `.pth`/`.pt`/`.bin` by torch's weights-only loader.
+
+    Raises:
+        WeightsError: if the file is missing, damaged, of another kind, or holds more than tensors.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise errors.WeightsError(
+            f"weights={os.fspath(path)!r}: there is no such file; give a .safetensors or .pth file, 'default' or None"
+        )
+    try:
+        if file.suffix == ".safetensors":
+            return safetensors.torch.load_file(file)
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    # A damaged file or a pickle with code in it raises many kinds of errors.
+    except Exception as error:
+        raise errors.WeightsError(
+            f"{file} can't be read as weights ({str(error).splitlines()[0][:200] if str(error) else type(error).__name__}); "
+            "give a .safetensors file, or a .pth that holds tensors only"
+        ) from error
+    for wrapper in _WRAPPERS:
+        if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
+            content = content[wrapper]
+    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+        raise errors.WeightsError(f"{file} holds no tensors by name; save module.state_dict() to it")
+    return dict(content)
+
+
+def fit_weights(module: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str) -> None:
+    """Copy tensors into a network by name; what only a classification head needs may be left over.
+
+    Raises:
+        WeightsError: if one is missing or of another shape; the network is unchanged.
+    """
+    own = module.state_dict()
+    renamed = {_OLD_DENSENET.sub(r"\1\2", name.removeprefix("module.")): tensor for name, tensor in tensors.items()}
+    missing = [name for name in own if name not in renamed and not name.endswith("num_batches_tracked")]
+    if missing:
+        raise errors.WeightsError(
+            f"{origin} doesn't fit this network: it lacks {missing[0]!r}"
+            + (f" and {len(missing) - 1} more of {len(own)} tensors" if len(missing) > 1 else "")
+            + "; give weights of the same architecture"
+        )
+    for name, tensor in own.items():
+        if name in renamed and renamed[name].shape != tensor.shape:
+            raise errors.WeightsError(
+                f"{origin} doesn't fit this network: {name!r} has shape {tuple(renamed[name].shape)}, and "
+                f"{tuple(tensor.shape)} is needed; give weights of the same architecture and image size"
+            )
+    module.load_state_dict({name: renamed.get(name, tensor) for name, tensor in own.items()})
+
+
+def fit_in_order(module: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str) -> None:
+    """Copy tensors into a network whose names differ, but whose order is the same.
+
+    Raises:
+        WeightsError: if the number of tensors or a shape differs.
+    """
+    own = module.state_dict()
+    if len(own) != len(tensors):
+        raise errors.WeightsError(f"{origin} holds {len(tensors)} tensors, and this network has {len(own)}")
+    fit_weights(module, dict(zip(own, tensors.values(), strict=True)), origin)
+
+
+def weights_hash(module: nn.Module) -> str:
+    """Return the SHA-256 of a network's tensors, their names and shapes."""
+    digest = hashlib.sha256()
+    for name, tensor in module.state_dict().items():
+        digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}|".encode())
+        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy() if tensor.numel() else b"")
+    return digest.hexdigest()
+
+
+def fetch_from_hugging_face(repository: str, name: str) -> str:
+    """Return the path of a repository's `model.safetensors`, from the local cache or the network.
+
+    Raises:
+        WeightsError: if it can't be fetched; the message says which file to get and how to pass it.
+    """
+    import huggingface_hub
+    from huggingface_hub.constants import ENDPOINT
+
+    file = "model.safetensors"
+    kept = huggingface_hub.try_to_load_from_cache(repository, file)
+    if isinstance(kept, str):
+        return kept
+    try:
+        _check_reachable(ENDPOINT)
+        return huggingface_hub.hf_hub_download(repository, file)
+    # The client raises its own, its HTTP library's and the system's errors.
+    except Exception as error:
+        raise unreachable(name, f"{file} of the Hugging Face repository {repository}", error) from error
+
+
+def unreachable(name: str, file: str, error: Exception) -> errors.WeightsError:
+    """Return the error for weights that can't be fetched."""
+    reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
+    return errors.WeightsError(
+        f"the weights of {name!r} can't be fetched ({reason}). Where there is a network, get {file}, and pass it as "
+        f"weights='path/to/the-file'; weights=None starts untrained, and 'efficientnet_lite0' needs no network"
+    )
+
+
+def _check_reachable(address: str) -> None:
+    """Fail at once where the host's name doesn't resolve: the client would retry for a minute."""
+    host = urllib.parse.urlsplit(address).hostname
+    if host and not urllib.request.getproxies():
+        socket.getaddrinfo(host, 443)

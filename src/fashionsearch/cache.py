@@ -1,0 +1,146 @@
+"""Embeddings kept on disk, so that a frozen backbone never sees the same image twice.
+
+The key holds the image's bytes, the weights, the preprocessing and the precision, never a path: a changed photo or model
+is another key. One SQLite file serves several processes at once. `FASHIONSEARCH_CACHE` moves the folder, or is `off`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import sqlite3
+import threading
+import time
+import warnings
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import platformdirs
+from numpy.typing import NDArray
+
+from fashionsearch import errors
+
+ENVIRONMENT = "FASHIONSEARCH_CACHE"
+MAX_BYTES = 2 * 2**30
+
+
+def cache_folder() -> Path | None:
+    """Return the folder of caches, or None where the user has turned caching off."""
+    setting = os.environ.get(ENVIRONMENT, "")
+    if setting.lower() == "off":
+        return None
+    return Path(setting) if setting else Path(platformdirs.user_cache_dir("fashionsearch", appauthor=False))
+
+
+class EmbeddingCache:
+    """Embeddings by key, in one SQLite file of bounded size; the oldest go first.
+
+    A cache only saves time: whatever goes wrong with its file, the work goes on without it, after one warning.
+
+    Args:
+        path: of the SQLite file; None is the default place, and keeps nothing where caching is off.
+        max_bytes: of the embeddings.
+
+    Example:
+        >>> import numpy as np, tempfile
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     cache = EmbeddingCache(f"{folder}/cache.sqlite")
+        ...     cache.put({b"key": np.ones(3, np.float32)})
+        ...     vector = cache.get(b"key")
+        ...     cache.close()
+        >>> vector.tolist()
+        [1.0, 1.0, 1.0]
+    """
+
+    def __init__(self, path: str | os.PathLike[str] | None = None, *, max_bytes: int = MAX_BYTES) -> None:
+        self._max_bytes = max_bytes
+        self._lock = threading.Lock()
+        self._connection: sqlite3.Connection | None = None
+        folder = cache_folder()
+        if path is None and folder is not None:
+            path = folder / "embeddings.sqlite"
+        if path is not None:
+            with self._going_on():
+                Path(path).parent.mkdir(parents=True, exist_ok=True)
+                self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
+                self._connection.execute("PRAGMA journal_mode=WAL")
+                self._connection.execute("PRAGMA synchronous=NORMAL")
+                self._connection.execute(
+                    "CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL, stored REAL)"
+                )
+
+    def get(self, key: bytes) -> NDArray[np.float32] | None:
+        """Return the embedding kept under a key, or None."""
+        with self._going_on():
+            if self._connection is not None:
+                row = self._connection.execute("SELECT vector FROM embeddings WHERE key = ?", (key,)).fetchone()
+                return np.frombuffer(row[0], dtype="<f4") if row and len(row[0]) % 4 == 0 else None
+        return None
+
+    def put(self, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
+        """Keep embeddings, in one transaction."""
+        if not vectors:
+            return
+        now = time.time()
+        rows = [(key, np.asarray(vector, dtype="<f4").tobytes(), now) for key, vector in vectors.items()]
+        with self._going_on():
+            if self._connection is not None:
+                self._connection.execute("BEGIN IMMEDIATE")
+                self._connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
+                self._make_room()
+                self._connection.execute("COMMIT")
+
+    def clear(self) -> None:
+        """Forget everything."""
+        with self._going_on():
+            if self._connection is not None:
+                self._connection.execute("DELETE FROM embeddings")
+                self._connection.execute("VACUUM")
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            if self._connection is not None:
+                self._connection.close()
+                self._connection = None
+
+    def _make_room(self) -> None:
+        if self._connection is None:
+            return
+        pages = self._connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
+        free = self._connection.execute("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")
+        if pages.fetchone()[0] - free.fetchone()[0] > self._max_bytes:
+            self._connection.execute(
+                "DELETE FROM embeddings WHERE key IN (SELECT key FROM embeddings ORDER BY stored LIMIT "
+                "(SELECT count(*) / 4 + 1 FROM embeddings))"
+            )
+
+    @contextlib.contextmanager
+    def _going_on(self):  # type: ignore[no-untyped-def]
+        with self._lock:
+            try:
+                yield
+            except (sqlite3.Error, OSError) as error:
+                if self._connection is not None:
+                    with contextlib.suppress(sqlite3.Error):
+                        self._connection.close()
+                    self._connection = None
+                warnings.warn(
+                    f"going on without the embedding cache: {error}; set {ENVIRONMENT} to a folder that can be "
+                    "written, or to 'off'",
+                    errors.DataWarning,
+                    stacklevel=3,
+                )
+
+
+def cache_key(content: bytes | NDArray[np.uint8], salt: str) -> bytes:
+    """Return the key of an image (its encoded bytes, or its pixels) under one model, named by `salt`."""
+    digest = hashlib.blake2b(salt.encode(), digest_size=20)
+    if isinstance(content, bytes):
+        digest.update(content)
+    else:
+        digest.update(f"|pixels {content.shape}|".encode())
+        digest.update(np.ascontiguousarray(content))
+    return digest.digest()

@@ -1,0 +1,145 @@
+"""The user's own photos: a folder of class folders, or a CSV file that names them."""
+
+from __future__ import annotations
+
+import csv
+import os
+from pathlib import Path
+
+import numpy as np
+
+from fashionsearch import errors
+from fashionsearch.datasets.report import report_left_out
+from fashionsearch.datasets.table import LoadReport, Table
+
+EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+
+
+def load_folder(root: str | os.PathLike[str]) -> Table:
+    """Load photos from a folder whose subfolders are classes: `root/<class>/*.jpg`.
+
+    Photos may lie deeper inside a class folder. Files with other endings and links that leave the root are left out;
+    `table.report` names each. Files and folders whose names begin with a dot don't count.
+
+    Args:
+        root: the folder.
+
+    Returns:
+        A `Table` of paths, sorted by path, with the columns `id` (the path from the root) and `label`.
+
+    Raises:
+        DataError: if the folder is missing or holds no class folder with a photo.
+
+    Example:
+        >>> load_folder("nowhere")
+        Traceback (most recent call last):
+            ...
+        fashionsearch.errors.DataError: nowhere: there is no such folder
+    """
+    folder = Path(root)
+    if not folder.is_dir():
+        raise errors.DataError(f"{folder}: there is no such folder")
+    inside = folder.resolve()
+    images: list[Path] = []
+    left_out: list[str] = []
+    for path in _files(folder):
+        relative = path.relative_to(folder)
+        if len(relative.parts) < 2:
+            left_out.append(f"{relative}: lies in no class folder")
+        elif path.suffix.lower() not in EXTENSIONS:
+            left_out.append(f"{relative}: its ending is not one of {', '.join(EXTENSIONS)}")
+        elif path.is_symlink() and not path.resolve().is_relative_to(inside):
+            left_out.append(f"{relative}: is a link that leaves {folder}")
+        else:
+            images.append(path)
+    if not images:
+        raise errors.DataError(
+            f"{folder} holds no photos in class folders ({len(left_out)} other files); put them in "
+            f"{folder}/<class>/, or name them in a CSV file for load_csv"
+        )
+    report = LoadReport(left_out=tuple(left_out))
+    report_left_out(report, str(folder))
+    relative_paths = [path.relative_to(folder) for path in images]
+    data = {
+        "id": np.array([path.as_posix() for path in relative_paths], dtype=np.str_),
+        "label": np.array([path.parts[0] for path in relative_paths], dtype=np.str_),
+    }
+    return Table(images, data, folder.resolve().name, report)
+
+
+def _files(folder: Path) -> list[Path]:
+    # os.walk doesn't follow links to folders, so a loop of links ends.
+    found = []
+    for parent, folders, names in os.walk(folder):
+        folders[:] = [name for name in folders if not name.startswith(".")]
+        found += [Path(parent) / name for name in names if not name.startswith(".")]
+    return sorted(found)
+
+
+def load_csv(
+    path: str | os.PathLike[str], *, image_column: str = "image", root: str | os.PathLike[str] | None = None
+) -> Table:
+    """Load a CSV file with a header, one column of which names an image file.
+
+    Rows whose image is missing or lies outside the root are left out; `table.report` names each.
+
+    Args:
+        path: the CSV file, in UTF-8.
+        image_column: the column of image paths.
+        root: the folder they start from; None is the CSV file's own.
+
+    Returns:
+        A `Table` of paths with all columns of the file.
+
+    Raises:
+        DataError: if the file is missing or damaged, lacks the column, or no row can be used.
+
+    Example:
+        >>> import pathlib, tempfile
+        >>> import fashionsearch as fs
+        >>> with tempfile.TemporaryDirectory() as folder:
+        ...     _ = pathlib.Path(folder, "a.png").write_bytes(b"not looked at yet")
+        ...     listing = pathlib.Path(folder, "photos.csv")
+        ...     _ = listing.write_text("image,kind\\na.png,dress\\n")
+        ...     table = fs.datasets.load_csv(listing)
+        >>> table["kind"].tolist()
+        ['dress']
+    """
+    listing = Path(path)
+    folder = Path(root) if root is not None else listing.parent
+    if not listing.is_file():
+        raise errors.DataError(f"{listing}: there is no such file")
+    inside = folder.resolve()
+    rows: list[dict[str, str]] = []
+    images: list[Path] = []
+    left_out: list[str] = []
+    try:
+        with listing.open(encoding="utf-8-sig", newline="") as file:
+            reader = csv.DictReader(file, restkey=None)
+            columns = [name for name in reader.fieldnames or [] if name]
+            if image_column not in columns:
+                raise errors.DataError(
+                    f"{listing} has no column {image_column!r}; its columns are {', '.join(columns)}. "
+                    f"Name the one with image paths.{errors.did_you_mean(image_column, columns)}"
+                )
+            for row in reader:
+                image = folder / (row[image_column] or "").strip()
+                if None in row or any(row[name] is None for name in columns):
+                    left_out.append(f"line {reader.line_num}: doesn't have {len(columns)} fields")
+                elif not image.resolve().is_relative_to(inside):
+                    left_out.append(f"line {reader.line_num}: {row[image_column]!r} leaves {folder}")
+                elif not image.is_file():
+                    left_out.append(f"line {reader.line_num}: there is no file {row[image_column]!r}")
+                else:
+                    rows.append(row)
+                    images.append(image)
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise errors.DataError(f"{listing} can't be read as a CSV file in UTF-8: {error}") from error
+    if not rows:
+        raise errors.DataError(
+            f"{listing}: no row can be used; the first problem is: {left_out[0] if left_out else 'it has no rows'}"
+        )
+    report = LoadReport(left_out=tuple(left_out))
+    report_left_out(report, str(listing))
+    data = {name: np.array([row[name].strip() for row in rows], dtype=np.str_) for name in columns}
+    return Table(images, data, listing.stem, report)

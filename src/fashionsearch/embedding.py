@@ -1,0 +1,168 @@
+"""The data flow: images are decoded and resized in threads while the network embeds the batch before."""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from fashionsearch import errors, images
+from fashionsearch.cache import EmbeddingCache, cache_key
+from fashionsearch.device import is_out_of_memory
+from fashionsearch.preprocess import Preprocess
+from fashionsearch.runtimes import Runtime
+
+
+class Embeds(Protocol):
+    """Anything that turns images into vectors: a backbone, a classifier, an autoencoder, or the user's own class."""
+
+    @property
+    def dim(self) -> int:
+        """The length of an embedding."""
+        ...
+
+    def embed(self, images: images.Images) -> NDArray[np.float32]:
+        """Return (n, dim) float32."""
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A piece of a stream of embeddings.
+
+    Attributes:
+        positions: (m,) int64, the places of the embedded images in the input.
+        vectors: (m, dim) float32.
+        failures: images of this piece that were left out, where the caller asked to skip them.
+    """
+
+    positions: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    failures: tuple[errors.ImageFailure, ...] = ()
+
+
+@dataclass(frozen=True, eq=False)
+class _Ready:
+    """One image after the threads are done with it: its embedding from the cache, or its pixels to embed."""
+
+    position: int
+    key: bytes = b""
+    vector: NDArray[np.float32] | None = None
+    pixels: NDArray[np.uint8] | None = None
+    failure: errors.ImageFailure | None = None
+
+
+class Pipeline:
+    """Embeds any number of images with one network, in bounded memory.
+
+    Args:
+        runtime: runs the network.
+        preprocess: how it wants its images.
+        fingerprint: names weights, preprocessing and precision in the cache's keys.
+        batch_size: images a forward pass; halved when the device runs out of memory.
+        progress: show a bar on standard error once it takes over two seconds.
+    """
+
+    def __init__(
+        self, runtime: Runtime, preprocess: Preprocess, *, fingerprint: str, batch_size: int, progress: bool
+    ) -> None:
+        self._runtime, self._preprocess, self._fingerprint = runtime, preprocess, fingerprint
+        self._batch_size, self._progress = batch_size, progress
+        self._shrunk = False
+
+    def batches(
+        self, source: images.Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
+    ) -> Iterator[Batch]:
+        """Yield embeddings in the order of the input, piece by piece.
+
+        Args:
+            source: any form of images; a generator is read only as far ahead as two batches.
+            on_error: "raise" at the first image that can't be read, or "skip" it and say so in the piece.
+            cache: where to look first, and what to add to.
+
+        Raises:
+            ImageError: at an image that can't be read.
+        """
+        if on_error not in ("raise", "skip"):
+            raise errors.InputError(f"on_error={on_error!r} is neither 'raise' nor 'skip'")
+        total = images.count(source)
+        self._runtime.expect(total or 0)
+        stream = images.ordered_map(
+            lambda numbered: self._prepare(*numbered, cache),
+            enumerate(images.iterate(source)),
+            ahead=2 * self._batch_size,
+        )
+        with contextlib.closing(stream), self._bar(total) as bar:
+            held: list[_Ready] = []
+            waiting = 0
+            for ready in stream:
+                if ready.failure is not None and on_error == "raise":
+                    raise errors.ImageError([ready.failure])
+                held.append(ready)
+                waiting += ready.pixels is not None
+                if waiting == self._batch_size or len(held) == 16 * self._batch_size:
+                    yield self._flush(held, cache)
+                    bar.update(len(held))
+                    held, waiting = [], 0
+            if held:
+                yield self._flush(held, cache)
+                bar.update(len(held))
+
+    def _bar(self, total: int | None) -> tqdm[None]:
+        # disable=None: no bar where standard error is not a terminal.
+        return tqdm(total=total, desc="embedding", unit="image", delay=2, disable=None if self._progress else True)
+
+    def _prepare(self, position: int, image: images.Image, cache: EmbeddingCache | None) -> _Ready:
+        try:
+            with images.named(position, image):
+                key = b""
+                data: images.Image = image
+                if cache is not None:
+                    content = images.content(image) if images.is_encoded(image) else images.decode(image)
+                    key = cache_key(content, self._fingerprint)
+                    vector = cache.get(key)
+                    if vector is not None:
+                        return _Ready(position, key, vector=vector)
+                    data = content
+                return _Ready(position, key, pixels=self._preprocess.resized(images.decode(data)))
+        except errors.ImageError as error:
+            return _Ready(position, failure=error.failures[0])
+
+    def _flush(self, held: list[_Ready], cache: EmbeddingCache | None) -> Batch:
+        fresh = [ready for ready in held if ready.pixels is not None]
+        rows = self._run(np.stack([ready.pixels for ready in fresh if ready.pixels is not None])) if fresh else ()
+        computed = {ready.position: row for ready, row in zip(fresh, rows, strict=True)}
+        if cache is not None:
+            cache.put({ready.key: computed[ready.position] for ready in fresh})
+        good = [ready for ready in held if ready.failure is None]
+        vectors = [computed[ready.position] if ready.vector is None else ready.vector for ready in good]
+        return Batch(
+            positions=np.array([ready.position for ready in good], dtype=np.int64),
+            vectors=np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32),
+            failures=tuple(ready.failure for ready in held if ready.failure is not None),
+        )
+
+    def _run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        try:
+            return self._runtime.run(pixels)
+        except (RuntimeError, MemoryError) as error:
+            if not is_out_of_memory(error) or len(pixels) == 1:
+                raise
+        # Outside the handler, whose traceback would keep the failed batch's memory alive.
+        half = len(pixels) // 2
+        if not self._shrunk:
+            warnings.warn(
+                f"out of memory with {len(pixels)} images a batch; going on with smaller ones. A batch_size of {half} "
+                "or less avoids this",
+                errors.DataWarning,
+                stacklevel=2,
+            )
+        self._shrunk = True
+        self._batch_size = min(self._batch_size, half)
+        return np.concatenate([self._run(pixels[:half]), self._run(pixels[half:])])

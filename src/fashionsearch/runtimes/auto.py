@@ -1,0 +1,54 @@
+"""The runtime that is fastest here, changed for only when the work is worth an export."""
+
+from __future__ import annotations
+
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+from torch import nn
+
+from fashionsearch import errors
+from fashionsearch.device import Placement
+from fashionsearch.preprocess import Preprocess
+from fashionsearch.runtimes.base import Runtime
+from fashionsearch.runtimes.onnx import OnnxRuntime, is_exported
+from fashionsearch.runtimes.torch import TorchRuntime
+
+WORTH_AN_EXPORT = 400
+
+
+class AutoRuntime:
+    """Torch for a few images; ONNX Runtime from a few hundred on, on the CPU, in float32, for trained weights.
+
+    An export takes about as long as torch needs for `WORTH_AN_EXPORT` images; one made before is used at once.
+    """
+
+    def __init__(
+        self, module: nn.Module, preprocess: Preprocess, placement: Placement, fingerprint: str, *, trained: bool
+    ) -> None:
+        self._module, self._preprocess, self._fingerprint = module, preprocess, fingerprint
+        self._current: Runtime = TorchRuntime(module, preprocess, placement)
+        self._may_export = trained and placement.device.type == "cpu" and placement.precision == "fp32"
+        self._seen = self._expected = 0
+
+    @property
+    def name(self) -> str:
+        """The name of the runtime in use at present."""
+        return self._current.name
+
+    def expect(self, images: int) -> None:
+        """Hear how many images are coming, before the first of them."""
+        self._expected = images
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""
+        self._seen += len(pixels)
+        worth_it = max(self._seen, self._expected) >= WORTH_AN_EXPORT
+        if self._may_export and (worth_it or is_exported(self._fingerprint)):
+            self._may_export = False
+            try:
+                self._current = OnnxRuntime(self._module, self._preprocess, self._fingerprint)
+            except errors.RuntimeUnavailableError as error:
+                warnings.warn(f"going on with torch: {error}", errors.DataWarning, stacklevel=2)
+        return self._current.run(pixels)

@@ -1,0 +1,32 @@
+"""PyTorch, eager: runs every network on every device."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fashionsearch.device import Placement
+from fashionsearch.preprocess import Preprocess
+from fashionsearch.runtimes.base import Network
+
+
+class TorchRuntime:
+    """Runs a network with torch, in the channels-last layout that convolutions prefer."""
+
+    name = "torch"
+
+    def __init__(self, module: nn.Module, preprocess: Preprocess, placement: Placement) -> None:
+        self._network = Network(module, preprocess).eval().to(placement.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        self._placement = placement
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""
+        with torch.inference_mode(), self._placement.autocast():
+            output = self._network(torch.from_numpy(pixels).to(self._placement.device, non_blocking=True))
+        result: NDArray[np.float32] = output.float().cpu().numpy()
+        return result
+
+    def expect(self, images: int) -> None:
+        """Torch needs no preparation."""
