@@ -181,7 +181,7 @@ class Backbone:
         """Return what `storage.save` needs to keep this backbone, as part of another folder if there is a prefix."""
         import safetensors.torch
 
-        tensors = {name: tensor.detach().cpu().clone() for name, tensor in self.module.state_dict().items()}
+        tensors = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in self.module.state_dict().items()}
         config = {
             "name": self.name,
             "origin": self.origin,

@@ -17,7 +17,8 @@ from PIL import Image, ImageDraw
 
 OVERSAMPLE = 3
 
-Points = Sequence[tuple[float, float]] | NDArray[np.float64]
+Outline = NDArray[np.float64]
+Points = Sequence[tuple[float, float]] | Outline
 
 
 # What a pixel is made of; the product's palette says which colour that is.
@@ -62,7 +63,7 @@ class Sketch:
 
     def dots(self, centres: Points, part: int, *, radius: float) -> None:
         """Fill a circle around each centre."""
-        reach = radius * self.unit * OVERSAMPLE
+        reach = max(1, round(radius * self.unit * OVERSAMPLE))
         for pixels in self._pixels(centres, both=False):
             for x, y in zip(pixels[::2], pixels[1::2], strict=True):
                 self._parts.ellipse((x - reach, y - reach, x + reach, y + reach), fill=part)
@@ -80,7 +81,7 @@ class Sketch:
             yield pixels
 
 
-def _rounded(points: Points) -> NDArray[np.float64]:
+def _rounded(points: Points) -> Outline:
     """Cut the corners of a closed polygon (Chaikin's algorithm)."""
     outline = np.asarray(points, dtype=np.float64)
     for _ in range(3):
@@ -90,16 +91,14 @@ def _rounded(points: Points) -> NDArray[np.float64]:
     return outline
 
 
-def _whole(half: Points) -> NDArray[np.float64]:
+def _whole(half: Points) -> Outline:
     """Complete the right half of a symmetric outline, given from its top to its bottom."""
     right = np.asarray(half, dtype=np.float64)
     return np.concatenate([right, right[::-1] * (-1, 1)])
 
 
-def _arc(
-    x: float, y: float, across: float, down: float, start: int = 0, stop: int = 360
-) -> NDArray[np.float64]:
-    """Return 25 points of the ellipse around (x, y) from `start` to `stop` degrees, clockwise from 3 o'clock."""
+def _arc(x: float, y: float, across: float, down: float, start: int = 0, stop: int = 360) -> Outline:
+    """Return 25 points of the ellipse around (x, y), `start` to `stop` degrees clockwise from the right."""
     angles = np.radians(np.linspace(start, stop, 25))
     return np.stack([x + across * np.cos(angles), y + down * np.sin(angles)], axis=1)
 
@@ -204,15 +203,12 @@ def trousers(sketch: Sketch, rng: Generator) -> None:
 
 
 def shorts(sketch: Sketch, rng: Generator) -> None:
-    """Draw shorts with a drawstring or a button."""
+    """Draw shorts with a drawstring."""
     waist, hem, bottom, gap = rng.uniform((42, 26, 18, 3), (54, 34, 62, 8))
     _legs(sketch, waist, -62, hem + gap, hem, bottom)
     sketch.line([(waist - 18, -52), (waist + 4, -22)], width=2, both=True)
     sketch.line([(gap, bottom - 7), (gap + 2 * hem, bottom - 7)], both=True)
-    if rng.random() < 0.6:
-        sketch.line([(2, -54), (7, -22)], Part.PALE, width=2.6, both=True)
-    else:
-        sketch.dots([(0, -57)], Part.METAL, radius=3.4)
+    sketch.line([(2, -54), (7, -22)], Part.PALE, width=2.6, both=True)
 
 
 def _folds(sketch: Sketch, count: int, waist: float, hem: float, top: float, bottom: float) -> None:
@@ -237,9 +233,7 @@ def dress(sketch: Sketch, rng: Generator) -> None:
     """Draw a dress with straps or short sleeves."""
     chest, waist, hem, strap, bottom, low = rng.uniform((27, 21, 34, 12, 62, -92), (34, 28, 74, 20, 112, -76))
     edge = strap + 6
-    sketch.shape(
-        _whole([(0, low - 12), (strap, -115), (edge, -112), (chest - 2, -72), (0, -60)]), Part.INSIDE
-    )
+    sketch.shape(_whole([(0, low - 12), (strap, -115), (chest - 2, -72), (0, -60)]), Part.INSIDE)
     if rng.random() < 0.4:
         edge = chest + 3
         sleeve = [(edge - 12, -114), (edge, -112), (edge + 20, -84), (edge + 6, -74), (chest - 4, -78)]
@@ -275,25 +269,14 @@ def heel(sketch: Sketch, rng: Generator) -> None:
     """Draw a heeled shoe from the side: a pump, an open toe or an ankle strap."""
     seat, width, style = *rng.uniform((-32, 4), (15, 15)), rng.integers(3)
     arch = 28 + 0.54 * seat
-    far_side = [(-40, 24), (0, seat / 2), (58, seat - 34), (44, seat - 6), (8, arch), (-26, 46)]
-    sketch.shape(far_side, Part.INSIDE)
+    sketch.shape([(-40, 24), (0, seat / 2), (58, seat - 34), (8, arch), (-26, 46)], Part.INSIDE)
     sketch.polygon([(46, seat), (71, seat - 6), (68, 61), (68 - width, 61)], Part.SHADE)
-    upper = [
-        (-92, 60),
-        (-86, 48),
-        (-60, 34),
-        (-42, 20),
-        (-42, 20),
-        (-28, 40),
-        (8, arch - 20),
-        (42, seat - 16),
-    ]
-    upper += [(56, seat - 38), (68, seat - 38), (73, seat - 8), (68, seat + 3), (46, seat + 8), (8, arch + 4)]
-    sketch.shape([*upper, (-30, 60), (-60, 62)])
+    upper = [(-92, 60), (-86, 48), (-60, 34), (-42, 20), (-42, 20), (-28, 40), (8, arch - 20)]
+    upper += [(42, seat - 16), (56, seat - 38), (68, seat - 38), (73, seat - 8), (68, seat + 3)]
+    sketch.shape([*upper, (46, seat + 8), (8, arch + 4), (-30, 60), (-60, 62)])
     sketch.line([(-88, 60), (-40, 61), (-28, 57), (8, arch + 2), (46, seat + 5)], Part.SOLE, width=3)
     if style == 0:
-        strap = [(64, seat - 34), (52, seat - 58), (24, seat - 46), (18, seat - 40)]
-        sketch.line(strap, Part.FABRIC, width=5)
+        sketch.line([(66, seat - 30), *_arc(46, seat - 50, 20, 7)], Part.FABRIC, width=4)
     elif style == 1:
         sketch.shape([(-92, 58), (-87, 47), (-72, 41), (-74, 57)], Part.INSIDE)
 
@@ -322,9 +305,7 @@ def handbag(sketch: Sketch, rng: Generator) -> None:
         sketch.polygon(_box(-7, 12, 7, 28), Part.METAL)
     elif style == 1:
         sketch.line([(0, -12), (top - 8, -12)], Part.METAL, width=3, both=True)
-        sketch.line(
-            [(0, 14), (top * 0.6, 14), (top * 0.65, bottom - 10), (0, bottom - 10)], width=2, both=True
-        )
+        sketch.line([(0, 14), (top * 0.6, 14), (top * 0.6, bottom), (0, bottom)], width=2, both=True)
     else:
         sketch.shape(_whole([(0, bottom - 24), *half[3:]]), Part.SHADE)
     sketch.line(_arc(0, -12, top * 0.6, arch, 180, 360), handle, width=8)
@@ -386,7 +367,7 @@ def sunglasses(sketch: Sketch, rng: Generator) -> None:
 
 def cap(sketch: Sketch, rng: Generator) -> None:
     """Draw a cap from the side with a badge."""
-    top, brim, badge = rng.uniform((-56, -114, 9), (-36, -96, 15))
+    top, brim, badge = rng.uniform((-56, -104, 9), (-36, -88, 15))
     dome = [(-62, 26), (-62, 26), (-60, top + 26), (-24, top - 4), (30, top - 2), (70, top + 26), (76, 22)]
     sketch.shape([*dome, (76, 22), (20, 40)])
     sketch.line(_arc(6, 30, 40, 29 - top, 180, 270), width=1.8)
