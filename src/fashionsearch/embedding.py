@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -39,11 +40,13 @@ class Batch:
     Attributes:
         positions: (m,) int64, the places of the embedded images in the input.
         vectors: (m, dim) float32.
+        sources: the path of each embedded image, or None where it had none.
         failures: images of this piece that were left out, where the caller asked to skip them.
     """
 
     positions: NDArray[np.int64]
     vectors: NDArray[np.float32]
+    sources: tuple[str | None, ...] = ()
     failures: tuple[errors.ImageFailure, ...] = ()
 
 
@@ -52,6 +55,7 @@ class _Ready:
     """One image after the threads are done with it: its embedding from the cache, or its pixels to embed."""
 
     position: int
+    source: str | None = None
     key: bytes = b""
     vector: NDArray[np.float32] | None = None
     pixels: NDArray[np.uint8] | None = None
@@ -119,6 +123,7 @@ class Pipeline:
         return tqdm(total=total, desc="embedding", unit="image", delay=2, disable=None if self._progress else True)
 
     def _prepare(self, position: int, image: images.Image, cache: EmbeddingCache | None) -> _Ready:
+        source = os.fspath(image) if isinstance(image, str | os.PathLike) else None
         try:
             with images.named(position, image):
                 key = b""
@@ -128,11 +133,11 @@ class Pipeline:
                     key = cache_key(content, self._fingerprint)
                     vector = cache.get(key)
                     if vector is not None:
-                        return _Ready(position, key, vector=vector)
+                        return _Ready(position, source, key, vector=vector)
                     data = content
-                return _Ready(position, key, pixels=self._preprocess.resized(images.decode(data)))
+                return _Ready(position, source, key, pixels=self._preprocess.resized(images.decode(data)))
         except errors.ImageError as error:
-            return _Ready(position, failure=error.failures[0])
+            return _Ready(position, source, failure=error.failures[0])
 
     def _flush(self, held: list[_Ready], cache: EmbeddingCache | None) -> Batch:
         fresh = [ready for ready in held if ready.pixels is not None]
@@ -145,6 +150,7 @@ class Pipeline:
         return Batch(
             positions=np.array([ready.position for ready in good], dtype=np.int64),
             vectors=np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32),
+            sources=tuple(ready.source for ready in good),
             failures=tuple(ready.failure for ready in held if ready.failure is not None),
         )
 

@@ -255,3 +255,38 @@ def _figure(address: str | None, words: str) -> str:
     caption = "<br>".join(html.escape(part) for part in words.split("<br>"))
     picture = f"<img alt='' src='{address}'><br>" if address else ""
     return f"{picture}<small>{caption}</small>"
+
+
+@dataclass(frozen=True, eq=False)
+class Item:
+    """What an index holds under one id.
+
+    Attributes:
+        id: text or integer.
+        vector: (dim,) float32, as it was added.
+        metadata: field -> value.
+        source: the path its photo was added from, or None.
+    """
+
+    id: str | int
+    vector: NDArray[np.float32] = field(repr=False)
+    metadata: Mapping[str, Any]
+    source: str | None
+
+
+@dataclass(frozen=True)
+class Added:
+    """What `VisualIndex.add` did.
+
+    Attributes:
+        ids: the ids that were added or replaced, in the order of the images.
+        failures: the images that were left out, each with its position and the reason.
+    """
+
+    ids: tuple[str | int, ...]
+    failures: tuple[errors.ImageFailure, ...] = ()
+
+    def __repr__(self) -> str:
+        left_out = "".join(f"\n  left out: {failure}" for failure in self.failures[:10])
+        more = f"\n  … and {len(self.failures) - 10} more" if len(self.failures) > 10 else ""
+        return f"Added {len(self.ids):,} items, left out {len(self.failures):,}{left_out}{more}"

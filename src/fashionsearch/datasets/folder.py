@@ -15,7 +15,7 @@ from fashionsearch.datasets.table import LoadReport, Table
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
 
 
-def load_folder(root: str | os.PathLike[str]) -> Table:
+def load_folder(root: str | os.PathLike[str], *, labelled: bool = True) -> Table:
     """Load photos from a folder whose subfolders are classes: `root/<class>/*.jpg`.
 
     Photos may lie deeper inside a class folder. Files with other endings and links that leave the root are left out;
@@ -23,9 +23,10 @@ def load_folder(root: str | os.PathLike[str]) -> Table:
 
     Args:
         root: the folder.
+        labelled: False takes photos at any depth, and gives no labels.
 
     Returns:
-        A `Table` of paths, sorted by path, with the columns `id` (the path from the root) and `label`.
+        A `Table` of paths, sorted by path, with the columns `id` (the path from the root) and, if labelled, `label`.
 
     Raises:
         DataError: if the folder is missing or holds no class folder with a photo.
@@ -44,7 +45,7 @@ def load_folder(root: str | os.PathLike[str]) -> Table:
     left_out: list[str] = []
     for path in _files(folder):
         relative = path.relative_to(folder)
-        if len(relative.parts) < 2:
+        if labelled and len(relative.parts) < 2:
             left_out.append(f"{relative}: lies in no class folder")
         elif path.suffix.lower() not in EXTENSIONS:
             left_out.append(f"{relative}: its ending is not one of {', '.join(EXTENSIONS)}")
@@ -53,8 +54,9 @@ def load_folder(root: str | os.PathLike[str]) -> Table:
         else:
             images.append(path)
     if not images:
+        where = " in class folders" if labelled else ""
         raise errors.DataError(
-            f"{folder} holds no photos in class folders ({len(left_out)} other files); put them in "
+            f"{folder} holds no photos{where} ({len(left_out)} other files); put them in "
             f"{folder}/<class>/, or name them in a CSV file for load_csv"
         )
     report = LoadReport(left_out=tuple(left_out))
@@ -62,8 +64,9 @@ def load_folder(root: str | os.PathLike[str]) -> Table:
     relative_paths = [path.relative_to(folder) for path in images]
     data = {
         "id": np.array([path.as_posix() for path in relative_paths], dtype=np.str_),
-        "label": np.array([path.parts[0] for path in relative_paths], dtype=np.str_),
     }
+    if labelled:
+        data["label"] = np.array([path.parts[0] for path in relative_paths], dtype=np.str_)
     return Table(images, data, folder.resolve().name, report)
 
 

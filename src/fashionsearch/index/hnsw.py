@@ -1,0 +1,179 @@
+"""The HNSW graph (Malkov and Yashunin 2018, arXiv:1603.09320) through hnswlib: a cache of the store, rebuilt at will.
+
+hnswlib checks little, so everything is checked here: shapes and values before they reach it, its file by size and
+SHA-256, and labels that are never used twice. Equal vectors share one node, for many of them cut a graph in pieces.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from tqdm.auto import tqdm
+
+from fashionsearch import errors
+
+_SPACES = {"cosine": "cosine", "euclidean": "l2"}
+_CHUNK = 2000
+
+
+def available() -> bool:
+    """Return whether hnswlib can be imported."""
+    try:
+        importlib.import_module("hnswlib")
+    except ImportError:
+        return False
+    return True
+
+
+class HnswGraph:
+    """Finds candidates for a query among a store's slots; it holds every live slot or is thrown away."""
+
+    def __init__(
+        self,
+        dim: int,
+        metric: str,
+        *,
+        m: int,
+        ef_construction: int,
+        ef_search: int,
+        random_state: int,
+        progress: bool,
+    ) -> None:
+        import hnswlib
+
+        self._dead = 0
+        self._ef_search = ef_search
+        self._hidden: list[int] = []
+        self._progress = progress
+        self._index: Any = hnswlib.Index(space=_SPACES[metric], dim=dim)
+        self._settings = {"M": m, "ef_construction": ef_construction, "random_seed": random_state}
+        self._started = False  # hnswlib takes an index that is started or loaded, and not both
+        self._label_of_slot: dict[int, int] = {}
+        self._slots_of_label: dict[int, list[int]] = {}
+        self._label_of_digest: dict[bytes, int] | None = {}
+        self._next_label = 0
+
+    def __len__(self) -> int:
+        return len(self._slots_of_label)
+
+    def add(self, slots: Sequence[int], vectors: NDArray[np.float32], known: NDArray[np.float32]) -> None:
+        """Add rows by slot; `known` is the store's vectors, for rows the graph was loaded with."""
+        digests = self._digests(known)
+        fresh: list[int] = []
+        for place, slot in enumerate(slots):
+            digest = _digest(vectors[place])
+            label = digests.get(digest)
+            if label is None:
+                label = self._next_label
+                self._next_label += 1
+                digests[digest] = label
+                self._slots_of_label[label] = []
+                fresh.append(place)
+            self._label_of_slot[slot] = label
+            self._slots_of_label[label].append(slot)
+        labels = np.array([self._label_of_slot[slots[place]] for place in fresh], dtype=np.int64)
+        self._insert(vectors, fresh, labels)
+
+    def _insert(self, vectors: NDArray[np.float32], fresh: Sequence[int], labels: NDArray[np.int64]) -> None:
+        if not self._started:
+            self._index.init_index(max_elements=max(_CHUNK, len(fresh)), **self._settings)
+            self._started = True
+        needed = self._index.get_current_count() + len(fresh)
+        if needed > self._index.get_max_elements():
+            self._index.resize_index(max(needed, 2 * self._index.get_max_elements()))
+        bar = tqdm(
+            total=len(fresh), desc="indexing", unit="item", delay=2, disable=None if self._progress else True
+        )
+        with bar:
+            for start in range(0, len(fresh), _CHUNK):
+                part = fresh[start : start + _CHUNK]
+                self._index.add_items(vectors[list(part)], labels[start : start + _CHUNK])
+                self._note_hidden(vectors[list(part)], labels[start : start + _CHUNK])
+                bar.update(len(part))
+
+    def _note_hidden(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+        """Remember the few nodes that a walk to their own vector misses; they become candidates of every query."""
+        self._index.set_ef(self._ef_search)
+        found, _ = self._index.knn_query(vectors, k=1)
+        self._hidden += labels[found[:, 0].astype(np.int64) != labels].tolist()
+
+    def _digests(self, known: NDArray[np.float32]) -> dict[bytes, int]:
+        if self._label_of_digest is None:
+            self._label_of_digest = {_digest(known[slot]): label for slot, label in self._label_of_slot.items()}
+        return self._label_of_digest
+
+    def remove(self, slots: Sequence[int], known: NDArray[np.float32]) -> None:
+        """Remove rows by slot; `known` is the store's vectors."""
+        digests = self._digests(known)
+        for slot in slots:
+            label = self._label_of_slot.pop(slot)
+            rest = self._slots_of_label[label]
+            rest.remove(slot)
+            if not rest:
+                del self._slots_of_label[label]
+                if label in self._hidden:
+                    self._hidden.remove(label)
+                digests.pop(_digest(known[slot]), None)
+                self._index.mark_deleted(label)
+                self._dead += 1
+
+    def candidates(self, queries: NDArray[np.float32], count: int, ef_search: int) -> list[NDArray[np.intp]] | None:
+        """Return about the `count` nearest slots of each query or more, or None where the graph can't tell."""
+        count = min(count, len(self))
+        self._index.set_ef(max(ef_search, count))
+        try:
+            labels, _ = self._index.knn_query(queries, k=count)
+        except RuntimeError:
+            return None  # fewer nodes within reach than asked for; exact search knows
+        return [
+            np.array([slot for label in row for slot in self._slots_of_label[label]], dtype=np.intp)
+            for row in (list(dict.fromkeys([*row, *self._hidden])) for row in labels.tolist())
+        ]
+
+    def write(self, path: Path) -> None:
+        """Write hnswlib's file.
+
+        Raises:
+            StorageError: if it wasn't written whole; hnswlib itself doesn't notice.
+        """
+        self._index.save_index(str(path))
+        expected = self._index.index_file_size()
+        written = path.stat().st_size if path.exists() else 0
+        if written != expected:
+            raise errors.StorageError(f"{path}: {written:,} of {expected:,} bytes were written; is the disk full?")
+
+    def labels(self, slots: Sequence[int]) -> NDArray[np.int64]:
+        """Return the label of each slot."""
+        return np.array([self._label_of_slot[slot] for slot in slots], dtype=np.int64)
+
+    def settings(self) -> dict[str, Any]:
+        """Return what `read` needs beside the file and the labels."""
+        return {"next_label": self._next_label, "dead": self._dead, "hidden": self._hidden}
+
+    def read(
+        self, path: Path, labels: NDArray[np.int64], *, next_label: int, dead: int, hidden: list[int]
+    ) -> None:
+        """Fill this fresh graph from a verified file whose slots 0, 1, 2, … have these labels.
+
+        Raises:
+            CorruptFileError: if the file doesn't fit the labels.
+        """
+        self._index.load_index(str(path))
+        self._started = True
+        if self._index.get_current_count() != len(set(labels.tolist())) + dead:
+            raise errors.CorruptFileError(f"{path} holds another number of nodes than the index")
+        for slot, label in enumerate(labels.tolist()):
+            self._label_of_slot[slot] = label
+            self._slots_of_label.setdefault(label, []).append(slot)
+        self._label_of_digest = None
+        self._next_label, self._dead, self._hidden = next_label, dead, list(hidden)
+
+
+def _digest(vector: NDArray[np.float32]) -> bytes:
+    return hashlib.blake2b(np.ascontiguousarray(vector), digest_size=16).digest()

@@ -1,0 +1,259 @@
+"""What an index knows: vectors, ids, metadata and sources, the truth from which any graph can be rebuilt."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import errors
+from fashionsearch.index.filters import Value, Where, parse, plain
+
+Id: TypeAlias = "str | int"
+
+
+class _Column:
+    """One metadata field: each distinct value once, and its number for every slot; −1 where a slot has none."""
+
+    def __init__(self) -> None:
+        self.values: list[Value] = []
+        self.codes = np.full(0, -1, dtype=np.int32)
+        self._code_of: dict[tuple[type, Value], int] = {}
+
+    def set(self, slot: int, value: Value) -> None:
+        key = (type(value), value)  # 1, 1.0 and True are equal keys otherwise
+        code = self._code_of.setdefault(key, len(self.values))
+        if code == len(self.values):
+            self.values.append(value)
+        self.grow(slot + 1)
+        self.codes[slot] = code
+
+    def grow(self, size: int) -> None:
+        if size > len(self.codes):
+            wider = np.full(max(size, 2 * len(self.codes)), -1, dtype=np.int32)
+            wider[: len(self.codes)] = self.codes
+            self.codes = wider
+
+    def get(self, slot: int) -> Value:
+        return self.values[self.codes[slot]]
+
+    def holds(self, slot: int) -> bool:
+        return slot < len(self.codes) and self.codes[slot] >= 0
+
+
+class Store:
+    """Rows in slots: a new row takes the next slot, and a removed one leaves its slot dead until `compact`.
+
+    Attributes:
+        dim: length of a vector.
+        size: slots in use, dead ones included.
+        vectors: (size, dim) float32.
+        norms: (size,) float32, the vectors' lengths.
+        alive: (size,) bool.
+        slot_of: id -> slot, in the order of first insertion.
+    """
+
+    def __init__(self, dim: int) -> None:
+        self.dim = dim
+        self.size = 0
+        self.slot_of: dict[Id, int] = {}
+        self._vectors = np.zeros((0, dim), dtype=np.float32)
+        self._norms = np.zeros(0, dtype=np.float32)
+        self._alive = np.zeros(0, dtype=bool)
+        self._ids: list[Id | None] = []
+        self._sources: list[str | None] = []
+        self._columns: dict[str, _Column] = {}
+
+    def __len__(self) -> int:
+        return len(self.slot_of)
+
+    @property
+    def vectors(self) -> NDArray[np.float32]:
+        """(size, dim) float32."""
+        return self._vectors[: self.size]
+
+    @property
+    def norms(self) -> NDArray[np.float32]:
+        """(size,) float32."""
+        return self._norms[: self.size]
+
+    @property
+    def alive(self) -> NDArray[np.bool_]:
+        """(size,) bool."""
+        return self._alive[: self.size]
+
+    @property
+    def id_kind(self) -> type | None:
+        """The kind of ids, str or int, which the first row decides."""
+        return type(next(iter(self.slot_of))) if self.slot_of else None
+
+    def add(
+        self,
+        vectors: NDArray[np.float32],
+        ids: Sequence[Id],
+        rows: Sequence[Mapping[str, Value]],
+        sources: Sequence[str | None],
+    ) -> list[int]:
+        """Add checked rows; return the slots of rows they replace, now dead."""
+        replaced = [self.slot_of[item] for item in ids if item in self.slot_of]
+        self._kill(replaced)
+        start = self.size
+        self._grow(start + len(ids))
+        self._vectors[start : start + len(ids)] = vectors
+        self._norms[start : start + len(ids)] = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        self._alive[start : start + len(ids)] = True
+        self.size += len(ids)
+        self._ids.extend(ids)
+        self._sources.extend(sources)
+        for slot, (item, row) in enumerate(zip(ids, rows, strict=True), start):
+            self.slot_of[item] = slot
+            self._set(slot, row)
+        return replaced
+
+    def remove(self, ids: Sequence[Id]) -> list[int]:
+        """Remove rows by id; return their slots, now dead."""
+        slots = [self.slot_of.pop(item) for item in ids]
+        self._kill(slots)
+        return slots
+
+    def _kill(self, slots: Sequence[int]) -> None:
+        self._alive[list(slots)] = False
+        for slot in slots:
+            self._ids[slot] = self._sources[slot] = None
+
+    def _grow(self, size: int) -> None:
+        if size > len(self._vectors):
+            capacity = max(size, len(self._vectors) * 3 // 2)
+            for name in ("_vectors", "_norms", "_alive"):
+                old = getattr(self, name)
+                wider = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
+                wider[: self.size] = old[: self.size]
+                setattr(self, name, wider)
+
+    def _set(self, slot: int, row: Mapping[str, Value]) -> None:
+        for field, value in row.items():
+            self._columns.setdefault(field, _Column()).set(slot, value)
+
+    def update(self, item: Id, row: Mapping[str, Value]) -> None:
+        """Set fields of one row's metadata; the others stay."""
+        self._set(self.slot_of[item], row)
+
+    def identity(self, slot: int) -> Id | None:
+        """Return the id in a slot."""
+        return self._ids[slot]
+
+    def source(self, slot: int) -> str | None:
+        """Return the path a row's photo was added from, if it had one."""
+        return self._sources[slot]
+
+    def metadata(self, slot: int) -> dict[str, Value]:
+        """Return a row's metadata."""
+        return {field: column.get(slot) for field, column in self._columns.items() if column.holds(slot)}
+
+    def matching(self, where: Where) -> NDArray[np.intp]:
+        """Return the live slots that meet a filter, deciding once for each distinct value of a field.
+
+        Raises:
+            InputError: if the filter is malformed, or names a field that no row has.
+        """
+        mask = self.alive.copy()
+        for condition in parse(where):
+            column = self._columns.get(condition.field)
+            if column is None:
+                if not self.slot_of:
+                    continue
+                raise errors.InputError(
+                    f"where names the field {condition.field!r}, which no item has; the fields are "
+                    f"{', '.join(self._columns) or '(none: the items have no metadata)'}."
+                    + errors.did_you_mean(condition.field, self._columns)
+                )
+            column.grow(self.size)
+            verdicts = [condition.holds(value) for value in column.values]
+            # The last entry, which code −1 picks, is for rows that lack the field: unknown, as None is.
+            mask &= np.array([*verdicts, condition.holds(None)], dtype=bool)[column.codes[: self.size]]
+        return np.flatnonzero(mask)
+
+    def compacted(self) -> Store:
+        """Return a copy without the dead slots."""
+        slots = np.array(list(self.slot_of.values()), dtype=np.intp)
+        fresh = Store(self.dim)
+        fresh.add(
+            self.vectors[slots],
+            list(self.slot_of),
+            [self.metadata(slot) for slot in slots],
+            [self._sources[slot] for slot in slots],
+        )
+        return fresh
+
+    def to_files(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+        """Return arrays and JSON from which `from_files` makes an equal store, without the dead slots."""
+        slots = np.array(list(self.slot_of.values()), dtype=np.intp)
+        arrays: dict[str, NDArray[Any]] = {"vectors": self.vectors[slots]}
+        fields = []
+        for number, (field, column) in enumerate(self._columns.items()):
+            column.grow(self.size)
+            arrays[f"field{number}"] = column.codes[slots]
+            fields.append({"name": field, "values": column.values})
+        content = {
+            "dim": self.dim,
+            "ids": list(self.slot_of),
+            "sources": [self._sources[slot] for slot in slots],
+            "fields": fields,
+        }
+        return arrays, content
+
+    @classmethod
+    def from_files(cls, arrays: Mapping[str, NDArray[Any]], content: Mapping[str, Any]) -> Store:
+        """Return the store that `to_files` described."""
+        self = cls(int(content["dim"]))
+        ids = content["ids"]
+        self.add(arrays["vectors"], ids, [{}] * len(ids), content["sources"])
+        for number, field in enumerate(content["fields"]):
+            column = self._columns.setdefault(field["name"], _Column())
+            codes = arrays[f"field{number}"]
+            for slot in np.flatnonzero(codes >= 0):
+                column.set(int(slot), field["values"][codes[slot]])
+        return self
+
+
+def metadata_rows(metadata: object, n: int) -> list[dict[str, Value]]:
+    """Return n rows of checked metadata from one mapping per image, or from a mapping of columns.
+
+    Raises:
+        InputError: if it is neither, lengths differ, or a value isn't text, a number, a boolean or None.
+    """
+    if metadata is None:
+        return [{} for _ in range(n)]
+    if isinstance(metadata, Mapping):
+        for field, column in metadata.items():
+            if isinstance(column, str) or not hasattr(column, "__len__") or len(column) != n:
+                got = f"{len(column)} values" if hasattr(column, "__len__") and not isinstance(column, str) else repr(column)
+                raise errors.InputError(
+                    f"metadata column {field!r} holds {got}, and there are {n} items; give one value for each item"
+                )
+        return [{_field(field): plain(column[i], field) for field, column in metadata.items()} for i in range(n)]
+    if not isinstance(metadata, Sequence) or len(metadata) != n:
+        got = f"{len(metadata)} entries" if isinstance(metadata, Sequence) else f"a {type(metadata).__name__}"
+        raise errors.InputError(
+            f"metadata is {got}, and there are {n} items; give a list of one mapping an item, or a mapping of columns"
+        )
+    return [metadata_row(row) for row in metadata]
+
+
+def metadata_row(row: object) -> dict[str, Value]:
+    """Return one item's checked metadata.
+
+    Raises:
+        InputError: if it isn't a mapping of names to text, numbers, booleans or None.
+    """
+    if not isinstance(row, Mapping):
+        raise errors.InputError(f"metadata {row!r} of an item is not a mapping, for example {{'gender': 'Women'}}")
+    return {_field(field): plain(value, field) for field, value in row.items()}
+
+
+def _field(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise errors.InputError(f"metadata has a field named {name!r}; a field's name is text")
+    return str(name)
