@@ -8,4 +8,4 @@ import lazy_loader as lazy
 __version__ = "0.1.0"
 
 __getattr__, __dir__, _names = lazy.attach_stub(__name__, __file__)
-__all__ = [*_names, "__version__"]  # noqa: PLE0604
+__all__ = [*_names, "__version__"]

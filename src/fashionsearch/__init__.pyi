@@ -2,8 +2,9 @@ from . import datasets, errors, metrics, plots
 from .backbones.base import Backbone
 from .backbones.registry import create_backbone, list_backbones, register_backbone
 from .classifier import Classifier
-from .images import Preprocess, check_images
+from .images import check_images
 from .index import VisualIndex
+from .preprocess import Preprocess
 from .results import Evaluation, History, Matches
 
 __version__: str

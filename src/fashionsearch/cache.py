@@ -64,7 +64,9 @@ class EmbeddingCache:
         if path is not None:
             with self._going_on():
                 Path(path).parent.mkdir(parents=True, exist_ok=True)
-                self._connection = sqlite3.connect(path, timeout=10, check_same_thread=False, isolation_level=None)
+                self._connection = sqlite3.connect(
+                    path, timeout=10, check_same_thread=False, isolation_level=None
+                )
                 self._connection.execute("PRAGMA journal_mode=WAL")
                 self._connection.execute("PRAGMA synchronous=NORMAL")
                 self._connection.execute(
@@ -75,7 +77,9 @@ class EmbeddingCache:
         """Return the embedding kept under a key, or None."""
         with self._going_on():
             if self._connection is not None:
-                row = self._connection.execute("SELECT vector FROM embeddings WHERE key = ?", (key,)).fetchone()
+                row = self._connection.execute(
+                    "SELECT vector FROM embeddings WHERE key = ?", (key,)
+                ).fetchone()
                 return np.frombuffer(row[0], dtype="<f4") if row and len(row[0]) % 4 == 0 else None
         return None
 
@@ -109,8 +113,12 @@ class EmbeddingCache:
     def _make_room(self) -> None:
         if self._connection is None:
             return
-        pages = self._connection.execute("SELECT page_count * page_size FROM pragma_page_count, pragma_page_size")
-        free = self._connection.execute("SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size")
+        pages = self._connection.execute(
+            "SELECT page_count * page_size FROM pragma_page_count, pragma_page_size"
+        )
+        free = self._connection.execute(
+            "SELECT freelist_count * page_size FROM pragma_freelist_count, pragma_page_size"
+        )
         if pages.fetchone()[0] - free.fetchone()[0] > self._max_bytes:
             self._connection.execute(
                 "DELETE FROM embeddings WHERE key IN (SELECT key FROM embeddings ORDER BY stored LIMIT "
@@ -137,10 +145,8 @@ class EmbeddingCache:
 
 def cache_key(content: bytes | NDArray[np.uint8], salt: str) -> bytes:
     """Return the key of an image (its encoded bytes, or its pixels) under one model, named by `salt`."""
-    digest = hashlib.blake2b(salt.encode(), digest_size=20)
-    if isinstance(content, bytes):
-        digest.update(content)
-    else:
-        digest.update(f"|pixels {content.shape}|".encode())
-        digest.update(np.ascontiguousarray(content))
+    kind = "file" if isinstance(content, bytes) else f"pixels {content.shape}"
+    # The length keeps the end of a salt from passing for the start of an image.
+    digest = hashlib.blake2b(f"{len(salt)} {salt} {kind} ".encode(), digest_size=20)
+    digest.update(content if isinstance(content, bytes) else np.ascontiguousarray(content).data)
     return digest.digest()

@@ -25,7 +25,7 @@ class _NotFittedError(errors.NotFittedError, sklearn.exceptions.NotFittedError):
     """Also what scikit-learn's own tools expect of an estimator."""
 
 
-class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
+class Classifier(ClassifierMixin, BaseEstimator):
     """Tags photos: a linear head on the embeddings of a frozen backbone.
 
     The backbone sees each photo once: embeddings are cached on disk, keyed by the photo's bytes, the weights and the
@@ -113,9 +113,13 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         truth = _checked_labels(images, labels, "labels")
         classes, numbered = np.unique(truth, return_inverse=True)
         if len(classes) < 2:
-            raise errors.DataError(f"all {len(truth)} labels are {classes[0]!r}; a classifier needs two classes or more")
+            raise errors.DataError(
+                f"all {len(truth)} labels are {classes[0]!r}; a classifier needs two classes or more"
+            )
         class_weight = self._numbered_class_weight(classes)
-        held_out = None if validation is None else _checked_labels(validation[0], validation[1], "validation labels")
+        held_out = (
+            None if validation is None else _checked_labels(validation[0], validation[1], "validation labels")
+        )
         if held_out is not None and not np.isin(held_out, classes).all():
             strangers = sorted({str(label) for label in held_out[~np.isin(held_out, classes)]})
             raise errors.DataError(
@@ -168,7 +172,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
                 f"class_weight names {unknown[0]!r}, which no label has; the classes are "
                 f"{', '.join(str(label) for label in classes)}"
             )
-        return {place: float(self.class_weight.get(label, 1.0)) for place, label in enumerate(classes.tolist())}
+        return {
+            place: float(self.class_weight.get(label, 1.0)) for place, label in enumerate(classes.tolist())
+        }
 
     def _create_backbone(self) -> Backbone:
         return create_backbone(
@@ -185,7 +191,9 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
 
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
-            raise _NotFittedError("this Classifier has not learned yet; call fit(images, labels), or Classifier.load")
+            raise _NotFittedError(
+                "this Classifier has not learned yet; call fit(images, labels), or Classifier.load"
+            )
 
     def __sklearn_is_fitted__(self) -> bool:
         return hasattr(self, "head_")
@@ -225,7 +233,7 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         probabilities = self.predict_proba(images)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
-    def score(self, images: Images, labels: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+    def score(self, images: Images, labels: ArrayLike, sample_weight: NDArray[np.floating] | None = None) -> float:
         """Return the accuracy, the fraction of images whose predicted class is their label."""
         self._check_fitted()
         truth = _checked_labels(images, labels, "labels")
@@ -263,7 +271,10 @@ class Classifier(ClassifierMixin, BaseEstimator):  # type: ignore[misc]
         options = self.get_params(deep=False)
         options["weights"] = None if self.weights is None else os.fspath(self.weights)
         if isinstance(self.class_weight, Mapping):
-            options["class_weight"] = {"classes": list(self.class_weight), "weights": list(self.class_weight.values())}
+            options["class_weight"] = {
+                "classes": list(self.class_weight),
+                "weights": list(self.class_weight.values()),
+            }
         config = {
             "options": options,
             "classes": self.classes_.tolist(),
@@ -328,7 +339,9 @@ def _checked_labels(images: Images, labels: ArrayLike, what: str) -> NDArray[Any
         raise errors.DataError(f"{what} have shape {truth.shape}; give one label for each image, (n,)")
     known = count(images)
     if known is not None and known != len(truth):
-        raise errors.DataError(f"there are {known} images and {len(truth)} {what}; give one label for each image")
+        raise errors.DataError(
+            f"there are {known} images and {len(truth)} {what}; give one label for each image"
+        )
     if not len(truth):
         raise errors.DataError(f"there are no {what}; give at least one image with its label")
     empty = [i for i, label in enumerate(truth.tolist()) if label is None or label == "" or label != label]

@@ -80,7 +80,11 @@ def place(device: str = "auto", precision: str = "auto", *, machine: Machine | N
         'fp32'
     """
     machine = machine or ThisMachine()
-    present = ["cpu", *(f"cuda:{i}" for i in range(machine.cuda_count())), *(["mps"] if machine.has_mps() else [])]
+    present = [
+        "cpu",
+        *(f"cuda:{i}" for i in range(machine.cuda_count())),
+        *(["mps"] if machine.has_mps() else []),
+    ]
     if device == "auto":
         chosen = next((name for name in ("cuda:0", "mps") if name in present), "cpu")
     else:
@@ -88,7 +92,7 @@ def place(device: str = "auto", precision: str = "auto", *, machine: Machine | N
     if chosen not in present:
         raise errors.DeviceError(
             f"device={device!r} is not on this machine, which has {', '.join(present)}; "
-            f"use one of these, or device='auto'.{errors.did_you_mean(device, ['auto', 'cuda', *present])}"
+            f"use one of these, or device='auto'.{errors.did_you_mean(device, ['auto', *present])}"
         )
     if precision != "auto" and precision not in PRECISIONS:
         raise errors.DeviceError(
@@ -117,4 +121,3 @@ def is_out_of_memory(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and (
         "out of memory" in text or "not enough memory" in text or "can't allocate memory" in text
     )
-

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import os
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -120,10 +119,12 @@ class Pipeline:
 
     def _bar(self, total: int | None) -> tqdm[None]:
         # disable=None: no bar where standard error is not a terminal.
-        return tqdm(total=total, desc="embedding", unit="image", delay=2, disable=None if self._progress else True)
+        return tqdm(
+            total=total, desc="embedding", unit="image", delay=2, disable=None if self._progress else True
+        )
 
     def _prepare(self, position: int, image: images.Image, cache: EmbeddingCache | None) -> _Ready:
-        source = os.fspath(image) if isinstance(image, str | os.PathLike) else None
+        source = images.source_of(image)
         try:
             with images.named(position, image):
                 key = b""
@@ -141,7 +142,11 @@ class Pipeline:
 
     def _flush(self, held: list[_Ready], cache: EmbeddingCache | None) -> Batch:
         fresh = [ready for ready in held if ready.pixels is not None]
-        rows = self._run(np.stack([ready.pixels for ready in fresh if ready.pixels is not None])) if fresh else ()
+        rows = (
+            self._run(np.stack([ready.pixels for ready in fresh if ready.pixels is not None]))
+            if fresh
+            else ()
+        )
         computed = {ready.position: row for ready, row in zip(fresh, rows, strict=True)}
         if cache is not None:
             cache.put({ready.key: computed[ready.position] for ready in fresh})

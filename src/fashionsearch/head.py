@@ -111,10 +111,14 @@ def _example_weights(
     return np.asarray(compute_class_weight(weight, classes=np.arange(classes), y=labels), dtype=np.float32)
 
 
-def _score(head: LinearHead, embeddings: NDArray[np.float32], labels: NDArray[np.intp]) -> tuple[float, float]:
+def _score(
+    head: LinearHead, embeddings: NDArray[np.float32], labels: NDArray[np.intp]
+) -> tuple[float, float]:
     probabilities = head.probabilities(embeddings)
     true = probabilities[np.arange(len(labels)), labels]
-    return float(-np.log(np.maximum(true, 1e-12)).mean()), float((probabilities.argmax(axis=1) == labels).mean())
+    return float(-np.log(np.maximum(true, 1e-12)).mean()), float(
+        (probabilities.argmax(axis=1) == labels).mean()
+    )
 
 
 def _path(

@@ -10,17 +10,18 @@ import base64
 import contextlib
 import io
 import os
+import re
 import stat
+import struct
 import sys
 from collections import deque
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 import simplejpeg
 from numpy.typing import NDArray
 
@@ -30,12 +31,23 @@ if TYPE_CHECKING:
     import torch
 
 RGB: TypeAlias = NDArray[np.uint8]
-Image: TypeAlias = "str | os.PathLike[str] | bytes | IO[bytes] | PIL.Image.Image | NDArray[Any] | torch.Tensor"
+Image: TypeAlias = (
+    "str | os.PathLike[str] | bytes | IO[bytes] | PIL.Image.Image | NDArray[Any] | torch.Tensor"
+)
 Images: TypeAlias = "Image | Iterable[Image]"
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-FORMATS = ("JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF")
+# Found here because `PIL.Image.open` warns of sizes that are errors here, and tries forty formats.
+_FORMATS = {
+    rb"\xff\xd8\xff": "JPEG",
+    rb"\x89PNG\r\n\x1a\n": "PNG",
+    rb"RIFF....WEBP": "WEBP",
+    rb"GIF8[79]a": "GIF",
+    rb"BM": "BMP",
+    rb"II[*+]\0|MM\0[*+]": "TIFF",
+}
+PIL.Image.init()
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb; here it is an error
 MAX_BYTES = 512 * 2**20
 WORKERS = min(8, os.cpu_count() or 1)
@@ -97,14 +109,9 @@ def iterate(images: Images) -> Iterator[Image]:
     """
     if _is_single(images):
         yield images  # type: ignore[misc]
-    elif _is_batch(images):
-        yield from images
     elif isinstance(images, Iterable) and not isinstance(images, dict):
         for image in images:
-            if _is_batch(image):
-                yield from image  # type: ignore[misc]
-            else:
-                yield image
+            yield from image if _is_batch(image) else (image,)  # type: ignore[misc, union-attr]
     else:
         raise errors.InputError(
             f"{_describe(images)} is not an image; give a path, bytes, a file object, a PIL image, an (H, W, 3) array, "
@@ -121,6 +128,11 @@ def count(images: Images) -> int | None:
     return len(images) if hasattr(images, "__len__") else None
 
 
+def source_of(image: object) -> str | None:
+    """Return the path an image is given by, or None for one that has none."""
+    return os.fspath(image) if isinstance(image, str | os.PathLike) else None
+
+
 def _is_tensor(value: object) -> bool:
     torch = sys.modules.get("torch")  # no tensor exists before torch is imported
     return torch is not None and isinstance(value, torch.Tensor)
@@ -134,15 +146,15 @@ def _is_single(value: object) -> bool:
     if is_encoded(value) or isinstance(value, PIL.Image.Image):
         return True
     if isinstance(value, np.ndarray):
-        return value.dtype.kind not in "OUS" and value.ndim < 4
-    return _is_tensor(value) and value.ndim < 4  # type: ignore[attr-defined]
+        return value.ndim == 0 or (value.dtype.kind not in "OUS" and value.ndim != 4)
+    return _is_tensor(value) and value.ndim != 4  # type: ignore[attr-defined]
 
 
 def _describe(image: object) -> str:
     if isinstance(image, str | os.PathLike):
         return os.fspath(image)
     if isinstance(image, np.ndarray) or _is_tensor(image):
-        kind = "array" if isinstance(image, np.ndarray) else "tensor"
+        kind = "tensor" if _is_tensor(image) else "array"
         return f"{kind} of shape {tuple(image.shape)} and dtype {image.dtype}"  # type: ignore[attr-defined]
     if isinstance(image, bytes | bytearray | memoryview):
         return f"{len(image)} bytes"
@@ -197,7 +209,8 @@ def is_encoded(image: object) -> bool:
 def decode(image: Image) -> RGB:
     """Decode one image as `read_image` does, raising `UnreadableError` without a name or position."""
     if isinstance(image, PIL.Image.Image):
-        return _from_pillow(image)
+        with _damage_named():
+            return _from_pillow(image)
     if isinstance(image, np.ndarray):
         return _from_array(image, "an (H, W, 3) or (H, W) array")
     if _is_tensor(image):
@@ -206,8 +219,8 @@ def decode(image: Image) -> RGB:
             if array.shape[0] not in (1, 3, 4):
                 raise UnreadableError("a tensor image is channel-first, (3, H, W); permute(2, 0, 1) it")
             array = array.permute(1, 2, 0)
-        # numpy has no bfloat16
-        return _from_array((array.float() if array.is_floating_point() else array).numpy(), "a (3, H, W) tensor")
+        array = array.float() if array.is_floating_point() else array  # numpy has no bfloat16
+        return _from_array(array.numpy(), "a (3, H, W) tensor")
     return _from_bytes(content(image))
 
 
@@ -218,15 +231,16 @@ def content(image: str | os.PathLike[str] | bytes | IO[bytes] | Any) -> bytes:
     elif isinstance(image, str | os.PathLike):
         data = _file_content(image)
     elif hasattr(image, "read"):
-        if hasattr(image, "seekable") and image.seekable():
-            image.seek(0)
-        data = image.read(MAX_BYTES + 1)
+        try:
+            if hasattr(image, "seekable") and image.seekable():
+                image.seek(0)
+            data = image.read(MAX_BYTES + 1)
+        except (OSError, ValueError) as error:
+            raise UnreadableError(f"can't be read: {error}") from error
         if not isinstance(data, bytes):
             raise UnreadableError("the file object is open as text; open it with mode 'rb'")
     else:
-        raise UnreadableError(
-            "is not an image; give a path, bytes, a file object, a PIL image, an array or a tensor"
-        )
+        raise UnreadableError("is not an image; give a path, bytes, file, PIL image, array or tensor")
     if not data:
         raise UnreadableError("the file is empty")
     if len(data) > MAX_BYTES:
@@ -242,9 +256,8 @@ def _file_content(path: str | os.PathLike[str]) -> bytes:
             raise UnreadableError("is a folder; list its files, or use fashionsearch.datasets.load_folder")
         if not stat.S_ISREG(status.st_mode):
             raise UnreadableError("is not a regular file (a FIFO, socket or device)")
-        if status.st_size > MAX_BYTES:
-            raise UnreadableError(f"is larger than {MAX_BYTES // 2**20} MiB; give a smaller copy")
-        return Path(path).read_bytes()
+        with Path(path).open("rb") as file:
+            return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise UnreadableError("there is no such file") from None
     except (OSError, ValueError) as error:
@@ -252,19 +265,25 @@ def _file_content(path: str | os.PathLike[str]) -> bytes:
 
 
 def _from_bytes(data: bytes) -> RGB:
-    try:
-        with PIL.Image.open(io.BytesIO(data), formats=FORMATS) as image:
-            _check_size(*image.size)
-            if image.format == "JPEG" and image.mode in ("RGB", "L"):
+    name = next((name for magic, name in _FORMATS.items() if re.match(magic, data, re.DOTALL)), None)
+    if name is None:
+        raise UnreadableError("is not a JPEG, PNG, WebP, GIF, BMP or TIFF image")
+    with _damage_named():
+        if name == "JPEG":
+            height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
+            _check_size(width, height)
+            if colours not in ("CMYK", "YCCK"):
                 # Strict libjpeg-turbo notices damage that Pillow shows as a grey or garbled picture.
-                return _upright(simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True), image)
+                rgb = simplejpeg.decode_jpeg(data, colorspace="RGB", strict=True)
+                return _upright(rgb, _exif_orientation(data[: 2**18]))
+        with PIL.Image.OPEN[name][0](io.BytesIO(data), "") as image:
             return _from_pillow(image)
-    except PIL.UnidentifiedImageError:
-        raise UnreadableError(
-            f"is not a {', '.join(FORMATS[:-1])} or {FORMATS[-1]} image, or its header is damaged"
-        ) from None
-    except (PIL.Image.DecompressionBombError, PIL.Image.DecompressionBombWarning):
-        raise UnreadableError(f"has more than the {MAX_PIXELS:,} pixels allowed; give a smaller copy") from None
+
+
+@contextlib.contextmanager
+def _damage_named() -> Iterator[None]:
+    try:
+        yield
     except UnreadableError:
         raise
     # Decoders of damaged files raise nearly anything: OSError, SyntaxError, ValueError, struct.error, …
@@ -273,19 +292,25 @@ def _from_bytes(data: bytes) -> RGB:
 
 
 def _check_size(width: int, height: int) -> None:
-    if width * height > MAX_PIXELS:
-        raise UnreadableError(
-            f"has {width}×{height} pixels, more than the {MAX_PIXELS:,} allowed; give a smaller copy"
-        )
-    if width < 1 or height < 1:
-        raise UnreadableError(f"has no pixels ({width}×{height})")
+    if not 0 < width * height <= MAX_PIXELS:
+        raise UnreadableError(f"has {width}×{height} pixels; give a copy that has 1 to {MAX_PIXELS:,}")
 
 
-def _upright(rgb: RGB, image: PIL.Image.Image) -> RGB:
-    orientation = image.getexif().get(0x0112, 1)
-    if orientation not in range(2, 9):
-        return rgb
-    if orientation >= 5:
+def _exif_orientation(data: bytes) -> int:
+    # Pillow's reader warns of a damaged block or fails, and neither may cost a good photo.
+    tiff = data.partition(b"Exif\0\0")[2] or data
+    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
+    with contextlib.suppress(struct.error):
+        start = struct.unpack_from(f"{order}I", tiff, 4)[0] if order else len(tiff)
+        for entry in range(struct.unpack_from(f"{order}H", tiff, start)[0]):
+            tag, _, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * entry)
+            if tag == 0x0112:
+                return int(value)
+    return 1
+
+
+def _upright(rgb: RGB, orientation: int) -> RGB:
+    if orientation in (5, 6, 7, 8):
         rgb = rgb.transpose(1, 0, 2)
     if orientation in (2, 3, 6, 7):
         rgb = rgb[:, ::-1]
@@ -296,17 +321,15 @@ def _upright(rgb: RGB, image: PIL.Image.Image) -> RGB:
 
 def _from_pillow(image: PIL.Image.Image) -> RGB:
     _check_size(*image.size)
-    try:
-        image = PIL.ImageOps.exif_transpose(image)
-        if image.mode.startswith("I") or image.mode == "F":
-            return _from_array(_wide_values(image), "a greyscale image")
-        if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
-            image = image.convert("RGBA")
-            white = PIL.Image.new("RGBA", image.size, "white")
-            image = PIL.Image.alpha_composite(white, image)
-        return np.array(image.convert("RGB"))
-    except (OSError, SyntaxError, ValueError) as error:
-        raise UnreadableError(f"is damaged: {error}") from error
+    image.load()  # turns a TIFF upright, and finds the EXIF block at the end of a PNG
+    exif = image.info.get("exif")
+    orientation = _exif_orientation(exif) if isinstance(exif, bytes) else image.getexif().get(0x0112, 1)
+    if image.mode.startswith("I") or image.mode == "F":
+        return _upright(_from_array(_wide_values(image), "a greyscale image"), orientation)
+    if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
+        white = PIL.Image.new("RGBA", image.size, "white")
+        image = PIL.Image.alpha_composite(white, image.convert("RGBA"))
+    return _upright(np.array(image.convert("RGB")), orientation)
 
 
 def _wide_values(image: PIL.Image.Image) -> NDArray[Any]:
@@ -320,7 +343,7 @@ def _wide_values(image: PIL.Image.Image) -> NDArray[Any]:
 
 def _from_array(array: NDArray[Any], form: str) -> RGB:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
-        hint = "; transpose(1, 2, 0) makes a channel-first array fit" if array.ndim == 3 and array.shape[0] in (1, 3) else ""
+        hint = "; transpose(1, 2, 0) makes it fit" if array.ndim == 3 and array.shape[0] in (1, 3) else ""
         raise UnreadableError(f"has shape {array.shape}, and {form} is needed{hint}")
     _check_size(array.shape[1], array.shape[0])
     if array.dtype == np.bool_:
@@ -331,7 +354,7 @@ def _from_array(array: NDArray[Any], form: str) -> RGB:
         values = np.round(array / 257.0).astype(np.uint8)
     elif array.dtype.kind == "f":
         low, high = float(np.min(array)), float(np.max(array))
-        if not (0 <= low and high <= 1):
+        if not (low >= 0 and high <= 1):
             raise UnreadableError(
                 f"has float values from {low:g} to {high:g}, and they must lie in [0, 1]; divide by 255, or give uint8"
             )
@@ -347,7 +370,7 @@ def _from_array(array: NDArray[Any], form: str) -> RGB:
 
 def ordered_map(
     work: Callable[[Item], Result], items: Iterable[Item], *, ahead: int = 8 * WORKERS
-) -> Iterator[Result]:
+) -> Generator[Result, None, None]:
     """Apply `work` in threads and yield the results in order, never more than `ahead` items in hand.
 
     Decoding and resizing release the GIL, so threads suffice, and the caller works while they do.
@@ -362,8 +385,7 @@ def ordered_map(
             while pending:
                 yield pending.popleft().result()
         finally:
-            for future in pending:
-                future.cancel()
+            pool.shutdown(cancel_futures=True)
 
 
 def thumbnail_uri(image: Image, *, side: int = 96) -> str:

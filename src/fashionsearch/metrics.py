@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import confusion_matrix, precision_recall_fscore_support, roc_auc_score
+from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from fashionsearch import errors
 from fashionsearch.results import ClassRow, Evaluation
@@ -53,7 +53,8 @@ def evaluate(
         (0.667, 1.0)
     """
     truth, known = np.asarray(labels), np.asarray(classes)
-    scores = np.asarray(probabilities, dtype=np.float64)
+    everything = _all_classes(truth, known)
+    scores = _numbers(probabilities)
     if scores.shape != (len(truth), len(known)):
         raise errors.InputError(
             f"probabilities have shape {scores.shape}, and {len(truth)} labels of {len(known)} classes need "
@@ -63,11 +64,13 @@ def evaluate(
         raise errors.InputError("there are no labels; give at least one image with its label")
     if not np.isfinite(scores).all():
         raise errors.InputError("probabilities hold NaN or infinity; the classifier's weights are damaged")
-    everything = np.union1d(known, truth)
     wide = np.zeros((len(truth), len(everything)))
     wide[:, np.searchsorted(everything, known)] = scores
     predictions = known[scores.argmax(axis=1)]
-    confusion = confusion_matrix(truth, predictions, labels=everything).astype(np.int64)
+    cells = np.searchsorted(everything, truth) * len(everything) + np.searchsorted(everything, predictions)
+    confusion = (
+        np.bincount(cells, minlength=len(everything) ** 2).reshape(len(everything), -1).astype(np.int64)
+    )
     by_class = precision_recall_fscore_support(truth, predictions, labels=everything, zero_division=0)
     aucs, influence = _one_vs_rest(truth, wide, everything, min_support)
     support = by_class[3].astype(np.float64)
@@ -92,7 +95,12 @@ def evaluate(
         weighted_auc=weighted_auc,
         confusion=confusion,
         per_class=tuple(
-            ClassRow(str(label), *(float(column[i]) for column in by_class[:3]), auc=float(aucs[i]), support=int(support[i]))
+            ClassRow(
+                str(label),
+                *(float(column[i]) for column in by_class[:3]),
+                auc=float(aucs[i]),
+                support=int(support[i]),
+            )
             for i, label in enumerate(everything)
         ),
         unscored=tuple(str(label) for label, auc in zip(everything, aucs, strict=True) if np.isnan(auc)),
@@ -100,14 +108,46 @@ def evaluate(
     )
 
 
+def _all_classes(truth: NDArray[Any], known: NDArray[Any]) -> NDArray[Any]:
+    if truth.ndim != 1 or known.ndim != 1 or len(np.unique(known)) != len(known) or not len(known):
+        raise errors.InputError(
+            f"labels have shape {truth.shape} and classes {known.shape}; give (n,) labels and (c,) classes, each once"
+        )
+    if len({values.dtype.kind in "OUS" for values in (truth, known)}) > 1 and len(truth):
+        raise errors.InputError(
+            f"labels have dtype {truth.dtype} and classes {known.dtype}; give both as text, or both as numbers"
+        )
+    try:
+        everything = np.union1d(known, truth)
+    except TypeError as error:
+        raise errors.InputError(f"labels and classes can't be compared: {error}; give all as text") from error
+    if everything.dtype.kind == "f" and np.isnan(everything).any():
+        raise errors.InputError("labels or classes hold NaN; leave those examples out")
+    return everything
+
+
+def _numbers(probabilities: ArrayLike) -> NDArray[np.float64]:
+    try:
+        return np.asarray(probabilities, dtype=np.float64)
+    except (TypeError, ValueError) as error:
+        raise errors.InputError(f"probabilities are not an (n, c) array of numbers: {error}") from error
+
+
 def wilson_interval(hits: int, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a proportion (Wilson 1927).
+
+    Raises:
+        InputError: unless 0 <= hits <= n and n is at least 1.
 
     Example:
         >>> low, high = wilson_interval(925, 1000)
         >>> round(low, 3), round(high, 3)
         (0.907, 0.94)
     """
+    if not 0 <= hits <= n or n < 1:
+        raise errors.InputError(
+            f"{hits} hits of {n} are not a proportion; give 0 <= hits <= n with n at least 1"
+        )
     share = hits / n
     centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
     half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
@@ -121,7 +161,9 @@ def _averages(confusions: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     precision = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)
     recall = np.divide(hits, true, out=np.zeros_like(hits), where=true > 0)
     f1 = np.divide(2 * hits, true + predicted, out=np.zeros_like(hits), where=true + predicted > 0)
-    present = (true + predicted) > 0  # scikit-learn's default: the classes that occur in labels or predictions
+    present = (
+        true + predicted
+    ) > 0  # scikit-learn's default: the classes that occur in labels or predictions
     result = {}
     for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
         result[name] = (values * present).sum(axis=1) / present.sum(axis=1)
@@ -129,7 +171,9 @@ def _averages(confusions: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     return result
 
 
-def _bootstrap(confusion: NDArray[np.int64], random_state: int, resamples: int = 2000) -> dict[str, tuple[float, float]]:
+def _bootstrap(
+    confusion: NDArray[np.int64], random_state: int, resamples: int = 2000
+) -> dict[str, tuple[float, float]]:
     # Resampling the n predictions equals drawing the occupied cells from a multinomial, which needs no n × 2,000 table.
     cells = np.flatnonzero(confusion)
     counts = confusion.ravel()[cells]
@@ -161,12 +205,18 @@ def _one_vs_rest(
     return aucs, influence
 
 
-def _auc_influence(positive: NDArray[np.bool_], scores: NDArray[np.float64], auc: float) -> NDArray[np.float64]:
+def _auc_influence(
+    positive: NDArray[np.bool_], scores: NDArray[np.float64], auc: float
+) -> NDArray[np.float64]:
     # DeLong's placement values: how many of the other side each example is ranked right against.
     ours, others = np.sort(scores[positive]), np.sort(scores[~positive])
     result = np.empty(len(scores))
-    above = np.searchsorted(others, scores[positive], "left") + np.searchsorted(others, scores[positive], "right")
-    below = np.searchsorted(ours, scores[~positive], "left") + np.searchsorted(ours, scores[~positive], "right")
+    above = np.searchsorted(others, scores[positive], "left") + np.searchsorted(
+        others, scores[positive], "right"
+    )
+    below = np.searchsorted(ours, scores[~positive], "left") + np.searchsorted(
+        ours, scores[~positive], "right"
+    )
     result[positive] = (above / (2 * len(others)) - auc) / (len(ours) / len(scores))
     result[~positive] = (1 - below / (2 * len(ours)) - auc) / (len(others) / len(scores))
     return result
@@ -183,7 +233,9 @@ def _mean_auc(
     return mean, (max(0.0, mean - half), min(1.0, mean + half))
 
 
-def recall_at_k(found: Sequence[Sequence[Any]] | NDArray[Any], expected: Sequence[Sequence[Any]] | NDArray[Any]) -> float:
+def recall_at_k(
+    found: Sequence[Sequence[Any]] | NDArray[Any], expected: Sequence[Sequence[Any]] | NDArray[Any]
+) -> float:
     """Return the mean fraction of the expected ids that were found: recall@k of approximate against exact search.
 
     Args:
@@ -201,7 +253,9 @@ def recall_at_k(found: Sequence[Sequence[Any]] | NDArray[Any], expected: Sequenc
         0.75
     """
     if len(found) != len(expected):
-        raise errors.InputError(f"found has {len(found)} queries and expected has {len(expected)}; give one row each")
+        raise errors.InputError(
+            f"found has {len(found)} queries and expected has {len(expected)}; give one row each"
+        )
     shares = []
     for ours, truth in zip(found, expected, strict=True):
         wanted = {item for item in truth if item is not None}
@@ -226,7 +280,12 @@ def precision_at_k(matched: ArrayLike, expected: ArrayLike) -> float:
         >>> precision_at_k([["Shirts", "Jeans"], ["Jeans", "Jeans"]], ["Shirts", "Jeans"])
         0.75
     """
-    rows, truth = np.asarray(matched), np.asarray(expected)
+    try:
+        rows, truth = np.asarray(matched), np.asarray(expected)
+    except ValueError as error:
+        raise errors.InputError(
+            f"matched has rows of different lengths; fill them with None: {error}"
+        ) from error
     if rows.ndim != 2 or not rows.size or truth.shape != rows.shape[:1]:
         raise errors.InputError(
             f"matched has shape {rows.shape} and expected {truth.shape}; give (n, k) labels and (n,) labels"

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -53,13 +54,16 @@ class Preprocess:
 
     def __post_init__(self) -> None:
         size = self.image_size
-        if len(size) != 2 or any(not isinstance(side, int) or not 1 <= side <= 4096 for side in size):
+        if not _are(Integral, size, 2) or any(not 1 <= side <= 4096 for side in size):
             raise errors.InputError(
                 f"image_size={size!r} is not (height, width) in pixels from 1 to 4096, for example (224, 224)"
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if len(values) != 3 or not np.isfinite(values).all():
+            if not _are(Real, values, 3) or not np.isfinite(values).all():
                 raise errors.InputError(f"{name}={values!r} is not three finite numbers, one a channel")
+            object.__setattr__(self, name, tuple(float(value) for value in values))
+        # Lists and numpy numbers would make equal objects unequal and not fit in JSON.
+        object.__setattr__(self, "image_size", tuple(int(side) for side in size))
         if min(self.std) <= 0:
             raise errors.InputError(f"std={self.std!r} must be positive")
         for name, value, known in (
@@ -96,18 +100,27 @@ class Preprocess:
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""
-        return {key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()}
+        return {
+            key: list(value) if isinstance(value, tuple) else value for key, value in asdict(self).items()
+        }
 
     @classmethod
-    def from_dict(cls, fields: Mapping[str, Any]) -> Preprocess:
-        """Return what `to_dict` wrote."""
-        height, width = fields["image_size"]
-        red, green, blue = fields["mean"]
-        deviations = fields["std"]
-        return cls(
-            image_size=(height, width),
-            mean=(red, green, blue),
-            std=(deviations[0], deviations[1], deviations[2]),
-            interpolation=fields["interpolation"],
-            resize=fields["resize"],
-        )
+    def from_dict(cls, saved: Mapping[str, Any]) -> Preprocess:
+        """Return what `to_dict` wrote.
+
+        Raises:
+            InputError: if a field is missing or can't be used.
+        """
+        names = [field.name for field in fields(cls)]
+        missing = [name for name in names if name not in saved]
+        if missing:
+            raise errors.InputError(f"the saved preprocessing lacks {', '.join(missing)}; save it again")
+        return cls(**{name: saved[name] for name in names})
+
+
+def _are(kind: type, values: object, count: int) -> bool:
+    return (
+        isinstance(values, tuple | list)
+        and len(values) == count
+        and all(isinstance(value, kind) and not isinstance(value, bool) for value in values)
+    )

@@ -28,7 +28,10 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     cells = [list(head), *[[_cell(cell) for cell in row] for row in rows]]
     widths = [max(len(row[column]) for row in cells) for column in range(len(head))]
     return "\n".join(
-        "  ".join(cell.ljust(width) if i == 0 else cell.rjust(width) for i, (cell, width) in enumerate(zip(row, widths, strict=True))).rstrip()
+        "  ".join(
+            cell.ljust(width) if i == 0 else cell.rjust(width)
+            for i, (cell, width) in enumerate(zip(row, widths, strict=True))
+        ).rstrip()
         for row in cells
     )
 
@@ -36,7 +39,8 @@ def text_table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
 def _cell(value: object) -> str:
     if not isinstance(value, float | np.floating):
         return str(value)
-    return f"{value:.4f}" if value == 0 or abs(value) >= 1e-3 else f"{value:.1e}"
+    number = float(value)
+    return f"{number:.4f}" if number == 0 or not abs(number) < 1e-3 else f"{number:.1e}"
 
 
 @dataclass(frozen=True)
@@ -139,7 +143,9 @@ class Evaluation:
         ]
 
     def _class_rows(self) -> list[tuple[object, ...]]:
-        return [(row.label, row.precision, row.recall, row.f1, row.auc, row.support) for row in self.per_class]
+        return [
+            (row.label, row.precision, row.recall, row.f1, row.auc, row.support) for row in self.per_class
+        ]
 
     def __repr__(self) -> str:
         figures = text_table(("figure", "value", "95 % interval"), self._figures())
@@ -153,7 +159,9 @@ class Evaluation:
         figures = html_table(
             ("figure", "value", "95 % interval"), self._figures(), f"{len(self.labels):,} predictions"
         )
-        rows = html_table(("class", "precision", "recall", "f1", "auc", "support"), self._class_rows(), "by class")
+        rows = html_table(
+            ("class", "precision", "recall", "f1", "auc", "support"), self._class_rows(), "by class"
+        )
         return f"{figures}{rows}<p>{html.escape(self._unscored_note().strip())}</p>"
 
 
@@ -196,7 +204,11 @@ class History:
         return [row[column] for row in self.rows]
 
     def __repr__(self) -> str:
-        return text_table(self.columns, [list(row.values()) for row in self.rows]) if self.rows else "History: empty"
+        return (
+            text_table(self.columns, [list(row.values()) for row in self.rows])
+            if self.rows
+            else "History: empty"
+        )
 
     def _repr_html_(self) -> str:
         return html_table(self.columns, [list(row.values()) for row in self.rows])

@@ -33,7 +33,10 @@ from fashionsearch import errors
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
+_FRESH = f".{MANIFEST}.new"
+_LOCK = ".lock"
 _GENERATION = re.compile(r"generation-(\d+)")
+_DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Writer: TypeAlias = Callable[[Path], None]
 PathLike: TypeAlias = "str | os.PathLike[str]"
@@ -64,12 +67,16 @@ class Saved:
         path = self.generation / name
         expected = self.files.get(name)
         if expected is None:
-            raise errors.CorruptFileError(f"{self.folder}: the manifest lists no file {name!r}; save it again")
+            raise errors.CorruptFileError(
+                f"{self.folder}: the manifest lists no file {name!r}; save it again"
+            )
         try:
             size = path.stat().st_size
             digest = _sha256(path) if size == expected["bytes"] else ""
         except OSError as error:
-            raise errors.CorruptFileError(f"{path} can't be read: {error.strerror}; restore it from a copy") from error
+            raise errors.CorruptFileError(
+                f"{path} can't be read: {error.strerror}; restore it from a copy"
+            ) from error
         if digest != expected["sha256"]:
             raise errors.CorruptFileError(
                 f"{path} is not the file that was saved ({size:,} bytes, {expected['bytes']:,} were written, and the "
@@ -118,11 +125,13 @@ def save(folder: PathLike, kind: str, files: Mapping[str, Writer]) -> None:
     try:
         root.mkdir(parents=True, exist_ok=True)
         _check_target(root, kind)
-        lock = filelock.FileLock(root / ".lock", timeout=0)
+        lock = filelock.FileLock(root / _LOCK, timeout=0)
         with lock:
             _write_generation(root, kind, files)
     except filelock.Timeout as error:
-        raise errors.StorageError(f"{root} is being saved to by another process; wait, or save elsewhere") from error
+        raise errors.StorageError(
+            f"{root} is being saved to by another process; wait, or save elsewhere"
+        ) from error
     except errors.StorageError:
         raise
     except (OSError, safetensors.SafetensorError) as error:
@@ -139,12 +148,12 @@ def _check_target(root: Path, kind: str) -> None:
                 f"{root} holds a saved {current.kind}, and a {kind} would replace it; choose another folder"
             )
         return
-    strangers = [
-        path.name for path in root.iterdir() if path.name != ".lock" and not _GENERATION.fullmatch(path.name)
-    ]
-    if strangers:
+    names = {path.name for path in root.iterdir()}
+    if _LOCK in names:  # a first save that was killed leaves these
+        names = {name for name in names if name not in (_LOCK, _FRESH) and not _GENERATION.fullmatch(name)}
+    if names:
         raise errors.StorageError(
-            f"{root} is not empty ({sorted(strangers)[0]!r} is in it) and holds nothing saved by fashionsearch; "
+            f"{root} is not empty ({min(names)!r} is in it) and holds nothing saved by fashionsearch; "
             "choose another folder"
         )
 
@@ -171,12 +180,13 @@ def _write_generation(root: Path, kind: str, files: Mapping[str, Writer]) -> Non
             "generation": generation.name,
             "files": entries,
         }
-        fresh = root / f".{MANIFEST}.new"
+        fresh = root / _FRESH
         _write_text(fresh, json.dumps(manifest, indent=1))
         _sync(fresh)
         fresh.replace(root / MANIFEST)
-    except BaseException:
+    except Exception:  # not KeyboardInterrupt, which may come when the manifest already names this generation
         shutil.rmtree(generation, ignore_errors=True)
+        (root / _FRESH).unlink(missing_ok=True)
         raise
     _sync(root)
     for path in root.iterdir():
@@ -194,27 +204,41 @@ def open_saved(folder: PathLike, kind: str | None = None) -> Saved:
     root = Path(folder)
     try:
         manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-        version, found = int(manifest["format_version"]), str(manifest["kind"])
-        files = {str(name): dict(entry) for name, entry in manifest["files"].items()}
-        generation = str(manifest["generation"])
-        if any(not {"sha256", "bytes"} <= entry.keys() for entry in files.values()):
-            raise KeyError("sha256 and bytes of each file")
+        version, found = manifest["format_version"], manifest["kind"]
+        files, generation = manifest["files"], manifest["generation"]
+        _check_types(version, found, files, generation)
     except FileNotFoundError as error:
-        raise errors.StorageError(f"{root} holds nothing saved by fashionsearch: it has no {MANIFEST}") from error
+        raise errors.StorageError(
+            f"{root} holds nothing saved by fashionsearch: it has no {MANIFEST}"
+        ) from error
     except OSError as error:
         raise errors.StorageError(f"{root / MANIFEST} can't be read: {error}") from error
-    except (ValueError, KeyError, TypeError, AttributeError) as error:
-        raise errors.CorruptFileError(f"{root / MANIFEST} is damaged: {error!r}; restore it from a copy") from error
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise errors.CorruptFileError(
+            f"{root / MANIFEST} is damaged: {error!r}; restore it from a copy"
+        ) from error
     if version > FORMAT_VERSION:
         raise errors.StorageError(
-            f"{root} has format version {version}, and this fashionsearch reads up to {FORMAT_VERSION}; upgrade it"
+            f"{root} has format version {str(version)[:40]}, and this fashionsearch reads up to {FORMAT_VERSION}; upgrade it"
         )
-    unsafe = [name for name in files if Path(name).is_absolute() or ".." in Path(name).parts]
+    unsafe = [name for name in files if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name]
     if unsafe or not _GENERATION.fullmatch(generation):
         raise errors.CorruptFileError(f"{root / MANIFEST} is damaged: it names files outside its folder")
     if kind is not None and found != kind:
-        raise errors.StorageError(f"{root} holds a saved {found}, not a {kind}; load it with the class that saved it")
+        raise errors.StorageError(
+            f"{root} holds a saved {found}, not a {kind}; load it with the class that saved it"
+        )
     return Saved(root, found, root / generation, files)
+
+
+def _check_types(version: Any, kind: Any, files: Any, generation: Any) -> None:
+    if type(version) is not int or version < 1:
+        raise ValueError(f"format_version is {str(version)[:40]}")
+    if not isinstance(kind, str) or not isinstance(generation, str):
+        raise TypeError("kind and generation are not both text")
+    for name, entry in files.items():
+        if type(entry["bytes"]) is not int or not _DIGEST.fullmatch(entry["sha256"]):
+            raise ValueError(f"size and SHA-256 of {name!r}")
 
 
 def _sha256(path: Path) -> str:

@@ -97,7 +97,12 @@ class Backbone:
                 f"backbone {self.name!r} fails on a batch of shape {tuple(pixels.shape)}: {error}; "
                 "it may need another image_size"
             ) from error
-        if not isinstance(output, torch.Tensor) or output.ndim != 2 or len(output) != 2 or not output.shape[1]:
+        if (
+            not isinstance(output, torch.Tensor)
+            or output.ndim != 2
+            or len(output) != 2
+            or not output.shape[1]
+        ):
             got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
             raise errors.InputError(
                 f"backbone {self.name!r} must map (n, 3, H, W) to (n, dim), and maps (2, 3, H, W) to {got}; "
@@ -122,7 +127,11 @@ class Backbone:
             return TorchRuntime(self.module, self.preprocess, self._placement)
         if self._runtime_name == "auto":
             return AutoRuntime(
-                self.module, self.preprocess, self._placement, self.fingerprint, trained=self.origin is not None
+                self.module,
+                self.preprocess,
+                self._placement,
+                self.fingerprint,
+                trained=self.origin is not None,
             )
         if self.device.type != "cpu" or self.precision != "fp32":
             raise errors.RuntimeUnavailableError(
@@ -181,7 +190,10 @@ class Backbone:
         """Return what `storage.save` needs to keep this backbone, as part of another folder if there is a prefix."""
         import safetensors.torch
 
-        tensors = {name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format) for name, tensor in self.module.state_dict().items()}
+        tensors = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self.module.state_dict().items()
+        }
         config = {
             "name": self.name,
             "origin": self.origin,

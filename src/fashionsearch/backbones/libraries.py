@@ -29,7 +29,9 @@ def timm_recipe(architecture: str) -> Recipe:
         image_size=(int(data["input_size"][1]), int(data["input_size"][2])),
         mean=tuple(data["mean"]),
         std=tuple(data["std"]),
-        interpolation=data["interpolation"] if data["interpolation"] in ("bilinear", "bicubic", "lanczos") else "bicubic",
+        interpolation=data["interpolation"]
+        if data["interpolation"] in ("bilinear", "bicubic", "lanczos")
+        else "bicubic",
     )
 
     def build(preprocess: Preprocess, **extra: object) -> nn.Module:
@@ -78,16 +80,20 @@ def torchvision_recipe(architecture: str) -> Recipe:
     )
 
     def build(preprocess: Preprocess) -> nn.Module:
-        options = {"aux_logits": False} if architecture in ("inception_v3", "googlenet") else {}
+        options: dict[str, object] = {"aux_logits": False} if architecture in ("inception_v3", "googlenet") else {}
         if architecture.startswith("vit_"):
             options["image_size"] = preprocess.image_size[0]
         if options.get("aux_logits") is False:
             options["init_weights"] = False  # otherwise minutes of truncated normals
-        return _without_classifier(torchvision.models.get_model(architecture, weights=None, **options), architecture)
+        return _without_classifier(
+            torchvision.models.get_model(architecture, weights=None, **options), architecture
+        )
 
     def load_default(module: nn.Module) -> str:
         try:
-            tensors = torch.hub.load_state_dict_from_url(weights.url, check_hash=True, weights_only=True, progress=False)
+            tensors = torch.hub.load_state_dict_from_url(
+                weights.url, check_hash=True, weights_only=True, progress=False
+            )
         except (OSError, RuntimeError) as error:
             raise unreachable(f"torchvision:{architecture}", weights.url, error) from error
         fit_weights(module, tensors, weights.url)
@@ -101,7 +107,9 @@ def _without_classifier(module: nn.Module, architecture: str) -> nn.Module:
     linear = [name for name, layer in module.named_modules() if isinstance(layer, nn.Linear)]
     if not linear:
         if not architecture.startswith("squeezenet"):
-            raise errors.UnknownBackboneError(f"torchvision:{architecture} has no linear classifier to cut off")
+            raise errors.UnknownBackboneError(
+                f"torchvision:{architecture} has no linear classifier to cut off"
+            )
         module.classifier = nn.AdaptiveAvgPool2d(1)  # squeezenet classifies by a convolution
         return module
     parent, _, child = linear[-1].rpartition(".")

@@ -47,7 +47,9 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     for wrapper in _WRAPPERS:
         if isinstance(content, Mapping) and isinstance(content.get(wrapper), Mapping):
             content = content[wrapper]
-    if not isinstance(content, Mapping) or not all(isinstance(value, torch.Tensor) for value in content.values()):
+    if not isinstance(content, Mapping) or not all(
+        isinstance(value, torch.Tensor) for value in content.values()
+    ):
         raise errors.WeightsError(f"{file} holds no tensors by name; save module.state_dict() to it")
     return dict(content)
 
@@ -59,7 +61,9 @@ def fit_weights(module: nn.Module, tensors: Mapping[str, torch.Tensor], origin: 
         WeightsError: if one is missing or of another shape; the network is unchanged.
     """
     own = module.state_dict()
-    renamed = {_OLD_DENSENET.sub(r"\1\2", name.removeprefix("module.")): tensor for name, tensor in tensors.items()}
+    renamed = {
+        _OLD_DENSENET.sub(r"\1\2", name.removeprefix("module.")): tensor for name, tensor in tensors.items()
+    }
     missing = [name for name in own if name not in renamed and not name.endswith("num_batches_tracked")]
     if missing:
         raise errors.WeightsError(
@@ -93,7 +97,9 @@ def weights_hash(module: nn.Module) -> str:
     digest = hashlib.sha256()
     for name, tensor in module.state_dict().items():
         digest.update(f"{name} {tuple(tensor.shape)} {tensor.dtype}|".encode())
-        digest.update(tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy() if tensor.numel() else b"")
+        digest.update(
+            tensor.detach().cpu().contiguous().view(-1).view(torch.uint8).numpy() if tensor.numel() else b""
+        )
     return digest.hexdigest()
 
 

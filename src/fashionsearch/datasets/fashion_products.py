@@ -81,7 +81,9 @@ def load_fashion_products(root: str | os.PathLike[str]) -> Table:
     report = LoadReport(tuple(repaired), tuple(left_out))
     report_left_out(report, str(listing))
     columns = zip(COLUMNS, zip(*kept, strict=True), strict=True)
-    return Table(images, {name: np.array(values, dtype=np.str_) for name, values in columns}, folder.name, report)
+    return Table(
+        images, {name: np.array(values, dtype=np.str_) for name, values in columns}, folder.name, report
+    )
 
 
 def _read_rows(listing: Path) -> tuple[list[tuple[int, list[str]]], list[str], list[str]]:
@@ -94,29 +96,40 @@ def _read_rows(listing: Path) -> tuple[list[tuple[int, list[str]]], list[str], l
         decoded = text.decode("utf-8-sig", errors="replace")
         repaired.append(f"byte {error.start} and perhaps others are not UTF-8, and stand as '\ufffd'")
     reader = csv.reader(io.StringIO(decoded.replace("\0", ""), newline=""))
-    header = next(reader, [])
-    if tuple(name.strip() for name in header) != COLUMNS:
-        raise errors.DataError(
-            f"{listing}: its columns are {', '.join(header) or 'missing'}, and {', '.join(COLUMNS)} are needed; "
-            "load another layout with load_csv"
-        )
     rows = []
     try:
+        header = next(reader, [])
+        if tuple(name.strip() for name in header) != COLUMNS:
+            raise errors.DataError(
+                f"{listing}: its columns are {', '.join(header)[:500] or 'missing'}, and {', '.join(COLUMNS)} are "
+                "needed; load another layout with load_csv"
+            )
+        line = reader.line_num
         for fields in reader:
-            line = reader.line_num
+            first, line = line + 1, reader.line_num
             if not any(field.strip() for field in fields):
                 continue
             row = [field.strip() for field in fields]
+            swallowed = sum(part.count(",") >= len(COLUMNS) - 1 for part in ",".join(fields).splitlines()[1:])
+            if swallowed:
+                left_out.append(
+                    f"lines {first} to {line}: a quote is not closed, so {swallowed + 1} rows run together"
+                )
+                continue
             if len(row) > len(COLUMNS):
                 name = ",".join(fields[len(COLUMNS) - 1 :]).strip()
                 row = [*row[: len(COLUMNS) - 1], name]
-                repaired.append(f"line {line} (id {row[0]}): its product name holds unquoted commas: {name!r}")
+                repaired.append(
+                    f"line {line} (id {row[0]}): its product name holds unquoted commas: {name!r}"
+                )
             if len(row) < len(COLUMNS):
                 left_out.append(f"line {line}: has {len(row)} fields and {len(COLUMNS)} are needed")
                 continue
             rows.append((line, row))
     except csv.Error as error:
-        raise errors.DataError(f"{listing}, line {reader.line_num}: {error}; mend or remove that line") from error
+        raise errors.DataError(
+            f"{listing}, line {reader.line_num}: {error}; mend or remove that line"
+        ) from error
     return rows, repaired, left_out
 
 

@@ -49,8 +49,8 @@ def load_folder(root: str | os.PathLike[str], *, labelled: bool = True) -> Table
             left_out.append(f"{relative}: lies in no class folder")
         elif path.suffix.lower() not in EXTENSIONS:
             left_out.append(f"{relative}: its ending is not one of {', '.join(EXTENSIONS)}")
-        elif path.is_symlink() and not path.resolve().is_relative_to(inside):
-            left_out.append(f"{relative}: is a link that leaves {folder}")
+        elif path.is_symlink() and (problem := _problem(path, inside)):
+            left_out.append(f"{relative}: is a link and {problem}")
         else:
             images.append(path)
     if not images:
@@ -70,6 +70,16 @@ def load_folder(root: str | os.PathLike[str], *, labelled: bool = True) -> Table
     return Table(images, data, folder.resolve().name, report)
 
 
+def _problem(path: Path, folder: Path) -> str:
+    """Return why a path can't be used, or an empty string."""
+    try:
+        if not path.resolve().is_relative_to(folder):
+            return f"leaves {folder}"
+        return "" if path.is_file() else "leads to no file"
+    except (OSError, RuntimeError, ValueError):
+        return "can't be followed (a loop of links, a null byte or a name too long)"
+
+
 def _files(folder: Path) -> list[Path]:
     # os.walk doesn't follow links to folders, so a loop of links ends.
     found = []
@@ -82,7 +92,7 @@ def _files(folder: Path) -> list[Path]:
 def load_csv(
     path: str | os.PathLike[str], *, image_column: str = "image", root: str | os.PathLike[str] | None = None
 ) -> Table:
-    """Load a CSV file with a header, one column of which names an image file.
+    r"""Load a CSV file with a header, one column of which names an image file.
 
     Rows whose image is missing or lies outside the root are left out; `table.report` names each.
 
@@ -103,7 +113,7 @@ def load_csv(
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     _ = pathlib.Path(folder, "a.png").write_bytes(b"not looked at yet")
         ...     listing = pathlib.Path(folder, "photos.csv")
-        ...     _ = listing.write_text("image,kind\\na.png,dress\\n")
+        ...     _ = listing.write_text("image,kind\na.png,dress\n")
         ...     table = fs.datasets.load_csv(listing)
         >>> table["kind"].tolist()
         ['dress']
@@ -118,26 +128,31 @@ def load_csv(
     left_out: list[str] = []
     try:
         with listing.open(encoding="utf-8-sig", newline="") as file:
-            reader = csv.DictReader(file, restkey=None)
+            # Without `strict`, a quote that is never closed swallows the rest of the file.
+            reader = csv.DictReader(file, restkey=None, strict=True)
             columns = [name for name in reader.fieldnames or [] if name]
+            if len(set(columns)) < len(columns):
+                raise errors.DataError(
+                    f"{listing} has columns of the same name: {', '.join(columns)}; rename them"
+                )
             if image_column not in columns:
                 raise errors.DataError(
-                    f"{listing} has no column {image_column!r}; its columns are {', '.join(columns)}. "
+                    f"{listing} has no column {image_column!r}; its columns are {', '.join(columns) or 'missing'}. "
                     f"Name the one with image paths.{errors.did_you_mean(image_column, columns)}"
                 )
             for row in reader:
                 image = folder / (row[image_column] or "").strip()
                 if None in row or any(row[name] is None for name in columns):
                     left_out.append(f"line {reader.line_num}: doesn't have {len(columns)} fields")
-                elif not image.resolve().is_relative_to(inside):
-                    left_out.append(f"line {reader.line_num}: {row[image_column]!r} leaves {folder}")
-                elif not image.is_file():
-                    left_out.append(f"line {reader.line_num}: there is no file {row[image_column]!r}")
+                elif problem := _problem(image, inside):
+                    left_out.append(f"line {reader.line_num}: {row[image_column]!r}: {problem}")
                 else:
                     rows.append(row)
                     images.append(image)
     except (csv.Error, UnicodeDecodeError) as error:
-        raise errors.DataError(f"{listing} can't be read as a CSV file in UTF-8: {error}") from error
+        raise errors.DataError(
+            f"{listing} can't be read as a CSV file in UTF-8: {error}; mend it or save it as UTF-8"
+        ) from error
     if not rows:
         raise errors.DataError(
             f"{listing}: no row can be used; the first problem is: {left_out[0] if left_out else 'it has no rows'}"

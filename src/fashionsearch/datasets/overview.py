@@ -58,7 +58,11 @@ class Overview:
         )
 
     def __repr__(self) -> str:
-        parts = [f"{self.name}: {self.rows:,} rows", self._notes(), text_table(("size", "photos"), self._size_rows())]
+        parts = [
+            f"{self.name}: {self.rows:,} rows",
+            self._notes(),
+            text_table(("size", "photos"), self._size_rows()),
+        ]
         parts += [text_table((column, "rows", "share"), self._class_rows(column)) for column in self.classes]
         parts += [str(failure) for failure in self.failures]
         return "\n\n".join(parts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from numbers import Real
 from typing import Protocol
 
 import numpy as np
@@ -32,7 +33,7 @@ def split_once(
     Raises:
         DataError: if the fraction is outside [0, 1), a part would be empty, or a class is too small.
     """
-    if not 0 <= fraction < 1:
+    if not isinstance(fraction, Real) or not 0 <= fraction < 1:
         raise errors.DataError(f"{name}={fraction!r} is not a fraction in [0, 1), for example 0.2")
     if fraction == 0:
         return rows, rows[:0]
@@ -43,8 +44,12 @@ def split_once(
         )
     if group is not None:
         groups = table[group][rows]
-        if len(np.unique(groups)) < 2:
-            raise errors.DataError(f"column {group!r} holds one group only, so its rows can't be split")
+        distinct = len(np.unique(groups))
+        if math.ceil(fraction * distinct) >= distinct:
+            raise errors.DataError(
+                f"column {group!r} has {distinct} distinct values, too few for {name}={fraction}; "
+                "use another column or a smaller fraction"
+            )
         splitter = GroupShuffleSplit(n_splits=1, test_size=fraction, random_state=seed)
         stay, go = next(splitter.split(rows, groups=groups))
         return rows[stay], rows[go]

@@ -62,6 +62,7 @@ class Table:
     report: LoadReport = field(default_factory=LoadReport)
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "data", {column: np.asarray(values) for column, values in self.data.items()})
         for column, values in self.data.items():
             if np.shape(values) != (len(self.images),):
                 raise errors.DataError(
@@ -94,11 +95,17 @@ class Table:
                 )
             return self.data[key]
         if isinstance(key, int | np.integer):
-            raise errors.DataError(f"a table is indexed by column or rows; for one row write table[{key}:{key + 1}]")
+            raise errors.DataError(
+                f"a table is indexed by column or rows; for one row write table[{key}:{key + 1}]"
+            )
         try:
-            positions = np.arange(len(self))[key if isinstance(key, slice) else np.asarray(key)]
+            chosen = key if isinstance(key, slice) else np.asarray(key)
+            # An empty list has no dtype of its own, and numpy takes it for floats.
+            positions = np.arange(len(self))[chosen if isinstance(chosen, slice) or chosen.size else []]
         except IndexError as error:
             raise errors.DataError(f"rows {key!r} don't fit a table of {len(self)} rows: {error}") from error
+        if positions.ndim != 1:
+            raise errors.DataError(f"rows {key!r} are not one slice, mask or list of positions")
         return Table(
             images=[self.images[position] for position in positions],
             data={column: values[positions] for column, values in self.data.items()},
@@ -131,7 +138,7 @@ class Table:
             group: a column whose equal values stay in one part (several photos of one product).
 
         Raises:
-            DataError: if a part would be empty, a class is too small to stratify (all such are named), or both
+            DataError: if a fraction or the seed can't be used, a part would be empty, a class is too small to stratify (all such are named), or both
                 `stratify` and `group` are given.
 
         Example:
@@ -144,10 +151,16 @@ class Table:
             raise errors.DataError(
                 f"stratify={stratify!r} and group={group!r} can't both hold; choose one of the two"
             )
+        if seed is not None and (not isinstance(seed, int | np.integer) or not 0 <= seed < 2**32):
+            raise errors.DataError(
+                f"seed={seed!r} is neither None nor an integer in [0, 2**32), for example 42"
+            )
         from fashionsearch.datasets.splitting import split_once
 
         everything = np.arange(len(self))
-        rest, test_rows = split_once(self, everything, fraction=test, name="test", seed=seed, stratify=stratify, group=group)
+        rest, test_rows = split_once(
+            self, everything, fraction=test, name="test", seed=seed, stratify=stratify, group=group
+        )
         train_rows, validation_rows = split_once(
             self, rest, fraction=validation, name="validation", seed=seed, stratify=stratify, group=group
         )
@@ -168,7 +181,9 @@ class Table:
     def __repr__(self) -> str:
         text = f"Table {self.name!r}: {len(self):,} rows, columns {', '.join(self.columns)}"
         if self.report.repaired or self.report.left_out:
-            text += f" ({len(self.report.repaired)} repaired, {len(self.report.left_out)} left out: see .report)"
+            text += (
+                f" ({len(self.report.repaired)} repaired, {len(self.report.left_out)} left out: see .report)"
+            )
         return text
 
     def _repr_html_(self) -> str:
@@ -177,7 +192,9 @@ class Table:
         head = "".join(f"<th>{html.escape(column)}</th>" for column in ("", *self.columns))
         rows = []
         for position in range(min(5, len(self))):
-            cells = "".join(f"<td>{html.escape(str(self.data[column][position]))}</td>" for column in self.columns)
+            cells = "".join(
+                f"<td>{html.escape(str(self.data[column][position]))}</td>" for column in self.columns
+            )
             picture = f"<td><img alt='row {position}' src='{thumbnail_uri(self.images[position])}'></td>"
             rows.append(f"<tr>{picture}{cells}</tr>")
         caption = html.escape(repr(self))

@@ -13,7 +13,7 @@ from fashionsearch.backbones import Backbone
 from fashionsearch.backbones.base import read_backbone
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.embedding import Embeds
-from fashionsearch.images import Images, check_images, iterate, read_image
+from fashionsearch.images import Images, check_images, iterate
 
 _PREFIX = "encoder/"
 _SAME = 0.999
@@ -21,7 +21,9 @@ _SAME = 0.999
 
 def check(encoder: object) -> None:
     """Raise InputError unless an object embeds."""
-    if not callable(getattr(encoder, "embed", None)) or not isinstance(getattr(encoder, "dim", None), int | np.integer):
+    if not callable(getattr(encoder, "embed", None)) or not isinstance(
+        getattr(encoder, "dim", None), int | np.integer
+    ):
         raise errors.InputError(
             f"{type(encoder).__name__} is not an encoder: it needs dim and embed(images) -> (n, dim); give a backbone, a "
             "classifier, a backbone's name, or an object of your own with these two"
@@ -55,19 +57,29 @@ def embed_all(
     if failures and on_error == "raise":
         raise errors.ImageError(failures)
     chosen = [everything[position] for position in positions]
-    embedded = np.asarray(encoder.embed(chosen), dtype=np.float32) if chosen else np.zeros((0, encoder.dim), np.float32)
+    embedded = (
+        np.asarray(encoder.embed(chosen), dtype=np.float32)
+        if chosen
+        else np.zeros((0, encoder.dim), np.float32)
+    )
     if embedded.shape != (len(chosen), encoder.dim):
         raise errors.InputError(
             f"the encoder returned shape {embedded.shape} for {len(chosen)} images; (n, dim) is {(len(chosen), encoder.dim)}"
         )
-    sources = [str(image) if not hasattr(image, "shape") and isinstance(image, str) else None for image in chosen]
+    sources = [
+        str(image) if not hasattr(image, "shape") and isinstance(image, str) else None for image in chosen
+    ]
     return embedded, positions.tolist(), sources, failures
 
 
 def _probe_image() -> NDArray[np.uint8]:
     """Return a picture with fine detail and unequal sides, whose embedding tells encoders apart."""
     rows, columns = np.mgrid[0:96, 0:72]
-    channels = [(rows * 3 + columns * 7) % 256, (rows * columns) % 256, ((rows // 8 + columns // 8) % 2) * 200]
+    channels = [
+        (rows * 3 + columns * 7) % 256,
+        (rows * columns) % 256,
+        ((rows // 8 + columns // 8) % 2) * 200,
+    ]
     return np.stack(channels, axis=2).astype(np.uint8)
 
 
@@ -75,9 +87,19 @@ def identity(encoder: Embeds) -> dict[str, Any]:
     """Return by what an encoder is recognised: a fingerprint, or how it embeds one picture."""
     backbone = backbone_of(encoder)
     if backbone is not None:
-        return {"name": backbone.name, "dim": backbone.dim, "fingerprint": backbone.fingerprint, "probe": None}
+        return {
+            "name": backbone.name,
+            "dim": backbone.dim,
+            "fingerprint": backbone.fingerprint,
+            "probe": None,
+        }
     probe = np.asarray(encoder.embed([_probe_image()]), dtype=np.float64)[0]
-    return {"name": type(encoder).__name__, "dim": int(encoder.dim), "fingerprint": None, "probe": probe.tolist()}
+    return {
+        "name": type(encoder).__name__,
+        "dim": int(encoder.dim),
+        "fingerprint": None,
+        "probe": probe.tolist(),
+    }
 
 
 def writers(encoder: Embeds) -> dict[str, storage.Writer]:

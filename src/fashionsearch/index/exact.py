@@ -17,9 +17,10 @@ def similarities(
     products = queries @ rows.T
     lengths = np.linalg.norm(queries, axis=1, keepdims=True)
     if metric == "cosine":
-        return np.clip(products / (lengths * norms), -1, 1)
-    squares = lengths**2 + norms**2 - 2 * products
-    return -np.sqrt(np.maximum(squares, 0))
+        scores: NDArray[np.float32] = np.clip(products / (lengths * norms), -1, 1)
+    else:
+        scores = -np.sqrt(np.maximum(lengths**2 + norms**2 - 2 * products, 0))
+    return scores
 
 
 def nearest(
@@ -41,7 +42,9 @@ def nearest(
     for start in range(0, len(slots), step):
         block = slots[start : start + step]
         rows, lengths = (
-            (vectors[start : start + step], norms[start : start + step]) if everything else (vectors[block], norms[block])
+            (vectors[start : start + step], norms[start : start + step])
+            if everything
+            else (vectors[block], norms[block])
         )
         scores = np.concatenate([best_scores, similarities(queries, rows, lengths, metric)], axis=1)
         places = np.concatenate([best_slots, np.broadcast_to(block, (len(queries), len(block)))], axis=1)

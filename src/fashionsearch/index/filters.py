@@ -82,12 +82,16 @@ def _condition(field: str, wanted: object) -> Condition:
         bounds = tuple((name, plain(bound, field)) for name, bound in wanted.items())
         for name, bound in bounds:
             if bound is None or isinstance(bound, bool):
-                raise errors.InputError(f"where[{field!r}] compares with {bound!r}; give a number or text to {name!r}")
+                raise errors.InputError(
+                    f"where[{field!r}] compares with {bound!r}; give a number or text to {name!r}"
+                )
         return Condition(field, bounds=bounds)
     if isinstance(wanted, Collection) and not isinstance(wanted, str | bytes):
         options = tuple(plain(option, field) for option in wanted)
         if not options:
-            raise errors.InputError(f"where[{field!r}] is an empty list, which nothing matches; leave the field out")
+            raise errors.InputError(
+                f"where[{field!r}] is an empty list, which nothing matches; leave the field out"
+            )
         return Condition(field, options=options)
     return Condition(field, options=(plain(wanted, field),))
 

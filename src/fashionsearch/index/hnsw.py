@@ -94,8 +94,9 @@ class HnswGraph:
             for start in range(0, len(fresh), _CHUNK):
                 part = fresh[start : start + _CHUNK]
                 self._index.add_items(vectors[list(part)], labels[start : start + _CHUNK])
-                self._note_hidden(vectors[list(part)], labels[start : start + _CHUNK])
                 bar.update(len(part))
+        if len(fresh):
+            self._note_hidden(vectors[list(fresh)], labels)
 
     def _note_hidden(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
         """Remember the few nodes that a walk to their own vector misses; they become candidates of every query."""
@@ -105,7 +106,9 @@ class HnswGraph:
 
     def _digests(self, known: NDArray[np.float32]) -> dict[bytes, int]:
         if self._label_of_digest is None:
-            self._label_of_digest = {_digest(known[slot]): label for slot, label in self._label_of_slot.items()}
+            self._label_of_digest = {
+                _digest(known[slot]): label for slot, label in self._label_of_slot.items()
+            }
         return self._label_of_digest
 
     def remove(self, slots: Sequence[int], known: NDArray[np.float32]) -> None:
@@ -123,7 +126,9 @@ class HnswGraph:
                 self._index.mark_deleted(label)
                 self._dead += 1
 
-    def candidates(self, queries: NDArray[np.float32], count: int, ef_search: int) -> list[NDArray[np.intp]] | None:
+    def candidates(
+        self, queries: NDArray[np.float32], count: int, ef_search: int
+    ) -> list[NDArray[np.intp]] | None:
         """Return about the `count` nearest slots of each query or more, or None where the graph can't tell."""
         count = min(count, len(self))
         self._index.set_ef(max(ef_search, count))
@@ -146,7 +151,9 @@ class HnswGraph:
         expected = self._index.index_file_size()
         written = path.stat().st_size if path.exists() else 0
         if written != expected:
-            raise errors.StorageError(f"{path}: {written:,} of {expected:,} bytes were written; is the disk full?")
+            raise errors.StorageError(
+                f"{path}: {written:,} of {expected:,} bytes were written; is the disk full?"
+            )
 
     def labels(self, slots: Sequence[int]) -> NDArray[np.int64]:
         """Return the label of each slot."""
@@ -176,4 +183,4 @@ class HnswGraph:
 
 
 def _digest(vector: NDArray[np.float32]) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(vector), digest_size=16).digest()
+    return hashlib.blake2b(vector.tobytes(), digest_size=16).digest()

@@ -37,7 +37,7 @@ class _Column:
             self.codes = wider
 
     def get(self, slot: int) -> Value:
-        return self.values[self.codes[slot]]
+        return self.values[int(self.codes[slot])]
 
     def holds(self, slot: int) -> bool:
         return slot < len(self.codes) and self.codes[slot] >= 0
@@ -229,11 +229,17 @@ def metadata_rows(metadata: object, n: int) -> list[dict[str, Value]]:
     if isinstance(metadata, Mapping):
         for field, column in metadata.items():
             if isinstance(column, str) or not hasattr(column, "__len__") or len(column) != n:
-                got = f"{len(column)} values" if hasattr(column, "__len__") and not isinstance(column, str) else repr(column)
+                got = (
+                    f"{len(column)} values"
+                    if hasattr(column, "__len__") and not isinstance(column, str)
+                    else repr(column)
+                )
                 raise errors.InputError(
                     f"metadata column {field!r} holds {got}, and there are {n} items; give one value for each item"
                 )
-        return [{_field(field): plain(column[i], field) for field, column in metadata.items()} for i in range(n)]
+        return [
+            {_field(field): plain(column[i], field) for field, column in metadata.items()} for i in range(n)
+        ]
     if not isinstance(metadata, Sequence) or len(metadata) != n:
         got = f"{len(metadata)} entries" if isinstance(metadata, Sequence) else f"a {type(metadata).__name__}"
         raise errors.InputError(
@@ -249,7 +255,9 @@ def metadata_row(row: object) -> dict[str, Value]:
         InputError: if it isn't a mapping of names to text, numbers, booleans or None.
     """
     if not isinstance(row, Mapping):
-        raise errors.InputError(f"metadata {row!r} of an item is not a mapping, for example {{'gender': 'Women'}}")
+        raise errors.InputError(
+            f"metadata {row!r} of an item is not a mapping, for example {{'gender': 'Women'}}"
+        )
     return {_field(field): plain(value, field) for field, value in row.items()}
 
 

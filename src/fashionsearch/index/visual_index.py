@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import os
+import dataclasses
 import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
@@ -15,16 +15,16 @@ from fashionsearch import errors, storage
 from fashionsearch.backbones import create_backbone
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.embedding import Embeds
-from fashionsearch.images import Images, iterate, thumbnail_uri
+from fashionsearch.images import Images, iterate, source_of, thumbnail_uri
 from fashionsearch.index import encoders, exact, hnsw
-from fashionsearch.index.checks import check_ids, check_id, check_number, check_vectors
+from fashionsearch.index.checks import check_id, check_ids, check_number, check_vectors
 from fashionsearch.index.filters import Where
+from fashionsearch.index.searching import find
 from fashionsearch.index.store import Id, Store, metadata_row, metadata_rows
 from fashionsearch.results import Added, Item, Matches
 
 ENGINES = ("hnsw", "exact")
 _EXACT_BYTES = 8 * 2**20  # below this, scanning every vector takes about as long as a walk through the graph
-_EXACT_SUBSET_BYTES = 64 * 2**20
 _MAX_DEAD = 0.2
 
 
@@ -83,7 +83,9 @@ class VisualIndex:
                     f"{name}={value!r} is not one of {', '.join(known)}.{errors.did_you_mean(value, known)}"
                 )
         if encoder is None and dim is None:
-            raise errors.InputError("give an encoder (or a backbone's name), or dim for an index of vectors only")
+            raise errors.InputError(
+                "give an encoder (or a backbone's name), or dim for an index of vectors only"
+            )
         self.encoder: Embeds | None = create_backbone(encoder) if isinstance(encoder, str) else encoder
         if self.encoder is not None:
             encoders.check(self.encoder)
@@ -98,7 +100,9 @@ class VisualIndex:
         self.progress = progress
         self.engine = engine
         if engine == "hnsw" and not hnsw.available():
-            warnings.warn("hnswlib can't be imported; going on with exact search", errors.DataWarning, stacklevel=2)
+            warnings.warn(
+                "hnswlib can't be imported; going on with exact search", errors.DataWarning, stacklevel=2
+            )
             self.engine = "exact"
         self._store = Store(self.dim)
         self._graph: hnsw.HnswGraph | None = None
@@ -156,7 +160,9 @@ class VisualIndex:
             self._insert(check_vectors(vectors, self.dim), kept, [rows[p] for p in positions], sources)
         return Added(tuple(kept), failures)
 
-    def add_vectors(self, vectors: ArrayLike, *, ids: Sequence[Id] | None = None, metadata: Any = None) -> Added:
+    def add_vectors(
+        self, vectors: ArrayLike, *, ids: Sequence[Id] | None = None, metadata: Any = None
+    ) -> Added:
         """Add vectors; an id that is there already gets the new vector and metadata.
 
         Args:
@@ -178,7 +184,11 @@ class VisualIndex:
         return Added(tuple(checked))
 
     def _insert(
-        self, vectors: NDArray[np.float32], ids: list[Id], rows: list[dict[str, Any]], sources: Sequence[str | None]
+        self,
+        vectors: NDArray[np.float32],
+        ids: list[Id],
+        rows: list[dict[str, Any]],
+        sources: Sequence[str | None],
     ) -> None:
         start = self._store.size
         replaced = self._store.add(vectors, ids, rows, sources)
@@ -218,7 +228,7 @@ class VisualIndex:
         """
         with self._lock:
             single = isinstance(ids, str | int | np.integer)
-            wanted = list(dict.fromkeys(self._known(item) for item in ([ids] if single else ids)))  # type: ignore[union-attr,list-item]
+            wanted = list(dict.fromkeys(self._known(item) for item in ([ids] if single else ids)))  # type: ignore[union-attr]
             slots = self._store.remove(wanted)
             if self._graph is not None:
                 self._graph.remove(slots, self._store.vectors)
@@ -233,7 +243,12 @@ class VisualIndex:
         with self._lock:
             identity = self._known(item)
             slot = self._store.slot_of[identity]
-            return Item(identity, self._store.vectors[slot].copy(), self._store.metadata(slot), self._store.source(slot))
+            return Item(
+                identity,
+                self._store.vectors[slot].copy(),
+                self._store.metadata(slot),
+                self._store.source(slot),
+            )
 
     def update(self, item: Id, metadata: Any) -> None:
         """Set fields of an item's metadata; the fields that aren't named stay.
@@ -250,10 +265,14 @@ class VisualIndex:
         if identity not in self._store.slot_of:
             kind = self._store.id_kind
             hint = f"; ids here are of type {kind.__name__}" if kind not in (None, type(identity)) else ""
-            raise errors.UnknownIdError(f"no item has the id {identity!r}; the index holds {len(self):,}{hint}")
+            raise errors.UnknownIdError(
+                f"no item has the id {identity!r}; the index holds {len(self):,}{hint}"
+            )
         return identity
 
-    def search(self, images: Images, k: int = 5, *, where: Where | None = None, exact: bool = False) -> Matches:
+    def search(
+        self, images: Images, k: int = 5, *, where: Where | None = None, exact: bool = False
+    ) -> Matches:
         """Find the items nearest to one or several photos.
 
         Args:
@@ -287,71 +306,27 @@ class VisualIndex:
         return self._search(check_vectors(vectors, self.dim), check_number("k", k, low=1), where, exact, None)
 
     def _search(
-        self, queries: NDArray[np.float32], k: int, where: Where | None, exactly: bool, pictures: list[Any] | None
+        self,
+        queries: NDArray[np.float32],
+        k: int,
+        where: Where | None,
+        exactly: bool,
+        pictures: list[Any] | None,
     ) -> Matches:
-        n = len(queries)
-        ids, metadata, sources = (np.full((n, k), None, dtype=object) for _ in range(3))
-        scores = np.full((n, k), np.nan, dtype=np.float32)
-        counts = np.zeros(n, dtype=np.int64)
+        sources = [source_of(picture) for picture in pictures] if pictures else None
         with self._lock:
-            store = self._store
-            found = self._candidates(queries, k, where, exactly)
-            for query, candidates in enumerate(found):
-                slots, similarities = exact.rank(
-                    store.vectors, store.norms, candidates, queries[query], self.metric
-                )
-                if pictures:
-                    slots, similarities = self._itself_first(pictures[query], slots, similarities)
-                slots, similarities = slots[:k], similarities[:k]
-                counts[query] = len(slots)
-                scores[query, : len(slots)] = similarities
-                for place, slot in enumerate(slots):
-                    ids[query, place] = store.identity(slot)
-                    metadata[query, place] = store.metadata(slot)
-                    sources[query, place] = store.source(slot)
+            found = find(
+                self._store,
+                None if exactly else self._graph,
+                queries,
+                k,
+                where,
+                metric=self.metric,
+                ef_search=self.ef_search,
+                query_sources=sources,
+            )
         shown = tuple(thumbnail_uri(picture) for picture in pictures[:10]) if pictures else ()
-        return Matches(ids, scores, metadata, counts, sources, shown, thumbnail_uri)
-
-    def _itself_first(
-        self, picture: Any, slots: NDArray[np.intp], similarities: NDArray[np.float32]
-    ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-        """Put the item that was added from the queried file before its equals: catalogues hold photos twice."""
-        if isinstance(picture, str | os.PathLike) and len(slots):
-            equals = int((similarities >= similarities[0] - 1e-6).sum())
-            for place in range(1, equals):
-                if self._store.source(slots[place]) == os.fspath(picture):
-                    order = np.concatenate([[place], np.delete(np.arange(len(slots)), place)])
-                    return slots[order], similarities[order]
-        return slots, similarities
-
-    def _candidates(
-        self, queries: NDArray[np.float32], k: int, where: Where | None, exactly: bool
-    ) -> list[NDArray[np.intp]]:
-        store = self._store
-        slots = np.flatnonzero(store.alive) if where is None else store.matching(where)
-        if not exactly and self._graph is not None and k < len(slots) // 4:
-            narrow = where is not None and 4 * self.dim * len(slots) <= _EXACT_SUBSET_BYTES
-            if not narrow:
-                approximate = self._walk(queries, k, None if where is None else slots)
-                if approximate is not None:
-                    return approximate
-        return exact.nearest(store.vectors, store.norms, slots, queries, k, self.metric)
-
-    def _walk(
-        self, queries: NDArray[np.float32], k: int, slots: NDArray[np.intp] | None
-    ) -> list[NDArray[np.intp]] | None:
-        """Return candidates from the graph, or None if it finds fewer than k for some query."""
-        if self._graph is None:
-            return None
-        if slots is None:
-            found = self._graph.candidates(queries, k, self.ef_search)
-        else:
-            # As many more as the filter will take away, with half as many again to spare.
-            count = int(1.5 * k * len(self._store) / len(slots)) + 10
-            found = self._graph.candidates(queries, count, self.ef_search)
-            if found is not None:
-                found = [candidates[np.isin(candidates, slots)] for candidates in found]
-        return None if found is None or any(len(candidates) < k for candidates in found) else found
+        return dataclasses.replace(found, queries=shown, _thumbnail=thumbnail_uri)
 
     def _required_encoder(self, purpose: str) -> Embeds:
         if self.encoder is None:
@@ -384,7 +359,10 @@ class VisualIndex:
                 "encoder": None if self.encoder is None else encoders.identity(self.encoder),
                 "graph": None,
             }
-            files = {"vectors.safetensors": storage.write_arrays(arrays), "items.json": storage.write_json(content)}
+            files = {
+                "vectors.safetensors": storage.write_arrays(arrays),
+                "items.json": storage.write_json(content),
+            }
             if self._graph is not None:
                 config["graph"] = self._graph.settings()
                 labels = self._graph.labels(list(self._store.slot_of.values()))

@@ -25,7 +25,13 @@ class AutoRuntime:
     """
 
     def __init__(
-        self, module: nn.Module, preprocess: Preprocess, placement: Placement, fingerprint: str, *, trained: bool
+        self,
+        module: nn.Module,
+        preprocess: Preprocess,
+        placement: Placement,
+        fingerprint: str,
+        *,
+        trained: bool,
     ) -> None:
         self._module, self._preprocess, self._fingerprint = module, preprocess, fingerprint
         self._current: Runtime = TorchRuntime(module, preprocess, placement)

@@ -18,7 +18,10 @@ RUNTIMES = ("auto", "torch", "onnx")
 class Runtime(Protocol):
     """Runs one network."""
 
-    name: str
+    @property
+    def name(self) -> str:
+        """Return what the runtime is called."""
+        ...
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""

@@ -18,7 +18,8 @@ class TorchRuntime:
     name = "torch"
 
     def __init__(self, module: nn.Module, preprocess: Preprocess, placement: Placement) -> None:
-        self._network = Network(module, preprocess).eval().to(placement.device, memory_format=torch.channels_last)  # type: ignore[call-overload]
+        network = Network(module, preprocess).eval().to(placement.device)
+        self._network = network.to(memory_format=torch.channels_last)
         self._placement = placement
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

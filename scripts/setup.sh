@@ -1,0 +1,25 @@
+#!/usr/bin/env bash
+# Makes .venv in the checkout and installs fashionsearch into it; later calls find it ready. Sourced by the others.
+set -euo pipefail
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+extras=${1:-}
+python=${PYTHON:-python3}
+
+"$python" - <<'CHECK' || exit 1
+import sys
+if not (3, 10) <= sys.version_info[:2] <= (3, 13):
+    sys.exit(f"fashionsearch needs Python 3.10 to 3.13, and this is {sys.version.split()[0]}; "
+             "name another with PYTHON=/path/to/python3.11")
+CHECK
+
+# What was installed is remembered by what decides it, so that a second call takes no time.
+stamp="$root/.venv/.installed-${extras:-run}"
+wanted=$(cat "$root/pyproject.toml" <("$python" --version) | sha256sum)
+if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
+    echo "setting up $root/.venv (a few minutes the first time)" >&2
+    "$python" -m venv "$root/.venv"
+    # PyTorch first and by name, so that an index that offers its CPU builds is used where one is configured.
+    "$root/.venv/bin/pip" install --quiet --disable-pip-version-check torch torchvision
+    "$root/.venv/bin/pip" install --quiet --disable-pip-version-check --editable "$root${extras:+[$extras]}"
+    echo "$wanted" >"$stamp"
+fi

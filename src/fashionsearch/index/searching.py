@@ -1,0 +1,108 @@
+"""One search: which way to look for candidates, and their ranking by exact similarity."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch.index import exact
+from fashionsearch.index.filters import Where
+from fashionsearch.index.hnsw import HnswGraph
+from fashionsearch.index.store import Store
+from fashionsearch.results import Matches
+
+_EXACT_SUBSET_BYTES = 64 * 2**20
+_EQUAL = 1e-6
+
+
+def find(
+    store: Store,
+    graph: HnswGraph | None,
+    queries: NDArray[np.float32],
+    k: int,
+    where: Where | None,
+    *,
+    metric: str,
+    ef_search: int,
+    query_sources: Sequence[str | None] | None,
+) -> Matches:
+    """Return the k nearest rows of each query, through the graph if there is one and it pays, else exactly.
+
+    Args:
+        store: the rows.
+        graph: of all live rows; None searches exactly.
+        queries: (n, dim) float32.
+        k: rows to find for each.
+        where: a filter on metadata.
+        metric: "cosine" or "euclidean".
+        ef_search: candidates of a walk through the graph.
+        query_sources: the path of each query's photo, or None.
+    """
+    n = len(queries)
+    ids, metadata, sources = (np.full((n, k), None, dtype=object) for _ in range(3))
+    scores = np.full((n, k), np.nan, dtype=np.float32)
+    counts = np.zeros(n, dtype=np.int64)
+    for query, candidates in enumerate(_candidates(store, graph, queries, k, where, metric, ef_search)):
+        slots, similarities = exact.rank(store.vectors, store.norms, candidates, queries[query], metric)
+        if query_sources is not None:
+            slots = _itself_first(store, slots, similarities, query_sources[query])
+        slots, similarities = slots[:k], similarities[:k]
+        counts[query] = len(slots)
+        scores[query, : len(slots)] = similarities
+        for place, slot in enumerate(slots):
+            ids[query, place] = store.identity(slot)
+            metadata[query, place] = store.metadata(slot)
+            sources[query, place] = store.source(slot)
+    return Matches(ids, scores, metadata, counts, sources)
+
+
+def _candidates(
+    store: Store,
+    graph: HnswGraph | None,
+    queries: NDArray[np.float32],
+    k: int,
+    where: Where | None,
+    metric: str,
+    ef_search: int,
+) -> list[NDArray[np.intp]]:
+    slots = np.flatnonzero(store.alive) if where is None else store.matching(where)
+    # The graph is poor at nearly all of its nodes, and a narrow filter leaves too few to walk on.
+    narrow = where is not None and 4 * store.dim * len(slots) <= _EXACT_SUBSET_BYTES
+    if graph is not None and k < len(slots) // 4 and not narrow:
+        approximate = _walk(store, graph, queries, k, None if where is None else slots, ef_search)
+        if approximate is not None:
+            return approximate
+    return exact.nearest(store.vectors, store.norms, slots, queries, k, metric)
+
+
+def _walk(
+    store: Store,
+    graph: HnswGraph,
+    queries: NDArray[np.float32],
+    k: int,
+    slots: NDArray[np.intp] | None,
+    ef_search: int,
+) -> list[NDArray[np.intp]] | None:
+    """Return candidates from the graph, or None if it finds fewer than k for some query."""
+    if slots is None:
+        found = graph.candidates(queries, k, ef_search)
+    else:
+        # As many more as the filter will take away, and half as many again to spare.
+        found = graph.candidates(queries, int(1.5 * k * len(store) / len(slots)) + 10, ef_search)
+        if found is not None:
+            found = [candidates[np.isin(candidates, slots)] for candidates in found]
+    return None if found is None or any(len(candidates) < k for candidates in found) else found
+
+
+def _itself_first(
+    store: Store, slots: NDArray[np.intp], similarities: NDArray[np.float32], source: str | None
+) -> NDArray[np.intp]:
+    """Put the row that was added from the queried file before its equals: catalogues hold photos twice."""
+    if source is not None and len(slots):
+        equals = int((similarities >= similarities[0] - _EQUAL).sum())
+        for place in range(1, equals):
+            if store.source(slots[place]) == source:
+                return np.concatenate([slots[[place]], np.delete(slots, place)])
+    return slots
