@@ -111,7 +111,7 @@ def iterate(images: Images) -> Iterator[Image]:
         yield images  # type: ignore[misc]
     elif isinstance(images, Iterable) and not isinstance(images, dict):
         for image in images:
-            yield from image if _is_batch(image) else (image,)  # type: ignore[misc, union-attr]
+            yield from image if _is_batch(image) else (image,)  # type: ignore[misc]
     else:
         raise errors.InputError(
             f"{_describe(images)} is not an image; give a path, bytes, a file object, a PIL image, an (H, W, 3) array, "
@@ -286,8 +286,7 @@ def _damage_named() -> Iterator[None]:
         yield
     except UnreadableError:
         raise
-    # Decoders of damaged files raise nearly anything: OSError, SyntaxError, ValueError, struct.error, …
-    except Exception as error:
+    except Exception as error:  # decoders of damaged files raise nearly anything, struct.error among it
         raise UnreadableError(f"is damaged: {str(error).strip() or type(error).__name__}") from error
 
 

@@ -60,7 +60,7 @@ def overview(
         overview_or_table: an `Overview`, or a `Table` to make one of.
         columns: whose 15 most frequent values to draw; None takes the first six in the overview of masterCategory,
             subCategory, articleType, baseColour, gender, season, usage and label.
-        figure: where to draw; None makes a new one.
+        figure: where to draw, about 14 inches wide; None makes a new one.
 
     Returns:
         An axes for each column, one for the sizes and one for the colours.
@@ -311,7 +311,9 @@ def matches(
         for place in range(int(matches.counts[query])):
             item, similarity = matches.ids[query, place], matches.similarities[query, place]
             photo = _match_photo(matches.sources[query, place], item, {} if images is None else images)
-            caption = f"{_short(str(item), 20)}\n{similarity:.3f}\n{_wrapped(texts.get(item, ''))}".rstrip()
+            caption = (
+                f"{_short(str(item), 20)}\n{similarity:.3f}\n{_wrapped(str(texts.get(item, '')))}".rstrip()
+            )
             row.append(_Tile(photo, caption, _short(str(item), 14)))
         rows.append(row)
     axes = _draw_tiles(rows, figure)
@@ -423,9 +425,10 @@ def _one_vs_rest(
         colour, dashes = _TEN.split()[rank % 10], ("-", "--", "-.", ":")[rank // 10 % 4]
         name = f"{score:.3f}  {_short(rows[place].label, 30)}"
         ax.plot(_GRID, heights, color=colour, linestyle=dashes, linewidth=1.3, label=name)
-    names = _short(", ".join(evaluation.unscored), 40)
-    left = [f"too few examples: {len(evaluation.unscored)} ({names})"] if evaluation.unscored else []
-    heading = [score_name, f"{min(most, len(scored))} of {len(scored)} classes, by size", *left]
+    heading = [score_name, f"{min(most, len(scored))} of {len(scored)} classes, by size"]
+    if evaluation.unscored:
+        named = f"too few examples: {len(evaluation.unscored)} ({', '.join(evaluation.unscored)})"
+        heading += textwrap.wrap(named, 42, max_lines=3, placeholder=" …")
     legend = ax.legend(
         title="\n".join(heading), title_fontsize=8, fontsize=8, frameon=False, alignment="left"
     )
@@ -504,10 +507,10 @@ def _match_photo(
 def _field_texts(matches: Matches, name: str) -> dict[Any, str]:
     pairs = zip(matches.ids.ravel().tolist(), matches.metadata.ravel().tolist(), strict=True)
     found = {item: fields for item, fields in pairs if fields}
-    names = sorted({name for fields in found.values() for name in fields})
+    names = sorted({field for fields in found.values() for field in fields})
     hint = f"the fields are: {', '.join(names) or 'none'}.{errors.did_you_mean(name, names)}"
     _require(name in names or not matches.counts.any(), f"no match has the metadata field {name!r}; {hint}")
-    return {item: str(fields.get(name) or "") for item, fields in found.items()}
+    return {item: str(fields[name]) for item, fields in found.items() if fields.get(name) is not None}
 
 
 def _expect(value: Any, kind: type[Kind], source: str) -> Kind:

@@ -59,8 +59,10 @@ nav ol { columns: 16rem; margin: 0; padding: 1rem 1rem 1rem 2.5rem; background: 
 figure { margin: 1.5rem 0; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 6px; }
 figcaption, caption { color: var(--quiet); font-size: 0.9rem; text-align: left; padding: 0.5rem 0; }
-.table { overflow: auto; max-height: 36rem; margin: 1.5rem 0; border: 1px solid var(--line); border-radius: 6px; padding: 0 0.75rem; }
-table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums; overflow-wrap: normal; margin-bottom: 0.75rem; }
+.table { overflow: auto; max-height: 36rem; margin: 1.5rem 0; border: 1px solid var(--line); border-radius: 6px;
+  padding: 0 0.75rem; }
+table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabular-nums;
+  overflow-wrap: normal; margin-bottom: 0.75rem; }
 th, td { padding: 0.35rem 1.25rem 0.35rem 0; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap; }
 thead th { position: sticky; top: 0; background: var(--paper); }
 @media print { .table { max-height: none; overflow: visible; } }
