@@ -80,7 +80,8 @@ class EmbeddingCache:
                 row = self._connection.execute(
                     "SELECT vector FROM embeddings WHERE key = ?", (key,)
                 ).fetchone()
-                return np.frombuffer(row[0], dtype="<f4") if row and len(row[0]) % 4 == 0 else None
+                if row and isinstance(row[0], bytes) and len(row[0]) % 4 == 0:
+                    return np.frombuffer(row[0], dtype="<f4")
         return None
 
     def put(self, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:

@@ -12,7 +12,7 @@ from fashionsearch import errors
 from fashionsearch.images import Image, ordered_map, read_image
 from fashionsearch.results import html_table, text_table
 
-_MOST_CLASSES = 50
+_MOST_CLASSES = 250
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -22,7 +22,7 @@ class Overview:
     Attributes:
         name: the table's.
         rows: how many it has.
-        classes: column -> {value: count}, most frequent first, for columns with at most 50 values.
+        classes: column -> {value: count}, most frequent first, for columns with at most 250 values.
         sampled: how many images were opened for what follows.
         sizes: (width, height) in pixels -> count, most frequent first.
         grey: how many of the opened images hold grey values only.
