@@ -114,7 +114,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         classes, numbered = np.unique(truth, return_inverse=True)
         if len(classes) < 2:
             raise errors.DataError(
-                f"all {len(truth)} labels are {classes[0]!r}; a classifier needs two classes or more"
+                f"all {len(truth)} labels are {str(classes[0])!r}; a classifier needs two classes or more"
             )
         class_weight = self._numbered_class_weight(classes)
         held_out = (
@@ -221,6 +221,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
             NotFittedError: before `fit`.
             ImageError: if an image can't be read.
         """
+        self._check_fitted()
         return self.head_.probabilities(self.embed(images))
 
     def predict(self, images: Images) -> NDArray[Any]:
@@ -233,7 +234,9 @@ class Classifier(ClassifierMixin, BaseEstimator):
         probabilities = self.predict_proba(images)
         return np.asarray(self.classes_[probabilities.argmax(axis=1)])
 
-    def score(self, images: Images, labels: ArrayLike, sample_weight: NDArray[np.floating] | None = None) -> float:
+    def score(
+        self, images: Images, labels: ArrayLike, sample_weight: NDArray[np.floating] | None = None
+    ) -> float:
         """Return the accuracy, the fraction of images whose predicted class is their label."""
         self._check_fitted()
         truth = _checked_labels(images, labels, "labels")

@@ -31,9 +31,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
     parser = _parser()
     options = parser.parse_args(arguments)
-    warnings.showwarning = _show_warning
     try:
-        code: int = options.run(options)
+        with warnings.catch_warnings():
+            warnings.showwarning = _show_warning
+            code: int = options.run(options)
     except errors.FashionSearchError as error:
         print(f"fashionsearch: {error}", file=sys.stderr)
         return 1
@@ -187,6 +188,9 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
         "--image-column", default="image", help="the CSV file's column of image paths (%(default)s)"
     )
     parser.add_argument(
+        "--image-root", type=Path, help="the folder those paths start from; default: the CSV file's own"
+    )
+    parser.add_argument(
         "--skip-bad", action="store_true", help="leave out photos that can't be read, and name them"
     )
 
@@ -197,11 +201,13 @@ def _add_label(parser: argparse.ArgumentParser) -> None:
     )
 
 
-def _table(path: Path, image_column: str = "image", *, labelled: bool = True) -> Table:
+def _table(
+    path: Path, image_column: str = "image", image_root: Path | None = None, *, labelled: bool = True
+) -> Table:
     from fashionsearch import datasets
 
     if path.is_file():
-        return datasets.load_csv(path, image_column=image_column)
+        return datasets.load_csv(path, image_column=image_column, root=image_root)
     if (path / "styles.csv").exists():
         return datasets.load_fashion_products(path)
     return datasets.load_folder(path, labelled=labelled)
@@ -210,7 +216,7 @@ def _table(path: Path, image_column: str = "image", *, labelled: bool = True) ->
 def _read_table(options: argparse.Namespace, *, labelled: bool = True) -> Table:
     from fashionsearch.images import check_images
 
-    table = _table(options.data, options.image_column, labelled=labelled)
+    table = _table(options.data, options.image_column, options.image_root, labelled=labelled)
     if options.skip_bad:
         positions, failures = check_images(table.images)
         for failure in failures:
@@ -330,8 +336,7 @@ def _index(options: argparse.Namespace) -> int:
 
     table = _read_table(options, labelled=False)
     index = VisualIndex(_encoder(options.encoder), metric=options.metric, engine=options.engine)
-    ids = table["id"].tolist() if "id" in table.columns else [str(image) for image in table.images]
-    index.add(table.images, ids=ids, metadata=table.metadata, cache=EmbeddingCache())
+    index.add(table.images, ids=table["id"].tolist(), metadata=table.metadata, cache=EmbeddingCache())
     index.save(options.out)
     print(f"{len(index):,} photos in {options.out}; search with: fashionsearch search {options.out} PHOTO")
     return 0

@@ -124,8 +124,8 @@ def count(images: Images) -> int | None:
     if _is_single(images):
         return 1
     if isinstance(images, list | tuple):
-        return sum(len(image) if _is_batch(image) else 1 for image in images)  # type: ignore[arg-type]
-    return len(images) if hasattr(images, "__len__") else None
+        return sum(len(image) if _is_batch(image) else 1 for image in images)
+    return len(images) if hasattr(images, "__len__") else None  # type: ignore[arg-type]
 
 
 def source_of(image: object) -> str | None:
@@ -250,7 +250,7 @@ def content(image: str | os.PathLike[str] | bytes | IO[bytes] | Any) -> bytes:
 
 def _file_content(path: str | os.PathLike[str]) -> bytes:
     try:
-        status = os.stat(path)
+        status = os.stat(path)  # noqa: PTH116 (an empty name is no file, and Path("") is a folder)
         # Opening a FIFO would wait for ever and a device may never end, so look before opening.
         if stat.S_ISDIR(status.st_mode):
             raise UnreadableError("is a folder; list its files, or use fashionsearch.datasets.load_folder")

@@ -97,7 +97,9 @@ def evaluate(
         per_class=tuple(
             ClassRow(
                 str(label),
-                *(float(column[i]) for column in by_class[:3]),
+                precision=float(by_class[0][i]),
+                recall=float(by_class[1][i]),
+                f1=float(by_class[2][i]),
                 auc=float(aucs[i]),
                 support=int(support[i]),
             )

@@ -95,7 +95,7 @@ class Preprocess:
             ImageError: if the image can't be read.
         """
         pixels = self.resized(read_image(image)).astype(np.float32) / np.float32(255)
-        normal = (pixels - np.float32(self.mean)) / np.float32(self.std)
+        normal = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(normal.transpose(2, 0, 1), dtype=np.float32)
 
     def to_dict(self) -> dict[str, Any]:

@@ -41,7 +41,9 @@ def test_exact_search_equals_brute_force(metric):
         truth = -np.linalg.norm(queries[:, None] - vectors[None], axis=2)
     order = np.argsort(-truth, axis=1)[:, :10]
     np.testing.assert_array_equal(matches.ids.astype(int), order)
-    np.testing.assert_allclose(matches.similarities, np.take_along_axis(truth, order, 1), rtol=1e-4, atol=1e-5)
+    np.testing.assert_allclose(
+        matches.similarities, np.take_along_axis(truth, order, 1), rtol=1e-4, atol=1e-5
+    )
     assert matches.similarities.dtype == np.float32
     assert matches.counts.tolist() == [10] * 7
 
@@ -131,7 +133,9 @@ def test_an_empty_index_answers_with_nothing():
 
 def test_upsert_replaces_vector_and_metadata():
     index = fs.VisualIndex(dim=2)
-    index.add_vectors([[1, 0], [0, 1]], ids=[7, 8], metadata={"colour": ["red", "blue"], "year": [2011, 2012]})
+    index.add_vectors(
+        [[1, 0], [0, 1]], ids=[7, 8], metadata={"colour": ["red", "blue"], "year": [2011, 2012]}
+    )
     index.add_vectors([[0, -1]], ids=[7], metadata=[{"colour": "green"}])
     assert index.get(7).metadata == {"colour": "green"}
     assert list(index) == [7, 8]
@@ -310,7 +314,9 @@ def test_photos_in_photos_out(catalogue, backbone, tmp_path):
         paths.append(str(path))
     Image.open(paths[0]).save(tmp_path / "twin.png")
     index = fs.VisualIndex(backbone)
-    added = index.add([*paths, str(tmp_path / "twin.png")], ids=[*"abcdef", "twin"], metadata=[{"n": i} for i in range(7)])
+    added = index.add(
+        [*paths, str(tmp_path / "twin.png")], ids=[*"abcdef", "twin"], metadata=[{"n": i} for i in range(7)]
+    )
     assert added.ids == (*"abcdef", "twin")
     matches = index.search([*paths, str(tmp_path / "twin.png")], k=3)
     assert matches.ids[:, 0].tolist() == [*"abcdef", "twin"], "each file finds itself, also beside its twin"
@@ -324,7 +330,12 @@ def test_photos_in_photos_out(catalogue, backbone, tmp_path):
 
 def test_bad_photos_are_left_out_by_name(catalogue, backbone, tmp_path):
     (tmp_path / "broken.jpg").write_bytes(b"\xff\xd8\xff no photo")
-    images = [catalogue.images[0], str(tmp_path / "broken.jpg"), catalogue.images[1], str(tmp_path / "gone.jpg")]
+    images = [
+        catalogue.images[0],
+        str(tmp_path / "broken.jpg"),
+        catalogue.images[1],
+        str(tmp_path / "gone.jpg"),
+    ]
     index = fs.VisualIndex(backbone)
     with pytest.raises(errors.ImageError, match=r"image 1 \(.*broken.jpg\)"):
         index.add(images, ids=list("abcd"))
@@ -360,7 +371,9 @@ def test_an_encoder_of_ones_own(catalogue, tmp_path):
     with pytest.raises(errors.InputError, match="no encoder to search by photo"):
         again.search(catalogue.images[0])
     same = fs.VisualIndex.load(tmp_path / "colours", encoder=MeanColour())
-    np.testing.assert_array_equal(same.search(catalogue.images[:5], k=3).ids, index.search(catalogue.images[:5], k=3).ids)
+    np.testing.assert_array_equal(
+        same.search(catalogue.images[:5], k=3).ids, index.search(catalogue.images[:5], k=3).ids
+    )
     with pytest.raises(errors.EncoderMismatchError, match="MeanColour"):
         fs.VisualIndex.load(tmp_path / "colours", encoder=MeanColour(gain=3.0))
 
@@ -372,7 +385,9 @@ def test_a_saved_index_goes_on(catalogue, backbone, tmp_path):
     index.save(tmp_path / "saved")
     again = fs.VisualIndex.load(tmp_path / "saved")
     assert (again.ef_search, again.m, again.metric, len(again)) == (77, 8, "cosine", 23)
-    before, after = (i.search(catalogue.images[:4], k=5, where={"year": {"gte": 2010}}) for i in (index, again))
+    before, after = (
+        i.search(catalogue.images[:4], k=5, where={"year": {"gte": 2010}}) for i in (index, again)
+    )
     np.testing.assert_array_equal(before.ids, after.ids)
     np.testing.assert_array_equal(before.similarities, after.similarities)
     assert again.add(catalogue.images[:1]).ids == (24,), "numbering goes on"
@@ -439,7 +454,7 @@ def test_a_graph_that_was_not_written_whole_is_noticed(small_graphs, tmp_path, m
             return self.inner.index_file_size()
 
     monkeypatch.setattr(index._graph, "_index", Short(index._graph._index))
-    with pytest.raises(errors.StorageError, match="1,000 of .* bytes were written"):
+    with pytest.raises(errors.StorageError, match=r"1,000 of .* bytes were written"):
         index.save(tmp_path / "saved")
     assert len(fs.VisualIndex.load(tmp_path / "saved")) == 200
 
@@ -460,7 +475,9 @@ while True:
 def test_killed_while_saving_loses_nothing(tmp_path):
     rng = np.random.default_rng(0)
     for _ in range(4):
-        child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path / "saved")], stdout=subprocess.PIPE)
+        child = subprocess.Popen(
+            [sys.executable, "-c", CHILD, str(tmp_path / "saved")], stdout=subprocess.PIPE
+        )
         child.stdout.readline()
         time.sleep(0.15 + rng.uniform(0, 0.2))
         child.send_signal(signal.SIGKILL)

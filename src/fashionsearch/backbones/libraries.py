@@ -80,7 +80,9 @@ def torchvision_recipe(architecture: str) -> Recipe:
     )
 
     def build(preprocess: Preprocess) -> nn.Module:
-        options: dict[str, object] = {"aux_logits": False} if architecture in ("inception_v3", "googlenet") else {}
+        options: dict[str, object] = (
+            {"aux_logits": False} if architecture in ("inception_v3", "googlenet") else {}
+        )
         if architecture.startswith("vit_"):
             options["image_size"] = preprocess.image_size[0]
         if options.get("aux_logits") is False:

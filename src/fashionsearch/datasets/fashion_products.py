@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from fashionsearch import errors
-from fashionsearch.datasets.report import report_left_out
+from fashionsearch.datasets.report import path_problem, report_left_out
 from fashionsearch.datasets.table import LoadReport, Table
 
 COLUMNS = (
@@ -60,7 +60,8 @@ def load_fashion_products(root: str | os.PathLike[str]) -> Table:
     if not pictures.is_dir():
         raise errors.DataError(f"{pictures}: there is no such folder; unpack images/ beside styles.csv")
     rows, repaired, left_out = _read_rows(listing)
-    present = {entry.name for entry in os.scandir(pictures) if entry.is_file()}
+    with os.scandir(pictures) as entries:
+        present = {entry.name for entry in entries if entry.is_symlink() or entry.is_file()}
     inside = pictures.resolve()
     kept: list[list[str]] = []
     images: list[Path] = []
@@ -144,6 +145,6 @@ def _unusable(identity: str, present: set[str], seen: set[str], pictures: Path, 
         return f"id {identity} occurs before"
     if path.name not in present:
         return f"id {identity} has no image file {path.name}"
-    if path.is_symlink() and not path.resolve().is_relative_to(inside):
-        return f"id {identity}: {path.name} is a link that leaves the images folder"
+    if path.is_symlink() and (problem := path_problem(path, inside)):
+        return f"id {identity}: {path.name} is a link and {problem}"
     return ""

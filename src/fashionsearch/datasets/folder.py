@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 
 from fashionsearch import errors
-from fashionsearch.datasets.report import report_left_out
+from fashionsearch.datasets.report import path_problem, report_left_out
 from fashionsearch.datasets.table import LoadReport, Table
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
@@ -49,7 +49,7 @@ def load_folder(root: str | os.PathLike[str], *, labelled: bool = True) -> Table
             left_out.append(f"{relative}: lies in no class folder")
         elif path.suffix.lower() not in EXTENSIONS:
             left_out.append(f"{relative}: its ending is not one of {', '.join(EXTENSIONS)}")
-        elif path.is_symlink() and (problem := _problem(path, inside)):
+        elif path.is_symlink() and (problem := path_problem(path, inside)):
             left_out.append(f"{relative}: is a link and {problem}")
         else:
             images.append(path)
@@ -68,16 +68,6 @@ def load_folder(root: str | os.PathLike[str], *, labelled: bool = True) -> Table
     if labelled:
         data["label"] = np.array([path.parts[0] for path in relative_paths], dtype=np.str_)
     return Table(images, data, folder.resolve().name, report)
-
-
-def _problem(path: Path, folder: Path) -> str:
-    """Return why a path can't be used, or an empty string."""
-    try:
-        if not path.resolve().is_relative_to(folder):
-            return f"leaves {folder}"
-        return "" if path.is_file() else "leads to no file"
-    except (OSError, RuntimeError, ValueError):
-        return "can't be followed (a loop of links, a null byte or a name too long)"
 
 
 def _files(folder: Path) -> list[Path]:
@@ -102,7 +92,7 @@ def load_csv(
         root: the folder they start from; None is the CSV file's own.
 
     Returns:
-        A `Table` of paths with all columns of the file.
+        A `Table` of paths with all columns of the file; `id` is the image path where the file has no such column.
 
     Raises:
         DataError: if the file is missing or damaged, lacks the column, or no row can be used.
@@ -144,7 +134,7 @@ def load_csv(
                 image = folder / (row[image_column] or "").strip()
                 if None in row or any(row[name] is None for name in columns):
                     left_out.append(f"line {reader.line_num}: doesn't have {len(columns)} fields")
-                elif problem := _problem(image, inside):
+                elif problem := path_problem(image, inside):
                     left_out.append(f"line {reader.line_num}: {row[image_column]!r}: {problem}")
                 else:
                     rows.append(row)
@@ -160,4 +150,5 @@ def load_csv(
     report = LoadReport(left_out=tuple(left_out))
     report_left_out(report, str(listing))
     data = {name: np.array([row[name].strip() for row in rows], dtype=np.str_) for name in columns}
+    data.setdefault("id", data[image_column])
     return Table(images, data, listing.stem, report)

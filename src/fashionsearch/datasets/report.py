@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 from fashionsearch import errors
 from fashionsearch.datasets.table import LoadReport
@@ -16,3 +17,13 @@ def report_left_out(report: LoadReport, where: str) -> None:
             errors.DataWarning,
             stacklevel=3,
         )
+
+
+def path_problem(path: Path, inside: Path) -> str:
+    """Return why a path can't be used as a file of the resolved folder `inside`, or an empty string."""
+    try:
+        if not path.resolve().is_relative_to(inside):
+            return f"leaves {inside}"
+        return "" if path.is_file() else "leads to no file"
+    except (OSError, RuntimeError, ValueError):
+        return "can't be followed (a loop of links, a null byte or a name too long)"

@@ -138,8 +138,8 @@ class Table:
             group: a column whose equal values stay in one part (several photos of one product).
 
         Raises:
-            DataError: if a fraction or the seed can't be used, a part would be empty, a class is too small to stratify (all such are named), or both
-                `stratify` and `group` are given.
+            DataError: if a fraction or the seed can't be used, a part would be empty, a class is too small to
+                stratify (all such are named), or both `stratify` and `group` are given.
 
         Example:
             >>> import fashionsearch as fs

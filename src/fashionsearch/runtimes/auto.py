@@ -21,7 +21,8 @@ WORTH_AN_EXPORT = 400
 class AutoRuntime:
     """Torch for a few images; ONNX Runtime from a few hundred on, on the CPU, in float32, for trained weights.
 
-    An export takes about as long as torch needs for `WORTH_AN_EXPORT` images; one made before is used at once.
+    An export takes about as long as torch needs for `WORTH_AN_EXPORT` images; one made before is used at once. Each call
+    decides for itself, so that a model saved and loaded again runs as it did before.
     """
 
     def __init__(
@@ -45,7 +46,7 @@ class AutoRuntime:
 
     def expect(self, images: int) -> None:
         """Hear how many images are coming, before the first of them."""
-        self._expected = images
+        self._expected, self._seen = images, 0
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""

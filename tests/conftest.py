@@ -1,0 +1,51 @@
+"""What several test files share."""
+
+import io
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep every test away from the user's cache, and from the caches of other tests."""
+    monkeypatch.setenv("FASHIONSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+def encode(picture: Image.Image, form: str = "JPEG", **options: object) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+@pytest.fixture(scope="session")
+def photo() -> Callable[..., bytes]:
+    """Return a function that encodes a photo-like picture: `photo("JPEG", size=(48, 32), seed=0, quality=90)`.
+
+    Different seeds give different pictures; the colours vary smoothly, so that JPEG keeps them nearly.
+    """
+
+    def make(
+        form: str = "JPEG", *, size: tuple[int, int] = (48, 32), seed: int = 0, **options: object
+    ) -> bytes:
+        corners = np.random.default_rng(seed).integers(0, 256, (3, 4, 3), dtype=np.uint8)
+        picture = Image.fromarray(corners).resize(size, Image.Resampling.BICUBIC)
+        return encode(picture, form, **options)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def real_data() -> Path:
+    """Return the folder of real photos, or skip the test where it is absent."""
+    beside = Path(__file__).parents[2] / "shared" / "data"
+    folder = Path(os.environ.get("FASHIONSEARCH_DATA", beside))
+    if not (folder / "fashion-product-images-small" / "styles.csv").is_file():
+        pytest.skip(
+            f"the real photos are not in {folder}; set FASHIONSEARCH_DATA to the folder that holds them"
+        )
+    return folder

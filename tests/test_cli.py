@@ -1,0 +1,287 @@
+"""The command line: what it prints, writes and answers with."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fashionsearch as fs
+from fashionsearch import cli, errors
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Drawn garments in class folders, and a CSV file that names them."""
+    root = tmp_path_factory.mktemp("data") / "photos"
+    root.mkdir()
+    table = fs.datasets.make_catalogue(48, seed=1, size=(48, 64))
+    rows = ["image,kind,colour,year"]
+    for position, image in enumerate(table.images):
+        kind = table["masterCategory"][position]
+        (root / kind).mkdir(exist_ok=True)
+        Image.fromarray(image).save(root / kind / f"{position}.png")
+        rows.append(f"{kind}/{position}.png,{kind},{table['baseColour'][position]},{2010 + position % 5}")
+    (root.parent / "products.csv").write_text("\n".join(rows))
+    return root
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _shared_cache(cache, monkeypatch):
+    monkeypatch.setenv("FASHIONSEARCH_CACHE", str(cache))
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def saved(photos, cache, tmp_path_factory):
+    """A tagger and an index, made by the commands."""
+    out = tmp_path_factory.mktemp("saved")
+    with pytest.MonkeyPatch.context() as context:
+        context.setenv("FASHIONSEARCH_CACHE", str(cache))
+        assert (
+            run(
+                "train",
+                photos.parent / "products.csv",
+                "--image-root",
+                photos,
+                "--label",
+                "kind",
+                "--image-size",
+                64,
+                "--out",
+                out / "tagger",
+            )
+            == 0
+        )
+        assert (
+            run(
+                "index",
+                photos.parent / "products.csv",
+                "--image-root",
+                photos,
+                "--encoder",
+                out / "tagger",
+                "--out",
+                out / "catalogue",
+            )
+            == 0
+        )
+    return out
+
+
+def test_train_reports_and_saves(photos, tmp_path, capsys):
+    assert run("train", photos, "--image-size", 64, "--balanced", "--out", tmp_path / "tagger") == 0
+    output = capsys.readouterr().out
+    assert "48 photos, 0 without label left out" in output
+    assert "accuracy" in output
+    assert fs.Classifier.load(tmp_path / "tagger").class_weight == "balanced"
+
+
+def test_evaluate_prints_and_writes_figures(photos, saved, tmp_path, capsys):
+    assert (
+        run(
+            "evaluate",
+            saved / "tagger",
+            photos.parent / "products.csv",
+            "--image-root",
+            photos,
+            "--label",
+            "kind",
+            "--json",
+            tmp_path / "f.json",
+        )
+        == 0
+    )
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert figures["n"] == 48
+    assert f"{figures['accuracy']:.4f}" in capsys.readouterr().out
+    assert figures["intervals"]["accuracy"][0] <= figures["accuracy"] <= figures["intervals"]["accuracy"][1]
+
+
+def test_embed_writes_vectors_without_pickle(photos, saved, tmp_path):
+    assert (
+        run("embed", photos, "--encoder", saved / "tagger", "--out", tmp_path / "deep" / "vectors.npz") == 0
+    )
+    with np.load(tmp_path / "deep" / "vectors.npz", allow_pickle=False) as arrays:
+        assert arrays["embeddings"].shape == (48, 1280)
+        assert arrays["embeddings"].dtype == np.float32
+        first = str(arrays["images"][0])
+        expected = fs.Classifier.load(saved / "tagger").embed(first)
+        np.testing.assert_allclose(arrays["embeddings"][:1], expected, atol=1e-4)
+
+
+def test_search_prints_matches(photos, saved, capsys):
+    capsys.readouterr()
+    query = photos / "Apparel" / sorted(path.name for path in (photos / "Apparel").iterdir())[0]
+    assert run("search", saved / "catalogue", query, "-k", 3) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == str(query)
+    assert len(lines) == 4
+    assert lines[1].split()[0] == "1.0000"
+    assert lines[1].split()[1] == f"Apparel/{query.name}"
+
+
+def test_search_filters_and_prints_json(photos, saved, capsys):
+    capsys.readouterr()
+    query = next((photos / "Apparel").iterdir())
+    code = run(
+        "search",
+        saved / "catalogue",
+        query,
+        "--json",
+        "--where",
+        "kind=Footwear,Accessories",
+        "--where",
+        "year>=2012",
+    )
+    assert code == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["query"] == str(query)
+    assert answer["matches"]
+    for match in answer["matches"]:
+        assert match["metadata"]["kind"] in ("Footwear", "Accessories")
+        assert int(match["metadata"]["year"]) >= 2012
+    assert run("search", saved / "catalogue", query, "--where", "year>2050") == 0
+    assert "nothing fits the filter" in capsys.readouterr().out
+
+
+def test_bad_photos_stop_or_are_left_out(photos, tmp_path, capsys):
+    for position in range(4):
+        (tmp_path / "photos" / "ab"[position % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (60 * position, 9, 9)).save(
+            tmp_path / "photos" / "ab"[position % 2] / f"{position}.png"
+        )
+    (tmp_path / "photos" / "a" / "broken.jpg").write_bytes(b"no photo")
+    assert run("index", tmp_path / "photos", "--out", tmp_path / "index") == 1
+    assert "broken.jpg): is not a JPEG" in capsys.readouterr().err
+    assert run("index", tmp_path / "photos", "--out", tmp_path / "index", "--skip-bad") == 0
+    streams = capsys.readouterr()
+    assert "left out: image 2" in streams.err
+    assert "4 photos in" in streams.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere", "--out", "x"], "nowhere: there is no such folder"),
+        (["search", "nowhere", "photo.jpg"], "nowhere holds nothing saved by fashionsearch"),
+        (["evaluate", "nowhere", "nowhere"], "nowhere holds nothing saved"),
+        (["embed", "nowhere", "--out", "x.npz"], "no such folder"),
+        (["demo", "--data", "nowhere"], "nowhere: there is no such folder"),
+    ],
+)
+def test_what_can_not_be_done_is_said_in_one_line(arguments, message, capsys):
+    assert cli.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("fashionsearch: ")
+    assert error.count("\n") == 1
+
+
+def test_more_errors(photos, saved, capsys, tmp_path):
+    for arguments, message in (
+        (
+            ("train", photos.parent / "products.csv", "--image-root", photos, "--out", tmp_path / "t"),
+            "Name one with --label",
+        ),
+        (
+            (
+                "train",
+                photos.parent / "products.csv",
+                "--image-root",
+                photos,
+                "--label",
+                "knd",
+                "--out",
+                tmp_path / "t",
+            ),
+            "Did you mean 'kind'",
+        ),
+        (("train", photos, "--backbone", "vgg91", "--out", tmp_path / "t"), "Did you mean 'vgg19'"),
+        (
+            ("train", photos.parent / "products.csv", "--image-column", "file", "--out", tmp_path / "t"),
+            "no column 'file'",
+        ),
+        (
+            ("embed", photos, "--encoder", saved / "tagger", "--out", tmp_path / "v.csv"),
+            "ending must be .npz",
+        ),
+        (("search", saved / "catalogue", "gone.jpg"), "gone.jpg): there is no such file"),
+        (("search", saved / "catalogue", "gone.jpg", "--where", "kind"), "is not FIELD=VALUE"),
+        (("search", saved / "catalogue", "gone.jpg", "-k", "0"), "k=0"),
+    ):
+        assert run(*arguments) == 1, arguments
+        assert message in capsys.readouterr().err
+
+
+def test_wrong_command_lines_exit_with_2(capsys):
+    for arguments in ([], ["tain"], ["train"], ["search", "index"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        assert stop.value.code == 2
+    for command in ("demo", "train", "evaluate", "embed", "index", "search"):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([command, "--help"])
+        assert stop.value.code == 0
+        assert "examples:\n  fashionsearch" in capsys.readouterr().out
+
+
+def test_interrupted_exits_with_130(monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(cli, "_table", interrupt)
+    assert cli.main(["embed", "x", "--out", "x.npz"]) == 130
+
+
+def test_it_runs_as_a_module_and_writes_to_a_closed_pipe():
+    version = subprocess.run(
+        [sys.executable, "-m", "fashionsearch", "--version"], capture_output=True, text=True, check=True
+    )
+    assert version.stdout.strip() == f"fashionsearch {fs.__version__}"
+
+
+def test_the_demo_does_it_all(tmp_path, monkeypatch, capsys):
+    small = fs.datasets.make_catalogue(90, seed=0, size=(48, 64))
+    monkeypatch.setattr(fs.datasets, "make_catalogue", lambda *_, **__: small)
+    assert run("demo", "--out", tmp_path / "demo") == 0
+    output = capsys.readouterr().out
+    assert "90 items indexed" in output
+    report = (tmp_path / "demo" / "report.html").read_text()
+    assert report.count("data:image/png;base64,") == 5
+    assert "http://" not in report
+    assert "https://" not in report
+    tagger = fs.Classifier.load(tmp_path / "demo" / "tagger")
+    index = fs.VisualIndex.load(tmp_path / "demo" / "catalogue", encoder=tagger)
+    assert len(index) == 90
+    assert index.search(small.images[7], k=1).ids[0, 0] == small["id"][7]
+
+
+def test_the_demos_searches_leave_the_query_out(tmp_path):
+    from fashionsearch.demo import _search
+
+    table = fs.datasets.make_catalogue(30, seed=0, size=(48, 64))
+    index = fs.VisualIndex(fs.create_backbone("cnn", weights=None, random_state=0))
+    index.add(table.images, ids=table["id"].tolist(), metadata=table.metadata)
+    matches, queries = _search(index, table[20:], "masterCategory")
+    assert matches.ids.shape == (6, 5)
+    full = index.search(queries, k=6)
+    for row in range(6):
+        assert matches.ids[row].tolist() == full.ids[row, 1:].tolist()
+
+
+def test_errors_are_drawn_in_their_docstring():
+    tree = errors.__doc__ or ""
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, errors.FashionSearchError):
+            assert name in tree

@@ -1,0 +1,282 @@
+"""The documentation: every block of Python runs, every command parses, every link leads somewhere.
+
+`python tests/test_docs.py` writes docs/reference/command-line.md again from the commands' own help.
+"""
+
+import argparse
+import inspect
+import os
+import re
+import shlex
+import socket
+import sys
+import types
+import warnings
+from collections.abc import Iterator
+from pathlib import Path
+
+import huggingface_hub
+import matplotlib.pyplot as plt
+import pytest
+import yaml
+from pytest_examples import CodeExample, EvalExample, find_examples
+
+import fashionsearch as fs
+from fashionsearch import cli
+from fashionsearch.backbones.registry import ENTRY_POINTS
+
+ROOT = Path(__file__).parent.parent
+DOCS = ROOT / "docs"
+PAGES = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+PROSE = [*PAGES, ROOT / "CHANGELOG.md", ROOT / "CONTRIBUTING.md"]
+COMMAND_LINE = DOCS / "reference" / "command-line.md"
+
+EXAMPLES: dict[Path, list[CodeExample]] = {page: list(find_examples(page)) for page in PAGES}
+
+
+def name_of(path: Path) -> str:
+    return path.relative_to(ROOT).as_posix()
+
+
+def fences(page: Path, language: str) -> list[str]:
+    """The content of a page's blocks in a language, found line by line and not as pytest-examples does."""
+    blocks: list[str] = []
+    inside: str | None = None
+    for line in page.read_text(encoding="utf-8").splitlines():
+        if not line.lstrip().startswith("```"):
+            if inside == language:
+                blocks[-1] += line + "\n"
+        elif inside is not None:
+            inside = None
+        else:
+            inside = line.strip().strip("`").strip().split(" ")[0]
+            if inside == language:
+                blocks.append("")
+    assert inside is None, f"{page} ends inside a block"
+    return blocks
+
+
+def help_page() -> str:
+    """The page of the command line, from the help of every command."""
+    parser = cli._parser()
+    commands = next(
+        action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)
+    )
+    columns = os.environ.get("COLUMNS")
+    os.environ["COLUMNS"] = "100"
+    try:
+        helps = {"fashionsearch": parser.format_help()} | {
+            f"fashionsearch {name}": command.format_help() for name, command in commands.items()
+        }
+    finally:
+        del os.environ["COLUMNS"]
+        if columns is not None:
+            os.environ["COLUMNS"] = columns
+    parts = [
+        "# Command line\n\n**Which commands and options are there?** This is the help the commands print. "
+        "[Use your own photos](../how-to/your-photos.md#from-the-shell) shows them at work.\n"
+    ]
+    parts += [f"## {title}\n\n```text\n{text.strip()}\n```\n" for title, text in helps.items()]
+    return "\n".join(parts)
+
+
+@pytest.fixture
+def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Behave as a machine without a network, whose caches are empty."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise socket.gaierror(-2, "Name or service not known")
+
+    monkeypatch.setattr(socket, "getaddrinfo", refuse)
+    monkeypatch.setattr(socket, "create_connection", refuse)
+    monkeypatch.setattr(socket.socket, "connect", refuse)
+    monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
+    for variable in ("http_proxy", "https_proxy", "all_proxy"):
+        monkeypatch.delenv(variable, raising=False)
+        monkeypatch.delenv(variable.upper(), raising=False)
+
+
+@pytest.fixture(scope="module")
+def cache_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def elsewhere(tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A folder to write to, a cache of the tests' own, and figures that open no window."""
+    work = tmp_path / "work"
+    work.mkdir()
+    monkeypatch.chdir(work)
+    monkeypatch.setenv("FASHIONSEARCH_CACHE", str(cache_folder))
+    plt.switch_backend("Agg")
+    yield
+    plt.close("all")
+
+
+@pytest.mark.parametrize("page", [page for page in PAGES if EXAMPLES[page]], ids=name_of)
+@pytest.mark.usefixtures("no_network", "elsewhere")
+def test_every_block_runs_in_order(page: Path, eval_example: EvalExample) -> None:
+    eval_example.set_config(line_length=500)
+    names: dict[str, object] = {}
+    with warnings.catch_warnings():
+        warnings.simplefilter("default", fs.errors.DataWarning)
+        for example in EXAMPLES[page]:
+            check = (
+                eval_example.run_print_update
+                if eval_example.update_examples
+                else eval_example.run_print_check
+            )
+            try:
+                names |= check(example, module_globals=names)
+            # The traceback that pytest-examples makes breaks pytest 9.2's report.
+            except Exception as error:
+                message = f"{name_of(page)}, block at line {example.start_line}: {error!r}"
+                raise AssertionError(message) from None
+
+
+@pytest.mark.parametrize("page", PAGES, ids=name_of)
+def test_every_python_block_is_collected(page: Path) -> None:
+    blocks = fences(page, "python")
+    assert [example.source for example in EXAMPLES[page]] == blocks
+    assert not fences(page, "py") + fences(page, "pycon")
+    assert page.read_text(encoding="utf-8").count("```python") == len(blocks)
+
+
+@pytest.mark.parametrize("page", PROSE, ids=name_of)
+def test_every_command_parses(page: Path) -> None:
+    parser = cli._parser()
+    for language in ("sh", "shell", "console"):
+        assert not fences(page, language), "write bash"
+    for block in fences(page, "bash"):
+        for line in block.replace("\\\n", " ").splitlines():
+            words = shlex.split(line, comments=True)
+            if words and words[0] == "fashionsearch":
+                parser.parse_args(words[1:])
+            if words and words[0] == "bash":
+                assert words[1].startswith("scripts/")
+                assert (ROOT / words[1]).is_file(), f"{page}: {line}"
+
+
+def test_some_commands_are_shown() -> None:
+    commands = [line for page in PAGES for block in fences(page, "bash") for line in block.splitlines()]
+    assert {line.split()[1] for line in commands if line.startswith("fashionsearch ")} >= {
+        "train",
+        "evaluate",
+        "embed",
+        "index",
+        "search",
+    }
+
+
+def anchors(page: Path) -> set[str]:
+    """The anchors of a page's headings, as GitHub and mkdocs both make them of plain words."""
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    headings = re.findall(r"^#+ (.+)$", text, flags=re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).strip().replace(" ", "-") for heading in headings}
+
+
+@pytest.mark.parametrize("page", PROSE, ids=name_of)
+def test_links_and_pictures_exist(page: Path) -> None:
+    text = re.sub(r"^```.*?^```", "", page.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
+    for mark, words, target in re.findall(r"(!?)\[([^\]]*)\]\(([^)\s]+)\)", text):
+        if re.match(r"https?://", target):
+            assert not mark, f"{name_of(page)}: the picture {target} is not local"
+            continue
+        path, _, anchor = target.partition("#")
+        aim = (page.parent / path).resolve() if path else page
+        assert aim.is_file(), f"{name_of(page)}: {target} leads nowhere"
+        assert not anchor or anchor in anchors(aim), f"{name_of(page)}: {aim.name} has no heading {anchor!r}"
+        assert not mark or len(words) > 20, f"{name_of(page)}: the picture {target} needs a description"
+
+
+def test_pictures_are_small_and_used() -> None:
+    text = "".join(page.read_text(encoding="utf-8") for page in PROSE)
+    for picture in (DOCS / "images").iterdir():
+        assert picture.stat().st_size <= 300_000, f"{picture.name} is too large for the repository"
+        assert f"images/{picture.name}" in text, f"no page shows {picture.name}"
+
+
+def test_every_page_is_in_the_navigation() -> None:
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+
+    def targets(entries: list[object]) -> Iterator[str]:
+        for entry in entries:
+            for value in entry.values() if isinstance(entry, dict) else [entry]:
+                if isinstance(value, list):
+                    yield from targets(value)
+                else:
+                    yield str(value)
+
+    shown = list(targets(config["nav"]))
+    assert sorted(shown) == sorted(page.relative_to(DOCS).as_posix() for page in DOCS.rglob("*.md"))
+
+
+@pytest.mark.parametrize("page", PAGES[1:], ids=name_of)
+def test_a_page_begins_with_its_question(page: Path) -> None:
+    title, blank, first = page.read_text(encoding="utf-8").splitlines()[:3]
+    assert title.startswith("# ")
+    assert not blank
+    assert re.match(r"\*\*[^*]+\?\*\*( |$)", first), f"{name_of(page)} begins with {first!r}"
+
+
+@pytest.mark.parametrize("page", PROSE, ids=name_of)
+def test_no_page_says_what_must_not_be_said(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    assert "pip install fashionsearch" not in text
+    assert not re.findall(r"(?<![\w.])/(?:work|tmp|root|home)/", text)
+
+
+def test_the_command_line_page_is_the_help() -> None:
+    if not (3, 11) <= sys.version_info[:2] <= (3, 12):
+        pytest.skip("argparse lays out its help differently in this version of Python")
+    assert COMMAND_LINE.read_text(encoding="utf-8") == help_page(), "run: python tests/test_docs.py"
+
+
+def test_the_plug_in_shown_uses_the_group_that_is_read() -> None:
+    (block,) = fences(DOCS / "how-to" / "add-a-backbone.md", "toml")
+    assert f'[project.entry-points."{ENTRY_POINTS}"]' in block
+
+
+def documented() -> Iterator[tuple[str, object]]:
+    """Every public class, method and function, by name."""
+    spaces = [fs, fs.datasets, fs.metrics, fs.plots, fs.errors]
+    for space in spaces:
+        names = getattr(space, "__all__", None) or [name for name in vars(space) if not name.startswith("_")]
+        for name in names:
+            value = getattr(space, name)
+            if not getattr(value, "__module__", "").startswith("fashionsearch"):
+                continue
+            if inspect.isclass(value):
+                yield name, value
+                for method, member in vars(value).items():
+                    function = member.__func__ if isinstance(member, classmethod | staticmethod) else member
+                    if not method.startswith("_") and isinstance(function, types.FunctionType):
+                        yield f"{name}.{method}", function
+            elif inspect.isfunction(value):
+                yield name, value
+
+
+DOCUMENTED = dict(documented())
+
+
+@pytest.mark.parametrize("name", DOCUMENTED)
+def test_docstrings_name_the_arguments_that_are_there(name: str) -> None:
+    value = DOCUMENTED[name]
+    docstring = inspect.getdoc(value)
+    assert docstring, f"{name} has no docstring"
+    section = re.search(r"^Args:\n((?:[ ]{4}.*\n?|\n)+)", docstring, flags=re.MULTILINE)
+    if section:
+        described = re.findall(r"^ {4}(\w+):", section[1], flags=re.MULTILINE)
+        target = value.__init__ if inspect.isclass(value) else value  # type: ignore[misc]
+        expected = [each for each in inspect.signature(target).parameters if each not in ("self", "cls")]
+        assert described == expected
+
+
+def test_there_is_much_to_compare() -> None:
+    assert {"Classifier", "Classifier.fit", "VisualIndex.search", "make_catalogue", "confusion"} <= set(
+        DOCUMENTED
+    )
+
+
+if __name__ == "__main__":
+    COMMAND_LINE.write_text(help_page(), encoding="utf-8")
