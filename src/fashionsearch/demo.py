@@ -14,7 +14,7 @@ from fashionsearch import metrics, plots
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.classifier import Classifier
 from fashionsearch.datasets.table import Table
-from fashionsearch.images import Image
+from fashionsearch.decoding import Image
 from fashionsearch.index import VisualIndex
 from fashionsearch.report import Picture, Section, figure_png, write_report
 from fashionsearch.results import Evaluation, Matches, text_table

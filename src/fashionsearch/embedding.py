@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from fashionsearch import errors, images
+from fashionsearch import decoding, errors, images
 from fashionsearch.cache import EmbeddingCache, cache_key
 from fashionsearch.device import is_out_of_memory
 from fashionsearch.preprocess import Preprocess
@@ -67,15 +67,23 @@ class Pipeline:
     Args:
         runtime: runs the network.
         preprocess: how it wants its images.
+        dim: length of an embedding.
         fingerprint: names weights, preprocessing and precision in the cache's keys.
         batch_size: images a forward pass; halved when the device runs out of memory.
         progress: show a bar on standard error once it takes over two seconds.
     """
 
     def __init__(
-        self, runtime: Runtime, preprocess: Preprocess, *, fingerprint: str, batch_size: int, progress: bool
+        self,
+        runtime: Runtime,
+        preprocess: Preprocess,
+        *,
+        dim: int,
+        fingerprint: str,
+        batch_size: int,
+        progress: bool,
     ) -> None:
-        self._runtime, self._preprocess, self._fingerprint = runtime, preprocess, fingerprint
+        self._runtime, self._preprocess, self._dim, self._fingerprint = runtime, preprocess, dim, fingerprint
         self._batch_size, self._progress = batch_size, progress
         self._shrunk = False
 
@@ -109,7 +117,8 @@ class Pipeline:
                     raise errors.ImageError([ready.failure])
                 held.append(ready)
                 waiting += ready.pixels is not None
-                if waiting == self._batch_size or len(held) == 16 * self._batch_size:
+                # Above and not only equal: another stream of this pipeline may have made batches smaller.
+                if waiting >= self._batch_size or len(held) >= 16 * self._batch_size:
                     yield self._flush(held, cache)
                     bar.update(len(held))
                     held, waiting = [], 0
@@ -123,20 +132,22 @@ class Pipeline:
             total=total, desc="embedding", unit="image", delay=2, disable=None if self._progress else True
         )
 
-    def _prepare(self, position: int, image: images.Image, cache: EmbeddingCache | None) -> _Ready:
+    def _prepare(self, position: int, image: decoding.Image, cache: EmbeddingCache | None) -> _Ready:
         source = images.source_of(image)
         try:
             with images.named(position, image):
                 key = b""
-                data: images.Image = image
+                data: decoding.Image = image
                 if cache is not None:
-                    content = images.content(image) if images.is_encoded(image) else images.decode(image)
+                    content = (
+                        decoding.content(image) if decoding.is_encoded(image) else decoding.decode(image)
+                    )
                     key = cache_key(content, self._fingerprint)
                     vector = cache.get(key)
-                    if vector is not None:
+                    if vector is not None and vector.shape == (self._dim,):
                         return _Ready(position, source, key, vector=vector)
                     data = content
-                return _Ready(position, source, key, pixels=self._preprocess.resized(images.decode(data)))
+                return _Ready(position, source, key, pixels=self._preprocess.resized(decoding.decode(data)))
         except errors.ImageError as error:
             return _Ready(position, source, failure=error.failures[0])
 
@@ -154,7 +165,7 @@ class Pipeline:
         vectors = [computed[ready.position] if ready.vector is None else ready.vector for ready in good]
         return Batch(
             positions=np.array([ready.position for ready in good], dtype=np.int64),
-            vectors=np.stack(vectors) if vectors else np.zeros((0, 0), dtype=np.float32),
+            vectors=np.stack(vectors) if vectors else np.zeros((0, self._dim), dtype=np.float32),
             sources=tuple(ready.source for ready in good),
             failures=tuple(ready.failure for ready in held if ready.failure is not None),
         )

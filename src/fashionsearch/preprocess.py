@@ -13,7 +13,8 @@ import PIL.ImageOps
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.images import RGB, Image, read_image
+from fashionsearch.decoding import RGB, Image
+from fashionsearch.images import read_image
 
 _INTERPOLATIONS = {
     "nearest": PIL.Image.Resampling.NEAREST,

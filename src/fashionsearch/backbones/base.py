@@ -29,7 +29,8 @@ class Backbone:
     `create_backbone` makes one by name; this constructor wraps any module that maps (n, 3, H, W) float32 to (n, dim).
 
     Args:
-        module: the network; it is put into evaluation mode and moved to the device.
+        module: the network; it is put into evaluation mode and moved to the device. Caches know it by its weights
+            at the first use: make another `Backbone` when they have changed.
         preprocess: how it wants its images.
         name: what to call it; the name `create_backbone` knows, if it is to be loaded again.
         origin: where its weights came from; None is untrained.
@@ -51,6 +52,7 @@ class Backbone:
     Raises:
         InputError: if the module's output isn't (n, dim), or an option isn't known.
         DeviceError: if the device or precision isn't there.
+        RuntimeUnavailableError: if the runtime doesn't go with the device and precision.
 
     Example:
         >>> import numpy as np, torch
@@ -74,10 +76,20 @@ class Backbone:
         batch_size: int | None = None,
         progress: bool = True,
     ) -> None:
+        if not isinstance(module, nn.Module) or not isinstance(preprocess, Preprocess):
+            raise errors.InputError(
+                f"Backbone({module!r:.60}, {preprocess!r:.60}) needs a torch nn.Module and a Preprocess; "
+                "create_backbone makes one by name"
+            )
         check_runtime(runtime)
         if batch_size is not None and (not isinstance(batch_size, int | np.integer) or batch_size < 1):
             raise errors.InputError(f"batch_size={batch_size!r} is not a whole number from 1 up, or None")
         placement = place(device, precision)
+        if runtime == "onnx" and (placement.device.type != "cpu" or placement.precision != "fp32"):
+            raise errors.RuntimeUnavailableError(
+                f"runtime='onnx' runs in fp32 on the CPU, and this backbone is in {placement.precision} on "
+                f"{placement.device}; use runtime='torch'"
+            )
         self.name = name
         self.module = module.eval().to(placement.device)
         self.preprocess = preprocess
@@ -92,9 +104,10 @@ class Backbone:
         try:
             with torch.inference_mode():
                 output = self.module(pixels)
-        except (RuntimeError, ValueError, AssertionError, TypeError) as error:
+        # A network may raise anything.
+        except Exception as error:
             raise errors.InputError(
-                f"backbone {self.name!r} fails on a batch of shape {tuple(pixels.shape)}: {error}; "
+                f"backbone {self.name!r} fails on a batch of shape {tuple(pixels.shape)}: {str(error) or repr(error)}; "
                 "it may need another image_size"
             ) from error
         if (
@@ -122,6 +135,12 @@ class Backbone:
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
     @functools.cached_property
+    def _cache_salt(self) -> str:
+        # Networks without a registered name, or with no weights at all, may differ in their layers alone.
+        layers = hashlib.sha256(repr(self.module).encode()).hexdigest()
+        return f"{self.fingerprint} {layers}"
+
+    @functools.cached_property
     def _runtime(self) -> Runtime:
         if self._runtime_name == "torch":
             return TorchRuntime(self.module, self.preprocess, self._placement)
@@ -130,22 +149,18 @@ class Backbone:
                 self.module,
                 self.preprocess,
                 self._placement,
-                self.fingerprint,
+                self._cache_salt,
                 trained=self.origin is not None,
             )
-        if self.device.type != "cpu" or self.precision != "fp32":
-            raise errors.RuntimeUnavailableError(
-                f"runtime='onnx' runs in fp32 on the CPU, and this backbone is in {self.precision} on {self.device}; "
-                "use runtime='torch'"
-            )
-        return OnnxRuntime(self.module, self.preprocess, self.fingerprint)
+        return OnnxRuntime(self.module, self.preprocess, self._cache_salt)
 
     @functools.cached_property
     def _pipeline(self) -> Pipeline:
         return Pipeline(
             self._runtime,
             self.preprocess,
-            fingerprint=f"{self.fingerprint} {self.precision}",
+            dim=self.dim,
+            fingerprint=f"{self._cache_salt} {self.precision}",
             batch_size=self._batch_size,
             progress=self._progress,
         )
@@ -256,7 +271,13 @@ def read_backbone(saved: storage.Saved, *, options: dict[str, Any], prefix: str 
 
     config = saved.json(f"{prefix}backbone.json")
     preprocess = Preprocess.from_dict(config["preprocess"])
-    module = untrained_module(config["name"], preprocess)
+    try:
+        module = untrained_module(config["name"], preprocess)
+    except errors.UnknownBackboneError as error:
+        raise errors.UnknownBackboneError(
+            f"{saved.folder} was saved with backbone {config['name']!r}, which nobody has registered here; install its "
+            "plug-in, or run the code that registers it, and load again"
+        ) from error
     tensors = safetensors.torch.load_file(saved.path(f"{prefix}backbone.safetensors"))
     try:
         module.load_state_dict(tensors)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import timm
 import timm.data
 import torch
@@ -10,7 +12,13 @@ from torch import nn
 
 from fashionsearch import errors
 from fashionsearch.backbones.builtin import Recipe
-from fashionsearch.backbones.weights import fetch_from_hugging_face, fit_weights, unreachable
+from fashionsearch.backbones.weights import (
+    check_reachable,
+    fetch_from_hugging_face,
+    fit_weights,
+    read_weights,
+    unreachable,
+)
 from fashionsearch.preprocess import Preprocess
 
 
@@ -53,9 +61,17 @@ def timm_recipe(architecture: str) -> Recipe:
         path = fetch_from_hugging_face(repository, f"timm:{architecture}")
         size = getattr(getattr(module, "patch_embed", None), "img_size", default.image_size)
         # timm's own loader resamples what depends on the image size and reads safetensors only here.
-        fitted = build(
-            Preprocess((int(size[0]), int(size[1]))), pretrained=True, pretrained_cfg_overlay={"file": path}
-        )
+        try:
+            fitted = build(
+                Preprocess((int(size[0]), int(size[1]))),
+                pretrained=True,
+                pretrained_cfg_overlay={"file": path},
+            )
+        # A damaged file and tensors that don't fit raise errors of several libraries.
+        except Exception as error:
+            raise errors.WeightsError(
+                f"{path} can't be loaded into 'timm:{architecture}' ({error}); delete it to fetch it again"
+            ) from error
         module.load_state_dict(fitted.state_dict())
         return f"huggingface:{repository}"
 
@@ -87,18 +103,23 @@ def torchvision_recipe(architecture: str) -> Recipe:
             options["image_size"] = preprocess.image_size[0]
         if options.get("aux_logits") is False:
             options["init_weights"] = False  # otherwise minutes of truncated normals
+            options["transform_input"] = True  # their published weights were trained on another normalisation
         return _without_classifier(
             torchvision.models.get_model(architecture, weights=None, **options), architecture
         )
 
     def load_default(module: nn.Module) -> str:
-        try:
-            tensors = torch.hub.load_state_dict_from_url(
-                weights.url, check_hash=True, weights_only=True, progress=False
-            )
-        except (OSError, RuntimeError) as error:
-            raise unreachable(f"torchvision:{architecture}", weights.url, error) from error
-        fit_weights(module, tensors, weights.url)
+        kept = Path(torch.hub.get_dir()) / "checkpoints" / Path(weights.url).name
+        if not kept.exists():
+            try:
+                check_reachable(weights.url)
+                kept.parent.mkdir(parents=True, exist_ok=True)
+                torch.hub.download_url_to_file(
+                    weights.url, str(kept), kept.stem.rpartition("-")[2], progress=False
+                )
+            except (OSError, RuntimeError) as error:
+                raise unreachable(f"torchvision:{architecture}", weights.url, error) from error
+        fit_weights(module, read_weights(kept), weights.url)
         return f"torchvision:{weights}"
 
     return Recipe(default, build, load_default)

@@ -8,6 +8,7 @@ import importlib.metadata
 import os
 import warnings
 from collections.abc import Callable
+from numbers import Integral
 from pathlib import Path
 from typing import TypeAlias, TypeVar
 
@@ -55,7 +56,7 @@ def register_backbone(
         replace: allow the name to be taken already.
 
     Raises:
-        InputError: if the name is taken or holds a colon.
+        InputError: if the name is taken or holds a colon, or what is decorated isn't a function.
 
     Example:
         >>> import fashionsearch as fs, torch
@@ -65,12 +66,17 @@ def register_backbone(
         >>> fs.create_backbone("colour_grid", weights=None).dim
         48
     """
-    if not name or ":" in name:
-        raise errors.InputError(f"{name!r} can't be a backbone's name: it is empty or holds a colon")
-    side = (image_size, image_size) if isinstance(image_size, int) else image_size
-    preprocess = Preprocess(side, mean=mean, std=std, interpolation=interpolation)
+    if not isinstance(name, str) or not name or ":" in name:
+        raise errors.InputError(
+            f"{name!r} can't be a backbone's name, which is text without a colon: @register_backbone('my_net')"
+        )
+    preprocess = Preprocess(_sides(image_size), mean=mean, std=std, interpolation=interpolation)
 
     def register(function: Function) -> Function:
+        if not callable(function) or not hasattr(function, "__qualname__"):
+            raise errors.InputError(
+                f"{function!r} can't be registered as backbone {name!r}; decorate a function (weights) -> nn.Module"
+            )
         # Running a notebook's cell again, or importing a plug-in that was read already, is not a clash.
         definition = f"{function.__module__}.{function.__qualname__}"
         taken = name in BUILTIN or (name in _registered and _registered[name][1] != definition)
@@ -80,7 +86,8 @@ def register_backbone(
             )
 
         def load_default(module: nn.Module) -> str:
-            fit_weights(module, function("default").state_dict(), f"the default weights of {name!r}")
+            trained = _checked(name, function("default"))
+            fit_weights(module, trained.state_dict(), f"the default weights of {name!r}")
             return f"plug-in:{definition}"
 
         _registered[name] = (Recipe(preprocess, lambda _: function(None), load_default), definition)
@@ -96,6 +103,10 @@ def _read_plugins() -> None:
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
             entry.load()
+            if entry.name not in _registered:
+                raise errors.InputError(
+                    f"it registers no backbone of this name; decorate its function with @register_backbone({entry.name!r})"
+                )
         # A broken plug-in may raise anything, and must not take the other backbones with it.
         except Exception as error:
             warnings.warn(
@@ -154,8 +165,8 @@ def _recipe(name: str) -> Recipe:
 
 
 def untrained_module(name: str, preprocess: Preprocess) -> nn.Module:
-    """Build a backbone's untrained network for a preprocessing."""
-    return _recipe(name).build(preprocess)
+    """Build a backbone's untrained network for a preprocessing, leaving torch's random state alone."""
+    return _build(name, _recipe(name), preprocess, None)
 
 
 def create_backbone(
@@ -183,7 +194,7 @@ def create_backbone(
         precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
         runtime: "auto", "torch" or "onnx".
         batch_size: images a forward pass; None is chosen from the device.
-        random_state: of the initial weights, where `weights` is None.
+        random_state: whole number from 0 up, of the initial weights, where `weights` is None.
         progress: show a bar once embedding takes over two seconds.
 
     Raises:
@@ -198,17 +209,9 @@ def create_backbone(
         (3, 256)
     """
     recipe = _recipe(name)
-    if image_size is None:
-        side = recipe.preprocess.image_size
-    else:
-        side = (image_size, image_size) if isinstance(image_size, int) else image_size
-    preprocess = dataclasses.replace(recipe.preprocess, image_size=side, resize=resize)
-    with torch.random.fork_rng(devices=[]):
-        if random_state is None:
-            torch.seed()
-        else:
-            torch.manual_seed(random_state)
-        module = _build(name, recipe, preprocess)
+    size = recipe.preprocess.image_size if image_size is None else _sides(image_size)
+    preprocess = dataclasses.replace(recipe.preprocess, image_size=size, resize=resize)
+    module = _build(name, recipe, preprocess, random_state)
     origin: str | None = None
     if weights == "default":
         if recipe.load_default is None:
@@ -233,8 +236,38 @@ def create_backbone(
     )
 
 
-def _build(name: str, recipe: Recipe, preprocess: Preprocess) -> nn.Module:
-    module = recipe.build(preprocess)
+def _sides(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    return image_size if isinstance(image_size, tuple | list) else (image_size, image_size)
+
+
+def _build(name: str, recipe: Recipe, preprocess: Preprocess, random_state: int | None) -> nn.Module:
+    if random_state is not None and not (
+        isinstance(random_state, Integral) and 0 <= int(random_state) < 2**32
+    ):
+        raise errors.InputError(
+            f"random_state={random_state!r} is not a whole number from 0 to {2**32 - 1}, or None"
+        )
+    with torch.random.fork_rng(devices=[]):
+        # The generator of the CPU alone: torch.manual_seed would also reset those of the GPUs.
+        if random_state is None:
+            torch.default_generator.seed()
+        else:
+            torch.default_generator.manual_seed(int(random_state))
+        try:
+            module = recipe.build(preprocess)
+        except errors.FashionSearchError:
+            raise
+        # A network's constructor may raise anything, most often for an image size that it can't have.
+        except Exception as error:
+            height, width = preprocess.image_size
+            raise errors.InputError(
+                f"backbone {name!r} can't be built for images of {height}×{width}: {error!r}; "
+                "it may need another image_size"
+            ) from error
+    return _checked(name, module)
+
+
+def _checked(name: str, module: object) -> nn.Module:
     if not isinstance(module, nn.Module):
         raise errors.InputError(
             f"the function registered as backbone {name!r} returned {type(module).__name__}; return an nn.Module"

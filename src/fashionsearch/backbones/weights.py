@@ -29,7 +29,16 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
     Raises:
         WeightsError: if the file is missing, damaged, of another kind, or holds more than tensors.
     """
+    if not isinstance(path, str | os.PathLike):
+        raise errors.WeightsError(
+            f"weights={path!r} is no path; give a .safetensors or .pth file, 'default' or None"
+        )
     file = Path(path)
+    if file.is_dir():
+        raise errors.WeightsError(
+            f"weights={os.fspath(path)!r} is a folder; give the .safetensors or .pth file in it, or open what "
+            "Backbone.save wrote with Backbone.load"
+        )
     if not file.is_file():
         raise errors.WeightsError(
             f"weights={os.fspath(path)!r}: there is no such file; give a .safetensors or .pth file, 'default' or None"
@@ -117,7 +126,7 @@ def fetch_from_hugging_face(repository: str, name: str) -> str:
     if isinstance(kept, str):
         return kept
     try:
-        _check_reachable(ENDPOINT)
+        check_reachable(ENDPOINT)
         return huggingface_hub.hf_hub_download(repository, file)
     # The client raises its own, its HTTP library's and the system's errors.
     except Exception as error:
@@ -133,8 +142,13 @@ def unreachable(name: str, file: str, error: Exception) -> errors.WeightsError:
     )
 
 
-def _check_reachable(address: str) -> None:
-    """Fail at once where the host's name doesn't resolve: the client would retry for a minute."""
-    host = urllib.parse.urlsplit(address).hostname
-    if host and not urllib.request.getproxies():
-        socket.getaddrinfo(host, 443)
+def check_reachable(address: str) -> None:
+    """Fail soon where nothing answers: a client would retry for half a minute, or wait for the system's time-out.
+
+    Raises:
+        OSError: if the host doesn't resolve or doesn't answer within five seconds.
+    """
+    parts = urllib.parse.urlsplit(address)
+    if parts.hostname and not urllib.request.getproxies().keys() & {parts.scheme, "all"}:
+        port = parts.port or (80 if parts.scheme == "http" else 443)
+        socket.create_connection((parts.hostname, port), timeout=5).close()

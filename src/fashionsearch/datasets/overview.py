@@ -9,7 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.images import Image, ordered_map, read_image
+from fashionsearch.decoding import Image
+from fashionsearch.images import ordered_map, read_image
 from fashionsearch.results import html_table, text_table
 
 _MOST_CLASSES = 250

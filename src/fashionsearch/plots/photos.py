@@ -12,7 +12,8 @@ import numpy as np
 import PIL.Image
 
 from fashionsearch import errors
-from fashionsearch.images import RGB, Image, Images, iterate, read_image
+from fashionsearch.decoding import RGB, Image
+from fashionsearch.images import Images, iterate, read_image
 from fashionsearch.plots.style import expect, new_figure, require, short, wrapped
 from fashionsearch.results import Matches
 

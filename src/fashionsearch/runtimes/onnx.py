@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import logging
+import shutil
 import tempfile
 import warnings
 from collections.abc import Iterator
@@ -23,7 +24,7 @@ from fashionsearch.cache import cache_folder
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.runtimes.base import Network
 
-MIN_COSINE = 0.9999
+MAX_ERROR = 0.001
 _GRAPH = "model.onnx"
 
 
@@ -56,7 +57,13 @@ class OnnxRuntime:
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""
-        result: NDArray[np.float32] = self._session.run(None, {"pixels": pixels})[0]
+        try:
+            result: NDArray[np.float32] = self._session.run(None, {"pixels": pixels})[0]
+        # ONNX Runtime says by words alone that memory ran out, and callers go on with a smaller batch.
+        except Exception as error:
+            if "Failed to allocate memory" in str(error) or "bad_alloc" in str(error):
+                raise MemoryError(f"out of memory in ONNX Runtime with {len(pixels)} images") from error
+            raise
         return result
 
     def expect(self, images: int) -> None:
@@ -69,12 +76,18 @@ class OnnxRuntime:
         with torch.inference_mode():
             expected = Network(module, preprocess).eval()(torch.from_numpy(pixels)).numpy()
         got = self.run(pixels)
-        norms = np.linalg.norm(expected, axis=1) * np.linalg.norm(got, axis=1)
-        cosine = float(((expected * got).sum(axis=1) / np.maximum(norms, 1e-30)).min())
-        if not cosine >= MIN_COSINE:
+        if got.shape != expected.shape:
             raise errors.RuntimeUnavailableError(
-                f"the exported network disagrees with torch: cosine {cosine:.6f}, at least {MIN_COSINE} is needed; "
-                "use runtime='torch'"
+                f"the exported network disagrees with torch: it returns shape {got.shape} where torch returns "
+                f"{expected.shape}; use runtime='torch'"
+            )
+        # Relative, and not the cosine, which is blind to a factor that a classifier's head is not.
+        lengths = np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
+        error = float((np.linalg.norm(got - expected, axis=1) / lengths).max())
+        if not error <= MAX_ERROR:
+            raise errors.RuntimeUnavailableError(
+                f"the exported network disagrees with torch: relative error {error:.2g}, at most {MAX_ERROR} is "
+                "allowed; use runtime='torch'"
             )
 
 
@@ -96,7 +109,8 @@ def _cached_graph(folder: Path | None) -> bytes | None:
     try:
         return storage.open_saved(folder, "export").path(_GRAPH).read_bytes()
     except (errors.StorageError, OSError):
-        return None  # a damaged export is made again
+        shutil.rmtree(folder, ignore_errors=True)  # storage refuses to save over a damaged manifest
+        return None
 
 
 def _keep(graph: bytes, folder: Path | None) -> None:

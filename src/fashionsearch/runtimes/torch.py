@@ -24,6 +24,7 @@ class TorchRuntime:
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""
+        self._network.eval()  # whoever trained the module since may have left it in training mode
         with torch.inference_mode(), self._placement.autocast():
             output = self._network(torch.from_numpy(pixels).to(self._placement.device, non_blocking=True))
         result: NDArray[np.float32] = output.float().cpu().numpy()

@@ -1,0 +1,104 @@
+"""How good and how fast the main job is: the tagger on the study's split, and the index on all photos.
+
+Writes one JSON file with the figures, their intervals and the environment. The tagger's regularisation is chosen on the
+validation part; the test part is used once. Speeds are of this machine at this moment; compare them with nothing but
+runs on the same machine.
+"""
+
+from __future__ import annotations
+
+import argparse
+import datetime
+import importlib.metadata
+import json
+import os
+import platform
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+import fashionsearch as fs
+
+PACKAGES = ("torch", "torchvision", "timm", "onnxruntime", "hnswlib", "scikit-learn", "numpy", "pillow")
+LABEL = "masterCategory"
+
+
+def environment() -> dict[str, object]:
+    """Return what the figures depend on beside the code."""
+    return {
+        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
+        "python": platform.python_version(),
+        "machine": platform.machine(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
+        "device": "cpu",
+        **{name: importlib.metadata.version(name) for name in PACKAGES},
+    }
+
+
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+
+
+def measure(table: fs.datasets.Table, backbone_name: str) -> list[dict[str, object]]:
+    """Run the main job with cold caches; return a row for each figure."""
+    rows: list[dict[str, object]] = []
+
+    def note(figure: str, value: float, low: float | None = None, high: float | None = None) -> None:
+        rows.append({"figure": figure, "value": value, "low": low, "high": high})
+        print(f"{figure}: {value:.4f}", flush=True)
+
+    train, validation, test = table[:5000].split(test=0.2, validation=0.2, seed=42)
+    start = time.perf_counter()
+    tagger = fs.Classifier(backbone_name)
+    tagger.fit(train.images, train[LABEL], validation=(validation.images, validation[LABEL]))
+    note("training, seconds (3,200 + 800 photos, cold cache, export included)", time.perf_counter() - start)
+    evaluation = tagger.evaluate(test.images, test[LABEL])
+    for figure in ("accuracy", "f1", "weighted_f1", "auc", "weighted_auc"):
+        note(f"test {figure}", getattr(evaluation, figure), *evaluation.interval(figure))
+
+    start = time.perf_counter()
+    vectors = tagger.embed(table.images)
+    note("embedding, photos a second (files to vectors, no cache)", len(table) / (time.perf_counter() - start))
+    index = fs.VisualIndex(tagger)
+    start = time.perf_counter()
+    index.add_vectors(vectors, ids=table["id"].tolist(), metadata=table.metadata)
+    note("building the index, seconds", time.perf_counter() - start)
+    found, truth = index.search_vectors(vectors, k=10), index.search_vectors(vectors, k=10, exact=True)
+    note("HNSW recall@10 against exact search", fs.metrics.recall_at_k(found.ids, truth.ids))
+    note("share of items whose first match is themselves or their equal", float((found.similarities[:, 0] > 1 - 1e-5).mean()))
+    photos = index.search(table.images[:2000], k=1)
+    note("share of 2,000 photo files that find their own id first", float((photos.ids[:, 0] == table["id"][:2000]).mean()))
+    return rows
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--data", type=Path, required=True, help="Fashion Product Images (Small), as Kaggle ships it")
+    parser.add_argument("--backbone", default="efficientnet_lite0", help="any name create_backbone knows (%(default)s)")
+    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder (%(default)s)")
+    options = parser.parse_args()
+    table = fs.datasets.load_fashion_products(options.data)
+    with tempfile.TemporaryDirectory() as cold:
+        os.environ["FASHIONSEARCH_CACHE"] = cold
+        rows = measure(table, options.backbone)
+    content = {
+        "question": "main-job",
+        "backbone": options.backbone,
+        "data": {"name": table.name, "rows": len(table), "split": "first 5,000 rows; test 0.2, validation 0.2, seed 42"},
+        "environment": environment(),
+        "rows": rows,
+    }
+    options.out.mkdir(parents=True, exist_ok=True)
+    path = options.out / f"main-job-cpu-{environment()['date']}.json"
+    path.write_text(json.dumps(content, indent=1) + "\n")
+    print(f"written to {path}")
+
+
+if __name__ == "__main__":
+    main()
