@@ -13,12 +13,13 @@ import re
 import stat
 import struct
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 import PIL.Image
+import PIL.ImageFile
 import simplejpeg
 from numpy.typing import NDArray
 from PIL import (
@@ -39,7 +40,7 @@ Image: TypeAlias = (
 )
 
 # Found here because `PIL.Image.open` warns of sizes that are errors here, and tries forty formats.
-_FORMATS = {
+_FORMATS: dict[bytes, Callable[[io.BytesIO, str], PIL.ImageFile.ImageFile]] = {
     rb"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
     rb"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
     rb"RIFF....WEBP": WebPImagePlugin.WebPImageFile,
