@@ -17,8 +17,6 @@ import tempfile
 import time
 from pathlib import Path
 
-import numpy as np
-
 import fashionsearch as fs
 
 PACKAGES = ("torch", "torchvision", "timm", "onnxruntime", "hnswlib", "scikit-learn", "numpy", "pillow")
@@ -41,7 +39,10 @@ def environment() -> dict[str, object]:
 def _processor() -> str:
     listing = Path("/proc/cpuinfo")
     lines = listing.read_text().splitlines() if listing.exists() else []
-    return next((line.partition(":")[2].strip() for line in lines if line.startswith("model name")), platform.processor())
+    return next(
+        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
+        platform.processor(),
+    )
 
 
 def measure(table: fs.datasets.Table, backbone_name: str) -> list[dict[str, object]]:
@@ -63,25 +64,41 @@ def measure(table: fs.datasets.Table, backbone_name: str) -> list[dict[str, obje
 
     start = time.perf_counter()
     vectors = tagger.embed(table.images)
-    note("embedding, photos a second (files to vectors, no cache)", len(table) / (time.perf_counter() - start))
+    note(
+        "embedding, photos a second (files to vectors, no cache)", len(table) / (time.perf_counter() - start)
+    )
     index = fs.VisualIndex(tagger)
     start = time.perf_counter()
     index.add_vectors(vectors, ids=table["id"].tolist(), metadata=table.metadata)
     note("building the index, seconds", time.perf_counter() - start)
     found, truth = index.search_vectors(vectors, k=10), index.search_vectors(vectors, k=10, exact=True)
     note("HNSW recall@10 against exact search", fs.metrics.recall_at_k(found.ids, truth.ids))
-    note("share of items whose first match is themselves or their equal", float((found.similarities[:, 0] > 1 - 1e-5).mean()))
+    note(
+        "share of items whose first match is themselves or their equal",
+        float((found.similarities[:, 0] > 1 - 1e-5).mean()),
+    )
     photos = index.search(table.images[:2000], k=1)
-    note("share of 2,000 photo files that find their own id first", float((photos.ids[:, 0] == table["id"][:2000]).mean()))
+    note(
+        "share of 2,000 photo files that find their own id first",
+        float((photos.ids[:, 0] == table["id"][:2000]).mean()),
+    )
     return rows
 
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, required=True, help="Fashion Product Images (Small), as Kaggle ships it")
-    parser.add_argument("--backbone", default="efficientnet_lite0", help="any name create_backbone knows (%(default)s)")
-    parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results", help="folder (%(default)s)")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument(
+        "--data", type=Path, required=True, help="Fashion Product Images (Small), as Kaggle ships it"
+    )
+    parser.add_argument(
+        "--backbone", default="efficientnet_lite0", help="any name create_backbone knows (%(default)s)"
+    )
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results", help="folder (%(default)s)"
+    )
     options = parser.parse_args()
     table = fs.datasets.load_fashion_products(options.data)
     with tempfile.TemporaryDirectory() as cold:
@@ -90,7 +107,11 @@ def main() -> None:
     content = {
         "question": "main-job",
         "backbone": options.backbone,
-        "data": {"name": table.name, "rows": len(table), "split": "first 5,000 rows; test 0.2, validation 0.2, seed 42"},
+        "data": {
+            "name": table.name,
+            "rows": len(table),
+            "split": "first 5,000 rows; test 0.2, validation 0.2, seed 42",
+        },
         "environment": environment(),
         "rows": rows,
     }

@@ -15,7 +15,6 @@ from PIL import Image
 
 from fashionsearch import errors, plots
 from fashionsearch.datasets import make_catalogue
-from fashionsearch.images import thumbnail_uri
 from fashionsearch.metrics import evaluate
 from fashionsearch.results import Matches
 
@@ -308,10 +307,10 @@ def test_a_sequence_of_images_is_indexed_by_the_id(table):
     assert [len(ax.texts) for ax in (fifth, negative, beyond)] == [0, 1, 1]
 
 
-def test_the_query_is_the_given_photo_or_the_small_one_in_the_matches(table):
-    found = matches_of([0, 0], queries=(thumbnail_uri(table.images[0]), None))
-    small, missing = plots.matches(found, figure=Figure())
-    assert small.images[0].get_array().shape == (96, 72, 3)
+def test_the_query_is_the_given_photo_or_the_one_in_the_matches(table):
+    found = matches_of([0, 0], queries=(table.images[0], None))
+    kept, missing = plots.matches(found, figure=Figure())
+    np.testing.assert_array_equal(kept.images[0].get_array(), table.images[0])
     assert [text.get_text() for text in missing.texts] == ["no photo"]
     given = plots.matches(found, queries=table.images[:2], figure=Figure())
     np.testing.assert_array_equal(given[1].images[0].get_array(), table.images[1])

@@ -1,6 +1,7 @@
 from . import datasets, errors, metrics, plots
 from .backbones.base import Backbone
 from .backbones.registry import create_backbone, list_backbones, register_backbone
+from .cache import EmbeddingCache
 from .classifier import Classifier
 from .images import check_images
 from .index import VisualIndex
@@ -12,6 +13,7 @@ __version__: str
 __all__ = [
     "Backbone",
     "Classifier",
+    "EmbeddingCache",
     "Evaluation",
     "History",
     "Matches",

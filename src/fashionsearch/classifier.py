@@ -45,7 +45,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
         runtime: "auto", "torch" or "onnx".
         batch_size: images a forward pass; None is chosen from the device.
-        random_state: of the cross-validation's folds.
+        random_state: of the cross-validation's folds; None takes the same ones each time.
         progress: show a bar once embedding takes over two seconds.
 
     Attributes:

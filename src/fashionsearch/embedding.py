@@ -171,20 +171,28 @@ class Pipeline:
         )
 
     def _run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
-        try:
-            return self._runtime.run(pixels)
-        except (RuntimeError, MemoryError) as error:
-            if not is_out_of_memory(error) or len(pixels) == 1:
-                raise
-        # Outside the handler, whose traceback would keep the failed batch's memory alive.
-        half = len(pixels) // 2
+        rows: list[NDArray[np.float32]] = []
+        done = 0
+        while done < len(pixels):
+            part = pixels[done : done + self._batch_size]
+            try:
+                rows.append(self._runtime.run(part))
+                done += len(part)
+                continue
+            except (RuntimeError, MemoryError) as error:
+                if not is_out_of_memory(error) or len(part) == 1:
+                    raise
+            # Outside the handler, whose traceback would keep the failed batch's memory alive.
+            self._shrink(len(part))
+        return np.concatenate(rows)
+
+    def _shrink(self, failed: int) -> None:
+        self._batch_size = min(self._batch_size, failed // 2)
         if not self._shrunk:
             warnings.warn(
-                f"out of memory with {len(pixels)} images a batch; going on with smaller ones. A batch_size of {half} "
-                "or less avoids this",
+                f"out of memory with {failed} images a batch; going on with smaller ones. A batch_size of "
+                f"{self._batch_size} or less avoids this",
                 errors.DataWarning,
                 stacklevel=2,
             )
         self._shrunk = True
-        self._batch_size = min(self._batch_size, half)
-        return np.concatenate([self._run(pixels[:half]), self._run(pixels[half:])])

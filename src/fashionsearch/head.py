@@ -15,6 +15,7 @@ from fashionsearch.results import History
 
 STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0, 10.0)
 _FOLDS = 4
+_MORE_FOLDS, _FEW = 10, 500  # with few examples each fold counts, and the fits are quick
 _ALL_FOLDS_BELOW = 2000
 _PATIENCE = 2
 
@@ -48,17 +49,17 @@ def fit_head(
 ) -> tuple[LinearHead, History]:
     """Fit a head, with the inverse regularisation strength C that has the least log loss.
 
-    The loss is measured on the validation part; where there is none, by 4-fold cross-validation, of which the first fold
-    alone counts from 2,000 examples on. C rises from strong regularisation to weak, each fit starts from the one before,
-    and the search ends once the loss has risen twice. Embeddings are standardised first, and the scaling is folded into
-    the head, so the same strengths suit every backbone.
+    The loss is measured on the validation part; where there is none, by cross-validation: 10 folds below 500 examples, 4 up
+    to 2,000, and one of four from there on. C rises from strong regularisation to weak, each fit starts from the one
+    before, and the search ends once the loss has risen twice. Embeddings are standardised first, and the scaling is
+    folded into the head, so the same strengths suit every backbone.
 
     Args:
         embeddings: (n, dim) float32.
         labels: (n,) class numbers, each of 0 … c − 1 at least once.
         validation: embeddings and class numbers.
         class_weight: None, "balanced" or class number -> weight, as scikit-learn takes it.
-        random_state: of the folds.
+        random_state: of the folds; None is 0.
 
     Returns:
         The head, and a history with a row for each C: `C`, `validation_loss`, `validation_accuracy`.
@@ -95,10 +96,10 @@ def fit_head(
 def _folds(
     labels: NDArray[np.intp], random_state: int | None
 ) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    folds = min(_FOLDS, len(labels))
+    folds = min(_MORE_FOLDS if len(labels) < _FEW else _FOLDS, len(labels))
     # Stratified folds need every class in each; with rarer classes, plain folds.
     kind = StratifiedKFold if np.bincount(labels).min() >= folds else KFold
-    splitter = kind(n_splits=folds, shuffle=True, random_state=random_state)
+    splitter = kind(n_splits=folds, shuffle=True, random_state=random_state or 0)
     parts = list(splitter.split(labels, labels))
     return parts if len(labels) < _ALL_FOLDS_BELOW else parts[:1]
 

@@ -224,7 +224,7 @@ class Matches:
         metadata: (n, k) object, a dict for each item; None beyond `counts`.
         counts: (n,) int64, how many places of each row are filled.
         sources: (n, k) object, the path an item's photo was added from, or None where it had none.
-        queries: n small images as `data:` addresses, or None for queries given as vectors.
+        queries: the queried photos as they were given: of the first ten queries, and None for the others and for vectors.
     """
 
     ids: NDArray[np.object_]
@@ -232,7 +232,7 @@ class Matches:
     metadata: NDArray[np.object_]
     counts: NDArray[np.int64]
     sources: NDArray[np.object_]
-    queries: tuple[str | None, ...] = ()
+    queries: tuple[Any, ...] = ()
     _thumbnail: Callable[[Any], str] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
@@ -248,14 +248,17 @@ class Matches:
             lines.append(f"  … and {len(self) - 5} more")
         return "\n".join(lines)
 
+    def _address(self, photo: Any) -> str | None:
+        return self._thumbnail(photo) if self._thumbnail and photo is not None else None
+
     def _repr_html_(self) -> str:
         rows = []
         for query in range(min(len(self), 10)):
-            address = self.queries[query] if self.queries else None
-            cells = [f"<td>{_figure(address, f'query {query}')}</td>"]
+            cells = [
+                f"<td>{_figure(self._address(self.queries[query] if self.queries else None), f'query {query}')}</td>"
+            ]
             for place in range(int(self.counts[query])):
-                source = self.sources[query, place]
-                picture = self._thumbnail(source) if self._thumbnail and source is not None else None
+                picture = self._address(self.sources[query, place])
                 words = f"{self.ids[query, place]}<br>{self.similarities[query, place]:.3f}"
                 cells.append(f"<td>{_figure(picture, words)}</td>")
             rows.append(f"<tr>{''.join(cells)}</tr>")

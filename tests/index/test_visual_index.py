@@ -9,6 +9,7 @@ import time
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 
 import fashionsearch as fs
 from fashionsearch import errors
@@ -326,6 +327,7 @@ def test_photos_in_photos_out(catalogue, backbone, tmp_path):
     assert index.search(paths[0], k=1).ids.shape == (1, 1)
     page = matches._repr_html_()
     assert page.count("<img") == 7 * 4
+    assert len(fs.plots.matches(index.search(paths * 2, k=2), most=12, figure=Figure())) == 12 * 3
 
 
 def test_bad_photos_are_left_out_by_name(catalogue, backbone, tmp_path):

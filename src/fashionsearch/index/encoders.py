@@ -36,6 +36,12 @@ def backbone_of(encoder: Embeds) -> Backbone | None:
     return inner if isinstance(inner, Backbone) else None
 
 
+def name(encoder: Embeds) -> str:
+    """Return what to call an encoder."""
+    backbone = backbone_of(encoder)
+    return type(encoder).__name__ if backbone is None else backbone.name
+
+
 def embed_all(
     encoder: Embeds, images: Images, on_error: str, cache: EmbeddingCache | None
 ) -> tuple[NDArray[np.float32], list[int], list[str | None], tuple[errors.ImageFailure, ...]]:

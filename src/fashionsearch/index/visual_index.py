@@ -26,6 +26,7 @@ from fashionsearch.results import Added, Item, Matches
 ENGINES = ("hnsw", "exact")
 _EXACT_BYTES = 8 * 2**20  # below this, scanning every vector takes about as long as a walk through the graph
 _MAX_DEAD = 0.2
+_SHOWN = 10  # queries whose photos are kept for a notebook's view
 
 
 class VisualIndex:
@@ -121,7 +122,7 @@ class VisualIndex:
     def __repr__(self) -> str:
         return (
             f"VisualIndex of {len(self):,} items, dim={self.dim}, metric={self.metric!r}, engine={self.engine!r}, "
-            f"encoder={self.encoder!r}"
+            f"encoder={None if self.encoder is None else encoders.name(self.encoder)!r}"
         )
 
     def add(
@@ -325,7 +326,7 @@ class VisualIndex:
                 ef_search=self.ef_search,
                 query_sources=sources,
             )
-        shown = tuple(thumbnail_uri(picture) for picture in pictures[:10]) if pictures else ()
+        shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures))) if pictures else ()
         return dataclasses.replace(found, queries=shown, _thumbnail=thumbnail_uri)
 
     def _required_encoder(self, purpose: str) -> Embeds:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import base64
 import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
@@ -85,7 +84,7 @@ def matches(
     Args:
         matches: n queries with up to k matches each.
         images: id -> photo, or a sequence in which integer ids are positions.
-        queries: the n photos that were searched with; None takes the small ones in `matches.queries`.
+        queries: the n photos that were searched with; None takes those in `matches.queries`.
         titles: id -> a text under the match, or the metadata field that holds it.
         most: how many queries to draw, at least 1.
         figure: where to draw; None makes a new one.
@@ -176,8 +175,6 @@ def _draw_tile(ax: Axes, tile: _Tile, ratio: float) -> None:
 
 
 def _small(image: Image, position: int) -> RGB:
-    if isinstance(image, str) and image.startswith("data:"):
-        image = base64.b64decode(image.partition(",")[2])
     photo = PIL.Image.fromarray(read_image(image, position=position))
     photo.thumbnail((_PHOTO_PIXELS, _PHOTO_PIXELS))
     return np.asarray(photo)

@@ -75,7 +75,13 @@ class OnnxRuntime:
         pixels[2] |= 128
         with torch.inference_mode():
             expected = Network(module, preprocess).eval()(torch.from_numpy(pixels)).numpy()
-        got = self.run(pixels)
+        try:
+            got = self.run(pixels)
+        # ONNX Runtime's exceptions have no common base but Exception.
+        except Exception as error:
+            raise errors.RuntimeUnavailableError(
+                f"ONNX Runtime can't run the exported network: {error}; use runtime='torch'"
+            ) from error
         if got.shape != expected.shape:
             raise errors.RuntimeUnavailableError(
                 f"the exported network disagrees with torch: it returns shape {got.shape} where torch returns "
@@ -83,10 +89,10 @@ class OnnxRuntime:
             )
         # Relative, and not the cosine, which is blind to a factor that a classifier's head is not.
         lengths = np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
-        error = float((np.linalg.norm(got - expected, axis=1) / lengths).max())
-        if not error <= MAX_ERROR:
+        off = float((np.linalg.norm(got - expected, axis=1) / lengths).max())
+        if not off <= MAX_ERROR:
             raise errors.RuntimeUnavailableError(
-                f"the exported network disagrees with torch: relative error {error:.2g}, at most {MAX_ERROR} is "
+                f"the exported network disagrees with torch: relative error {off:.2g}, at most {MAX_ERROR} is "
                 "allowed; use runtime='torch'"
             )
 
@@ -108,9 +114,11 @@ def _cached_graph(folder: Path | None) -> bytes | None:
         return None
     try:
         return storage.open_saved(folder, "export").path(_GRAPH).read_bytes()
-    except (errors.StorageError, OSError):
+    except errors.CorruptFileError:
         shutil.rmtree(folder, ignore_errors=True)  # storage refuses to save over a damaged manifest
-        return None
+    except (errors.StorageError, OSError):
+        pass  # another process may be writing it at this moment
+    return None
 
 
 def _keep(graph: bytes, folder: Path | None) -> None:
@@ -144,7 +152,10 @@ def _export(module: nn.Module, preprocess: Preprocess) -> bytes:
             return path.read_bytes()
     # The exporter raises errors of its own for each thing it can't translate.
     except Exception as error:
-        reason = str(error).strip().splitlines() or [type(error).__name__]
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the exporter's own message is an advertisement of its steps
+            cause = cause.__cause__
+        reason = str(cause).strip().splitlines() or [type(cause).__name__]
         raise errors.RuntimeUnavailableError(
             f"this network can't be exported to ONNX ({reason[0][:200]}); use runtime='torch'"
         ) from error
@@ -153,12 +164,16 @@ def _export(module: nn.Module, preprocess: Preprocess) -> bytes:
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
     """Keep the exporter's notes about its own insides off the user's screen."""
-    loggers = [logging.getLogger(name) for name in ("torch.onnx", "onnxscript", "onnx_ir")]
+    loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript", "onnx_ir")]
     levels = [logger.level for logger in loggers]
     for logger in loggers:
         logger.setLevel(logging.ERROR)
     try:
-        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),  # where it prints the graph that it can't translate
+        ):
             warnings.simplefilter("ignore")
             yield
     finally:
@@ -168,7 +183,7 @@ def _quiet() -> Iterator[None]:
 
 def _open(graph: bytes) -> Any:
     options = onnxruntime.SessionOptions()
-    options.log_severity_level = 3
+    options.log_severity_level = 4  # its errors are raised anyway
     try:
         return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
     # ONNX Runtime's exceptions have no common base but Exception.

@@ -1,0 +1,61 @@
+"""Make the pictures in docs/images/, from garments that the library draws."""
+
+from __future__ import annotations
+
+import argparse
+import io
+from pathlib import Path
+
+from matplotlib.figure import Figure
+from PIL import Image
+
+import fashionsearch as fs
+
+MAX_BYTES = 300_000
+QUERIES = ("Ties", "Heels", "Backpacks")
+
+
+def main() -> None:
+    """Draw a catalogue, index it, and save the pictures."""
+    parser = argparse.ArgumentParser(description=__doc__)
+    docs = Path(__file__).parent.parent / "docs"
+    parser.add_argument("--out", type=Path, default=docs / "images", help="folder to write to (docs/images)")
+    parser.add_argument("--items", type=int, default=400, help="garments to draw and index (%(default)s)")
+    options = parser.parse_args()
+    options.out.mkdir(parents=True, exist_ok=True)
+
+    drawn = fs.datasets.make_catalogue(options.items + 100, seed=0)
+    table, unseen = drawn[: options.items], drawn[options.items :]
+    save(search_figure(table, unseen), options.out / "search.png")
+    figure = Figure(figsize=(7.2, 6.6))
+    fs.plots.overview(table, columns=["masterCategory", "articleType"], figure=figure)
+    save(figure, options.out / "overview.png")
+    figure = Figure(figsize=(10, 6))
+    fs.plots.samples(table.images[:24], titles=table["articleType"][:24], columns=8, figure=figure)
+    save(figure, options.out / "catalogue.png")
+
+
+def search_figure(table: fs.datasets.Table, unseen: fs.datasets.Table) -> Figure:
+    """Draw photos that aren't in the index, each with its five nearest."""
+    index = fs.VisualIndex("efficientnet_lite0")
+    index.add(table.images, ids=table["id"].tolist(), metadata=table.metadata)
+    queries = unseen[[unseen["articleType"].tolist().index(kind) for kind in QUERIES]]
+    found = index.search(queries.images, k=5)
+    photos = dict(zip(table["id"].tolist(), table.images, strict=True))
+    figure = Figure(figsize=(8.4, 8))
+    fs.plots.matches(found, images=photos, queries=queries.images, titles="productDisplayName", figure=figure)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Save a figure as a PNG small enough for the repository: 32 levels a channel, which few will notice."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, dpi=100, facecolor="white")
+    levels = [min(255, round(level / 8) * 8) for level in range(256)]
+    Image.open(buffer).convert("RGB").point(levels * 3).save(path, optimize=True)
+    if path.stat().st_size > MAX_BYTES:
+        raise SystemExit(f"{path} has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are allowed")
+
+
+if __name__ == "__main__":
+    main()
