@@ -43,7 +43,7 @@ class EmbeddingCache:
         path: of the SQLite file; None is the default place, and keeps nothing where caching is off.
         max_bytes: of the embeddings.
 
-    Example:
+    Examples:
         >>> import numpy as np, tempfile
         >>> with tempfile.TemporaryDirectory() as folder:
         ...     cache = EmbeddingCache(f"{folder}/cache.sqlite")

@@ -54,7 +54,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         head_: the `LinearHead`, weight (c, dim) and bias (c,) float32.
         history_: `History` of the regularisation strengths tried.
 
-    Example:
+    Examples:
         >>> import fashionsearch as fs
         >>> train, validation, test = fs.datasets.make_catalogue(60, seed=0).split()
         >>> tagger = fs.Classifier("efficientnet_lite0", image_size=96, progress=False)

@@ -75,7 +75,7 @@ def place(device: str = "auto", precision: str = "auto", *, machine: Machine | N
     Raises:
         DeviceError: if the device isn't there (the message says what is) or a name isn't known.
 
-    Example:
+    Examples:
         >>> place("cpu").precision
         'fp32'
     """

@@ -117,7 +117,7 @@ class DataWarning(UserWarning):
 def did_you_mean(name: object, known: Iterable[object]) -> str:
     """Return " Did you mean …?" for the nearest known names, or an empty string.
 
-    Example:
+    Examples:
         >>> did_you_mean("resnet5O", ["resnet50", "vgg19"])
         " Did you mean 'resnet50'?"
     """

@@ -49,7 +49,7 @@ def check_images(images: Images) -> ImageCheck:
     Raises:
         InputError: if `images` isn't an image or an iterable of images at all.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> positions, failures = check_images([np.zeros((4, 4, 3), np.uint8), "nowhere.jpg"])
         >>> positions.tolist(), str(failures[0])
@@ -153,7 +153,7 @@ def read_image(image: Image, *, position: int = 0) -> RGB:
     Raises:
         ImageError: if it can't be read, is damaged, or is larger than `MAX_PIXELS`.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> read_image(np.full((2, 5), 0.5)).shape
         (2, 5, 3)

@@ -47,7 +47,7 @@ def evaluate(
     Raises:
         InputError: if shapes don't fit, there is nothing to evaluate, or a probability isn't finite.
 
-    Example:
+    Examples:
         >>> evaluation = evaluate(["a", "b", "b"], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], ["a", "b"])
         >>> round(evaluation.accuracy, 3), evaluation.auc
         (0.667, 1.0)
@@ -141,7 +141,7 @@ def wilson_interval(hits: int, n: int) -> tuple[float, float]:
     Raises:
         InputError: unless 0 <= hits <= n and n is at least 1.
 
-    Example:
+    Examples:
         >>> low, high = wilson_interval(925, 1000)
         >>> round(low, 3), round(high, 3)
         (0.907, 0.94)
@@ -250,7 +250,7 @@ def recall_at_k(
     Raises:
         InputError: if the numbers of queries differ, or no query expects anything.
 
-    Example:
+    Examples:
         >>> recall_at_k([["a", "b"], ["c", "x"]], [["a", "b"], ["c", "d"]])
         0.75
     """
@@ -278,7 +278,7 @@ def precision_at_k(matched: ArrayLike, expected: ArrayLike) -> float:
     Raises:
         InputError: if the shapes don't fit or are empty.
 
-    Example:
+    Examples:
         >>> precision_at_k([["Shirts", "Jeans"], ["Jeans", "Jeans"]], ["Shirts", "Jeans"])
         0.75
     """

@@ -40,7 +40,7 @@ class Preprocess:
     Raises:
         InputError: if a value can't be used.
 
-    Example:
+    Examples:
         >>> import numpy as np
         >>> preprocess = Preprocess(image_size=(224, 224))
         >>> preprocess(np.zeros((80, 60, 3), np.uint8)).shape

@@ -130,7 +130,7 @@ def figure_png(figure: Figure, *, dpi: int = 110) -> bytes:
     Raises:
         InputError: if `dpi` is below 1.
 
-    Example:
+    Examples:
         >>> from matplotlib.figure import Figure
         >>> figure_png(Figure())[1:4]
         b'PNG'
@@ -161,7 +161,7 @@ def write_report(path: str | os.PathLike[str], *, title: str, sections: Sequence
         InputError: if a section isn't a `Section`, or one of its tables is neither form.
         StorageError: if the path is a folder, or its folder can't be written.
 
-    Example:
+    Examples:
         >>> import tempfile
         >>> table = (("class", "photos"), [("Shirts", 12)])
         >>> with tempfile.TemporaryDirectory() as folder:

@@ -178,7 +178,7 @@ class History:
     Attributes:
         rows: one mapping a step, all with the same keys.
 
-    Example:
+    Examples:
         >>> History(({"C": 1.0, "validation_accuracy": 0.5},))["C"]
         [1.0]
     """

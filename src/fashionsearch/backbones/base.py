@@ -54,7 +54,7 @@ class Backbone:
         DeviceError: if the device or precision isn't there.
         RuntimeUnavailableError: if the runtime doesn't go with the device and precision.
 
-    Example:
+    Examples:
         >>> import numpy as np, torch
         >>> from fashionsearch import Preprocess
         >>> tiny = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())

@@ -38,7 +38,7 @@ def small_cnn(widths: tuple[int, ...] = (32, 64, 128, 256)) -> nn.Module:
 
     Each stage halves the height and width by max pooling; global average pooling makes it fit any size from 32 px up.
 
-    Example:
+    Examples:
         >>> import torch
         >>> small_cnn()(torch.zeros(2, 3, 64, 64)).shape
         torch.Size([2, 256])

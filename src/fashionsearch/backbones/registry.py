@@ -58,7 +58,7 @@ def register_backbone(
     Raises:
         InputError: if the name is taken or holds a colon, or what is decorated isn't a function.
 
-    Example:
+    Examples:
         >>> import fashionsearch as fs, torch
         >>> @fs.register_backbone("colour_grid", image_size=8)
         ... def colour_grid(weights):
@@ -123,7 +123,7 @@ def list_backbones(pattern: str | None = None) -> list[str]:
         pattern: shell-style, such as "*vgg*" or "timm:resnet*", matched against built-in names, plug-ins and all
             names of timm and torchvision; None lists built-in names and plug-ins only.
 
-    Example:
+    Examples:
         >>> list_backbones("vgg*")
         ['vgg19', 'vgg19_bn']
         >>> "timm:resnet18" in list_backbones("*resnet18")
@@ -202,7 +202,7 @@ def create_backbone(
         WeightsError: if the weights can't be fetched, read or fitted.
         DeviceError: if the device or precision isn't there.
 
-    Example:
+    Examples:
         >>> import fashionsearch as fs
         >>> backbone = fs.create_backbone("cnn", weights=None, random_state=0)
         >>> backbone.embed(fs.datasets.make_catalogue(3).images).shape

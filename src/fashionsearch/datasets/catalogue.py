@@ -183,7 +183,7 @@ def make_catalogue(n: int = 600, *, seed: int = 0, size: tuple[int, int] = (120,
         DataError: if `n` isn't a positive integer, `seed` isn't an integer of at least 0, or `size` isn't two
             integers of at least 16.
 
-    Example:
+    Examples:
         >>> from fashionsearch.datasets import make_catalogue
         >>> table = make_catalogue(20, seed=0)
         >>> len(table), table.images[0].shape, table.columns[:3]
@@ -209,7 +209,7 @@ def garment_masks(n: int = 600, *, seed: int = 0, size: tuple[int, int] = (120, 
     Raises:
         DataError: as `make_catalogue` does.
 
-    Example:
+    Examples:
         >>> from fashionsearch.datasets.catalogue import garment_masks
         >>> garment_masks(3, seed=0).shape
         (3, 160, 120)

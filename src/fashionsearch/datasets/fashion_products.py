@@ -45,7 +45,7 @@ def load_fashion_products(root: str | os.PathLike[str]) -> Table:
 
     Source: Param Aggarwal, kaggle.com/datasets/paramaggarwal/fashion-product-images-small.
 
-    Example:
+    Examples:
         >>> load_fashion_products("nowhere")
         Traceback (most recent call last):
             ...

@@ -31,7 +31,7 @@ def load_folder(root: str | os.PathLike[str], *, labelled: bool = True) -> Table
     Raises:
         DataError: if the folder is missing or holds no class folder with a photo.
 
-    Example:
+    Examples:
         >>> load_folder("nowhere")
         Traceback (most recent call last):
             ...
@@ -97,7 +97,7 @@ def load_csv(
     Raises:
         DataError: if the file is missing or damaged, lacks the column, or no row can be used.
 
-    Example:
+    Examples:
         >>> import pathlib, tempfile
         >>> import fashionsearch as fs
         >>> with tempfile.TemporaryDirectory() as folder:

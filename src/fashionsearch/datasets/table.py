@@ -49,7 +49,7 @@ class Table:
     Raises:
         DataError: if a column's length isn't the number of images.
 
-    Example:
+    Examples:
         >>> import fashionsearch as fs
         >>> table = fs.datasets.make_catalogue(40, seed=0)
         >>> len(table), table["masterCategory"].shape, len(table[:10])
@@ -141,7 +141,7 @@ class Table:
             DataError: if a fraction or the seed can't be used, a part would be empty, a class is too small to
                 stratify (all such are named), or both `stratify` and `group` are given.
 
-        Example:
+        Examples:
             >>> import fashionsearch as fs
             >>> train, validation, test = fs.datasets.make_catalogue(100, seed=0).split(test=0.2, validation=0.25)
             >>> len(train), len(validation), len(test)

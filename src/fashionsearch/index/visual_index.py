@@ -56,7 +56,7 @@ class VisualIndex:
     Raises:
         InputError: if neither or both of encoder and dim are given, or an option isn't known.
 
-    Example:
+    Examples:
         >>> import fashionsearch as fs
         >>> index = fs.VisualIndex(dim=2)
         >>> index.add_vectors([[1, 0], [0, 1]], ids=["a", "b"], metadata=[{"colour": "red"}, {"colour": "blue"}])

@@ -40,7 +40,7 @@ def confusion(evaluation: Evaluation, *, ax: Axes | None = None, normalize: bool
     Raises:
         InputError: if it isn't an `Evaluation`.
 
-    Example:
+    Examples:
         >>> from fashionsearch.metrics import evaluate
         >>> from matplotlib.figure import Figure
         >>> evaluation = evaluate(["a", "b", "b"], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], ["a", "b"])
@@ -89,7 +89,7 @@ def roc(evaluation: Evaluation, *, ax: Axes | None = None, most: int = 10) -> Ax
     Raises:
         InputError: if it isn't an `Evaluation`, no class can be scored, or `most` is negative.
 
-    Example:
+    Examples:
         >>> from fashionsearch.metrics import evaluate
         >>> from matplotlib.figure import Figure
         >>> evaluation = evaluate(["a", "b", "b"], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], ["a", "b"])
@@ -124,7 +124,7 @@ def precision_recall(evaluation: Evaluation, *, ax: Axes | None = None, most: in
     Raises:
         InputError: if it isn't an `Evaluation`, no class can be scored, or `most` is negative.
 
-    Example:
+    Examples:
         >>> from fashionsearch.metrics import evaluate
         >>> from matplotlib.figure import Figure
         >>> evaluation = evaluate(["a", "b", "b"], [[0.9, 0.1], [0.2, 0.8], [0.6, 0.4]], ["a", "b"])

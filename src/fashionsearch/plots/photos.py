@@ -45,7 +45,7 @@ def samples(
         InputError: if there are no photos or too many, the titles aren't as many, or `columns` is below 1.
         ImageError: if a photo can't be read.
 
-    Example:
+    Examples:
         >>> from fashionsearch.datasets import make_catalogue
         >>> from matplotlib.figure import Figure
         >>> table = make_catalogue(5)
@@ -97,7 +97,7 @@ def matches(
             a sequence and an id isn't an integer.
         ImageError: if one of `images` or `queries` can't be read.
 
-    Example:
+    Examples:
         >>> from fashionsearch.results import Matches
         >>> from matplotlib.figure import Figure
         >>> ids, nothing = np.array([["a", "b"]], dtype=object), np.full((1, 2), None)

@@ -50,7 +50,7 @@ def overview(
     Raises:
         InputError: if it is neither form, or a column isn't in the overview.
 
-    Example:
+    Examples:
         >>> from fashionsearch.datasets import make_catalogue
         >>> from matplotlib.figure import Figure
         >>> panels = overview(make_catalogue(30), columns=["gender"], figure=Figure())
