@@ -49,7 +49,9 @@ class PooledFeatures(nn.Module):
 
 def _vgg(architecture: str) -> Callable[[Preprocess], nn.Module]:
     # mlp_ratio is the width of the layers that are left out: making them in full would take a second.
-    return lambda _: PooledFeatures(timm.create_model(architecture, pretrained=False, mlp_ratio=0.001).features)
+    return lambda _: PooledFeatures(
+        timm.create_model(architecture, pretrained=False, mlp_ratio=0.001).features
+    )
 
 
 def _timm(architecture: str) -> Callable[[Preprocess], nn.Module]:
