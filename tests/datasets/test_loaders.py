@@ -270,7 +270,7 @@ def test_a_csv_file(tmp_path):
     text = '\ufeffphoto,kind,note\r\na.png,dress,"two\r\nlines, quoted"\r\n\r\nsub/b.png, shoe ,\r\n'
     path = listing(tmp_path, text, "a.png", "sub/b.png")
     table = fs.datasets.load_csv(path, image_column="photo")
-    assert table.columns == ("photo", "kind", "note")
+    assert table.columns == ("photo", "kind", "note", "id")
     assert table["kind"].tolist() == ["dress", "shoe"]
     assert table["note"].tolist() == ["two\r\nlines, quoted", ""]
     assert table.images == [tmp_path / "a.png", tmp_path / "sub" / "b.png"]
