@@ -90,7 +90,9 @@ def test_folders_of_others_are_refused(tmp_path):
 
 def test_other_kinds_and_nothing_are_refused(tmp_path):
     put(tmp_path / "s", 1)
-    with pytest.raises(errors.StorageError, match="holds a saved index, and a backbone would replace it"):
+    with pytest.raises(
+        errors.StorageError, match="holds a saved index, which something of kind 'backbone' would replace"
+    ):
         put(tmp_path / "s", 2, kind="backbone")
     with pytest.raises(errors.StorageError, match="holds a saved index, not a backbone"):
         storage.open_saved(tmp_path / "s", "backbone")

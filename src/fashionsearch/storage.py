@@ -145,7 +145,7 @@ def _check_target(root: Path, kind: str) -> None:
         current = open_saved(root)
         if current.kind != kind:
             raise errors.StorageError(
-                f"{root} holds a saved {current.kind}, and a {kind} would replace it; choose another folder"
+                f"{root} holds a saved {current.kind}, which something of kind {kind!r} would replace; choose another folder"
             )
         return
     names = {path.name for path in root.iterdir()}

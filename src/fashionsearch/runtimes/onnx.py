@@ -6,6 +6,7 @@ import contextlib
 import hashlib
 import io
 import logging
+import os
 import shutil
 import tempfile
 import warnings
@@ -14,7 +15,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import onnxruntime
 import torch
 from numpy.typing import NDArray
 from torch import nn
@@ -105,8 +105,10 @@ def is_exported(fingerprint: str) -> bool:
 
 def _export_folder(fingerprint: str) -> Path | None:
     root = cache_folder()
-    versions = f"{fingerprint} onnxruntime {onnxruntime.__version__} torch {torch.__version__}"
-    return root / "onnx" / hashlib.sha256(versions.encode()).hexdigest()[:32] if root else None
+    if root is None:
+        return None
+    versions = f"{fingerprint} onnxruntime {_onnxruntime().__version__} torch {torch.__version__}"
+    return root / "onnx" / hashlib.sha256(versions.encode()).hexdigest()[:32]
 
 
 def _cached_graph(folder: Path | None) -> bytes | None:
@@ -181,7 +183,17 @@ def _quiet() -> Iterator[None]:
             logger.setLevel(level)
 
 
+def _onnxruntime() -> Any:
+    # From 1.29 on it writes an identifier to the user's cache and sends events to its maker, from the moment it is
+    # imported, unless this is set before; who wants that sets it to 0.
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    import onnxruntime
+
+    return onnxruntime
+
+
 def _open(graph: bytes) -> Any:
+    onnxruntime = _onnxruntime()
     options = onnxruntime.SessionOptions()
     options.log_severity_level = 4  # its errors are raised anyway
     try:
