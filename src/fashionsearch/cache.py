@@ -73,6 +73,12 @@ class EmbeddingCache:
                     "CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL, stored REAL)"
                 )
 
+    def __enter__(self) -> EmbeddingCache:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
     def get(self, key: bytes) -> NDArray[np.float32] | None:
         """Return the embedding kept under a key, or None."""
         with self._going_on():

@@ -337,7 +337,11 @@ class Classifier(ClassifierMixin, BaseEstimator):
 
 
 def _checked_labels(images: Images, labels: ArrayLike, what: str) -> NDArray[Any]:
-    truth = np.asarray(labels)
+    try:
+        truth = np.asarray(labels)
+        empty = [i for i, label in enumerate(_plain_list(labels)) if _is_empty(label)]
+    except (TypeError, ValueError) as error:
+        raise errors.DataError(f"{what} can't be read as one label for each image: {error}") from error
     if truth.ndim != 1:
         raise errors.DataError(f"{what} have shape {truth.shape}; give one label for each image, (n,)")
     known = count(images)
@@ -347,17 +351,33 @@ def _checked_labels(images: Images, labels: ArrayLike, what: str) -> NDArray[Any
         )
     if not len(truth):
         raise errors.DataError(f"there are no {what}; give at least one image with its label")
-    empty = [i for i, label in enumerate(truth.tolist()) if label is None or label == "" or label != label]
     if empty:
         raise errors.DataError(
             f"{len(empty)} of {len(truth)} {what} are empty, the first at position {empty[0]}; leave those rows out, "
             "for example table[table['label'] != '']"
         )
-    if type_of_target(truth) not in ("binary", "multiclass"):
+    try:
+        kind = type_of_target(truth)
+    except (TypeError, ValueError) as error:
+        raise errors.DataError(f"{what} are not classes ({error}); give strings or integers") from error
+    if kind not in ("binary", "multiclass"):
         raise errors.DataError(
-            f"{what} of dtype {truth.dtype} are not classes ({type_of_target(truth)}); give strings or integers"
+            f"{what} of dtype {truth.dtype} are not classes ({kind}); give strings or integers"
         )
     return truth
+
+
+def _plain_list(labels: ArrayLike) -> list[Any]:
+    # Before numpy makes text of all of them, a missing label is still None or NaN.
+    return labels.tolist() if isinstance(labels, np.ndarray) else list(labels)  # type: ignore[arg-type]
+
+
+def _is_empty(label: object) -> bool:
+    return (
+        label is None
+        or (isinstance(label, str) and not label)
+        or (isinstance(label, float) and label != label)
+    )
 
 
 def _embedded(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import sys
 import textwrap
 import warnings
@@ -259,6 +260,8 @@ def _demo(options: argparse.Namespace) -> int:
 
 
 def _train(options: argparse.Namespace) -> int:
+    import numpy as np
+
     from fashionsearch.classifier import Classifier
 
     table = _read_table(options)
@@ -277,7 +280,7 @@ def _train(options: argparse.Namespace) -> int:
     )
     held_out = None
     if len(validation):
-        rows = validation[[value in set(train[label]) for value in validation[label]]]
+        rows = validation[np.isin(validation[label], train[label])]
         held_out = (rows.images, rows[label]) if len(rows) else None
     tagger.fit(train.images, train[label], validation=held_out)
     tagger.save(options.out)
@@ -317,10 +320,11 @@ def _embed(options: argparse.Namespace) -> int:
 
     from fashionsearch.cache import EmbeddingCache
 
-    table = _read_table(options, labelled=False)
-    vectors = _encoder(options.encoder).embed(table.images, cache=EmbeddingCache())
     if options.out.suffix != ".npz":
         raise errors.InputError(f"--out {options.out}: its ending must be .npz")
+    table = _read_table(options, labelled=False)
+    with EmbeddingCache() as cache:
+        vectors = _encoder(options.encoder).embed(table.images, cache=cache)
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         np.savez(options.out, embeddings=vectors, images=np.array([str(image) for image in table.images]))
@@ -336,7 +340,8 @@ def _index(options: argparse.Namespace) -> int:
 
     table = _read_table(options, labelled=False)
     index = VisualIndex(_encoder(options.encoder), metric=options.metric, engine=options.engine)
-    index.add(table.images, ids=table["id"].tolist(), metadata=table.metadata, cache=EmbeddingCache())
+    with EmbeddingCache() as cache:
+        index.add(table.images, ids=table["id"].tolist(), metadata=table.metadata, cache=cache)
     index.save(options.out)
     print(f"{len(index):,} photos in {options.out}; search with: fashionsearch search {options.out} PHOTO")
     return 0
@@ -378,21 +383,28 @@ def _where(conditions: Sequence[str]) -> dict[str, Any] | None:
         for sign, name in _OPERATORS:
             field, found, value = condition.partition(sign)
             if found:
-                where.setdefault(field.strip(), {})[name] = _value(value)
+                bounds = where.setdefault(field.strip(), {})
+                _refuse_twice(field.strip(), not isinstance(bounds, dict) or name in bounds)
+                bounds[name] = _value(value)
                 break
         else:
             field, found, value = condition.partition("=")
             if not found or not field.strip():
                 raise errors.InputError(f"--where {condition!r} is not FIELD=VALUE, FIELD>=VALUE or the like")
+            _refuse_twice(field.strip(), field.strip() in where)
             where[field.strip()] = [_value(part) for part in value.split(",")]
     return where or None
 
 
+def _refuse_twice(field: str, again: bool) -> None:
+    if again:
+        raise errors.InputError(f"--where names {field!r} twice; for one of several values write {field}=A,B")
+
+
 def _value(text: str) -> str | float:
-    try:
-        return float(text)
-    except ValueError:
-        return text.strip()
+    """Return a number for what is written as one, and text for all else, 007 and nan among it."""
+    plain = re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text.strip())
+    return float(text) if plain else text.strip()
 
 
 def _write_text(path: Path, text: str) -> None:

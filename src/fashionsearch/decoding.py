@@ -13,6 +13,7 @@ import re
 import stat
 import struct
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
@@ -48,6 +49,8 @@ _FORMATS: dict[bytes, Callable[[io.BytesIO, str], PIL.ImageFile.ImageFile]] = {
     rb"BM": BmpImagePlugin.BmpImageFile,
     rb"II[*+]\0|MM\0[*+]": TiffImagePlugin.TiffImageFile,
 }
+# One object given twice (a lazy PIL image, an open file) must not be read by two threads at once.
+_lazy_sources = threading.Lock()
 MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb; here it is an error
 MAX_BYTES = 512 * 2**20
 
@@ -76,7 +79,7 @@ def decode(image: Image) -> RGB:
         UnreadableError: if it can't be; `images.named` adds which image it is.
     """
     if isinstance(image, PIL.Image.Image):
-        with _damage_named():
+        with _lazy_sources, _damage_named():
             return _from_pillow(image)
     if isinstance(image, np.ndarray):
         return _from_array(image, "an (H, W, 3) or (H, W) array")
@@ -99,9 +102,10 @@ def content(image: str | os.PathLike[str] | bytes | IO[bytes] | Any) -> bytes:
         data = _file_content(image)
     elif hasattr(image, "read"):
         try:
-            if hasattr(image, "seekable") and image.seekable():
-                image.seek(0)
-            data = image.read(MAX_BYTES + 1)
+            with _lazy_sources:
+                if hasattr(image, "seekable") and image.seekable():
+                    image.seek(0)
+                data = image.read(MAX_BYTES + 1)
         except (OSError, ValueError) as error:
             raise UnreadableError(f"can't be read: {error}") from error
         if not isinstance(data, bytes):

@@ -66,6 +66,10 @@ class ImageError(InputError):
             shown += f"; and {len(self.failures) - 5} more"
         super().__init__(shown)
 
+    def __reduce__(self) -> tuple[type[ImageError], tuple[tuple[ImageFailure, ...]]]:
+        # An exception is copied from its message otherwise, and another process would see letters for failures.
+        return type(self), (self.failures,)
+
 
 class DataError(InputError):
     """A table, labels or a split that can't be used."""

@@ -13,12 +13,13 @@ the new one and never a mixture. Tensors are safetensors and the rest is JSON: n
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
 import re
 import shutil
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
@@ -86,17 +87,37 @@ class Saved:
 
     def json(self, name: str) -> Any:
         """Return the content of a verified JSON file."""
-        return json.loads(self.path(name).read_text(encoding="utf-8"))
+        path = self.path(name)
+        with _still_there(path):
+            return json.loads(path.read_text(encoding="utf-8"))
 
     def arrays(self, name: str) -> dict[str, NDArray[Any]]:
         """Return the arrays of a verified safetensors file."""
-        return safetensors.numpy.load_file(self.path(name))
+        path = self.path(name)
+        with _still_there(path):
+            return safetensors.numpy.load_file(path)
+
+
+@contextlib.contextmanager
+def _still_there(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except FileNotFoundError as error:
+        raise errors.StorageError(
+            f"{path} was replaced by newer saves while it was read; load it again"
+        ) from error
 
 
 def write_json(content: Any) -> Writer:
     """Return a writer of a JSON file."""
-    text = json.dumps(content, ensure_ascii=True, indent=1)
+    text = json.dumps(content, ensure_ascii=True, indent=1, default=_plain)
     return lambda path: _write_text(path, text)
+
+
+def _plain(value: object) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"{value!r} of type {type(value).__name__} can't be saved")
 
 
 def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> Writer:

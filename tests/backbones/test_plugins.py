@@ -13,9 +13,10 @@ PLUGIN = Path(__file__).parents[1] / "plugin"
 
 def run(code, site, folder):
     """Run code in a fresh interpreter that sees the packages of `site`, and return what it printed."""
+    inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parent)]),
+        "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parent), *filter(None, inherited)]),
         "FASHIONSEARCH_CACHE": str(folder / "cache"),
         "OMP_NUM_THREADS": "1",
     }

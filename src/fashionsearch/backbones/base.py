@@ -201,6 +201,10 @@ class Backbone:
         """
         return self._pipeline.batches(images, on_error=on_error, cache=cache)
 
+    def __getstate__(self) -> dict[str, Any]:
+        # A running session can't be copied or sent to another process; both are made again at first use.
+        return {name: value for name, value in vars(self).items() if name not in ("_runtime", "_pipeline")}
+
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what `storage.save` needs to keep this backbone, as part of another folder if there is a prefix."""
         import safetensors.torch

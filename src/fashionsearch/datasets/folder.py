@@ -42,8 +42,8 @@ def load_folder(root: str | os.PathLike[str], *, labelled: bool = True) -> Table
         raise errors.DataError(f"{folder}: there is no such folder")
     inside = folder.resolve()
     images: list[Path] = []
-    left_out: list[str] = []
-    for path in _files(folder):
+    files, left_out = _files(folder)
+    for path in files:
         relative = path.relative_to(folder)
         if labelled and len(relative.parts) < 2:
             left_out.append(f"{relative}: lies in no class folder")
@@ -70,13 +70,23 @@ def load_folder(root: str | os.PathLike[str], *, labelled: bool = True) -> Table
     return Table(images, data, folder.resolve().name, report)
 
 
-def _files(folder: Path) -> list[Path]:
+def _files(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the files below a folder, and what was not looked into."""
+    found: list[Path] = []
+    passed: list[str] = []
+
+    def note(error: OSError) -> None:
+        passed.append(f"{error.filename}: {error.strerror}")
+
     # os.walk doesn't follow links to folders, so a loop of links ends.
-    found = []
-    for parent, folders, names in os.walk(folder):
+    for parent, folders, names in os.walk(folder, onerror=note):
         folders[:] = [name for name in folders if not name.startswith(".")]
+        links = [Path(parent) / name for name in folders if (Path(parent) / name).is_symlink()]
+        passed += [
+            f"{link.relative_to(folder)}: is a link to a folder, which is not followed" for link in links
+        ]
         found += [Path(parent) / name for name in names if not name.startswith(".")]
-    return sorted(found)
+    return sorted(found), passed
 
 
 def load_csv(

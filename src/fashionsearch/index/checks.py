@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -23,8 +23,10 @@ def check_number(name: str, value: object, *, low: int, high: int | None = None)
 def check_vectors(vectors: ArrayLike, dim: int) -> NDArray[np.float32]:
     """Return (n, dim) float32, one vector as (1, dim), or raise InputError naming the first bad row."""
     try:
-        numbers = np.asarray(vectors, dtype=np.float64)
-    except (TypeError, ValueError) as error:
+        numbers = np.asarray(vectors)
+        if numbers.dtype != np.float32:
+            numbers = numbers.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
         raise errors.InputError(f"vectors can't be read as (n, {dim}) numbers: {error}") from error
     if numbers.shape == (dim,):
         numbers = numbers[None]
@@ -32,8 +34,8 @@ def check_vectors(vectors: ArrayLike, dim: int) -> NDArray[np.float32]:
         return np.zeros((0, dim), dtype=np.float32)
     if numbers.ndim != 2 or numbers.shape[1] != dim:
         raise errors.InputError(f"vectors have shape {numbers.shape}, and this index holds (n, {dim})")
-    with np.errstate(over="ignore"):
-        lengths = np.linalg.norm(numbers, axis=1)
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = row_lengths(numbers)
     for problem, bad in (
         ("holds NaN or infinity", ~np.isfinite(numbers).all(axis=1)),
         ("is all zeros, which is like nothing", lengths == 0),
@@ -44,6 +46,23 @@ def check_vectors(vectors: ArrayLike, dim: int) -> NDArray[np.float32]:
                 f"vector {int(np.argmax(bad))} {problem} ({int(bad.sum())} of {len(numbers)} do); nothing was done"
             )
     return np.ascontiguousarray(numbers, dtype=np.float32)
+
+
+def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the rows' Euclidean lengths, added up in float64 without a float64 copy of them all."""
+    lengths: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    return lengths
+
+
+def as_ids(ids: object) -> list[object]:
+    """Return one id or several as a list, or raise InputError."""
+    if isinstance(ids, str | int | np.integer):
+        return [ids]
+    if isinstance(ids, bytes) or not isinstance(ids, Iterable):
+        raise errors.InputError(
+            f"ids={ids!r} are of type {type(ids).__name__}; give a list of strings or integers"
+        )
+    return list(ids)
 
 
 def check_id(item: object) -> Id:
@@ -61,9 +80,7 @@ def check_ids(ids: Sequence[Id] | None, n: int, kind: type | None, next_id: int)
         if kind is str:
             raise errors.InputError("this index has text ids, so new items need ids too; pass ids=[…]")
         return list(range(next_id, next_id + n))
-    if isinstance(ids, str):
-        ids = [ids]
-    checked = [check_id(item) for item in ids]
+    checked = [check_id(item) for item in as_ids(ids)]
     if len(checked) != n:
         raise errors.InputError(f"there are {len(checked)} ids and {n} items; give one id for each item")
     kind = kind or (type(checked[0]) if checked else None)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
 from typing import Any
 
@@ -13,14 +14,18 @@ from fashionsearch.backbones import Backbone
 from fashionsearch.backbones.base import read_backbone
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.embedding import Embeds
-from fashionsearch.images import Images, check_images, iterate
+from fashionsearch.images import Images, check_images, iterate, source_of
 
 _PREFIX = "encoder/"
 _SAME = 0.999
 
 
 def check(encoder: object) -> None:
-    """Raise InputError unless an object embeds."""
+    """Raise InputError unless an object embeds, or NotFittedError if it must learn first."""
+    if getattr(encoder, "__sklearn_is_fitted__", lambda: True)() is False:
+        raise errors.NotFittedError(
+            f"this {type(encoder).__name__} has not learned yet; call fit before indexing with it"
+        )
     if not callable(getattr(encoder, "embed", None)) or not isinstance(
         getattr(encoder, "dim", None), int | np.integer
     ):
@@ -32,6 +37,9 @@ def check(encoder: object) -> None:
 
 def backbone_of(encoder: Embeds) -> Backbone | None:
     """Return the backbone whose embeddings an encoder returns, or None for the user's own class."""
+    # A subclass or wrapper with an embed of its own is the user's class, whatever it holds.
+    if not getattr(getattr(type(encoder), "embed", None), "__module__", "").startswith("fashionsearch."):
+        return None
     inner = getattr(encoder, "backbone_", encoder)
     return inner if isinstance(inner, Backbone) else None
 
@@ -59,9 +67,11 @@ def embed_all(
     if on_error not in ("raise", "skip"):
         raise errors.InputError(f"on_error={on_error!r} is neither 'raise' nor 'skip'")
     everything = list(iterate(images))
-    positions, failures = check_images(everything)
-    if failures and on_error == "raise":
-        raise errors.ImageError(failures)
+    positions = list(range(len(everything)))
+    failures: tuple[errors.ImageFailure, ...] = ()
+    if on_error == "skip":
+        readable, failures = check_images(everything)
+        positions = readable.tolist()
     chosen = [everything[position] for position in positions]
     embedded = (
         np.asarray(encoder.embed(chosen), dtype=np.float32)
@@ -72,10 +82,7 @@ def embed_all(
         raise errors.InputError(
             f"the encoder returned shape {embedded.shape} for {len(chosen)} images; (n, dim) is {(len(chosen), encoder.dim)}"
         )
-    sources = [
-        str(image) if not hasattr(image, "shape") and isinstance(image, str) else None for image in chosen
-    ]
-    return embedded, positions.tolist(), sources, failures
+    return embedded, positions, [source_of(image) for image in chosen], failures
 
 
 def _probe_image() -> NDArray[np.uint8]:
@@ -99,13 +106,25 @@ def identity(encoder: Embeds) -> dict[str, Any]:
             "fingerprint": backbone.fingerprint,
             "probe": None,
         }
-    probe = np.asarray(encoder.embed([_probe_image()]), dtype=np.float64)[0]
     return {
         "name": type(encoder).__name__,
         "dim": int(encoder.dim),
         "fingerprint": None,
-        "probe": probe.tolist(),
+        "probe": _probe(encoder),
     }
+
+
+def _probe(encoder: Embeds) -> list[float] | None:
+    """Return how a user's encoder embeds one picture, or None if it takes no arrays: an index must be saved all the same."""
+    try:
+        return [float(value) for value in np.asarray(encoder.embed([_probe_image()]))[0]]
+    except Exception as error:  # the user's code may raise anything
+        warnings.warn(
+            f"{type(encoder).__name__} can't embed an array ({error!r}), so the saved index won't notice another encoder",
+            errors.DataWarning,
+            stacklevel=2,
+        )
+        return None
 
 
 def writers(encoder: Embeds) -> dict[str, storage.Writer]:
@@ -132,10 +151,18 @@ def restore(
     return read_backbone(saved, options=options, prefix=_PREFIX)
 
 
-def _alike(given: Embeds, reference: NDArray[Any]) -> bool:
-    probe = np.asarray(given.embed([_probe_image()]), dtype=np.float64)[0]
+def _saved_probe(saved: storage.Saved, expected: Mapping[str, Any]) -> list[float] | None:
+    if expected["fingerprint"] is None:
+        return None
+    return _probe(read_backbone(saved, options={"progress": False}, prefix=_PREFIX))
+
+
+def _alike(probe: list[float] | None, reference: list[float] | None) -> bool:
+    """Return whether two embeddings of one picture are the same within rounding; unknown ones get the benefit."""
+    if probe is None or reference is None:
+        return True
     lengths = float(np.linalg.norm(probe) * np.linalg.norm(reference))
-    return lengths > 0 and float(probe @ reference) / lengths >= _SAME
+    return lengths > 0 and float(np.dot(probe, reference)) / lengths >= _SAME
 
 
 def _compare(saved: storage.Saved, expected: Mapping[str, Any], given: Embeds) -> None:
@@ -147,12 +174,8 @@ def _compare(saved: storage.Saved, expected: Mapping[str, Any], given: Embeds) -
     own = identity(given)
     if expected["fingerprint"] is not None and own["fingerprint"] is not None:
         same = own["fingerprint"] == expected["fingerprint"]
-    elif expected["probe"] is not None:
-        same = _alike(given, np.asarray(expected["probe"]))
     else:
-        # The saved encoder is a backbone and the given one the user's own class: ask the saved one.
-        reference = read_backbone(saved, options={"progress": False}, prefix=_PREFIX).embed(_probe_image())[0]
-        same = _alike(given, reference)
+        same = _alike(own["probe"] or _probe(given), expected["probe"] or _saved_probe(saved, expected))
     if not same:
         raise errors.EncoderMismatchError(
             f"{saved.folder} holds vectors of {expected['name']!r}, and this encoder ({own['name']!r}) has other weights or "

@@ -35,7 +35,12 @@ def nearest(
     wanted = min(k + _SPARE, len(slots))
     if wanted == len(slots):
         return [slots] * len(queries)
-    everything = len(slots) == len(vectors)
+    # Picking rows copies them, so while most are wanted all are scored, and the others can't win.
+    most = 2 * len(slots) > len(vectors)
+    unwanted = np.ones(len(vectors) if most else 0, dtype=bool)
+    unwanted[slots if most else slice(0)] = False
+    if most:
+        slots = np.arange(len(vectors))
     best_scores = np.full((len(queries), 0), -np.inf, dtype=np.float32)
     best_slots = np.zeros((len(queries), 0), dtype=np.intp)
     step = max(1, _BLOCK_BYTES // (4 * max(vectors.shape[1], len(queries))))
@@ -43,10 +48,13 @@ def nearest(
         block = slots[start : start + step]
         rows, lengths = (
             (vectors[start : start + step], norms[start : start + step])
-            if everything
+            if most
             else (vectors[block], norms[block])
         )
-        scores = np.concatenate([best_scores, similarities(queries, rows, lengths, metric)], axis=1)
+        fresh = similarities(queries, rows, lengths, metric)
+        if most:
+            fresh[:, unwanted[start : start + step]] = -np.inf
+        scores = np.concatenate([best_scores, fresh], axis=1)
         places = np.concatenate([best_slots, np.broadcast_to(block, (len(queries), len(block)))], axis=1)
         if scores.shape[1] > wanted:
             top = np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
@@ -63,7 +71,7 @@ def rank(
     metric: str,
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Return one query's candidates, nearest first and older first among equals, and their similarities."""
-    rows = vectors[candidates]
+    rows, query = vectors[candidates].astype(np.float64), query.astype(np.float64)
     if metric == "cosine":
         scores = np.clip(rows @ query / (norms[candidates] * np.linalg.norm(query)), -1, 1)
     else:

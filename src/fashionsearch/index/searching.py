@@ -92,7 +92,9 @@ def _walk(
         # As many more as the filter will take away, and half as many again to spare.
         found = graph.candidates(queries, int(1.5 * k * len(store) / len(slots)) + 10, ef_search)
         if found is not None:
-            found = [candidates[np.isin(candidates, slots)] for candidates in found]
+            wanted = np.zeros(store.size, dtype=bool)
+            wanted[slots] = True
+            found = [candidates[wanted[candidates]] for candidates in found]
     return None if found is None or any(len(candidates) < k for candidates in found) else found
 
 

@@ -23,12 +23,21 @@ class _Column:
         self._code_of: dict[tuple[type, Value], int] = {}
 
     def set(self, slot: int, value: Value) -> None:
+        if len(self.values) > 2 * len(self.codes) + 1000:
+            self._forget_unused()
         key = (type(value), value)  # 1, 1.0 and True are equal keys otherwise
         code = self._code_of.setdefault(key, len(self.values))
         if code == len(self.values):
             self.values.append(value)
         self.grow(slot + 1)
         self.codes[slot] = code
+
+    def _forget_unused(self) -> None:
+        """Drop the values no slot has any more, which many updates leave behind."""
+        used, codes = np.unique(self.codes, return_inverse=True)
+        self.values = [self.values[code] for code in used if code >= 0]
+        self.codes = (codes - (used[0] < 0)).astype(np.int32)
+        self._code_of = {(type(value), value): code for code, value in enumerate(self.values)}
 
     def grow(self, size: int) -> None:
         if size > len(self.codes):
@@ -65,6 +74,7 @@ class Store:
         self._ids: list[Id | None] = []
         self._sources: list[str | None] = []
         self._columns: dict[str, _Column] = {}
+        self._id_kind: type | None = None
 
     def __len__(self) -> int:
         return len(self.slot_of)
@@ -86,8 +96,8 @@ class Store:
 
     @property
     def id_kind(self) -> type | None:
-        """The kind of ids, str or int, which the first row decides."""
-        return type(next(iter(self.slot_of))) if self.slot_of else None
+        """The kind of ids, str or int, which the first row ever added decides."""
+        return self._id_kind
 
     def add(
         self,
@@ -97,12 +107,16 @@ class Store:
         sources: Sequence[str | None],
     ) -> list[int]:
         """Add checked rows; return the slots of rows they replace, now dead."""
+        if ids:
+            self._id_kind = type(ids[0])
         replaced = [self.slot_of[item] for item in ids if item in self.slot_of]
         self._kill(replaced)
         start = self.size
         self._grow(start + len(ids))
         self._vectors[start : start + len(ids)] = vectors
-        self._norms[start : start + len(ids)] = np.linalg.norm(vectors.astype(np.float64), axis=1)
+        self._norms[start : start + len(ids)] = np.sqrt(
+            np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
+        )
         self._alive[start : start + len(ids)] = True
         self.size += len(ids)
         self._ids.extend(ids)
@@ -179,6 +193,7 @@ class Store:
         """Return a copy without the dead slots."""
         slots = np.array(list(self.slot_of.values()), dtype=np.intp)
         fresh = Store(self.dim)
+        fresh._id_kind = self._id_kind
         fresh.add(
             self.vectors[slots],
             list(self.slot_of),
@@ -194,10 +209,13 @@ class Store:
         fields = []
         for number, (field, column) in enumerate(self._columns.items()):
             column.grow(self.size)
-            arrays[f"field{number}"] = column.codes[slots]
-            fields.append({"name": field, "values": column.values})
+            used, codes = np.unique(column.codes[slots], return_inverse=True)
+            missing = int(used.size > 0 and used[0] < 0)
+            arrays[f"field{number}"] = (codes - missing).astype(np.int32)
+            fields.append({"name": field, "values": [column.values[code] for code in used[missing:]]})
         content = {
             "dim": self.dim,
+            "id_kind": self._id_kind.__name__ if self._id_kind else None,
             "ids": list(self.slot_of),
             "sources": [self._sources[slot] for slot in slots],
             "fields": fields,
@@ -208,6 +226,7 @@ class Store:
     def from_files(cls, arrays: Mapping[str, NDArray[Any]], content: Mapping[str, Any]) -> Store:
         """Return the store that `to_files` described."""
         self = cls(int(content["dim"]))
+        self._id_kind = {"str": str, "int": int}.get(content["id_kind"])
         ids = content["ids"]
         self.add(arrays["vectors"], ids, [{}] * len(ids), content["sources"])
         for number, field in enumerate(content["fields"]):
@@ -237,9 +256,11 @@ def metadata_rows(metadata: object, n: int) -> list[dict[str, Value]]:
                 raise errors.InputError(
                     f"metadata column {field!r} holds {got}, and there are {n} items; give one value for each item"
                 )
-        return [
-            {_field(field): plain(column[i], field) for field, column in metadata.items()} for i in range(n)
-        ]
+        # By iterating, because a pandas column is indexed by its labels, and not by position.
+        columns = {
+            _field(field): [plain(value, field) for value in column] for field, column in metadata.items()
+        }
+        return [{field: column[i] for field, column in columns.items()} for i in range(n)]
     if not isinstance(metadata, Sequence) or len(metadata) != n:
         got = f"{len(metadata)} entries" if isinstance(metadata, Sequence) else f"a {type(metadata).__name__}"
         raise errors.InputError(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import threading
 import warnings
@@ -15,9 +16,9 @@ from fashionsearch import errors, storage
 from fashionsearch.backbones import create_backbone
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.embedding import Embeds
-from fashionsearch.images import Images, iterate, source_of, thumbnail_uri
+from fashionsearch.images import Images, count, iterate, source_of, thumbnail_uri
 from fashionsearch.index import encoders, exact, hnsw
-from fashionsearch.index.checks import check_id, check_ids, check_number, check_vectors
+from fashionsearch.index.checks import as_ids, check_id, check_ids, check_number, check_vectors
 from fashionsearch.index.filters import Where
 from fashionsearch.index.searching import find
 from fashionsearch.index.store import Id, Store, metadata_row, metadata_rows
@@ -26,6 +27,7 @@ from fashionsearch.results import Added, Item, Matches
 ENGINES = ("hnsw", "exact")
 _EXACT_BYTES = 8 * 2**20  # below this, scanning every vector takes about as long as a walk through the graph
 _MAX_DEAD = 0.2
+_MAX_K = 1_000_000  # the answer is (n, k) whatever the index holds
 _SHOWN = 10  # queries whose photos are kept for a notebook's view
 
 
@@ -110,6 +112,11 @@ class VisualIndex:
         self._next_id = 0
         self._lock = threading.RLock()  # hnswlib can't add and search at once
 
+    @property
+    def has_graph(self) -> bool:
+        """Whether the index has grown to need its HNSW graph; until then every search is exact."""
+        return self._graph is not None
+
     def __len__(self) -> int:
         return len(self._store)
 
@@ -152,6 +159,10 @@ class VisualIndex:
                 is added.
         """
         encoder = self._required_encoder("add photos")
+        known = count(images)
+        if known is not None:  # embedding takes long, so what can be refused is refused before
+            metadata_rows(metadata, known)
+            check_ids(ids, known, self._store.id_kind, self._next_id)
         vectors, positions, sources, failures = encoders.embed_all(encoder, images, on_error, cache)
         total = len(positions) + len(failures)
         rows = metadata_rows(metadata, total)
@@ -194,10 +205,18 @@ class VisualIndex:
         start = self._store.size
         replaced = self._store.add(vectors, ids, rows, sources)
         self._next_id = max([self._next_id, *(item + 1 for item in ids if isinstance(item, int))])
-        if self._graph is not None:
-            self._graph.remove(replaced, self._store.vectors)
-            self._graph.add(range(start, start + len(ids)), vectors, self._store.vectors)
+        with self._whole_graph() as graph:
+            if graph is not None:
+                graph.remove(replaced, self._store.vectors)
+                graph.add(range(start, start + len(ids)), vectors, self._store.vectors)
         self._tidy()
+
+    @contextlib.contextmanager
+    def _whole_graph(self) -> Iterator[hnsw.HnswGraph | None]:
+        """Give the graph for a change; one that was interrupted half-way is thrown away, and built again when needed."""
+        graph, self._graph = self._graph, None
+        yield graph
+        self._graph = graph
 
     def _tidy(self) -> None:
         """Drop dead slots when they are many, and build the graph when the index has grown to need one."""
@@ -206,9 +225,10 @@ class VisualIndex:
             self._graph = None
         too_large_to_scan = 4 * self.dim * len(self._store) > _EXACT_BYTES
         if self.engine == "hnsw" and self._graph is None and too_large_to_scan:
-            self._graph = self._new_graph()
+            graph = self._new_graph()
             slots = np.flatnonzero(self._store.alive)
-            self._graph.add(slots.tolist(), self._store.vectors[slots], self._store.vectors)
+            graph.add(slots.tolist(), self._store.vectors[slots], self._store.vectors)
+            self._graph = graph
 
     def _new_graph(self) -> hnsw.HnswGraph:
         return hnsw.HnswGraph(
@@ -228,11 +248,11 @@ class VisualIndex:
             UnknownIdError: if one isn't there; nothing is removed.
         """
         with self._lock:
-            single = isinstance(ids, str | int | np.integer)
-            wanted = list(dict.fromkeys(self._known(item) for item in ([ids] if single else ids)))  # type: ignore[union-attr]
+            wanted = list(dict.fromkeys(self._known(item) for item in as_ids(ids)))
             slots = self._store.remove(wanted)
-            if self._graph is not None:
-                self._graph.remove(slots, self._store.vectors)
+            with self._whole_graph() as graph:
+                if graph is not None:
+                    graph.remove(slots, self._store.vectors)
             self._tidy()
 
     def get(self, item: Id) -> Item:
@@ -290,7 +310,7 @@ class VisualIndex:
             ImageError: if a photo can't be read.
             InputError: if k or the filter can't be used, or there is no encoder.
         """
-        check_number("k", k, low=1)
+        check_number("k", k, low=1, high=_MAX_K)
         encoder = self._required_encoder("search by photo")
         pictures = list(iterate(images))
         vectors = encoder.embed(pictures)
@@ -304,7 +324,9 @@ class VisualIndex:
         Raises:
             InputError: if a vector, k or the filter can't be used.
         """
-        return self._search(check_vectors(vectors, self.dim), check_number("k", k, low=1), where, exact, None)
+        return self._search(
+            check_vectors(vectors, self.dim), check_number("k", k, low=1, high=_MAX_K), where, exact, None
+        )
 
     def _search(
         self,

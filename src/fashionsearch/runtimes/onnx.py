@@ -46,14 +46,12 @@ class OnnxRuntime:
 
     def __init__(self, module: nn.Module, preprocess: Preprocess, fingerprint: str) -> None:
         folder = _export_folder(fingerprint)
-        graph = _cached_graph(folder)
-        if graph is None:
-            graph = _export(module, preprocess)
-            self._session = _open(graph)
-            self._compare(module, preprocess)
+        kept = _cached_graph(folder)
+        graph = _export(module, preprocess) if kept is None else kept
+        self._session = _open(graph)
+        self._compare(module, preprocess)
+        if kept is None:
             _keep(graph, folder)
-        else:
-            self._session = _open(graph)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""
