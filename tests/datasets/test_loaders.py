@@ -225,7 +225,7 @@ def test_what_a_folder_leaves_out(tmp_path):
         table = fs.datasets.load_folder(root)
     assert table["id"].tolist() == ["A/a.jpg", "A/good.jpg"]
     reasons = dict(note.split(": ", 1) for note in table.report.left_out)
-    assert set(reasons) == {"A/notes.txt", "loose.jpg", "A/out.jpg", "A/loop.jpg", "A/broken.jpg"}
+    assert set(reasons) == {"A/notes.txt", "loose.jpg", "A/out.jpg", "A/loop.jpg", "A/broken.jpg", "A/around"}
     assert reasons["A/out.jpg"].startswith("is a link and leaves")
     assert "can't be followed" in reasons["A/loop.jpg"] or "no file" in reasons["A/loop.jpg"]
     assert reasons["A/broken.jpg"] == "is a link and leads to no file"

@@ -17,7 +17,7 @@ from fashionsearch.backbones import create_backbone
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.embedding import Embeds
 from fashionsearch.images import Images, count, iterate, source_of, thumbnail_uri
-from fashionsearch.index import encoders, exact, hnsw
+from fashionsearch.index import encoders, exact, hnsw, persistence
 from fashionsearch.index.checks import as_ids, check_id, check_ids, check_number, check_vectors
 from fashionsearch.index.filters import Where
 from fashionsearch.index.searching import find
@@ -25,6 +25,7 @@ from fashionsearch.index.store import Id, Store, metadata_row, metadata_rows
 from fashionsearch.results import Added, Item, Matches
 
 ENGINES = ("hnsw", "exact")
+_SAVED = ("metric", "engine", "m", "ef_construction", "ef_search", "random_state")
 _EXACT_BYTES = 8 * 2**20  # below this, scanning every vector takes about as long as a walk through the graph
 _MAX_DEAD = 0.2
 _MAX_K = 1_000_000  # the answer is (n, k) whatever the index holds
@@ -369,31 +370,8 @@ class VisualIndex:
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
         with self._lock:
-            arrays, content = self._store.to_files()
-            config: dict[str, Any] = {
-                "metric": self.metric,
-                "engine": self.engine,
-                "m": self.m,
-                "ef_construction": self.ef_construction,
-                "ef_search": self.ef_search,
-                "random_state": self.random_state,
-                "dim": self.dim,
-                "next_id": self._next_id,
-                "encoder": None if self.encoder is None else encoders.identity(self.encoder),
-                "graph": None,
-            }
-            files = {
-                "vectors.safetensors": storage.write_arrays(arrays),
-                "items.json": storage.write_json(content),
-            }
-            if self._graph is not None:
-                config["graph"] = self._graph.settings()
-                labels = self._graph.labels(list(self._store.slot_of.values()))
-                files["graph.safetensors"] = storage.write_arrays({"labels": labels})
-                files["graph.hnsw"] = self._graph.write
-            if self.encoder is not None:
-                files |= encoders.writers(self.encoder)
-            files["index.json"] = storage.write_json(config)
+            parameters = {name: getattr(self, name) for name in _SAVED}
+            files = persistence.writers(self._store, self._graph, self.encoder, parameters, self._next_id)
             storage.save(folder, "index", files)
 
     @classmethod
@@ -427,21 +405,10 @@ class VisualIndex:
         config = saved.json("index.json")
         options = {"device": device, "precision": precision, "runtime": runtime, "progress": progress}
         chosen = encoders.restore(saved, config["encoder"], encoder, options)
-        names = ("metric", "engine", "m", "ef_construction", "ef_search", "random_state")
-        self = cls(chosen, dim=config["dim"], progress=progress, **{name: config[name] for name in names})
-        self._store = Store.from_files(saved.arrays("vectors.safetensors"), saved.json("items.json"))
+        self = cls(chosen, dim=config["dim"], progress=progress, **{name: config[name] for name in _SAVED})
+        self._store = persistence.read_store(saved)
         self._next_id = config["next_id"]
         if config["graph"] is not None and self.engine == "hnsw":
-            self._graph = self._read_graph(saved, config["graph"])
+            self._graph = persistence.read_graph(saved, config["graph"], self._new_graph())
         self._tidy()
         return self
-
-    def _read_graph(self, saved: storage.Saved, settings: dict[str, Any]) -> hnsw.HnswGraph | None:
-        try:
-            graph = self._new_graph()
-            labels = saved.arrays("graph.safetensors")["labels"]
-            graph.read(saved.path("graph.hnsw"), labels, **settings)
-        except (errors.CorruptFileError, RuntimeError) as error:
-            warnings.warn(f"building the graph again: {error}", errors.DataWarning, stacklevel=3)
-            return None
-        return graph
