@@ -135,6 +135,11 @@ def test_what_can_be_refused_is_refused_before_embedding(backbone, table, monkey
         index.add(table.images[:2], metadata=[{}])
 
 
+def test_ids_may_come_from_a_generator(backbone, table):
+    index = fs.VisualIndex(backbone)
+    assert index.add(table.images[:3], ids=(name for name in "abc")).ids == ("a", "b", "c")
+
+
 def test_an_index_is_saved_whatever_its_encoder_takes(tmp_path):
     class PathsOnly:
         dim = 2

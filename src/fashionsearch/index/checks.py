@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors
-from fashionsearch.index.store import Id
+from fashionsearch.index.store import Id, row_lengths
 
 
 def check_number(name: str, value: object, *, low: int, high: int | None = None) -> int:
@@ -48,12 +48,6 @@ def check_vectors(vectors: ArrayLike, dim: int) -> NDArray[np.float32]:
     return np.ascontiguousarray(numbers, dtype=np.float32)
 
 
-def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the rows' Euclidean lengths, added up in float64 without a float64 copy of them all."""
-    lengths: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-    return lengths
-
-
 def as_ids(ids: object) -> list[object]:
     """Return one id or several as a list, or raise InputError."""
     if isinstance(ids, str | int | np.integer):
@@ -74,7 +68,7 @@ def check_id(item: object) -> Id:
     raise errors.InputError(f"id {item!r} is of type {type(item).__name__}; ids are strings or integers")
 
 
-def check_ids(ids: Sequence[Id] | None, n: int, kind: type | None, next_id: int) -> list[Id]:
+def check_ids(ids: Iterable[object] | None, n: int, kind: type | None, next_id: int) -> list[Id]:
     """Return n ids of one kind, each once, or raise InputError."""
     if ids is None:
         if kind is str:

@@ -114,9 +114,7 @@ class Store:
         start = self.size
         self._grow(start + len(ids))
         self._vectors[start : start + len(ids)] = vectors
-        self._norms[start : start + len(ids)] = np.sqrt(
-            np.einsum("ij,ij->i", vectors, vectors, dtype=np.float64)
-        )
+        self._norms[start : start + len(ids)] = row_lengths(vectors)
         self._alive[start : start + len(ids)] = True
         self.size += len(ids)
         self._ids.extend(ids)
@@ -235,6 +233,12 @@ class Store:
             for slot in np.flatnonzero(codes >= 0):
                 column.set(int(slot), field["values"][codes[slot]])
         return self
+
+
+def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the rows' Euclidean lengths, added up in float64 without a float64 copy of them all."""
+    lengths: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    return lengths
 
 
 def metadata_rows(metadata: object, n: int) -> list[dict[str, Value]]:

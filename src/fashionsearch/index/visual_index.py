@@ -160,15 +160,17 @@ class VisualIndex:
                 is added.
         """
         encoder = self._required_encoder("add photos")
-        known = count(images)
+        known, rows = count(images), None
+        names = None if ids is None else as_ids(ids)
         if known is not None:  # embedding takes long, so what can be refused is refused before
-            metadata_rows(metadata, known)
-            check_ids(ids, known, self._store.id_kind, self._next_id)
+            rows = metadata_rows(metadata, known)
+            check_ids(names, known, self._store.id_kind, self._next_id)
         vectors, positions, sources, failures = encoders.embed_all(encoder, images, on_error, cache)
         total = len(positions) + len(failures)
-        rows = metadata_rows(metadata, total)
-        with self._lock:
-            checked = check_ids(ids, total, self._store.id_kind, self._next_id)
+        if rows is None or len(rows) != total:
+            rows = metadata_rows(metadata, total)
+        with self._lock:  # ids once more, because another thread may have added some meanwhile
+            checked = check_ids(names, total, self._store.id_kind, self._next_id)
             kept = [checked[position] for position in positions]
             self._insert(check_vectors(vectors, self.dim), kept, [rows[p] for p in positions], sources)
         return Added(tuple(kept), failures)
