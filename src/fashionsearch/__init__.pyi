@@ -1,4 +1,5 @@
 from . import datasets, errors, metrics, plots
+from .autoencoder import Autoencoder
 from .backbones.base import Backbone
 from .backbones.registry import create_backbone, list_backbones, register_backbone
 from .cache import EmbeddingCache
@@ -7,14 +8,18 @@ from .images import check_images
 from .index import VisualIndex
 from .preprocess import Preprocess
 from .results import Evaluation, History, Matches
+from .training import Augmentation, FineTuning
 
 __version__: str
 
 __all__ = [
+    "Augmentation",
+    "Autoencoder",
     "Backbone",
     "Classifier",
     "EmbeddingCache",
     "Evaluation",
+    "FineTuning",
     "History",
     "Matches",
     "Preprocess",

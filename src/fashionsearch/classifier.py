@@ -3,56 +3,59 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Mapping, Sequence
+from itertools import islice
+from typing import Any, TypeAlias
 
 import numpy as np
-import sklearn.exceptions
 from numpy.typing import ArrayLike, NDArray
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.utils.multiclass import type_of_target
+from sklearn.base import ClassifierMixin
 
 from fashionsearch import errors, metrics, storage
-from fashionsearch.backbones import Backbone, create_backbone
+from fashionsearch.backbones import Backbone
 from fashionsearch.backbones.base import read_backbone
 from fashionsearch.cache import EmbeddingCache
+from fashionsearch.estimator import ImageEstimator, read_options, repeatable
+from fashionsearch.explanation import grad_cam
 from fashionsearch.head import LinearHead, fit_head
-from fashionsearch.images import Images, count
-from fashionsearch.results import Evaluation
+from fashionsearch.images import Image, Images, iterate, read_image
+from fashionsearch.labels import checked_labels, class_balance, numbered_class_weight
+from fashionsearch.results import Evaluation, History
+from fashionsearch.training import FineTuning
+
+_HeldOut: TypeAlias = "tuple[Images, NDArray[np.intp]]"
 
 
-class _NotFittedError(errors.NotFittedError, sklearn.exceptions.NotFittedError):
-    """Also what scikit-learn's own tools expect of an estimator."""
+class Classifier(ClassifierMixin, ImageEstimator):
+    """Tags photos: a linear head on a backbone that is frozen, fine-tuned, or trained from scratch.
 
-
-class Classifier(ClassifierMixin, BaseEstimator):
-    """Tags photos: a linear head on the embeddings of a frozen backbone.
-
-    The backbone sees each photo once: embeddings are cached on disk, keyed by the photo's bytes, the weights and the
-    preprocessing. The head is a multinomial logistic regression whose regularisation is chosen on the validation part
-    given to `fit`, or by cross-validation.
+    Frozen (`training=None`), the backbone sees each photo once: embeddings are cached on disk, keyed by the photo's
+    bytes, the weights and the preprocessing. The head is a multinomial logistic regression whose regularisation is
+    chosen on the validation part given to `fit`, or by cross-validation. With `training=FineTuning(...)` the network
+    learns too, from there on; with `weights=None` it learns from scratch.
 
     It keeps scikit-learn's estimator contract, with images as samples: `clone`, `cross_val_score` and `GridSearchCV`
     work on it.
 
     Args:
         backbone: a name `create_backbone` knows.
-        weights: "default", or a `.safetensors` or `.pth` file of the backbone's architecture.
-        training: None, a frozen backbone; other ways of training come in a later version.
+        weights: "default", a `.safetensors` or `.pth` file of the backbone's architecture, or None, from scratch.
+        training: a `FineTuning`; None is a frozen backbone, or the recipe from scratch where `weights` is None.
         image_size: side, or (height, width), in pixels; None is the backbone's own.
         class_weight: None, "balanced" (rare classes count as much as frequent ones) or class -> weight.
         device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
         precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
         runtime: "auto", "torch" or "onnx".
         batch_size: images a forward pass; None is chosen from the device.
-        random_state: of the cross-validation's folds; None takes the same ones each time.
+        random_state: of everything random: first weights, batches, augmentation, folds. None gives each training
+            another seed, and the folds always the same one.
         progress: show a bar once embedding takes over two seconds.
 
     Attributes:
         classes_: (c,) the classes, sorted, of the labels' own type.
         backbone_: the `Backbone` in use.
         head_: the `LinearHead`, weight (c, dim) and bias (c,) float32.
-        history_: `History` of the regularisation strengths tried.
+        history_: `History` of the regularisation strengths tried, or of the epochs.
 
     Examples:
         >>> import fashionsearch as fs
@@ -68,7 +71,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
         backbone: str = "efficientnet_lite0",
         *,
         weights: str | os.PathLike[str] | None = "default",
-        training: None = None,
+        training: FineTuning | None = None,
         image_size: int | tuple[int, int] | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
         device: str = "auto",
@@ -91,15 +94,25 @@ class Classifier(ClassifierMixin, BaseEstimator):
         self.progress = progress
 
     def fit(
-        self, images: Images, labels: ArrayLike, *, validation: tuple[Images, ArrayLike] | None = None
+        self,
+        images: Images,
+        labels: ArrayLike,
+        *,
+        validation: tuple[Images, ArrayLike] | None = None,
+        checkpoints: str | os.PathLike[str] | None = None,
+        loggers: Sequence[object] = (),
     ) -> Classifier:
         """Learn to tag photos.
 
         Args:
             images: n images in any form.
             labels: (n,) their classes: strings, integers or booleans.
-            validation: images and labels on which the regularisation is chosen; a class that `labels` lack is an
-                error. None cross-validates within the training part.
+            validation: images and labels on which the regularisation, or the best epoch, is chosen; a class that
+                `labels` lack is an error. With None the head is cross-validated within the training part, and a
+                network learns for all its epochs.
+            checkpoints: a folder that is written after every epoch; the same call goes on from what is there, and ends
+                in the same weights as if it had never been interrupted. Only where a network learns.
+            loggers: Lightning loggers, such as TensorBoardLogger, that hear of every step. Only where a network learns.
 
         Returns:
             Itself.
@@ -108,111 +121,115 @@ class Classifier(ClassifierMixin, BaseEstimator):
             DataError: if there are not as many labels as images, labels are empty, or there is only one class.
             ImageError: if an image can't be read; nothing is changed.
             WeightsError: if the backbone's weights can't be had.
+            TrainingError: if the loss is not a number any more.
+            StorageError: if checkpoints can't be written.
         """
-        self._check_options()
-        truth = _checked_labels(images, labels, "labels")
+        options = self._recipe()
+        truth = checked_labels(images, labels, "labels")
         classes, numbered = np.unique(truth, return_inverse=True)
         if len(classes) < 2:
             raise errors.DataError(
                 f"all {len(truth)} labels are {str(classes[0])!r}; a classifier needs two classes or more"
             )
-        class_weight = self._numbered_class_weight(classes)
-        held_out = (
-            None if validation is None else _checked_labels(validation[0], validation[1], "validation labels")
-        )
-        if held_out is not None and not np.isin(held_out, classes).all():
-            strangers = sorted({str(label) for label in held_out[~np.isin(held_out, classes)]})
-            raise errors.DataError(
-                f"validation labels hold classes that no training photo has: {', '.join(strangers)}; "
-                "leave those rows out or add such photos to the training part"
-            )
-        backbone = self._create_backbone()
-        cache = EmbeddingCache()
-        try:
-            embeddings = _embedded(backbone, images, truth, cache)
-            validation_part = None
-            if validation is not None and held_out is not None:
-                validation_part = (
-                    _embedded(backbone, validation[0], held_out, cache),
-                    np.searchsorted(classes, held_out),
+        held_out = None if validation is None else _held_out(validation, classes)
+        class_weight = numbered_class_weight(self.class_weight, classes, "class_weight")
+        if options is None:
+            if checkpoints is not None or loggers:
+                raise errors.InputError(
+                    "checkpoints and loggers are for networks that learn, and training=None fits a head on a frozen one; "
+                    "leave them out, or use training=FineTuning()"
                 )
-        finally:
-            cache.close()
-        head, history = fit_head(
-            embeddings,
-            numbered,
-            validation=validation_part,
-            class_weight=class_weight,
-            random_state=self.random_state,
-        )
+            backbone = self._create_backbone(self.random_state)
+            head, history = self._fit_head(backbone, images, numbered, held_out, class_weight)
+        else:
+            if options.class_weights is not None:
+                class_weight = numbered_class_weight(options.class_weights, classes, "class_weights")
+            backbone, head, history = self._train(
+                options, images, numbered, held_out, class_weight, checkpoints, loggers
+            )
         self.backbone_, self.head_, self.history_, self.classes_ = backbone, head, history, classes
         return self
 
-    def _check_options(self) -> None:
-        if self.training is not None:
+    def _recipe(self) -> FineTuning | None:
+        """Return the options of a network that learns, or None for a head on a frozen one."""
+        self._check_training()
+        if self.training is None and self.weights is not None:
+            return None
+        options = (self.training or FineTuning()).recipe("scratch" if self.weights is None else "weights")
+        if self.weights is None and options.unfreeze != "all":
             raise errors.InputError(
-                f"training={self.training!r}: this version trains a head on a frozen backbone only; use training=None"
+                f"unfreeze={options.unfreeze!r} keeps layers as they are, and with weights=None they are random; use "
+                "unfreeze='all', weights='default' or a file of weights"
             )
-        if self.weights is None:
+        if options.class_weights is not None and self.class_weight is not None:
             raise errors.InputError(
-                "weights=None starts from scratch, and this version trains a head on a frozen backbone only, which would "
-                "learn nothing from an untrained one; use weights='default' or a file of weights"
+                "class_weight and training.class_weights are both given; leave one of them out"
             )
+        return options
 
-    def _numbered_class_weight(self, classes: NDArray[Any]) -> str | dict[int, float] | None:
-        if not isinstance(self.class_weight, Mapping):
-            if self.class_weight not in (None, "balanced"):
-                raise errors.InputError(
-                    f"class_weight={self.class_weight!r} is not None, 'balanced' or a mapping of classes to weights"
-                )
-            return self.class_weight
-        unknown = [key for key in self.class_weight if key not in classes.tolist()]
-        if unknown:
-            raise errors.InputError(
-                f"class_weight names {unknown[0]!r}, which no label has; the classes are "
-                f"{', '.join(str(label) for label in classes)}"
-            )
-        return {
-            place: float(self.class_weight.get(label, 1.0)) for place, label in enumerate(classes.tolist())
-        }
-
-    def _create_backbone(self) -> Backbone:
-        return create_backbone(
-            self.backbone,
-            weights=self.weights,
-            image_size=self.image_size,
-            device=self.device,
-            precision=self.precision,
-            runtime=self.runtime,
-            batch_size=self.batch_size,
+    def _fit_head(
+        self,
+        backbone: Backbone,
+        images: Images,
+        numbered: NDArray[np.intp],
+        held_out: _HeldOut | None,
+        class_weight: str | Mapping[int, float] | None,
+    ) -> tuple[LinearHead, History]:
+        with EmbeddingCache() as cache:
+            embeddings = _embedded(backbone, images, numbered, cache)
+            validation = None
+            if held_out is not None:
+                validation = _embedded(backbone, *held_out, cache), held_out[1]
+        return fit_head(
+            embeddings,
+            numbered,
+            validation=validation,
+            class_weight=class_weight,
             random_state=self.random_state,
-            progress=self.progress,
         )
 
-    def _check_fitted(self) -> None:
-        if not self.__sklearn_is_fitted__():
-            raise _NotFittedError(
-                "this Classifier has not learned yet; call fit(images, labels), or Classifier.load"
+    def _train(
+        self,
+        options: FineTuning,
+        images: Images,
+        numbered: NDArray[np.intp],
+        held_out: _HeldOut | None,
+        class_weight: str | Mapping[int, float] | None,
+        checkpoints: str | os.PathLike[str] | None,
+        loggers: Sequence[object],
+    ) -> tuple[Backbone, LinearHead, History]:
+        from fashionsearch.training.learners import TaggingLearner
+        from fashionsearch.training.running import train_on
+        from fashionsearch.training.runs import open_run
+
+        images = repeatable(images)
+        if held_out is not None:
+            held_out = repeatable(held_out[0]), held_out[1]
+        with open_run(checkpoints, self.random_state) as run:
+            backbone = self._create_backbone(run.seed)
+            head = None
+            if self.weights is not None:
+                head, _ = self._fit_head(backbone, images, numbered, held_out, class_weight)
+            learner = TaggingLearner(
+                backbone.module,
+                backbone.preprocess,
+                dim=backbone.dim,
+                classes=int(numbered.max()) + 1,
+                options=options,
+                class_weights=class_balance(numbered, class_weight),
+                head=head,
             )
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return hasattr(self, "head_")
-
-    @property
-    def dim(self) -> int:
-        """Length of an embedding."""
-        self._check_fitted()
-        return self.backbone_.dim
-
-    def embed(self, images: Images) -> NDArray[np.float32]:
-        """Return the backbone's embeddings, (n, dim) float32.
-
-        Raises:
-            NotFittedError: before `fit`.
-            ImageError: if an image can't be read.
-        """
-        self._check_fitted()
-        return self.backbone_.embed(images)
+            history = train_on(
+                run,
+                learner,
+                backbone,
+                (images, numbered),
+                held_out,
+                options,
+                loggers=loggers,
+                progress=self.progress,
+            )
+        return self._trained(backbone), learner.linear_head(), history
 
     def predict_proba(self, images: Images) -> NDArray[np.float64]:
         """Return the probability of each class, (n, c) float64 in the order of `classes_`, rows adding up to 1.
@@ -239,7 +256,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
     ) -> float:
         """Return the accuracy, the fraction of images whose predicted class is their label."""
         self._check_fitted()
-        truth = _checked_labels(images, labels, "labels")
+        truth = checked_labels(images, labels, "labels")
         return float(np.average(self.predict(images) == truth, weights=sample_weight))
 
     def evaluate(self, images: Images, labels: ArrayLike, *, min_support: int = 1) -> Evaluation:
@@ -259,9 +276,40 @@ class Classifier(ClassifierMixin, BaseEstimator):
             ImageError: if an image can't be read.
         """
         self._check_fitted()
-        truth = _checked_labels(images, labels, "labels")
+        truth = checked_labels(images, labels, "labels")
         probabilities = self.predict_proba(images)
         return metrics.evaluate(truth, probabilities, self.classes_, min_support=min_support)
+
+    def explain(self, image: Image, *, label: Any = None) -> NDArray[np.float32]:
+        """Return where in a photo the evidence for a class lies, by Grad-CAM; `plots.explanation` lays it on the photo.
+
+        Args:
+            image: one image in any form.
+            label: the class to explain; None is the predicted one.
+
+        Returns:
+            (H, W) float32 in [0, 1], as large as the photo.
+
+        Raises:
+            NotFittedError: before `fit`.
+            InputError: if there is more than one image, the label isn't a class, or the backbone isn't convolutional.
+            ImageError: if the image can't be read.
+        """
+        self._check_fitted()
+        given = list(islice(iterate(image), 2))
+        if len(given) != 1:
+            raise errors.InputError("explain takes one image; call it for each of several")
+        photo = read_image(given[0])
+        if label is None:
+            place = int(self.predict_proba(photo)[0].argmax())
+        elif label in self.classes_.tolist():
+            place = self.classes_.tolist().index(label)
+        else:
+            raise errors.InputError(
+                f"label={label!r} is not a class; the classes are {', '.join(str(known) for known in self.classes_)}."
+                + errors.did_you_mean(label, self.classes_)
+            )
+        return grad_cam(self.backbone_, self.head_, photo, place)
 
     def save(self, folder: storage.PathLike) -> None:
         """Save backbone, head and options to a folder, atomically.
@@ -271,15 +319,8 @@ class Classifier(ClassifierMixin, BaseEstimator):
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
         self._check_fitted()
-        options = self.get_params(deep=False)
-        options["weights"] = None if self.weights is None else os.fspath(self.weights)
-        if isinstance(self.class_weight, Mapping):
-            options["class_weight"] = {
-                "classes": list(self.class_weight),
-                "weights": list(self.class_weight.values()),
-            }
         config = {
-            "options": options,
+            "options": self._saved_options(),
             "classes": self.classes_.tolist(),
             "classes_kind": self.classes_.dtype.kind,
             "history": [dict(row) for row in self.history_.rows],
@@ -309,8 +350,6 @@ class Classifier(ClassifierMixin, BaseEstimator):
             StorageError: if the folder holds no classifier or is damaged.
             DeviceError: if the device isn't there.
         """
-        from fashionsearch.results import History
-
         saved = storage.open_saved(folder, "classifier")
         config = saved.json("classifier.json")
         placed = {
@@ -320,14 +359,7 @@ class Classifier(ClassifierMixin, BaseEstimator):
             "batch_size": batch_size,
             "progress": progress,
         }
-        options = {**config["options"], **placed}
-        if isinstance(options["image_size"], list):
-            options["image_size"] = tuple(options["image_size"])
-        if isinstance(options["class_weight"], dict):
-            options["class_weight"] = dict(
-                zip(options["class_weight"]["classes"], options["class_weight"]["weights"], strict=True)
-            )
-        self = cls(**options)
+        self = cls(**read_options(config["options"], placed))
         head = saved.arrays("head.safetensors")
         self.backbone_ = read_backbone(saved, options=placed)
         self.head_ = LinearHead(head["weight"], head["bias"])
@@ -336,48 +368,17 @@ class Classifier(ClassifierMixin, BaseEstimator):
         return self
 
 
-def _checked_labels(images: Images, labels: ArrayLike, what: str) -> NDArray[Any]:
-    try:
-        truth = np.asarray(labels)
-        empty = [i for i, label in enumerate(_plain_list(labels)) if _is_empty(label)]
-    except (TypeError, ValueError) as error:
-        raise errors.DataError(f"{what} can't be read as one label for each image: {error}") from error
-    if truth.ndim != 1:
-        raise errors.DataError(f"{what} have shape {truth.shape}; give one label for each image, (n,)")
-    known = count(images)
-    if known is not None and known != len(truth):
+def _held_out(validation: tuple[Images, ArrayLike], classes: NDArray[Any]) -> _HeldOut:
+    """Return validation images and their classes' numbers."""
+    labels = checked_labels(validation[0], validation[1], "validation labels")
+    known = np.isin(labels, classes)
+    if not known.all():
+        strangers = sorted({str(label) for label in labels[~known]})
         raise errors.DataError(
-            f"there are {known} images and {len(truth)} {what}; give one label for each image"
+            f"validation labels hold classes that no training photo has: {', '.join(strangers)}; "
+            "leave those rows out or add such photos to the training part"
         )
-    if not len(truth):
-        raise errors.DataError(f"there are no {what}; give at least one image with its label")
-    if empty:
-        raise errors.DataError(
-            f"{len(empty)} of {len(truth)} {what} are empty, the first at position {empty[0]}; leave those rows out, "
-            "for example table[table['label'] != '']"
-        )
-    try:
-        kind = type_of_target(truth)
-    except (TypeError, ValueError) as error:
-        raise errors.DataError(f"{what} are not classes ({error}); give strings or integers") from error
-    if kind not in ("binary", "multiclass"):
-        raise errors.DataError(
-            f"{what} of dtype {truth.dtype} are not classes ({kind}); give strings or integers"
-        )
-    return truth
-
-
-def _plain_list(labels: ArrayLike) -> list[Any]:
-    # Before numpy makes text of all of them, a missing label is still None or NaN.
-    return labels.tolist() if isinstance(labels, np.ndarray) else list(labels)  # type: ignore[arg-type]
-
-
-def _is_empty(label: object) -> bool:
-    return (
-        label is None
-        or (isinstance(label, str) and not label)
-        or (isinstance(label, float) and label != label)
-    )
+    return validation[0], np.searchsorted(classes, labels)
 
 
 def _embedded(

@@ -58,6 +58,17 @@ class Placement:
             return nullcontext()
         return torch.autocast(self.device.type, dtype=PRECISIONS[self.precision])
 
+    def trainer_arguments(self, devices: int = 1) -> dict[str, Any]:
+        """Return how Lightning's Trainer names this device, or this many of its kind, and the precision."""
+        chosen = [self.device.index or 0] if devices == 1 and self.device.type != "cpu" else devices
+        precision = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[self.precision]
+        return {"accelerator": self.device.type, "devices": chosen, "precision": precision}
+
+    def own_randomness(self) -> AbstractContextManager[None]:
+        """Return a context in which torch's generators, also this device's, can be seeded without anyone noticing."""
+        devices = [self.device.index or 0] if self.device.type == "cuda" else []
+        return torch.random.fork_rng(devices=devices)
+
     @property
     def batch_size(self) -> int:
         """How many images a batch holds where the caller doesn't say."""

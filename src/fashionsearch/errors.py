@@ -10,6 +10,7 @@ FashionSearchError
 │   └── EncoderMismatchError         an encoder that isn't the one the vectors came from
 ├── NotFittedError                   predict before fit
 ├── WeightsError                     weights that can't be fetched, read or fitted to the network
+├── TrainingError                    a loss that is not a number any more
 ├── DeviceError                      a device or precision this machine doesn't have
 ├── RuntimeUnavailableError          a runtime that can't run this network here
 └── StorageError (OSError)           a folder that can't be written or read
@@ -96,6 +97,10 @@ class NotFittedError(FashionSearchError, ValueError, AttributeError):
 
 class WeightsError(FashionSearchError):
     """Weights that can't be fetched, read or fitted to the network."""
+
+
+class TrainingError(FashionSearchError, RuntimeError):
+    """A training that went wrong: its loss is not a number any more."""
 
 
 class DeviceError(FashionSearchError, RuntimeError):

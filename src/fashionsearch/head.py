@@ -9,8 +9,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.utils.class_weight import compute_class_weight
 
+from fashionsearch.labels import class_balance
 from fashionsearch.results import History
 
 STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0, 10.0)
@@ -72,7 +72,7 @@ def fit_head(
             for fit_rows, test_rows in _folds(labels, random_state)
         ]
     classes = int(labels.max()) + 1
-    balance = _example_weights(labels, classes, class_weight)
+    balance = class_balance(labels, class_weight)
     paths = [_path(part[0], part[1], classes, balance) for part in parts]
     sizes = np.array([len(part[3]) for part in parts])
     rows: list[dict[str, float]] = []
@@ -102,14 +102,6 @@ def _folds(
     splitter = kind(n_splits=folds, shuffle=True, random_state=random_state or 0)
     parts = list(splitter.split(labels, labels))
     return parts if len(labels) < _ALL_FOLDS_BELOW else parts[:1]
-
-
-def _example_weights(
-    labels: NDArray[np.intp], classes: int, class_weight: str | Mapping[int, float] | None
-) -> NDArray[np.float32]:
-    """Return the weight of each class, (c,)."""
-    weight = dict(class_weight) if isinstance(class_weight, Mapping) else class_weight
-    return np.asarray(compute_class_weight(weight, classes=np.arange(classes), y=labels), dtype=np.float32)
 
 
 def _score(

@@ -47,6 +47,7 @@ class Backbone:
         origin: as given.
         device: the `torch.device` in use.
         precision: "fp32", "bf16" or "fp16".
+        placement: both, as a `Placement`.
         dim: length of an embedding, measured by a forward pass.
 
     Raises:
@@ -94,9 +95,10 @@ class Backbone:
         self.module = module.eval().to(placement.device)
         self.preprocess = preprocess
         self.origin = origin
+        self.placement = placement
         self.device, self.precision = placement.device, placement.precision
         self.dim = self._measured_dim()
-        self._placement, self._runtime_name = placement, runtime
+        self._runtime_name = runtime
         self._batch_size, self._progress = batch_size or placement.batch_size, progress
 
     def _measured_dim(self) -> int:
@@ -143,12 +145,12 @@ class Backbone:
     @functools.cached_property
     def _runtime(self) -> Runtime:
         if self._runtime_name == "torch":
-            return TorchRuntime(self.module, self.preprocess, self._placement)
+            return TorchRuntime(self.module, self.preprocess, self.placement)
         if self._runtime_name == "auto":
             return AutoRuntime(
                 self.module,
                 self.preprocess,
-                self._placement,
+                self.placement,
                 self._cache_salt,
                 trained=self.origin is not None,
             )
@@ -218,6 +220,7 @@ class Backbone:
             "origin": self.origin,
             "weights_sha256": self.weights_hash,
             "dim": self.dim,
+            "projected": isinstance(self.module, Projected),
             "preprocess": self.preprocess.to_dict(),
         }
         return {
@@ -267,6 +270,26 @@ class Backbone:
         )
 
 
+class Projected(nn.Module):
+    """A network and a linear layer that makes its embeddings shorter.
+
+    Args:
+        module: maps (n, 3, H, W) to (n, dim).
+        dim: length of its embeddings.
+        shorter: length of the projected ones.
+    """
+
+    def __init__(self, module: nn.Module, dim: int, shorter: int) -> None:
+        super().__init__()
+        self.module = module
+        self.projection = nn.Linear(dim, shorter)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        """Map (n, 3, H, W) to (n, shorter)."""
+        projected: torch.Tensor = self.projection(self.module(images))
+        return projected
+
+
 def read_backbone(saved: storage.Saved, *, options: dict[str, Any], prefix: str = "") -> Backbone:
     """Read a backbone from a verified folder, as part of another if there is a prefix."""
     import safetensors.torch
@@ -283,6 +306,9 @@ def read_backbone(saved: storage.Saved, *, options: dict[str, Any], prefix: str 
             "plug-in, or run the code that registers it, and load again"
         ) from error
     tensors = safetensors.torch.load_file(saved.path(f"{prefix}backbone.safetensors"))
+    if config.get("projected"):
+        shorter, dim = tensors["projection.weight"].shape
+        module = Projected(module, dim, shorter)
     try:
         module.load_state_dict(tensors)
     except RuntimeError as error:

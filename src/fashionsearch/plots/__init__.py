@@ -7,7 +7,26 @@ Without it a new pyplot figure is made, which shows itself in a notebook; with i
 from __future__ import annotations
 
 from fashionsearch.plots.curves import confusion, precision_recall, roc
+from fashionsearch.plots.learning import (
+    augmentation,
+    explanation,
+    predictions,
+    reconstructions,
+    training_curves,
+)
 from fashionsearch.plots.photos import matches, samples
 from fashionsearch.plots.tables import overview
 
-__all__ = ["confusion", "matches", "overview", "precision_recall", "roc", "samples"]
+__all__ = [
+    "augmentation",
+    "confusion",
+    "explanation",
+    "matches",
+    "overview",
+    "precision_recall",
+    "predictions",
+    "reconstructions",
+    "roc",
+    "samples",
+    "training_curves",
+]

@@ -5,26 +5,22 @@ from __future__ import annotations
 import contextlib
 import itertools
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import PIL.Image
 
 from fashionsearch import errors
 from fashionsearch.decoding import RGB, Image
-from fashionsearch.images import Images, iterate, read_image
-from fashionsearch.plots.style import expect, new_figure, require, short, wrapped
+from fashionsearch.images import Images, iterate
+from fashionsearch.plots.style import expect, require, short, wrapped
+from fashionsearch.plots.tiles import Tile, draw_tiles, small
 from fashionsearch.results import Matches
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BLUE = "#3f90da"
-_TILE_GREY = 228
 _MOST_PHOTOS = 240
-_PHOTO_PIXELS = 320
-_TILE_INCHES = 1.4
 
 
 def samples(
@@ -64,8 +60,8 @@ def samples(
             f"{len(titles)} titles for {len(given)} photos; give one title for each",
         )
     captions = [""] * len(given) if titles is None else [wrapped(str(title)) for title in titles]
-    tiles = [_Tile(_small(image, place), captions[place]) for place, image in enumerate(given)]
-    return _draw_tiles([tiles[start : start + columns] for start in range(0, len(tiles), columns)], figure)
+    tiles = [Tile(small(image, place), captions[place]) for place, image in enumerate(given)]
+    return draw_tiles([tiles[start : start + columns] for start in range(0, len(tiles), columns)], figure)
 
 
 def matches(
@@ -118,66 +114,20 @@ def matches(
     rows = []
     for query in range(min(most, len(matches))):
         given = asked[query]
-        photo = None if given is None else _small(given, query)
-        row = [_Tile(photo, f"query {query}" if len(matches) > 1 else "query", "no photo", framed=True)]
+        photo = None if given is None else small(given, query)
+        row = [Tile(photo, f"query {query}" if len(matches) > 1 else "query", "no photo", framed=True)]
         for place in range(int(matches.counts[query])):
             item, similarity = matches.ids[query, place], matches.similarities[query, place]
             photo = _match_photo(matches.sources[query, place], item, {} if images is None else images)
             caption = (
                 f"{short(str(item), 20)}\n{similarity:.3f}\n{wrapped(str(texts.get(item, '')))}".rstrip()
             )
-            row.append(_Tile(photo, caption, short(str(item), 14)))
+            row.append(Tile(photo, caption, short(str(item), 14)))
         rows.append(row)
-    axes = _draw_tiles(rows, figure)
+    axes = draw_tiles(rows, figure)
     if most < len(matches):
         axes[0].set_title(f"{most} of {len(matches):,} queries", loc="left", fontsize=8, alpha=0.7)
     return axes
-
-
-class _Tile(NamedTuple):
-    """A photo, or a grey tile with words on it, and the text under it."""
-
-    photo: RGB | None
-    caption: str
-    words: str = ""
-    framed: bool = False
-
-
-def _draw_tiles(rows: Sequence[Sequence[_Tile]], figure: Figure | None) -> list[Axes]:
-    photos = [tile.photo for row in rows for tile in row if tile.photo is not None]
-    ratio = min(1.5, max((photo.shape[0] / photo.shape[1] for photo in photos), default=1.0))
-    lines = max(len(tile.caption.splitlines()) for row in rows for tile in row)
-    across, apart = max(map(len, rows)), rows[0][0].framed
-    height = _TILE_INCHES * ratio + 0.2 + 0.15 * lines
-    figure = new_figure(figure, (_TILE_INCHES * max(3, across), height * len(rows)))
-    widths = [1.0, 0.08, *[1.0] * (across - 1)] if apart else [1.0] * across
-    grid = figure.add_gridspec(len(rows), len(widths), width_ratios=widths)
-    axes = []
-    for i, row in enumerate(rows):
-        for j, tile in enumerate(row):
-            axes.append(figure.add_subplot(grid[i, j + (apart and j > 0)]))
-            _draw_tile(axes[-1], tile, ratio)
-    return axes
-
-
-def _draw_tile(ax: Axes, tile: _Tile, ratio: float) -> None:
-    # A box of one shape for all photos, whatever theirs, so that rows and captions align.
-    photo = np.full((16, 16, 3), _TILE_GREY, np.uint8) if tile.photo is None else tile.photo
-    shape = ratio if tile.photo is None else photo.shape[0] / photo.shape[1]
-    width, height = min(ratio, shape) / shape, min(ratio, shape)
-    ax.imshow(photo, extent=((1 - width) / 2, (1 + width) / 2, (ratio - height) / 2, (ratio + height) / 2))
-    ax.set(xlim=(0, 1), ylim=(0, ratio), xticks=[], yticks=[])
-    ax.set_xlabel(tile.caption, fontsize=8, linespacing=1.3, parse_math=False)
-    if tile.photo is None:
-        text = ax.text(0.5, ratio / 2, tile.words, ha="center", va="center", fontsize=8, color="#5b616b")
-        text.set_parse_math(False)
-    ax.spines[:].set(visible=tile.framed, color=_BLUE, linewidth=2.5)
-
-
-def _small(image: Image, position: int) -> RGB:
-    photo = PIL.Image.fromarray(read_image(image, position=position))
-    photo.thumbnail((_PHOTO_PIXELS, _PHOTO_PIXELS))
-    return np.asarray(photo)
 
 
 def _match_photo(
@@ -186,12 +136,12 @@ def _match_photo(
     # The file may have moved since it was indexed; a picture without it is still worth having.
     if source is not None:
         with contextlib.suppress(errors.ImageError):
-            return _small(source, 0)
+            return small(source, 0)
     if isinstance(images, Mapping):
-        return _small(images[item], 0) if item in images else None
+        return small(images[item], 0) if item in images else None
     numbered = isinstance(item, int | np.integer)
     require(numbered, f"id {item!r} is no position in a sequence; give images as a mapping id -> photo")
-    return _small(images[int(item)], int(item)) if 0 <= item < len(images) else None
+    return small(images[int(item)], int(item)) if 0 <= item < len(images) else None
 
 
 def _field_texts(matches: Matches, name: str) -> dict[Any, str]:

@@ -11,6 +11,8 @@ if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
+BLUE = "#3f90da"
+
 Kind = TypeVar("Kind")
 
 

@@ -12,13 +12,12 @@ import numpy as np
 from fashionsearch import errors
 from fashionsearch.datasets.overview import Overview
 from fashionsearch.datasets.table import Table
-from fashionsearch.plots.style import expect, finish, new_figure, short
+from fashionsearch.plots.style import BLUE, expect, finish, new_figure, short
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-_BLUE = "#3f90da"
 _CHANNELS = {"red": "#d55e00", "green": "#009e73", "blue": "#0072b2"}
 _STUDIED = (
     "masterCategory",
@@ -84,10 +83,10 @@ def _bars(
     from matplotlib.colors import is_color_like
 
     shown = dict(itertools.islice(counts.items(), _MOST_BARS))
-    bars = ax.barh(range(len(shown)), list(shown.values()), color=_BLUE, height=0.72)
+    bars = ax.barh(range(len(shown)), list(shown.values()), color=BLUE, height=0.72)
     for bar, value in zip(bars, shown if named_colours else (), strict=False):
         forms = (value.lower().replace(" ", ""), f"xkcd:{value.lower()}")
-        colour = next(filter(is_color_like, forms), _BLUE)
+        colour = next(filter(is_color_like, forms), BLUE)
         bar.set(facecolor=colour, edgecolor="#8a8f98", linewidth=0.6)
     words = [f"{count:,} ({count / total:.0%})" for count in shown.values()]
     ax.bar_label(bars, words, padding=3, fontsize=7, alpha=0.7)

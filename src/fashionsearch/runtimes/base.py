@@ -46,7 +46,10 @@ class Network(nn.Module):
 
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map (n, H, W, 3) uint8 to what the backbone returns for (n, 3, H, W) float32."""
-        images = pixels.permute(0, 3, 1, 2).to(torch.float32) / 255
+        return self.embed(pixels.permute(0, 3, 1, 2).to(torch.float32) / 255)
+
+    def embed(self, images: torch.Tensor) -> torch.Tensor:
+        """Map (n, 3, H, W) float32 in [0, 1] to what the backbone returns for them, normalised."""
         result: torch.Tensor = self.module((images - self.mean) / self.std)
         return result
 

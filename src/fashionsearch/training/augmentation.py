@@ -1,0 +1,118 @@
+"""`Augmentation`: small changes to a training photo that leave its label true."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from fashionsearch import errors
+from fashionsearch.decoding import RGB
+
+if TYPE_CHECKING:
+    import torch
+
+_WHITE = 255
+_LARGEST = {"rotation": 180.0, "zoom": 0.9, "shift": 0.9, "colour": 1.0, "erase": 1.0}
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """What may happen to a photo each time the network sees it while it learns.
+
+    Rotation, flips and zoom as in the study, and shifts, make one affine transform, whose new corners are white as the
+    background of product photos is. Done by torchvision's transforms, version 2.
+
+    Attributes:
+        rotation: up to so many degrees either way, 0 to 180.
+        zoom: in or out by up to this share, 0 to 0.9.
+        shift: across and down by up to this share of the side, 0 to 0.9.
+        horizontal_flip: mirror every other photo.
+        vertical_flip: turn every other photo upside down.
+        colour: up to this share more or less brightness, contrast and saturation, 0 to 1. It is 0 unless you ask:
+            it helps to tell kinds apart, and makes labels such as `baseColour` untrue.
+        erase: probability that a random rectangle is blanked, 0 to 1 (Zhong et al. 2020, arXiv:1708.04896).
+
+    Raises:
+        InputError: if a value is outside its range.
+
+    Examples:
+        >>> import numpy as np
+        >>> photo = np.zeros((80, 60, 3), np.uint8)
+        >>> Augmentation(rotation=30).apply(photo, seed=0).shape
+        (80, 60, 3)
+    """
+
+    rotation: float = 10.0
+    zoom: float = 0.15
+    shift: float = 0.05
+    horizontal_flip: bool = True
+    vertical_flip: bool = False
+    colour: float = 0.0
+    erase: float = 0.0
+
+    def __post_init__(self) -> None:
+        for name, largest in _LARGEST.items():
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value <= largest:
+                raise errors.InputError(f"{name}={value!r} is not a number from 0 to {largest:g}")
+
+    def apply(self, photo: RGB, *, seed: int) -> RGB:
+        """Return a changed copy of a photo; the same seed gives the same change.
+
+        Args:
+            photo: (H, W, 3) uint8.
+            seed: from 0 up.
+
+        Returns:
+            (H, W, 3) uint8.
+        """
+        import torch
+
+        tensor = torch.from_numpy(np.array(photo)).permute(2, 0, 1)
+        return np.ascontiguousarray(self.apply_tensor(tensor, seed).permute(1, 2, 0).numpy())
+
+    def apply_tensor(self, photo: torch.Tensor, seed: int) -> torch.Tensor:
+        """Do the same to a (3, H, W) uint8 tensor."""
+        import torch
+
+        # torchvision draws from torch's global generator: ours for the moment, and given back as it was.
+        with torch.random.fork_rng(devices=[]):
+            torch.default_generator.manual_seed(seed)
+            result: torch.Tensor = _transform(self)(photo)
+        return result
+
+
+@functools.lru_cache(maxsize=8)
+def _transform(augmentation: Augmentation) -> Any:
+    from torchvision.transforms import v2
+
+    steps: list[torch.nn.Module] = []
+    if augmentation.horizontal_flip:
+        steps.append(v2.RandomHorizontalFlip())
+    if augmentation.vertical_flip:
+        steps.append(v2.RandomVerticalFlip())
+    if augmentation.rotation or augmentation.zoom or augmentation.shift:
+        affine = v2.RandomAffine(
+            augmentation.rotation,
+            translate=(augmentation.shift, augmentation.shift),
+            scale=(1 - augmentation.zoom, 1 + augmentation.zoom),
+            interpolation=v2.InterpolationMode.BILINEAR,
+            fill=_WHITE,
+        )
+        steps.append(affine)
+    if augmentation.colour:
+        strength = augmentation.colour
+        steps.append(v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength))
+    if augmentation.erase:
+        steps.append(v2.RandomErasing(p=augmentation.erase, scale=(0.02, 0.2), value=_WHITE))
+    return v2.Compose(steps) if steps else v2.Identity()
+
+
+AUGMENTATIONS = {
+    "none": Augmentation(0, 0, 0, horizontal_flip=False),
+    "light": Augmentation(),
+    "strong": Augmentation(rotation=15, zoom=0.25, shift=0.1, erase=0.25),
+}

@@ -1,0 +1,214 @@
+"""`FineTuning`: how a network is trained, and the recipes its open fields are filled from."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Mapping
+from dataclasses import dataclass
+from numbers import Integral, Real
+from typing import Any
+
+from fashionsearch import errors
+from fashionsearch.training.augmentation import AUGMENTATIONS, Augmentation
+
+UNFREEZE = ("head", "last", "all")
+SCHEDULES = ("cosine", "one_cycle")
+
+
+@dataclass(frozen=True)
+class FineTuning:
+    """How a network is trained: by AdamW, on augmented photos, keeping the epoch that did best on the validation part.
+
+    A field that is None takes the value of the recipe for the case at hand: from trained weights, from scratch, or for
+    an autoencoder (`recipe`).
+
+    Attributes:
+        epochs: how often every photo is seen, from 1 up.
+        learning_rate: the highest rate, that of the head.
+        backbone_learning_rate: the highest rate of the layers below the head.
+        batch_size: photos a step, all devices together.
+        dropout: share of the embedding that is dropped before the head, 0 to below 1.
+        patience: stop after so many epochs without a lower validation loss; needs a validation part.
+        augment: "none", "light", "strong", or an `Augmentation` of your own.
+        unfreeze: what learns: the "head" alone, the "last" layers (those whose feature maps have the final size) or
+            "all".
+        label_smoothing: share of each label that is spread over all classes, 0 to below 1 (Szegedy et al. 2016,
+            arXiv:1512.00567).
+        mixup: alpha of the Beta distribution that photos are blended by, 0 is off (Zhang et al. 2018,
+            arXiv:1710.09412).
+        average_weights: keep an exponential moving average of the weights, over about an epoch, and use that.
+        class_weights: None, "balanced", or class -> weight in the loss; None takes the classifier's `class_weight`.
+        weight_decay: decoupled, on matrices and kernels only (Loshchilov and Hutter 2019, arXiv:1711.05101).
+        schedule: "cosine", a linear warm-up and then half a cosine, or "one_cycle" (Smith and Topin 2018,
+            arXiv:1708.07120).
+        warmup: share of the steps in which the rate rises, 0 to below 1.
+        small_first: begin with photos of half the side, and reach the full size after three fifths of the epochs;
+            networks that are built for one size start with that.
+        devices: how many devices of a machine share the work; each is a process of its own.
+        nodes: how many machines share the work, started by torchrun or SLURM.
+        workers: processes that augment photos; None is 0 on the CPU, and up to 8 elsewhere.
+
+    Raises:
+        InputError: if a value can't be used.
+
+    Examples:
+        >>> FineTuning(epochs=3).recipe("weights").unfreeze
+        'all'
+    """
+
+    epochs: int | None = None
+    learning_rate: float | None = None
+    backbone_learning_rate: float | None = None
+    batch_size: int | None = None
+    dropout: float | None = None
+    patience: int | None = None
+    augment: Augmentation | str | None = None
+    unfreeze: str | None = None
+    label_smoothing: float | None = None
+    mixup: float | None = None
+    average_weights: bool | None = None
+    class_weights: str | Mapping[Any, float] | None = None
+    weight_decay: float | None = None
+    schedule: str | None = None
+    warmup: float | None = None
+    small_first: bool | None = None
+    devices: int = 1
+    nodes: int = 1
+    workers: int | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("epochs", "batch_size", "patience", "devices", "nodes"):
+            _check(self, name, Integral, lambda value: value >= 1, "a whole number from 1 up")
+        _check(self, "workers", Integral, lambda value: value >= 0, "a whole number from 0 up")
+        for name in ("learning_rate", "backbone_learning_rate"):
+            _check(self, name, Real, lambda value: 0 < value < 100, "a number above 0, such as 0.001")
+        for name in ("mixup", "weight_decay"):
+            _check(self, name, Real, lambda value: 0 <= value < 100, "a number from 0 up")
+        for name in ("dropout", "label_smoothing", "warmup"):
+            _check(self, name, Real, lambda value: 0 <= value < 1, "a number from 0 to below 1")
+        for name in ("average_weights", "small_first"):
+            _check(self, name, bool, lambda value: True, "True or False")
+        for name, known in (
+            ("unfreeze", UNFREEZE),
+            ("schedule", SCHEDULES),
+            ("augment", tuple(AUGMENTATIONS)),
+        ):
+            value = getattr(self, name)
+            if value is None or isinstance(value, Augmentation) or value in known:
+                continue
+            raise errors.InputError(
+                f"{name}={value!r} is not one of {', '.join(known)}"
+                + (", or an Augmentation." if name == "augment" else ".")
+                + errors.did_you_mean(value, known)
+            )
+        if self.class_weights not in (None, "balanced") and not isinstance(self.class_weights, Mapping):
+            raise errors.InputError(
+                f"class_weights={self.class_weights!r} is not None, 'balanced' or a mapping of classes to weights"
+            )
+
+    def recipe(self, case: str) -> FineTuning:
+        """Return a copy whose open fields have the values of a recipe: "weights", "scratch" or "autoencoder"."""
+        filled = {
+            field.name: getattr(RECIPES[case], field.name)
+            for field in dataclasses.fields(self)
+            if getattr(self, field.name) is None
+        }
+        if "backbone_learning_rate" in filled and self.learning_rate is not None:
+            # A rate of one's own moves both: their ratio is what the recipe is about.
+            ratio = RECIPES[case].backbone_learning_rate / RECIPES[case].learning_rate  # type: ignore[operator]
+            filled["backbone_learning_rate"] = self.learning_rate * ratio
+        return dataclasses.replace(self, **filled)
+
+    @property
+    def augmentation(self) -> Augmentation:
+        """The `Augmentation` that `augment` means."""
+        return (
+            self.augment if isinstance(self.augment, Augmentation) else AUGMENTATIONS[self.augment or "none"]
+        )
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON holds them."""
+        fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
+        if isinstance(self.augment, Augmentation):
+            fields["augment"] = dataclasses.asdict(self.augment)
+        if isinstance(self.class_weights, Mapping):
+            fields["class_weights"] = [list(pair) for pair in self.class_weights.items()]
+        return fields
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> FineTuning:
+        """Return what `to_dict` wrote.
+
+        Raises:
+            InputError: if a field can't be used.
+        """
+        fields = dict(saved)
+        if isinstance(fields.get("augment"), dict):
+            fields["augment"] = Augmentation(**fields["augment"])
+        if isinstance(fields.get("class_weights"), list):
+            fields["class_weights"] = {label: weight for label, weight in fields["class_weights"]}
+        return cls(**fields)
+
+
+def _check(options: FineTuning, name: str, kind: type, fine: Any, need: str) -> None:
+    value = getattr(options, name)
+    if value is None and name not in ("devices", "nodes"):
+        return
+    wrong_kind = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
+    if wrong_kind or not fine(value):
+        raise errors.InputError(f"{name}={value!r} is not {need}")
+
+
+RECIPES = {
+    "weights": FineTuning(
+        epochs=8,
+        learning_rate=1e-3,
+        backbone_learning_rate=5e-4,
+        batch_size=32,
+        dropout=0.2,
+        patience=5,
+        augment="light",
+        unfreeze="all",
+        label_smoothing=0.1,
+        mixup=0.0,
+        average_weights=True,
+        weight_decay=0.01,
+        schedule="cosine",
+        warmup=0.1,
+        small_first=False,
+    ),
+    "scratch": FineTuning(
+        epochs=60,
+        learning_rate=2e-3,
+        backbone_learning_rate=2e-3,
+        batch_size=64,
+        dropout=0.2,
+        patience=20,
+        augment="strong",
+        unfreeze="all",
+        label_smoothing=0.1,
+        mixup=0.2,
+        average_weights=True,
+        weight_decay=0.05,
+        schedule="cosine",
+        warmup=0.1,
+        small_first=True,
+    ),
+    "autoencoder": FineTuning(
+        epochs=40,
+        learning_rate=2e-3,
+        backbone_learning_rate=2e-3,
+        batch_size=64,
+        dropout=0.0,
+        patience=10,
+        augment="light",
+        unfreeze="all",
+        label_smoothing=0.0,
+        mixup=0.0,
+        average_weights=True,
+        weight_decay=0.01,
+        schedule="cosine",
+        warmup=0.1,
+        small_first=False,
+    ),
+}

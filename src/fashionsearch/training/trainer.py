@@ -1,0 +1,423 @@
+"""The only file that knows Lightning: epochs, devices, precision, checkpoints, early stopping and averaged weights."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import logging
+import math
+import os
+import pickle
+import signal
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, cast
+
+import numpy as np
+import torch
+from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.pytorch import Callback, LightningModule, Trainer
+from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.strategies import DDPStrategy
+from torch import nn
+from torch.nn import functional
+from torch.utils.data import DataLoader
+from tqdm.auto import tqdm
+
+from fashionsearch import errors
+from fashionsearch.device import Placement
+from fashionsearch.results import History
+from fashionsearch.training.learners import Learner, parameter_groups
+from fashionsearch.training.options import FineTuning
+from fashionsearch.training.photos import PhotoDataset, PlainBatches, SeededBatches
+from fashionsearch.training.runs import RunFolder
+
+_MONITOR = "validation_loss"
+_SMALLEST, _STEP = 32, 16
+_GROWN = 0.6
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The photos of a run.
+
+    Attributes:
+        training: to learn from.
+        validation: to choose the best epoch by, or None.
+        image_size: (height, width) of both.
+    """
+
+    training: PhotoDataset
+    validation: PhotoDataset | None
+    image_size: tuple[int, int]
+
+
+def train(
+    learner: nn.Module,
+    parts: Parts,
+    options: FineTuning,
+    placement: Placement,
+    run: RunFolder,
+    *,
+    loggers: Sequence[object] = (),
+    progress: bool = True,
+) -> History:
+    """Train a learner, from the run's last checkpoint on if there is one, and leave its best weights in it.
+
+    Args:
+        learner: follows the protocol `Learner`.
+        parts: the photos.
+        options: a filled recipe.
+        placement: device and precision.
+        run: where checkpoints go.
+        loggers: Lightning loggers.
+        progress: show a bar.
+
+    Returns:
+        A row for each epoch.
+
+    Raises:
+        TrainingError: if the loss is not a number any more.
+        StorageError: if checkpoints can't be written.
+    """
+    if not run.finished:
+        sizes = _sizes(cast(Learner, learner).backbone, parts.image_size, options)
+        loop = _Loop(learner, parts, options, run.seed, sizes)
+        callbacks: list[Callback] = [_Bar()] if progress else []
+        if parts.validation is not None:
+            callbacks += [_checkpoint(run.best, _MONITOR), _early_stopping(options.patience or 1)]
+        callbacks.append(_checkpoint(run.last, None))  # after the best, which it remembers
+        if options.average_weights:
+            steps = len(SeededBatches(len(parts.training), batch_size=options.batch_size or 1, seed=0))
+            callbacks.append(EMAWeightAveraging(decay=1 - 1 / max(10, steps)))
+        with _quiet(), _failures(run), placement.own_randomness():
+            trainer = Trainer(
+                **placement.trainer_arguments(options.devices),
+                num_nodes=options.nodes,
+                strategy=_strategy(options),
+                max_epochs=options.epochs,
+                callbacks=callbacks,
+                plugins=[_SafeCheckpoints()],
+                logger=list(loggers) or False,
+                default_root_dir=run.scratch,
+                gradient_clip_val=1.0,
+                num_sanity_val_steps=0,
+                use_distributed_sampler=False,
+                enable_progress_bar=False,
+                enable_model_summary=False,
+                log_every_n_steps=1 if loggers else 50,
+            )
+            trainer.fit(loop, ckpt_path=run.last if run.last.exists() else None, weights_only=True)
+        run.finish()
+    checkpoint = _SafeCheckpoints().load_checkpoint(run.best if parts.validation is not None else run.last)
+    prefix = "learner."
+    learner.load_state_dict(
+        {name.removeprefix(prefix): tensor for name, tensor in checkpoint["state_dict"].items()}
+    )
+    learner.eval()
+    return History(tuple(_SafeCheckpoints().load_checkpoint(run.last)["history"]))
+
+
+def _checkpoint(path: Path, monitor: str | None) -> ModelCheckpoint:
+    return ModelCheckpoint(
+        path.parent,
+        filename=path.stem,
+        monitor=monitor,
+        save_on_train_epoch_end=True,
+        enable_version_counter=False,
+    )
+
+
+def _early_stopping(patience: int) -> EarlyStopping:
+    return EarlyStopping(_MONITOR, patience=patience, check_on_train_epoch_end=True, check_finite=False)
+
+
+def _strategy(options: FineTuning) -> Any:
+    if options.devices * options.nodes == 1:
+        return "auto"
+    # torchrun and SLURM have started the processes; where nobody has, spawned ones leave the caller's program alone.
+    started = bool({"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"} & os.environ.keys())
+    return DDPStrategy(start_method="popen" if started else "spawn", find_unused_parameters=False)
+
+
+def _sizes(backbone: nn.Module, image_size: tuple[int, int], options: FineTuning) -> list[tuple[int, int]]:
+    """Return the image size of each epoch."""
+    epochs = options.epochs or 1
+    if not options.small_first or not _takes(backbone, _scaled(image_size, 0.5)):
+        return [image_size] * epochs
+    return [_scaled(image_size, 0.5 + 0.5 * min(1, epoch / (_GROWN * epochs))) for epoch in range(epochs)]
+
+
+def _scaled(image_size: tuple[int, int], share: float) -> tuple[int, int]:
+    height, width = (
+        min(side, max(_SMALLEST, _STEP * math.floor(side * share / _STEP))) for side in image_size
+    )
+    return height, width
+
+
+def _takes(backbone: nn.Module, image_size: tuple[int, int]) -> bool:
+    parameter = next(backbone.parameters(), None)
+    device = None if parameter is None else parameter.device
+    try:
+        with torch.no_grad():
+            backbone.eval()(torch.zeros((2, 3, *image_size), device=device))
+    except Exception:  # a network built for one size may raise anything at another
+        return False
+    return True
+
+
+class _Loop(LightningModule):
+    """Hands batches to the learner, and steps, seeds and figures to Lightning."""
+
+    def __init__(
+        self,
+        learner: nn.Module,
+        parts: Parts,
+        options: FineTuning,
+        seed: int,
+        sizes: list[tuple[int, int]],
+    ) -> None:
+        super().__init__()
+        self.learner = learner.to(
+            memory_format=torch.channels_last
+        )  # a third faster to train, also on the CPU
+        self._parts, self._options, self._seed, self._sizes = parts, options, seed, sizes
+        self._rows: list[dict[str, float]] = []
+        self._began = self._rate = 0.0
+
+    @property
+    def _learner(self) -> Learner:
+        return cast(Learner, self.learner)
+
+    def train_dataloader(self) -> DataLoader[Any]:
+        part, world = self._parts.training, self.trainer.world_size
+        batches = SeededBatches(
+            len(part),
+            batch_size=self._options.batch_size or 1,
+            seed=self._seed,
+            rank=self.trainer.global_rank,
+            processes=world,
+        )
+        return self._loader(part, batches)
+
+    def val_dataloader(self) -> Any:
+        part = self._parts.validation
+        if part is None:
+            return []
+        batches = PlainBatches(
+            len(part),
+            batch_size=self._options.batch_size or 1,
+            rank=self.trainer.global_rank,
+            processes=self.trainer.world_size,
+        )
+        return self._loader(part, batches)
+
+    def _loader(self, part: PhotoDataset, batches: Any) -> DataLoader[Any]:
+        workers = self._options.workers
+        if workers is None:
+            workers = 0 if self.device.type == "cpu" else min(8, os.cpu_count() or 1)
+        return DataLoader(
+            part,
+            batch_sampler=batches,
+            collate_fn=_as_it_is,
+            num_workers=workers,
+            persistent_workers=workers > 0,
+            pin_memory=self.device.type != "cpu",
+        )
+
+    def configure_optimizers(self) -> Any:
+        options = self._options
+        optimiser = torch.optim.AdamW(
+            parameter_groups(self.learner, self._learner.backbone, options), lr=options.learning_rate or 0.0
+        )
+        steps = int(self.trainer.estimated_stepping_batches)
+        rising = min(steps - 1, max(1, round((options.warmup or 0.0) * steps)))
+        if options.schedule == "one_cycle" and steps > 1:
+            schedule: Any = torch.optim.lr_scheduler.OneCycleLR(
+                optimiser,
+                [group["lr"] for group in optimiser.param_groups],
+                total_steps=steps,
+                pct_start=rising / steps,
+                cycle_momentum=False,
+            )
+        else:
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _WarmCosine(rising, steps))
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+    def on_train_epoch_start(self) -> None:
+        self._began = time.perf_counter()
+
+    def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
+        # Dropout and mixup draw from torch's generator. Seeded by the step alone, a run that was killed goes on with
+        # the same draws, wherever it was killed.
+        state = np.random.SeedSequence((self._seed, self.global_step, self.global_rank)).generate_state(1)
+        torch.manual_seed(int(state[0]))
+
+    def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
+        self._rate = max(float(group["lr"]) for group in cast(Any, self.optimizers()).param_groups)
+        pixels, targets = batch
+        photos = _unit(pixels)
+        size = self._sizes[self.current_epoch]
+        if size != tuple(photos.shape[2:]):
+            photos = functional.interpolate(photos, size, mode="bilinear", antialias=True)
+        photos = photos.contiguous(memory_format=torch.channels_last)
+        loss, figures = self._learner.training_loss(photos, targets)
+        if not torch.isfinite(loss):
+            raise errors.TrainingError(
+                f"the loss became {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}, at learning rate "
+                f"{self._rate:.2g}; try learning_rate={(self._options.learning_rate or self._rate) / 10:.2g}, or a larger "
+                "batch_size"
+            )
+        for name, value in {"training_loss": loss.detach(), **figures}.items():
+            self.log(name, value, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(pixels))
+        return loss
+
+    def validation_step(self, batch: Any, batch_idx: int) -> None:
+        pixels, targets = batch
+        photos = _unit(pixels).contiguous(memory_format=torch.channels_last)
+        for name, value in self._learner.validation_figures(photos, targets).items():
+            self.log(name, value, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(pixels))
+
+    def on_train_epoch_end(self) -> None:
+        measured = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        training = {name: measured.pop(name) for name in list(measured) if name.startswith("training_")}
+        self._rows.append(
+            {
+                "epoch": self.current_epoch + 1,
+                **training,
+                **measured,
+                "learning_rate": self._rate,
+                "seconds": time.perf_counter() - self._began,
+            }
+        )
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["history"] = self._rows
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        self._rows = list(checkpoint["history"])
+
+
+class _WarmCosine:
+    """A factor that rises in a line and falls as half a cosine; a class, so that it can go to another process."""
+
+    def __init__(self, rising: int, steps: int) -> None:
+        self._rising, self._steps = rising, steps
+
+    def __call__(self, step: int) -> float:
+        if step < self._rising:
+            return (step + 1) / (self._rising + 1)
+        return 0.5 + 0.5 * math.cos(math.pi * (step - self._rising) / max(1, self._steps - self._rising))
+
+
+class _Bar(Callback):
+    """One bar over all steps, once training takes over two seconds."""
+
+    def __init__(self) -> None:
+        self._bar: Any = None
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        total = int(trainer.estimated_stepping_batches)
+        # disable=None: no bar where standard error is not a terminal.
+        self._bar = tqdm(
+            total=total,
+            initial=trainer.global_step,
+            desc="training",
+            unit="batch",
+            delay=2,
+            disable=None if trainer.is_global_zero else True,
+        )
+
+    def on_train_batch_end(self, *_: Any) -> None:
+        self._bar.update()
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        figures = {name: f"{float(value):.4f}" for name, value in trainer.callback_metrics.items()}
+        self._bar.set_postfix({"epoch": trainer.current_epoch + 1, **figures})
+
+    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class _SafeCheckpoints(TorchCheckpointIO):
+    """Checkpoints that a crash leaves whole, written beside and renamed, and read without unpickling code."""
+
+    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
+        target = Path(path)
+        fresh = target.with_name(f".{target.name}.new")
+        try:
+            target.parent.mkdir(parents=True, exist_ok=True)
+            buffer = io.BytesIO()
+            torch.save(checkpoint, buffer)
+            with fresh.open("wb") as file:
+                file.write(buffer.getbuffer())
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(target)
+        except OSError as error:
+            with contextlib.suppress(OSError):
+                fresh.unlink(missing_ok=True)
+            raise errors.StorageError(
+                f"the checkpoint {target} could not be written: {error}; the one before is unchanged. Make room and call "
+                "fit again with the same checkpoints= to go on from it"
+            ) from error
+
+    def load_checkpoint(
+        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
+    ) -> dict[str, Any]:
+        try:
+            content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
+        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
+            raise errors.CorruptFileError(
+                f"the checkpoint {path} can't be read ({str(error).splitlines()[0][:200]}); delete the folder to train "
+                "from the start"
+            ) from error
+        return content
+
+
+def _as_it_is(batch: Any) -> Any:
+    return batch
+
+
+def _unit(pixels: torch.Tensor) -> torch.Tensor:
+    return pixels.to(torch.float32) / 255
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep Lightning's notes about devices and loaders off the user's screen."""
+    loggers = [logging.getLogger(name) for name in ("lightning", "lightning.pytorch", "lightning.fabric")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with warnings.catch_warnings():
+            warnings.filterwarnings("ignore", module=r"lightning\..*")
+            warnings.filterwarnings("ignore", module=r"torch\.distributed.*")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
+
+
+@contextlib.contextmanager
+def _failures(run: RunFolder) -> Iterator[None]:
+    """Turn what Lightning makes of an interruption, and what another process raised, back into what it was."""
+    before = signal.getsignal(signal.SIGINT)
+    try:
+        yield
+    except SystemExit as error:
+        if isinstance(error.__context__, KeyboardInterrupt):
+            signal.signal(signal.SIGINT, before)
+            raise KeyboardInterrupt from error
+        raise
+    except torch.multiprocessing.ProcessRaisedException as error:
+        for kind in (errors.TrainingError, errors.StorageError):
+            _, found, message = str(error).rpartition(f"{kind.__name__}: ")
+            if found:
+                raise kind(message.strip()) from error
+        raise
