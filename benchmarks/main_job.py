@@ -7,42 +7,17 @@ validation part; the test part is used once.
 from __future__ import annotations
 
 import argparse
-import datetime
-import importlib.metadata
 import json
 import os
-import platform
 import tempfile
 from pathlib import Path
 
 import numpy as np
+from environment import environment
 
 import fashionsearch as fs
 
-PACKAGES = ("torch", "torchvision", "timm", "onnxruntime", "hnswlib", "scikit-learn", "numpy", "pillow")
 LABEL = "masterCategory"
-
-
-def environment() -> dict[str, object]:
-    """Return what the figures depend on beside the code."""
-    return {
-        "date": datetime.datetime.now(datetime.timezone.utc).date().isoformat(),
-        "python": platform.python_version(),
-        "machine": platform.machine(),
-        "processor": _processor(),
-        "cores": os.cpu_count(),
-        "device": "cpu",
-        **{name: importlib.metadata.version(name) for name in PACKAGES},
-    }
-
-
-def _processor() -> str:
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.exists() else []
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-        platform.processor(),
-    )
 
 
 def measure(table: fs.datasets.Table, backbone_name: str) -> list[dict[str, object]]:

@@ -9,7 +9,8 @@ import pytest
 from PIL import Image
 
 import fashionsearch as fs
-from fashionsearch import cli, errors
+from fashionsearch import errors
+from fashionsearch.cli import commands
 from fashionsearch.index import hnsw, visual_index
 
 
@@ -201,7 +202,7 @@ def test_an_unfitted_classifier_says_so():
 
 
 def test_conditions_on_the_command_line():
-    assert cli._where(["size=007", "brand=nan", "year>=2012", "year<2015", "kind=A,B", "price=9.5"]) == {
+    assert commands._where(["size=007", "brand=nan", "year>=2012", "year<2015", "kind=A,B", "price=9.5"]) == {
         "size": ["007"],
         "brand": ["nan"],
         "year": {"gte": 2012.0, "lt": 2015.0},
@@ -210,4 +211,4 @@ def test_conditions_on_the_command_line():
     }
     for again in (["a=1", "a=2"], ["a=1", "a>2"], ["a>2", "a=1"], ["a>1", "a>2"]):
         with pytest.raises(errors.InputError, match="names 'a' twice"):
-            cli._where(again)
+            commands._where(again)

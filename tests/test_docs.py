@@ -22,8 +22,8 @@ import yaml
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 import fashionsearch as fs
-from fashionsearch import cli
 from fashionsearch.backbones.registry import ENTRY_POINTS
+from fashionsearch.cli.parser import make_parser
 
 ROOT = Path(__file__).parent.parent
 DOCS = ROOT / "docs"
@@ -58,7 +58,7 @@ def fences(page: Path, language: str) -> list[str]:
 
 def help_page() -> str:
     """The page of the command line, from the help of every command."""
-    parser = cli._parser()
+    parser = make_parser()
     commands = next(
         action.choices for action in parser._actions if isinstance(action, argparse._SubParsersAction)
     )
@@ -144,7 +144,7 @@ def test_every_python_block_is_collected(page: Path) -> None:
 
 @pytest.mark.parametrize("page", PROSE, ids=name_of)
 def test_every_command_parses(page: Path) -> None:
-    parser = cli._parser()
+    parser = make_parser()
     for language in ("sh", "shell", "console"):
         assert not fences(page, language), "write bash"
     for block in fences(page, "bash"):

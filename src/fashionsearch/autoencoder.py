@@ -20,6 +20,9 @@ from fashionsearch.images import Images, iterate, ordered_map, read_image
 from fashionsearch.results import History
 from fashionsearch.training import FineTuning
 
+# Pixels can be drawn again only by who knows where things are, and a global average forgets it.
+_KEEPS_LAYOUT = {"cnn": "cnn_grid"}
+
 
 class Autoencoder(ImageEstimator):
     """Squeezes photos into latent vectors from which it draws them again, and so learns without labels.
@@ -30,7 +33,8 @@ class Autoencoder(ImageEstimator):
     cosine means something.
 
     Args:
-        backbone: the encoder's network, a name `create_backbone` knows.
+        backbone: the encoder's network, a name `create_backbone` knows; "cnn" is taken in its form `cnn_grid`, which
+            keeps where things are.
         latent_dim: length of a latent vector.
         weights: where the encoder starts: None (at random), "default", or a `.safetensors` or `.pth` file.
         training: a `FineTuning`; None is the recipe for autoencoders. What speaks of labels or of a head is refused:
@@ -113,15 +117,16 @@ class Autoencoder(ImageEstimator):
             TrainingError: if the loss is not a number any more.
             StorageError: if checkpoints can't be written.
         """
-        from fashionsearch.training.learners import ReconstructingLearner
+        from fashionsearch.training.learners import ReconstructingLearner, is_normalised
         from fashionsearch.training.running import train_on
         from fashionsearch.training.runs import open_run
 
-        options = self._recipe()
+        options = self._checked_training()
         images = repeatable(images)
         validation = None if validation is None else repeatable(validation)
         with open_run(checkpoints, self.random_state) as run:
-            start = self._create_backbone(run.seed)
+            start = self._create_backbone(run.seed, _KEEPS_LAYOUT.get(self.backbone))
+            options = options.recipe("autoencoder", normalised=is_normalised(start.module))
             with start.placement.own_randomness():
                 torch.manual_seed(run.seed)
                 encoder = Projected(start.module, start.dim, int(self.latent_dim))
@@ -141,7 +146,7 @@ class Autoencoder(ImageEstimator):
         self.backbone_, self.decoder_, self.history_ = self._trained(start, encoder), decoder, history
         return self
 
-    def _recipe(self) -> FineTuning:
+    def _checked_training(self) -> FineTuning:
         self._check_training()
         if not isinstance(self.latent_dim, Integral) or not 1 <= int(self.latent_dim) <= 65536:
             raise errors.InputError(f"latent_dim={self.latent_dim!r} is not a whole number from 1 to 65,536")
@@ -156,7 +161,7 @@ class Autoencoder(ImageEstimator):
             raise errors.InputError(
                 f"training has unfreeze={given.unfreeze!r}, and an autoencoder learns in all its layers; leave it out"
             )
-        return given.recipe("autoencoder")
+        return given
 
     def reconstruct(self, images: Images) -> NDArray[np.float32]:
         """Return images as they are drawn from their latents, (n, H, W, 3) float32 in [0, 1], at the network's size.
@@ -266,7 +271,7 @@ class Autoencoder(ImageEstimator):
         arrays = saved.arrays("decoder.safetensors")
         decoder.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
         # In the layout it was trained in: another one adds up in another order.
-        decoder = decoder.to(encoder.device, memory_format=torch.channels_last).eval()
+        decoder = decoder.to(encoder.device).to(memory_format=torch.channels_last).eval()
         self.backbone_, self.decoder_ = encoder, decoder
         self.history_ = History(tuple(config["history"]))
         return self
@@ -276,5 +281,5 @@ def _centre(encoder: Projected, decoder: Decoder, mean: NDArray[np.float32]) -> 
     """Move the latents' origin to their mean, and the decoder with it, so that every reconstruction stays the same."""
     shift = torch.from_numpy(mean).to(decoder.linear.weight.device)
     with torch.no_grad():
-        encoder.projection.bias -= shift
-        decoder.linear.bias += decoder.linear.weight @ shift
+        encoder.projection.bias.sub_(shift)
+        decoder.linear.bias.add_(decoder.linear.weight @ shift)

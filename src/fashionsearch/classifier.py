@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import warnings
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
@@ -15,10 +16,11 @@ from fashionsearch import errors, metrics, storage
 from fashionsearch.backbones import Backbone
 from fashionsearch.backbones.base import read_backbone
 from fashionsearch.cache import EmbeddingCache
+from fashionsearch.decoding import Image
 from fashionsearch.estimator import ImageEstimator, read_options, repeatable
 from fashionsearch.explanation import grad_cam
 from fashionsearch.head import LinearHead, fit_head
-from fashionsearch.images import Image, Images, iterate, read_image
+from fashionsearch.images import Images, iterate, read_image
 from fashionsearch.labels import checked_labels, class_balance, numbered_class_weight
 from fashionsearch.results import Evaluation, History
 from fashionsearch.training import FineTuning
@@ -124,7 +126,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
             TrainingError: if the loss is not a number any more.
             StorageError: if checkpoints can't be written.
         """
-        options = self._recipe()
+        options = self._learning()
         truth = checked_labels(images, labels, "labels")
         classes, numbered = np.unique(truth, return_inverse=True)
         if len(classes) < 2:
@@ -142,6 +144,8 @@ class Classifier(ClassifierMixin, ImageEstimator):
             backbone = self._create_backbone(self.random_state)
             head, history = self._fit_head(backbone, images, numbered, held_out, class_weight)
         else:
+            if held_out is not None:
+                _warn_of_unseen(classes[np.setdiff1d(numbered, held_out[1])], len(classes))
             if options.class_weights is not None:
                 class_weight = numbered_class_weight(options.class_weights, classes, "class_weights")
             backbone, head, history = self._train(
@@ -150,13 +154,13 @@ class Classifier(ClassifierMixin, ImageEstimator):
         self.backbone_, self.head_, self.history_, self.classes_ = backbone, head, history, classes
         return self
 
-    def _recipe(self) -> FineTuning | None:
+    def _learning(self) -> FineTuning | None:
         """Return the options of a network that learns, or None for a head on a frozen one."""
         self._check_training()
         if self.training is None and self.weights is not None:
             return None
-        options = (self.training or FineTuning()).recipe("scratch" if self.weights is None else "weights")
-        if self.weights is None and options.unfreeze != "all":
+        options = self.training or FineTuning()
+        if self.weights is None and options.unfreeze not in (None, "all"):
             raise errors.InputError(
                 f"unfreeze={options.unfreeze!r} keeps layers as they are, and with weights=None they are random; use "
                 "unfreeze='all', weights='default' or a file of weights"
@@ -198,7 +202,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
         checkpoints: str | os.PathLike[str] | None,
         loggers: Sequence[object],
     ) -> tuple[Backbone, LinearHead, History]:
-        from fashionsearch.training.learners import TaggingLearner
+        from fashionsearch.training.learners import TaggingLearner, is_normalised
         from fashionsearch.training.running import train_on
         from fashionsearch.training.runs import open_run
 
@@ -207,6 +211,8 @@ class Classifier(ClassifierMixin, ImageEstimator):
             held_out = repeatable(held_out[0]), held_out[1]
         with open_run(checkpoints, self.random_state) as run:
             backbone = self._create_backbone(run.seed)
+            case = "scratch" if self.weights is None else "weights"
+            options = options.recipe(case, normalised=is_normalised(backbone.module))
             head = None
             if self.weights is not None:
                 head, _ = self._fit_head(backbone, images, numbered, held_out, class_weight)
@@ -390,3 +396,14 @@ def _embedded(
             f"there are {len(embeddings)} images and {len(labels)} labels; give one label for each image"
         )
     return embeddings
+
+
+def _warn_of_unseen(unseen: NDArray[Any], classes: int) -> None:
+    if len(unseen):
+        names = ", ".join(str(label) for label in unseen[:5]) + (" …" if len(unseen) > 5 else "")
+        warnings.warn(
+            f"{len(unseen)} of {classes} classes have no validation photo: {names}; the choice of the best epoch doesn't "
+            "hear of them. A split with stratify= gives each class its share",
+            errors.DataWarning,
+            stacklevel=3,
+        )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,11 +16,14 @@ from fashionsearch.cache import EmbeddingCache
 from fashionsearch.classifier import Classifier
 from fashionsearch.datasets.table import Table
 from fashionsearch.decoding import Image
+from fashionsearch.errors import InputError
 from fashionsearch.index import VisualIndex
 from fashionsearch.report import Picture, Section, figure_png, write_report
 from fashionsearch.results import Evaluation, Matches, text_table
+from fashionsearch.training import FineTuning
 
 _QUERIES = 6
+_LEARNING_SIZE = 128
 _RECALL_QUERIES = 500
 
 
@@ -48,6 +52,7 @@ def run_demo(
     *,
     label: str,
     backbone: str = "efficientnet_lite0",
+    fine_tune: bool = False,
     study_rows: int = 5000,
     say: Callable[[str], None],
 ) -> DemoResult:
@@ -62,6 +67,7 @@ def run_demo(
         out: the folder to write to.
         label: the column to learn.
         backbone: a name `create_backbone` knows.
+        fine_tune: let the network learn too, at 128 pixels, and go on from `checkpoints/` if it was interrupted.
         study_rows: how many rows the tagger sees.
         say: called with each line of progress.
     """
@@ -79,8 +85,14 @@ def run_demo(
     )
     known = np.isin(validation[label], train[label])  # a class of one photo may fall into the validation part
     held_out = validation[known]
-    tagger = Classifier(backbone).fit(
-        train.images, train[label], validation=(held_out.images, held_out[label])
+    tagger = Classifier(backbone)
+    if fine_tune:
+        tagger = Classifier(backbone, training=FineTuning(), image_size=_LEARNING_SIZE, random_state=0)
+    tagger.fit(
+        train.images,
+        train[label],
+        validation=(held_out.images, held_out[label]),
+        checkpoints=out / "checkpoints" if fine_tune else None,
     )
     clock.lap("training")
     evaluation = tagger.evaluate(test.images, test[label])
@@ -106,6 +118,12 @@ def run_demo(
 
     out.mkdir(parents=True, exist_ok=True)
     images = dict(zip(table["id"].tolist(), table.images, strict=True))
+    shown = _one_of_each(test, label)
+    how = (
+        f"Fine-tuned with backbone {backbone} at {_LEARNING_SIZE} pixels on {len(train):,} photos, the best epoch"
+        if fine_tune
+        else f"A linear head on the frozen backbone {backbone}, trained on {len(train):,} photos, its regularisation"
+    )
     figures = (
         ("accuracy", evaluation.accuracy),
         ("macro F1", evaluation.f1),
@@ -126,8 +144,7 @@ def run_demo(
         ),
         Section(
             f"The tagger: {label}",
-            f"A linear head on the frozen backbone {backbone}, trained on {len(train):,} photos, its regularisation "
-            f"chosen on {len(validation):,}, measured once on {len(test):,}.",
+            f"{how} chosen on {len(validation):,}, measured once on {len(test):,}.",
             (
                 _picture(
                     lambda figure: plots.confusion(evaluation, ax=figure.subplots()),
@@ -143,6 +160,8 @@ def run_demo(
             ),
             (evaluation,),
         ),
+        *([_learning_section(tagger, train)] if fine_tune else []),
+        _looking_section(tagger, shown, label),
         Section(
             "Search by photo",
             f"Test photos and their five nearest of {len(index):,} items, themselves left out. {_how_searched(index)}: "
@@ -168,6 +187,52 @@ def run_demo(
         )
     )
     return DemoResult(evaluation, recall, len(index), seconds, report)
+
+
+def _learning_section(tagger: Classifier, train: Table) -> Section:
+    return Section(
+        "How it learned",
+        "Losses and accuracies of each epoch, and photos as the network sees them while it learns.",
+        (
+            _picture(
+                lambda figure: plots.training_curves(tagger.history_, figure=figure),
+                "Training and validation",
+                (9.5, 3.6),
+            ),
+            _picture(
+                lambda figure: plots.augmentation(train.images[:4], figure=figure),
+                "Photos, framed, and augmented copies",
+                (10, 8),
+            ),
+        ),
+        (tagger.history_,),
+    )
+
+
+def _looking_section(tagger: Classifier, shown: Table, label: str) -> Section:
+    pictures = [
+        _picture(
+            lambda figure: plots.predictions(
+                shown.images,
+                tagger.predict_proba(shown.images),
+                tagger.classes_,
+                labels=shown[label],
+                figure=figure,
+            ),
+            "Photos with their most probable classes; the true one is green",
+            (11, 1.9 * -(-len(shown) // 3)),
+        )
+    ]
+    with contextlib.suppress(InputError):  # a transformer's attention can't be drawn by Grad-CAM
+        heat = tagger.explain(shown.images[0])
+        pictures.append(
+            _picture(
+                lambda figure: plots.explanation(shown.images[0], heat, figure=figure),
+                "Where the evidence for the predicted class lies, by Grad-CAM",
+                (4.6, 3.4),
+            )
+        )
+    return Section("What it says, and why", "Test photos of different classes.", tuple(pictures))
 
 
 class _Clock:
@@ -199,12 +264,17 @@ def _recall(index: VisualIndex) -> float:
     )
 
 
-def _search(index: VisualIndex, test: Table, label: str) -> tuple[Matches, list[Image]]:
-    """Search photos of different classes, and leave each query itself out of its matches."""
+def _one_of_each(test: Table, label: str) -> Table:
+    """Return a few rows of classes as different as can be."""
     _, first = np.unique(test[label], return_index=True)
     others = np.setdiff1d(np.arange(len(test)), first)
-    rows = np.concatenate([np.sort(first), others])[:_QUERIES]
-    queries: Table = test[rows]
+    rows: Table = test[np.concatenate([np.sort(first), others])[:_QUERIES]]
+    return rows
+
+
+def _search(index: VisualIndex, test: Table, label: str) -> tuple[Matches, list[Image]]:
+    """Search photos of different classes, and leave each query itself out of its matches."""
+    queries = _one_of_each(test, label)
     found = index.search(queries.images, k=6)
     keep = np.argsort(found.ids == queries["id"].astype(object)[:, None], axis=1, kind="stable")[:, :5]
     without = Matches(

@@ -14,7 +14,8 @@ from torch import nn
 
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone, create_backbone
-from fashionsearch.images import Image, Images, count, iterate
+from fashionsearch.decoding import Image
+from fashionsearch.images import Images, count, iterate
 from fashionsearch.training import FineTuning
 
 
@@ -45,9 +46,9 @@ class ImageEstimator(BaseEstimator):
         if self.training is not None and not isinstance(self.training, FineTuning):
             raise errors.InputError(f"training={self.training!r} is neither None nor a FineTuning(...)")
 
-    def _create_backbone(self, random_state: int | None) -> Backbone:
+    def _create_backbone(self, random_state: int | None, name: str | None = None) -> Backbone:
         return create_backbone(
-            self.backbone,
+            name or self.backbone,
             weights=self.weights,
             image_size=self.image_size,
             device=self.device,

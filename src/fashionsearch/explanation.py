@@ -66,7 +66,8 @@ def _floored(heat: NDArray[np.float32]) -> NDArray[np.float32]:
     highest = float(heat.max())
     if not highest > 0:
         return np.zeros_like(heat)
-    return np.maximum(heat / highest - _FLOOR, 0) / np.float32(1 - _FLOOR)
+    floored: NDArray[np.float32] = np.maximum(heat / np.float32(highest) - np.float32(_FLOOR), 0)
+    return floored / np.float32(1 - _FLOOR)
 
 
 def _layers(backbone: Backbone, network: nn.Module, pixels: torch.Tensor) -> tuple[nn.Module, nn.Module]:
@@ -88,7 +89,7 @@ def _layers(backbone: Backbone, network: nn.Module, pixels: torch.Tensor) -> tup
     if len(set(convolutions)) < 2:
         raise errors.InputError(
             f"backbone {backbone.name!r} can't be explained: Grad-CAM needs feature maps that convolutions make, and this "
-            "network has none (transformers look at all places at once); use a convolutional one, such as 'efficientnet_lite0'"
+            "network has none (transformers look everywhere at once); use a convolutional one, such as 'efficientnet_lite0'"
         )
     height, width = backbone.preprocess.image_size
     large = [size for size in convolutions if size[0] * _FINE >= height and size[1] * _FINE >= width]

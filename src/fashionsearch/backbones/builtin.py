@@ -91,4 +91,5 @@ BUILTIN: dict[str, Recipe] = {
     "vgg19_bn": Recipe(_BILINEAR, _vgg("vgg19_bn"), _hub("vgg19_bn", "timm/vgg19_bn.tv_in1k")),
     "resnet50": Recipe(_IMAGENET, _timm("resnet50"), _hub("resnet50", "timm/resnet50.a1_in1k")),
     "cnn": Recipe(Preprocess((64, 64)), lambda _: small_cnn(), None),
+    "cnn_grid": Recipe(Preprocess((64, 64)), lambda _: small_cnn(grid=4), None),
 }

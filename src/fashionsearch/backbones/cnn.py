@@ -33,10 +33,14 @@ def _convolution(inputs: int, outputs: int, stride: int = 1) -> list[nn.Module]:
     ]
 
 
-def small_cnn(widths: tuple[int, ...] = (32, 64, 128, 256)) -> nn.Module:
-    """Return a residual CNN of about two million parameters that maps (n, 3, H, W) to (n, 256).
+def small_cnn(widths: tuple[int, ...] = (32, 64, 128, 256), *, grid: int = 1) -> nn.Module:
+    """Return a residual CNN of about two million parameters that maps (n, 3, H, W) to (n, 256 · grid²).
 
-    Each stage halves the height and width by max pooling; global average pooling makes it fit any size from 32 px up.
+    Each stage halves the height and width by max pooling; average pooling makes it fit any size from 32 px up.
+
+    Args:
+        widths: channels of the stages.
+        grid: pool the last feature map to grid × grid places: 1 says what is there, more also where.
 
     Examples:
         >>> import torch
@@ -46,7 +50,7 @@ def small_cnn(widths: tuple[int, ...] = (32, 64, 128, 256)) -> nn.Module:
     layers: list[nn.Module] = [*_convolution(3, widths[0])]
     for inputs, outputs in zip((widths[0], *widths), widths, strict=False):
         layers += [*_convolution(inputs, outputs), nn.MaxPool2d(2), _Residual(outputs)]
-    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten())
+    network = nn.Sequential(*layers, nn.AdaptiveAvgPool2d(grid), nn.Flatten())
     for layer in network.modules():
         if isinstance(layer, nn.Conv2d):
             nn.init.kaiming_normal_(layer.weight, mode="fan_out", nonlinearity="relu")

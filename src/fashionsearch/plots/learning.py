@@ -47,6 +47,8 @@ def training_curves(history: History, *, figure: Figure | None = None) -> list[A
         >>> [ax.get_title(loc="left") for ax in training_curves(History(rows), figure=Figure())]
         ['Loss']
     """
+    from matplotlib.ticker import MaxNLocator
+
     columns = expect(history, History, "classifier.history_ or autoencoder.history_").columns
     require(
         "epoch" in columns and "training_loss" in columns,
@@ -66,7 +68,7 @@ def training_curves(history: History, *, figure: Figure | None = None) -> list[A
         if best is not None:
             ax.axvline(best, color="grey", linewidth=0.8, linestyle=":", label=f"kept: epoch {best:g}")
         ax.grid(color="grey", alpha=0.2, linewidth=0.6)
-        ax.xaxis.get_major_locator().set_params(integer=True)
+        ax.xaxis.set_major_locator(MaxNLocator(integer=True))
         ax.legend(frameon=False, fontsize=8)
         finish(
             ax, kind.capitalize(), "training photos are augmented, validation photos are not", "epoch", kind
@@ -147,7 +149,7 @@ def reconstructions(images: Images, reconstructed: ArrayLike, *, figure: Figure 
     drawn = np.asarray(reconstructed, dtype=np.float32)
     require(
         drawn.ndim == 4 and len(drawn) == len(given) and drawn.shape[3] == 3,
-        f"reconstructions have shape {drawn.shape} for {len(given)} photos; give what autoencoder.reconstruct(images) returns",
+        f"reconstructions have shape {drawn.shape} for {len(given)} photos; give what reconstruct(images) returns",
     )
     height, width = drawn.shape[1:3]
     photos = [
@@ -221,9 +223,9 @@ def predictions(
         colours = [
             _bar_colour(names[i], rank, truth[place] if truth else None) for rank, i in enumerate(order)
         ]
-        bars.barh(range(len(order)), shares[place][order], color=colours, height=0.6)
+        drawn = bars.barh(range(len(order)), shares[place][order], color=colours, height=0.6)
         bars.set_yticks(range(len(order)), [short(names[i], 16) for i in order], fontsize=8, parse_math=False)
-        bars.bar_label(bars.containers[0], [f"{shares[place][i]:.0%}" for i in order], padding=3, fontsize=7)
+        bars.bar_label(drawn, [f"{shares[place][i]:.0%}" for i in order], padding=3, fontsize=7)
         bars.set(xlim=(0, 1.25), ylim=(max(2, len(order)) - 0.4, -0.6), xticks=[])
         bars.tick_params(length=0)
         bars.spines[:].set_visible(False)

@@ -109,10 +109,10 @@ class TaggingLearner(nn.Module):
         return loss, {"training_accuracy": (logits.argmax(dim=1) == hard).float().mean()}
 
     def validation_figures(self, photos: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the plain cross-entropy and the accuracy."""
+        """Return the loss, smoothed as in training so that both have their minimum at the same place, and the accuracy."""
         logits = self(photos)
         return {
-            "validation_loss": functional.cross_entropy(logits, targets),
+            "validation_loss": functional.cross_entropy(logits, targets, label_smoothing=self._smoothing),
             "validation_accuracy": (logits.argmax(dim=1) == targets).float().mean(),
         }
 
@@ -146,6 +146,11 @@ class ReconstructingLearner(nn.Module):
         return {"validation_loss": functional.mse_loss(self(photos), photos)}
 
 
+def is_normalised(network: nn.Module) -> bool:
+    """Return whether a network has normalisation layers."""
+    return any("Norm" in type(layer).__name__ for layer in network.modules())
+
+
 def unfreeze(learner: TaggingLearner, what: str, shape: tuple[int, ...]) -> None:
     """Let the head, the last layers or all learn, and freeze the rest of the backbone."""
     if what == "all":
@@ -153,7 +158,8 @@ def unfreeze(learner: TaggingLearner, what: str, shape: tuple[int, ...]) -> None
     learner.backbone.requires_grad_(False)
     if what == "last":
         for layer in last_layers(learner.backbone, shape):
-            layer.requires_grad_(True)
+            for parameter in layer.parameters(recurse=False):
+                parameter.requires_grad_(True)
 
 
 def last_layers(backbone: nn.Module, shape: tuple[int, ...]) -> list[nn.Module]:
@@ -167,9 +173,9 @@ def last_layers(backbone: nn.Module, shape: tuple[int, ...]) -> list[nn.Module]:
         size = tuple(output.shape[2:]) if isinstance(output, torch.Tensor) and output.ndim == 4 else ()
         ran.append((layer, size))
 
-    leaves = [
-        layer for layer in backbone.modules() if next(layer.parameters(recurse=False), None) is not None
-    ]
+    # The network itself may hold what it uses first, such as a transformer's positions, and runs last.
+    inner = (layer for layer in backbone.modules() if layer is not backbone)
+    leaves = [layer for layer in inner if next(layer.parameters(recurse=False), None) is not None]
     handles = [layer.register_forward_hook(note) for layer in leaves]
     try:
         parameter = next(backbone.parameters())

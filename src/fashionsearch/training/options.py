@@ -20,7 +20,7 @@ class FineTuning:
     """How a network is trained: by AdamW, on augmented photos, keeping the epoch that did best on the validation part.
 
     A field that is None takes the value of the recipe for the case at hand: from trained weights, from scratch, or for
-    an autoencoder (`recipe`).
+    an autoencoder (method `recipe`).
 
     Attributes:
         epochs: how often every photo is seen, from 1 up.
@@ -106,17 +106,25 @@ class FineTuning:
                 f"class_weights={self.class_weights!r} is not None, 'balanced' or a mapping of classes to weights"
             )
 
-    def recipe(self, case: str) -> FineTuning:
-        """Return a copy whose open fields have the values of a recipe: "weights", "scratch" or "autoencoder"."""
+    def recipe(self, case: str, *, normalised: bool = True) -> FineTuning:
+        """Return a copy whose open fields have the values of a recipe.
+
+        Args:
+            case: "weights", "scratch" or "autoencoder".
+            normalised: whether the network has normalisation layers; one without them, such as VGG19, diverges at the
+                rates that others want, and takes a tenth below the head.
+        """
+        recipe = RECIPES[case]
         filled = {
-            field.name: getattr(RECIPES[case], field.name)
+            field.name: getattr(recipe, field.name)
             for field in dataclasses.fields(self)
             if getattr(self, field.name) is None
         }
-        if "backbone_learning_rate" in filled and self.learning_rate is not None:
+        if "backbone_learning_rate" in filled:
             # A rate of one's own moves both: their ratio is what the recipe is about.
-            ratio = RECIPES[case].backbone_learning_rate / RECIPES[case].learning_rate  # type: ignore[operator]
-            filled["backbone_learning_rate"] = self.learning_rate * ratio
+            scale = 1.0 if self.learning_rate is None else self.learning_rate / (recipe.learning_rate or 1.0)
+            slower = 1.0 if normalised else 0.1
+            filled["backbone_learning_rate"] = (recipe.backbone_learning_rate or 0.0) * scale * slower
         return dataclasses.replace(self, **filled)
 
     @property
@@ -146,7 +154,7 @@ class FineTuning:
         if isinstance(fields.get("augment"), dict):
             fields["augment"] = Augmentation(**fields["augment"])
         if isinstance(fields.get("class_weights"), list):
-            fields["class_weights"] = {label: weight for label, weight in fields["class_weights"]}
+            fields["class_weights"] = dict(fields["class_weights"])
         return cls(**fields)
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-import warnings
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -65,7 +64,7 @@ def train_on(
         "device": f"{backbone.device.type} {backbone.precision}",
         "versions": [importlib.metadata.version(name) for name in ("torch", "lightning")],
     }
-    datasets = []
+    datasets: list[PhotoDataset | None] = []
     for name, part in (("training", training), ("validation", validation)):
         if part is None:
             identity[name] = None
@@ -78,7 +77,6 @@ def train_on(
         identity[name] = f"{photos.digest} {hashlib.sha256(targets.tobytes()).hexdigest()}"
         datasets.append(PhotoDataset(photos, torch.from_numpy(targets), options.augmentation))
     run.recognise(identity)
-    _warn_of_unseen(training, validation)
     learner.to(backbone.device)
     first, second = datasets
     if first is None:
@@ -99,18 +97,4 @@ def _check_counts(photos: Photos, targets: NDArray[np.intp], options: FineTuning
         raise errors.DataError(
             f"{len(photos)} photos in batches of {options.batch_size} leave less than 2 for each of {processes} devices; "
             "give more photos or a larger batch_size"
-        )
-
-
-def _warn_of_unseen(training: Part, validation: Part | None) -> None:
-    if validation is None or training[1] is None or validation[1] is None:
-        return
-    unseen = np.setdiff1d(training[1], validation[1])
-    if len(unseen):
-        total = len(np.unique(training[1]))
-        warnings.warn(
-            f"{len(unseen)} of {total} classes have no validation photo, so the choice of the best epoch doesn't hear of "
-            "them; a split with stratify= gives each class its share",
-            errors.DataWarning,
-            stacklevel=4,
         )

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import io
 import logging
-import math
 import os
 import pickle
 import signal
@@ -23,6 +22,7 @@ from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
+from torch.multiprocessing.spawn import ProcessRaisedException
 from torch.nn import functional
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -32,12 +32,11 @@ from fashionsearch.device import Placement
 from fashionsearch.results import History
 from fashionsearch.training.learners import Learner, parameter_groups
 from fashionsearch.training.options import FineTuning
+from fashionsearch.training.pace import WarmCosine, epoch_sizes
 from fashionsearch.training.photos import PhotoDataset, PlainBatches, SeededBatches
 from fashionsearch.training.runs import RunFolder
 
 _MONITOR = "validation_loss"
-_SMALLEST, _STEP = 32, 16
-_GROWN = 0.6
 
 
 @dataclass(frozen=True)
@@ -84,7 +83,7 @@ def train(
         StorageError: if checkpoints can't be written.
     """
     if not run.finished:
-        sizes = _sizes(cast(Learner, learner).backbone, parts.image_size, options)
+        sizes = epoch_sizes(cast(Learner, learner).backbone, parts.image_size, options)
         loop = _Loop(learner, parts, options, run.seed, sizes)
         callbacks: list[Callback] = [_Bar()] if progress else []
         if parts.validation is not None:
@@ -101,7 +100,7 @@ def train(
                 max_epochs=options.epochs,
                 callbacks=callbacks,
                 plugins=[_SafeCheckpoints()],
-                logger=list(loggers) or False,
+                logger=cast(Any, list(loggers) or False),
                 default_root_dir=run.scratch,
                 gradient_clip_val=1.0,
                 num_sanity_val_steps=0,
@@ -141,32 +140,6 @@ def _strategy(options: FineTuning) -> Any:
     # torchrun and SLURM have started the processes; where nobody has, spawned ones leave the caller's program alone.
     started = bool({"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"} & os.environ.keys())
     return DDPStrategy(start_method="popen" if started else "spawn", find_unused_parameters=False)
-
-
-def _sizes(backbone: nn.Module, image_size: tuple[int, int], options: FineTuning) -> list[tuple[int, int]]:
-    """Return the image size of each epoch."""
-    epochs = options.epochs or 1
-    if not options.small_first or not _takes(backbone, _scaled(image_size, 0.5)):
-        return [image_size] * epochs
-    return [_scaled(image_size, 0.5 + 0.5 * min(1, epoch / (_GROWN * epochs))) for epoch in range(epochs)]
-
-
-def _scaled(image_size: tuple[int, int], share: float) -> tuple[int, int]:
-    height, width = (
-        min(side, max(_SMALLEST, _STEP * math.floor(side * share / _STEP))) for side in image_size
-    )
-    return height, width
-
-
-def _takes(backbone: nn.Module, image_size: tuple[int, int]) -> bool:
-    parameter = next(backbone.parameters(), None)
-    device = None if parameter is None else parameter.device
-    try:
-        with torch.no_grad():
-            backbone.eval()(torch.zeros((2, 3, *image_size), device=device))
-    except Exception:  # a network built for one size may raise anything at another
-        return False
-    return True
 
 
 class _Loop(LightningModule):
@@ -244,7 +217,7 @@ class _Loop(LightningModule):
                 cycle_momentum=False,
             )
         else:
-            schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, _WarmCosine(rising, steps))
+            schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, WarmCosine(rising, steps))
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
@@ -299,18 +272,6 @@ class _Loop(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._rows = list(checkpoint["history"])
-
-
-class _WarmCosine:
-    """A factor that rises in a line and falls as half a cosine; a class, so that it can go to another process."""
-
-    def __init__(self, rising: int, steps: int) -> None:
-        self._rising, self._steps = rising, steps
-
-    def __call__(self, step: int) -> float:
-        if step < self._rising:
-            return (step + 1) / (self._rising + 1)
-        return 0.5 + 0.5 * math.cos(math.pi * (step - self._rising) / max(1, self._steps - self._rising))
 
 
 class _Bar(Callback):
@@ -415,7 +376,7 @@ def _failures(run: RunFolder) -> Iterator[None]:
             signal.signal(signal.SIGINT, before)
             raise KeyboardInterrupt from error
         raise
-    except torch.multiprocessing.ProcessRaisedException as error:
+    except ProcessRaisedException as error:
         for kind in (errors.TrainingError, errors.StorageError):
             _, found, message = str(error).rpartition(f"{kind.__name__}: ")
             if found:

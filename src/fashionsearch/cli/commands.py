@@ -1,0 +1,316 @@
+"""What each command does."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import re
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fashionsearch import errors
+
+if TYPE_CHECKING:
+    from fashionsearch.datasets.table import Table
+    from fashionsearch.training import FineTuning
+
+
+def _table(
+    path: Path, image_column: str = "image", image_root: Path | None = None, *, labelled: bool = True
+) -> Table:
+    from fashionsearch import datasets
+
+    if path.is_file():
+        return datasets.load_csv(path, image_column=image_column, root=image_root)
+    if (path / "styles.csv").exists():
+        return datasets.load_fashion_products(path)
+    return datasets.load_folder(path, labelled=labelled)
+
+
+def _read_table(options: argparse.Namespace, *, labelled: bool = True) -> Table:
+    from fashionsearch.images import check_images
+
+    table = _table(options.data, options.image_column, options.image_root, labelled=labelled)
+    if options.skip_bad:
+        positions, failures = check_images(table.images)
+        for failure in failures:
+            print(f"left out: {failure}", file=sys.stderr)
+        table = table[positions]
+    return table
+
+
+def _label_of(table: Table, asked: str | None) -> str:
+    if asked is not None:
+        table[asked]  # raises for a column that isn't there
+        return asked
+    for name in ("masterCategory", "label"):
+        if name in table.columns:
+            return name
+    raise errors.DataError(
+        f"which column should be learned? Name one with --label: {', '.join(table.columns)}"
+    )
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Run the whole job on one catalogue."""
+    from fashionsearch import datasets
+    from fashionsearch.demo import run_demo
+
+    table = datasets.make_catalogue(600, seed=0) if options.data is None else _table(options.data)
+    result = run_demo(
+        table,
+        options.out,
+        label=_label_of(table, options.label),
+        backbone=options.backbone,
+        fine_tune=options.fine_tune,
+        say=lambda line: print(line, flush=True),
+    )
+    low, high = result.evaluation.interval("accuracy")
+    print(
+        f"\naccuracy {result.evaluation.accuracy:.4f} (95 % interval {low:.4f} – {high:.4f}), "
+        f"{result.indexed:,} items indexed"
+    )
+    print(f"open {result.report}")
+    return 0
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train and save a tagger or an autoencoder."""
+    table = _read_table(options, labelled=not options.autoencoder)
+    return _train_autoencoder(options, table) if options.autoencoder else _train_tagger(options, table)
+
+
+def _train_tagger(options: argparse.Namespace, table: Table) -> int:
+    import numpy as np
+
+    from fashionsearch.classifier import Classifier
+
+    label = _label_of(table, options.label)
+    labelled = table[table[label] != ""]
+    print(f"{len(table):,} photos, {len(table) - len(labelled):,} without {label} left out", flush=True)
+    train, validation, test = labelled.split(
+        test=options.test, validation=options.validation, seed=options.seed
+    )
+    weights = _weights(options.weights or "default")
+    tagger = Classifier(
+        options.backbone or "efficientnet_lite0",
+        weights=weights,
+        training=_training(options, learns=options.fine_tune or weights is None),
+        image_size=options.image_size,
+        class_weight="balanced" if options.balanced else None,
+        random_state=options.seed,
+    )
+    held_out = None
+    if len(validation):
+        rows = validation[np.isin(validation[label], train[label])]
+        held_out = (rows.images, rows[label]) if len(rows) else None
+    tagger.fit(train.images, train[label], validation=held_out, checkpoints=options.checkpoints)
+    tagger.save(options.out)
+    if tagger.training is not None:
+        print(tagger.history_)
+    if len(test):
+        print(tagger.evaluate(test.images, test[label]))
+    print(f"saved to {options.out}; use it with: fashionsearch evaluate, or --encoder {options.out}")
+    return 0
+
+
+def _train_autoencoder(options: argparse.Namespace, table: Table) -> int:
+    from fashionsearch.autoencoder import Autoencoder
+
+    if options.balanced or options.label:
+        raise errors.InputError("an autoencoder learns without labels; leave out --balanced and --label")
+    train, validation, test = table.split(test=options.test, validation=options.validation, seed=options.seed)
+    encoder = Autoencoder(
+        options.backbone or "cnn",
+        latent_dim=options.latent_dim,
+        weights=_weights(options.weights or "none"),
+        training=_training(options, learns=True),
+        image_size=options.image_size,
+        random_state=options.seed,
+    )
+    print(f"{len(train):,} photos to learn from", flush=True)
+    held_out = validation.images if len(validation) else None
+    encoder.fit(train.images, validation=held_out, checkpoints=options.checkpoints)
+    encoder.save(options.out)
+    print(encoder.history_)
+    if len(test):
+        print(f"mean squared error of {len(test):,} test photos: {-encoder.score(test.images):.5f}")
+    print(f"saved to {options.out}; search with it: fashionsearch index PHOTOS --encoder {options.out}")
+    return 0
+
+
+def _weights(text: str) -> str | None:
+    return None if text == "none" else text
+
+
+def _training(options: argparse.Namespace, *, learns: bool) -> FineTuning | None:
+    """Return the options of a network that learns; those that nobody would hear of are an error."""
+    from fashionsearch.training import FineTuning
+
+    names = ("epochs", "learning_rate", "augment", "unfreeze")
+    given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+    if not learns:
+        ignored = [*given, *(["checkpoints"] if options.checkpoints else [])]
+        if ignored:
+            raise errors.InputError(
+                f"--{ignored[0].replace('_', '-')} is for a network that learns; add --fine-tune, --autoencoder or "
+                "--weights none"
+            )
+        return None
+    return FineTuning(**given)
+
+
+def explain(options: argparse.Namespace) -> int:
+    """Write a picture of where the evidence for a tag lies."""
+    from matplotlib.figure import Figure
+
+    from fashionsearch import plots
+    from fashionsearch.classifier import Classifier
+
+    tagger = Classifier.load(options.tagger)
+    probabilities = tagger.predict_proba(options.photo)[0]
+    best = int(probabilities.argmax())
+    print(f"{tagger.classes_[best]}  {probabilities[best]:.4f}")
+    label = options.label
+    if label is not None:  # classes may be numbers, and the shell knows text alone
+        label = next((known for known in tagger.classes_.tolist() if str(known) == label), label)
+    figure = Figure(figsize=(4.6, 3.2), layout="constrained")
+    plots.explanation(options.photo, tagger.explain(options.photo, label=label), figure=figure)
+    try:
+        figure.savefig(options.out, dpi=150)
+    except (OSError, ValueError) as error:  # matplotlib raises ValueError for an ending it can't write
+        raise errors.StorageError(f"{options.out} can't be written: {error}") from error
+    print(f"written to {options.out}")
+    return 0
+
+
+def evaluate(options: argparse.Namespace) -> int:
+    """Print how a tagger's predictions compare with labels."""
+    from fashionsearch.classifier import Classifier
+
+    tagger = Classifier.load(options.tagger)
+    table = _read_table(options)
+    label = _label_of(table, options.label)
+    labelled = table[table[label] != ""]
+    evaluation = tagger.evaluate(labelled.images, labelled[label])
+    print(evaluation)
+    if options.json:
+        _write_text(options.json, json.dumps(evaluation.to_dict(), indent=1))
+    return 0
+
+
+def _encoder(name: str) -> Any:
+    """Return a saved tagger's or autoencoder's backbone, or the backbone of that name."""
+    from fashionsearch import storage
+    from fashionsearch.autoencoder import Autoencoder
+    from fashionsearch.backbones import create_backbone
+    from fashionsearch.classifier import Classifier
+
+    if not (Path(name) / storage.MANIFEST).exists():
+        return create_backbone(name)
+    kind = storage.open_saved(name).kind
+    return (Autoencoder if kind == "autoencoder" else Classifier).load(name).backbone_
+
+
+def embed(options: argparse.Namespace) -> int:
+    """Write photos' embeddings to a file."""
+    import numpy as np
+
+    from fashionsearch.cache import EmbeddingCache
+
+    if options.out.suffix != ".npz":
+        raise errors.InputError(f"--out {options.out}: its ending must be .npz")
+    table = _read_table(options, labelled=False)
+    with EmbeddingCache() as cache:
+        vectors = _encoder(options.encoder).embed(table.images, cache=cache)
+    try:
+        options.out.parent.mkdir(parents=True, exist_ok=True)
+        np.savez(options.out, embeddings=vectors, images=np.array([str(image) for image in table.images]))
+    except OSError as error:
+        raise errors.StorageError(f"{options.out} can't be written: {error}") from error
+    print(f"{len(vectors):,} embeddings of length {vectors.shape[1]} in {options.out}")
+    return 0
+
+
+def index(options: argparse.Namespace) -> int:
+    """Make photos searchable."""
+    from fashionsearch.cache import EmbeddingCache
+    from fashionsearch.index import VisualIndex
+
+    table = _read_table(options, labelled=False)
+    index = VisualIndex(_encoder(options.encoder), metric=options.metric, engine=options.engine)
+    with EmbeddingCache() as cache:
+        index.add(table.images, ids=table["id"].tolist(), metadata=table.metadata, cache=cache)
+    index.save(options.out)
+    print(f"{len(index):,} photos in {options.out}; search with: fashionsearch search {options.out} PHOTO")
+    return 0
+
+
+def search(options: argparse.Namespace) -> int:
+    """Print the items that look most like photos."""
+    from fashionsearch.index import VisualIndex
+
+    index = VisualIndex.load(options.index)
+    where = _where(options.where)
+    matches = index.search(options.photos, k=options.k, where=where, exact=options.exact)
+    for query, photo in enumerate(options.photos):
+        found = [
+            {
+                "id": matches.ids[query, place],
+                "similarity": round(float(matches.similarities[query, place]), 4),
+                "source": matches.sources[query, place],
+                "metadata": matches.metadata[query, place],
+            }
+            for place in range(int(matches.counts[query]))
+        ]
+        if options.json:
+            print(json.dumps({"query": photo, "matches": found}))
+            continue
+        print(photo)
+        for match in found:
+            print(f"  {match['similarity']:.4f}  {match['id']}  {match['source'] or ''}")
+        if not found:
+            print("  nothing fits the filter")
+    return 0
+
+
+_OPERATORS = ((">=", "gte"), ("<=", "lte"), (">", "gt"), ("<", "lt"))
+
+
+def _where(conditions: Sequence[str]) -> dict[str, Any] | None:
+    where: dict[str, Any] = {}
+    for condition in conditions:
+        for sign, name in _OPERATORS:
+            field, found, value = condition.partition(sign)
+            if found:
+                bounds = where.setdefault(field.strip(), {})
+                _refuse_twice(field.strip(), not isinstance(bounds, dict) or name in bounds)
+                bounds[name] = _value(value)
+                break
+        else:
+            field, found, value = condition.partition("=")
+            if not found or not field.strip():
+                raise errors.InputError(f"--where {condition!r} is not FIELD=VALUE, FIELD>=VALUE or the like")
+            _refuse_twice(field.strip(), field.strip() in where)
+            where[field.strip()] = [_value(part) for part in value.split(",")]
+    return where or None
+
+
+def _refuse_twice(field: str, again: bool) -> None:
+    if again:
+        raise errors.InputError(f"--where names {field!r} twice; for one of several values write {field}=A,B")
+
+
+def _value(text: str) -> str | float:
+    """Return a number for what is written as one, and text for all else, 007 and nan among it."""
+    plain = re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text.strip())
+    return float(text) if plain else text.strip()
+
+
+def _write_text(path: Path, text: str) -> None:
+    try:
+        path.write_text(text + "\n", encoding="utf-8")
+    except OSError as error:
+        raise errors.StorageError(f"{path} can't be written: {error}") from error

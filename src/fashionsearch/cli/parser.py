@@ -1,0 +1,211 @@
+"""The command line's words: every command, its options and their help."""
+
+from __future__ import annotations
+
+import argparse
+import textwrap
+from pathlib import Path
+from typing import Any
+
+from fashionsearch import __version__
+from fashionsearch.cli import commands
+
+_DATA_HELP = (
+    "a folder with styles.csv and images/ (the Kaggle layout), a folder of class folders, a folder of photos, "
+    "or a CSV file with a column of image paths"
+)
+_EXIT_CODES = """
+exit codes: 0 done; 1 something could not be done, and the message says what; 2 the command line is wrong;
+130 interrupted
+"""
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Return the parser; each command's `run` is its function in `commands`."""
+    parser = argparse.ArgumentParser(
+        prog="fashionsearch",
+        description="Tag product photos and search them by image.",
+        epilog="start with: fashionsearch demo" + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("--version", action="version", version=f"fashionsearch {__version__}")
+    subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
+
+    demo = _command(
+        subcommands,
+        "demo",
+        commands.demo,
+        "do it all on a catalogue, and write a report",
+        "fashionsearch demo\nfashionsearch demo --data fashion-product-images-small --out report",
+    )
+    demo.add_argument("--data", type=Path, help=f"{_DATA_HELP}; without it a catalogue is drawn")
+    demo.add_argument(
+        "--out", type=Path, default=Path("fashionsearch-demo"), help="folder to write to (%(default)s)"
+    )
+    _add_label(demo)
+    demo.add_argument("--backbone", default="efficientnet_lite0", help="the network (%(default)s)")
+    demo.add_argument(
+        "--fine-tune", action="store_true", help="let the network learn too, and show how; takes longer"
+    )
+
+    train = _command(
+        subcommands,
+        "train",
+        commands.train,
+        "train a tagger on labelled photos, or an autoencoder on any",
+        "fashionsearch train photos/ --out tagger\n"
+        "fashionsearch train photos/ --fine-tune --image-size 128 --checkpoints run --out tagger\n"
+        "fashionsearch train photos/ --autoencoder --out encoder\n"
+        "fashionsearch train products.csv --image-column file --label kind --out tagger",
+    )
+    _add_data(train)
+    train.add_argument("--out", type=Path, required=True, help="folder to save the tagger or autoencoder to")
+    _add_label(train)
+    _add_training(train)
+    train.add_argument("--test", type=float, default=0.2, help="fraction held out for the test (%(default)s)")
+    train.add_argument(
+        "--validation", type=float, default=0.2, help="fraction of the rest for validation (%(default)s)"
+    )
+    train.add_argument("--seed", type=int, default=42, help="of the split and of training (%(default)s)")
+
+    evaluate = _command(
+        subcommands,
+        "evaluate",
+        commands.evaluate,
+        "compare a tagger's predictions with labels",
+        "fashionsearch evaluate tagger photos/ --json figures.json",
+    )
+    evaluate.add_argument("tagger", type=Path, help="folder that train saved")
+    _add_data(evaluate)
+    _add_label(evaluate)
+    evaluate.add_argument("--json", type=Path, help="also write the figures to this file")
+
+    explain = _command(
+        subcommands,
+        "explain",
+        commands.explain,
+        "show where in a photo the evidence for its tag lies",
+        "fashionsearch explain tagger photo.jpg --out why.png",
+    )
+    explain.add_argument("tagger", type=Path, help="folder that train saved")
+    explain.add_argument("photo", type=Path, help="the photo")
+    explain.add_argument("--label", help="the class to explain; default: the predicted one")
+    explain.add_argument("--out", type=Path, required=True, help="picture to write, such as why.png")
+
+    embed = _command(
+        subcommands,
+        "embed",
+        commands.embed,
+        "turn photos into vectors",
+        "fashionsearch embed photos/ --out vectors.npz\n"
+        "python -c \"import numpy; print(numpy.load('vectors.npz')['embeddings'].shape)\"",
+    )
+    _add_data(embed)
+    embed.add_argument(
+        "--out", type=Path, required=True, help=".npz file for the arrays 'embeddings' and 'images'"
+    )
+    embed.add_argument(
+        "--encoder",
+        default="efficientnet_lite0",
+        help="a network's name, or a saved tagger or autoencoder (%(default)s)",
+    )
+
+    index = _command(
+        subcommands,
+        "index",
+        commands.index,
+        "make photos searchable",
+        "fashionsearch index photos/ --out catalogue",
+    )
+    _add_data(index)
+    index.add_argument("--out", type=Path, required=True, help="folder to save the index to")
+    index.add_argument(
+        "--encoder",
+        default="efficientnet_lite0",
+        help="a network's name, or a saved tagger or autoencoder (%(default)s)",
+    )
+    index.add_argument("--metric", default="cosine", help="cosine or euclidean (%(default)s)")
+    index.add_argument("--engine", default="hnsw", help="hnsw or exact (%(default)s)")
+
+    search = _command(
+        subcommands,
+        "search",
+        commands.search,
+        "find the items that look most like a photo",
+        "fashionsearch search catalogue photo.jpg -k 5\n"
+        "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'",
+    )
+    search.add_argument("index", type=Path, help="folder that index saved")
+    search.add_argument("photos", nargs="+", help="one or several photos, each a query")
+    search.add_argument("-k", type=int, default=5, help="items to find for each (%(default)s)")
+    search.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE[,VALUE…]",
+        help="only among items with such metadata; also >=, <=, > and <; may be given several times",
+    )
+    search.add_argument("--exact", action="store_true", help="compare with every item")
+    search.add_argument("--json", action="store_true", help="print JSON, one line a query")
+    return parser
+
+
+def _command(subcommands: Any, name: str, run: Any, summary: str, examples: str) -> argparse.ArgumentParser:
+    parser: argparse.ArgumentParser = subcommands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        epilog="examples:\n" + textwrap.indent(examples, "  ") + "\n" + _EXIT_CODES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_data(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("data", type=Path, help=_DATA_HELP)
+    parser.add_argument(
+        "--image-column", default="image", help="the CSV file's column of image paths (%(default)s)"
+    )
+    parser.add_argument(
+        "--image-root", type=Path, help="the folder those paths start from; default: the CSV file's own"
+    )
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out photos that can't be read, and name them"
+    )
+
+
+def _add_label(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--label", help="the column to learn; default: masterCategory, or the class folder's name"
+    )
+
+
+def _add_training(parser: argparse.ArgumentParser) -> None:
+    what = parser.add_mutually_exclusive_group()
+    what.add_argument(
+        "--fine-tune", action="store_true", help="let the network learn, and not a linear head on it alone"
+    )
+    what.add_argument(
+        "--autoencoder", action="store_true", help="learn to draw photos from a few numbers; needs no labels"
+    )
+    parser.add_argument("--backbone", help="the network (efficientnet_lite0, or cnn for an autoencoder)")
+    parser.add_argument(
+        "--weights",
+        help="'default', 'none' (from scratch), or a .safetensors or .pth file (default, or none for an autoencoder)",
+    )
+    parser.add_argument("--image-size", type=int, help="side in pixels; default: the network's own")
+    parser.add_argument(
+        "--balanced", action="store_true", help="let rare classes count as much as frequent ones"
+    )
+    parser.add_argument(
+        "--latent-dim", type=int, default=16, help="numbers an autoencoder keeps (%(default)s)"
+    )
+    learning = parser.add_argument_group("where a network learns")
+    learning.add_argument("--epochs", type=int, help="how often every photo is seen; default: the recipe's")
+    learning.add_argument("--learning-rate", type=float, help="the highest rate; default: the recipe's")
+    learning.add_argument("--augment", help="none, light or strong; default: the recipe's")
+    learning.add_argument("--unfreeze", help="what learns: head, last or all (all)")
+    learning.add_argument(
+        "--checkpoints", type=Path, help="folder to go on from when the same command was interrupted"
+    )

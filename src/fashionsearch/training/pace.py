@@ -1,0 +1,54 @@
+"""What changes while a network learns: the learning rate by the step, the image size by the epoch."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import nn
+
+from fashionsearch.training.options import FineTuning
+
+_SMALLEST, _STEP = 32, 16
+_GROWN = 0.6
+
+
+class WarmCosine:
+    """A factor that rises in a line and falls as half a cosine; a class, so that it can go to another process."""
+
+    def __init__(self, rising: int, steps: int) -> None:
+        self._rising, self._steps = rising, steps
+
+    def __call__(self, step: int) -> float:
+        """Return the share of the highest rate for a step, counted from 0."""
+        if step < self._rising:
+            return (step + 1) / (self._rising + 1)
+        return 0.5 + 0.5 * math.cos(math.pi * (step - self._rising) / max(1, self._steps - self._rising))
+
+
+def epoch_sizes(
+    backbone: nn.Module, image_size: tuple[int, int], options: FineTuning
+) -> list[tuple[int, int]]:
+    """Return the image size of each epoch."""
+    epochs = options.epochs or 1
+    if not options.small_first or not _takes(backbone, _scaled(image_size, 0.5)):
+        return [image_size] * epochs
+    return [_scaled(image_size, 0.5 + 0.5 * min(1, epoch / (_GROWN * epochs))) for epoch in range(epochs)]
+
+
+def _scaled(image_size: tuple[int, int], share: float) -> tuple[int, int]:
+    height, width = (
+        min(side, max(_SMALLEST, _STEP * math.floor(side * share / _STEP))) for side in image_size
+    )
+    return height, width
+
+
+def _takes(backbone: nn.Module, image_size: tuple[int, int]) -> bool:
+    parameter = next(backbone.parameters(), None)
+    device = None if parameter is None else parameter.device
+    try:
+        with torch.no_grad():
+            backbone.eval()(torch.zeros((2, 3, *image_size), device=device))
+    except Exception:  # a network built for one size may raise anything at another
+        return False
+    return True

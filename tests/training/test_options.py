@@ -1,0 +1,138 @@
+"""`FineTuning` and `Augmentation`: what they refuse, what they fill in, and that they survive a folder."""
+
+import dataclasses
+import json
+
+import numpy as np
+import pytest
+import torch
+
+import fashionsearch as fs
+from fashionsearch import errors
+from fashionsearch.training.augmentation import AUGMENTATIONS
+from fashionsearch.training.options import RECIPES
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("epochs", 0, "epochs=0 is not a whole number from 1 up"),
+        ("epochs", 2.5, "epochs=2.5"),
+        ("epochs", True, "epochs=True"),
+        ("batch_size", "32", "batch_size='32'"),
+        ("learning_rate", 0, "learning_rate=0 is not a number above 0"),
+        ("learning_rate", float("nan"), "learning_rate=nan"),
+        ("backbone_learning_rate", -1e-3, "backbone_learning_rate=-0.001"),
+        ("dropout", 1.0, "dropout=1.0 is not a number from 0 to below 1"),
+        ("label_smoothing", 2, "label_smoothing=2"),
+        ("mixup", -0.1, "mixup=-0.1 is not a number from 0 up"),
+        ("weight_decay", None.__class__, "weight_decay"),
+        ("patience", 0, "patience=0"),
+        ("average_weights", 1, "average_weights=1 is not True or False"),
+        ("small_first", "yes", "small_first='yes'"),
+        ("augment", "stronk", "Did you mean 'strong'"),
+        ("unfreeze", "tail", "head, last, all"),
+        ("schedule", "cosinus", "Did you mean 'cosine'"),
+        ("class_weights", 3, "class_weights=3"),
+        ("devices", 0, "devices=0"),
+        ("devices", None, "devices=None"),
+        ("workers", -1, "workers=-1"),
+    ],
+)
+def test_what_can_not_be_used_is_refused(field, value, words):
+    with pytest.raises(errors.InputError, match=words):
+        fs.FineTuning(**{field: value})
+
+
+@pytest.mark.parametrize("case", RECIPES)
+def test_a_recipe_leaves_nothing_open(case):
+    filled = fs.FineTuning().recipe(case)
+    left = [field.name for field in dataclasses.fields(filled) if getattr(filled, field.name) is None]
+    assert left == ["class_weights", "workers"]
+
+
+def test_what_is_given_stays():
+    filled = fs.FineTuning(epochs=3, augment="none", small_first=False).recipe("scratch")
+    assert (filled.epochs, filled.augment, filled.small_first) == (3, "none", False)
+
+
+def test_a_rate_of_ones_own_moves_that_of_the_backbone():
+    recipe = RECIPES["weights"]
+    filled = fs.FineTuning(learning_rate=recipe.learning_rate * 3).recipe("weights")
+    assert filled.backbone_learning_rate == pytest.approx(recipe.backbone_learning_rate * 3)
+    both = fs.FineTuning(learning_rate=0.5, backbone_learning_rate=0.25).recipe("weights", normalised=False)
+    assert both.backbone_learning_rate == 0.25
+
+
+def test_networks_without_normalisation_go_slower():
+    plain, usual = (fs.FineTuning().recipe("scratch", normalised=flag) for flag in (False, True))
+    assert plain.backbone_learning_rate == pytest.approx(usual.backbone_learning_rate / 10)
+    assert plain.learning_rate == usual.learning_rate
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        fs.FineTuning(),
+        fs.FineTuning(epochs=3, augment="strong", class_weights="balanced"),
+        fs.FineTuning(augment=fs.Augmentation(rotation=4, colour=0.2), class_weights={"a": 2.0, "b": 1.0}),
+        fs.FineTuning(class_weights={3: 2.0}),
+    ],
+)
+def test_options_survive_json(options):
+    assert fs.FineTuning.from_dict(json.loads(json.dumps(options.to_dict()))) == options
+
+
+def test_options_can_not_be_changed():
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        fs.FineTuning().epochs = 3
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("rotation", -1), ("rotation", 181), ("zoom", 1), ("shift", "a"), ("colour", 1.1), ("erase", True)],
+)
+def test_an_augmentation_out_of_range_is_refused(field, value):
+    with pytest.raises(errors.InputError, match=f"{field}={value!r}"):
+        fs.Augmentation(**{field: value})
+
+
+PHOTO = fs.datasets.make_catalogue(1, seed=3).images[0]
+
+
+def test_the_same_seed_gives_the_same_photo_and_disturbs_nobody():
+    strong = AUGMENTATIONS["strong"]
+    torch.manual_seed(7)
+    expected = torch.rand(3)
+    torch.manual_seed(7)
+    first, again, other = (strong.apply(PHOTO, seed=seed) for seed in (1, 1, 2))
+    assert torch.equal(torch.rand(3), expected)
+    assert np.array_equal(first, again)
+    assert not np.array_equal(first, other)
+    assert first.dtype == np.uint8
+    assert first.shape == PHOTO.shape
+
+
+def test_none_is_nothing():
+    assert np.array_equal(AUGMENTATIONS["none"].apply(PHOTO, seed=0), PHOTO)
+
+
+def test_a_flip_is_a_flip():
+    flip = fs.Augmentation(rotation=0, zoom=0, shift=0)
+    seen = {flip.apply(PHOTO, seed=seed).tobytes() for seed in range(20)}
+    assert seen == {PHOTO.tobytes(), np.ascontiguousarray(PHOTO[:, ::-1]).tobytes()}
+
+
+def test_new_corners_are_white():
+    black = np.zeros((40, 40, 3), np.uint8)
+    turned = fs.Augmentation(rotation=45, zoom=0, shift=0, horizontal_flip=False)
+    corners = [turned.apply(black, seed=seed)[0, 0].tolist() for seed in range(10)]
+    assert [255, 255, 255] in corners
+
+
+def test_colour_is_left_alone_unless_asked_for():
+    grey = np.full((40, 40, 3), 128, np.uint8)
+    inside = [AUGMENTATIONS["light"].apply(grey, seed=seed)[20, 20].tolist() for seed in range(10)]
+    assert inside == [[128, 128, 128]] * 10
+    changed = [fs.Augmentation(colour=0.5).apply(grey, seed=seed)[20, 20].tolist() for seed in range(10)]
+    assert len({tuple(pixel) for pixel in changed}) > 5

@@ -1,0 +1,425 @@
+"""Networks that learn: every kind, killed and gone on with, on two processes, and with bad input."""
+
+import os
+import signal
+import subprocess
+import sys
+import textwrap
+import time
+
+import numpy as np
+import pytest
+import torch
+from sklearn.base import clone
+
+import fashionsearch as fs
+from fashionsearch import errors
+
+TABLE = fs.datasets.make_catalogue(72, seed=0)
+TRAIN, VALIDATION = TABLE[:48], TABLE[48:]
+LABEL = "masterCategory"
+HELD_OUT = (VALIDATION.images, VALIDATION[LABEL])
+QUICK = {"epochs": 1, "batch_size": 16}
+
+
+def tagger(name="cnn", *, weights=None, image_size=32, training=None, **options):
+    training = fs.FineTuning(**QUICK) if training is None else training
+    return fs.Classifier(
+        name,
+        weights=weights,
+        training=training,
+        image_size=image_size,
+        random_state=0,
+        progress=False,
+        **options,
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "weights", "image_size"),
+    [
+        ("vgg19", None, 32),
+        ("vgg19_bn", None, 32),
+        ("resnet50", None, 64),
+        ("cnn", None, 32),
+        ("efficientnet_lite0", "default", 64),
+        ("timm:mobilenetv3_small_100", None, 64),
+        ("timm:vit_tiny_patch16_224", None, 32),
+        ("torchvision:alexnet", None, 64),
+    ],
+)
+def test_every_kind_learns_and_survives_a_folder(name, weights, image_size, tmp_path):
+    model = tagger(name, weights=weights, image_size=image_size)
+    untrained = fs.create_backbone(name, weights=weights, image_size=image_size, random_state=0)
+    model.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    assert model.backbone_.weights_hash != untrained.weights_hash
+    assert model.history_.columns == (
+        "epoch",
+        "training_loss",
+        "training_accuracy",
+        "validation_loss",
+        "validation_accuracy",
+        "learning_rate",
+        "seconds",
+    )
+    assert np.isfinite(model.history_["validation_loss"]).all()
+    before = model.predict_proba(VALIDATION.images)
+    model.save(tmp_path / "tagger")
+    again = fs.Classifier.load(tmp_path / "tagger")
+    assert np.array_equal(again.predict_proba(VALIDATION.images), before)
+    assert again.training == model.training
+    assert again.history_["training_loss"] == model.history_["training_loss"]
+
+
+def test_the_recipe_from_scratch_learns():
+    model = fs.Classifier("cnn", weights=None, image_size=32, random_state=0, progress=False)
+    assert model.get_params()["training"] is None
+    model.set_params(training=fs.FineTuning(epochs=30, batch_size=16, augment="light", mixup=0))
+    model.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    assert model.score(*HELD_OUT) > 0.75
+    losses = model.history_["training_loss"]
+    assert losses[-1] < losses[0]
+
+
+def test_shuffled_labels_teach_nothing():
+    labels = np.random.default_rng(0).permutation(TRAIN[LABEL])
+    training = fs.FineTuning(epochs=4, batch_size=16)
+    model = tagger("efficientnet_lite0", weights="default", image_size=64, training=training)
+    model.fit(TRAIN.images, labels, validation=HELD_OUT)
+    assert model.score(*HELD_OUT) < 0.75
+
+
+def test_fine_tuning_starts_from_the_frozen_head():
+    frozen = fs.Classifier("efficientnet_lite0", image_size=64, progress=False).fit(
+        TRAIN.images, TRAIN[LABEL], validation=HELD_OUT
+    )
+    training = fs.FineTuning(
+        epochs=1, learning_rate=1e-9, average_weights=False, unfreeze="head", augment="none", dropout=0
+    )
+    model = tagger("efficientnet_lite0", weights="default", image_size=64, training=training)
+    model.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    np.testing.assert_allclose(model.head_.weight, frozen.head_.weight, atol=1e-6)
+    np.testing.assert_allclose(
+        model.predict_proba(VALIDATION.images), frozen.predict_proba(VALIDATION.images), atol=1e-4
+    )
+    assert model.backbone_.weights_hash == frozen.backbone_.weights_hash
+
+
+def test_the_best_epoch_is_kept_and_patience_ends_a_run():
+    training = fs.FineTuning(
+        epochs=30, batch_size=16, patience=2, learning_rate=0.05, average_weights=False, label_smoothing=0
+    )
+    model = tagger(training=training).fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    losses = model.history_["validation_loss"]
+    assert len(losses) < 30
+    assert int(np.argmin(losses)) == len(losses) - 3
+    probabilities = model.predict_proba(VALIDATION.images)
+    places = np.searchsorted(model.classes_, VALIDATION[LABEL])
+    kept = -np.log(probabilities[np.arange(len(places)), places]).mean()
+    assert kept == pytest.approx(min(losses), rel=1e-3)
+
+
+def test_without_validation_all_epochs_are_learned():
+    training = fs.FineTuning(epochs=2, batch_size=16, patience=1)
+    model = tagger(training=training).fit(TRAIN.images, TRAIN[LABEL])
+    assert model.history_["epoch"] == [1, 2]
+    assert "validation_loss" not in model.history_.columns
+
+
+def test_a_seed_decides_everything_and_disturbs_nobody():
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    first, again = (tagger().fit(iter(TRAIN.images), TRAIN[LABEL]) for _ in range(2))
+    assert torch.equal(torch.rand(2), expected)
+    assert first.backbone_.weights_hash == again.backbone_.weights_hash
+    other = clone(first).set_params(random_state=1).fit(TRAIN.images, TRAIN[LABEL])
+    assert other.backbone_.weights_hash != first.backbone_.weights_hash
+
+
+def test_rare_classes_can_weigh_more():
+    training = fs.FineTuning(**QUICK, class_weights={"Footwear": 50.0, "Apparel": 1e-3, "Accessories": 1e-3})
+    model = tagger(training=fs.FineTuning(**{**training.__dict__, "epochs": 6}))
+    predicted = model.fit(TRAIN.images, TRAIN[LABEL]).predict(VALIDATION.images)
+    assert (predicted == "Footwear").mean() > 0.8
+
+
+# --- interrupted ---
+
+SCRIPT = """
+import fashionsearch as fs, sys
+
+if __name__ == "__main__":
+    table = fs.datasets.make_catalogue(72, seed=0)
+    training = fs.FineTuning(epochs=6, batch_size=16, dropout=0.3, mixup=0.3)
+    model = fs.Classifier("cnn", weights=None, training=training, image_size=32, random_state=3, progress=False)
+    model.fit(table.images[:48], table["masterCategory"][:48],
+              validation=(table.images[48:], table["masterCategory"][48:]), checkpoints=sys.argv[1])
+    print(model.backbone_.weights_hash, model.head_.bias.tolist(), model.history_["training_loss"])
+"""
+
+
+def run_script(folder):
+    done = subprocess.run(
+        [sys.executable, "-c", SCRIPT, str(folder)], capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    return done.stdout
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("epochs_before", [1, 3])
+def test_a_killed_run_ends_in_the_same_weights(epochs_before, tmp_path):
+    expected = run_script(tmp_path / "whole")
+    process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "killed")])
+    last, seen, deadline = tmp_path / "killed" / "last.ckpt", set(), time.monotonic() + 120
+    while len(seen) < epochs_before and time.monotonic() < deadline and process.poll() is None:
+        if last.exists():
+            seen.add(last.stat().st_mtime_ns)
+        time.sleep(0.005)
+    time.sleep(float(np.random.default_rng().uniform(0, 0.3)))
+    process.send_signal(signal.SIGKILL)
+    process.wait()
+    assert len(seen) == epochs_before
+    assert run_script(tmp_path / "killed") == expected
+    assert run_script(tmp_path / "killed") == expected  # and a finished run is only read
+
+
+def test_another_run_is_not_gone_on_with(tmp_path):
+    tagger().fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
+    other = tagger(training=fs.FineTuning(**{**QUICK, "epochs": 2}))
+    with pytest.raises(errors.InputError, match="holds the checkpoints of another run: its options"):
+        other.fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
+    with pytest.raises(errors.InputError, match="another run: its training"):
+        tagger().fit(TRAIN.images[:40], TRAIN[LABEL][:40], checkpoints=tmp_path / "run")
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("precious")
+    with pytest.raises(errors.InputError, match=r"'thesis\.txt' is in it"):
+        tagger().fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "mine")
+
+
+def test_damaged_checkpoints_are_named(tmp_path):
+    tagger().fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path)
+    whole = (tmp_path / "last.ckpt").read_bytes()
+    (tmp_path / "last.ckpt").write_bytes(whole[: len(whole) // 2])
+    with pytest.raises(errors.CorruptFileError, match=r"last\.ckpt can't be read"):
+        tagger().fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path)
+    (tmp_path / "run.json").write_text("{")
+    with pytest.raises(errors.CorruptFileError, match=r"run\.json is damaged"):
+        tagger().fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path)
+
+
+def test_a_seed_that_was_drawn_is_remembered(tmp_path):
+    model = tagger().set_params(random_state=None)
+    first = clone(model).fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path).backbone_.weights_hash
+    assert clone(model).fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path).backbone_.weights_hash == first
+
+
+@pytest.mark.slow
+def test_an_interruption_is_an_interruption(tmp_path):
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT.replace("epochs=6", "epochs=500"), str(tmp_path / "run")],
+        stderr=subprocess.PIPE,
+        text=True,
+    )
+    deadline = time.monotonic() + 120
+    while not (tmp_path / "run" / "last.ckpt").exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert "KeyboardInterrupt" in said
+    assert process.returncode != 0
+
+
+# --- several devices ---
+
+TWO = """
+import fashionsearch as fs
+
+if __name__ == "__main__":
+    table = fs.datasets.make_catalogue(160, seed=0)
+    training = fs.FineTuning(epochs=12, batch_size=16, learning_rate=2e-3, augment="none", mixup=0, devices=DEVICES)
+    model = fs.Classifier("cnn", weights=None, training=training, image_size=32, random_state=3, progress=False)
+    held_out = (table.images[100:], table["masterCategory"][100:])
+    model.fit(table.images[:100], table["masterCategory"][:100], validation=held_out)
+    evaluation = model.evaluate(*held_out)
+    print(evaluation.accuracy, *evaluation.interval("accuracy"), len(model.history_))
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_learn_as_one_does(tmp_path):
+    found = []
+    for devices in ("1", "2"):
+        script = tmp_path / f"learn{devices}.py"
+        script.write_text(TWO.replace("DEVICES", devices))
+        done = subprocess.run([sys.executable, script], capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stderr
+        found.append([float(word) for word in done.stdout.split()])
+    (one, low, high, epochs), (two, _, _, same) = found
+    assert epochs == same
+    assert one > 0.7
+    assert low <= two <= high
+
+
+# --- bad input ---
+
+
+def test_a_loss_that_is_no_number_names_rate_and_batch():
+    @fs.register_backbone("breaks_after_three", image_size=32, replace=True)
+    def breaks_after_three(weights):
+        return _Breaks()
+
+    with pytest.raises(
+        errors.TrainingError, match=r"the loss became nan in epoch 2, batch 1, at learning rate 0\.0\d+; try"
+    ):
+        tagger("breaks_after_three", training=fs.FineTuning(epochs=3, batch_size=16)).fit(
+            TRAIN.images, TRAIN[LABEL]
+        )
+
+
+class _Breaks(torch.nn.Module):
+    """Returns NaN from its fourth training step on."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 4)
+        self.steps = 0
+
+    def forward(self, images):
+        self.steps += self.training
+        means = self.layer(images.mean(dim=(2, 3)))
+        return means * float("nan") if self.steps > 3 else means
+
+
+def test_a_failed_fit_leaves_the_fitted_one_alone():
+    model = tagger().fit(TRAIN.images, TRAIN[LABEL])
+    before = model.predict_proba(VALIDATION.images)
+    model.set_params(backbone="breaks_after_three", training=fs.FineTuning(epochs=3, batch_size=16))
+    with pytest.raises(errors.TrainingError):
+        model.fit(TRAIN.images, TRAIN[LABEL])
+    assert np.array_equal(model.predict_proba(VALIDATION.images), before)
+
+
+@pytest.mark.parametrize(
+    ("images", "labels", "validation", "words"),
+    [
+        (TRAIN.images, TRAIN[LABEL][:5], None, "there are 48 images and 5 labels"),
+        (iter(TRAIN.images), TRAIN[LABEL][:5], None, "there are 48 images and 5 labels"),
+        (TRAIN.images[:3], ["a", "a", "a"], None, "all 3 labels are 'a'"),
+        (TRAIN.images[:3], ["a", "", "b"], None, "1 of 3 labels are empty, the first at position 1"),
+        (TRAIN.images[:3], ["a", None, "b"], None, "1 of 3 labels are empty"),
+        (
+            TRAIN.images[:3],
+            ["a", "b", "b"],
+            (TRAIN.images[:2], ["a", "z"]),
+            "classes that no training photo has: z",
+        ),
+        ([], [], None, "there are no labels"),
+    ],
+)
+def test_bad_labels_are_refused_before_anything_is_learned(images, labels, validation, words):
+    with pytest.raises(errors.DataError, match=words):
+        tagger().fit(images, labels, validation=validation)
+
+
+def test_a_class_that_validation_lacks_is_named_and_the_work_goes_on():
+    footwear = VALIDATION[LABEL] == "Footwear"
+    rest = VALIDATION[np.flatnonzero(~footwear)]
+    with pytest.warns(errors.DataWarning, match="1 of 3 classes have no validation photo: Footwear"):
+        tagger().fit(TRAIN.images, TRAIN[LABEL], validation=(rest.images, rest[LABEL]))
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"weights": None, "training": fs.FineTuning(unfreeze="head")}, "unfreeze='head' keeps layers"),
+        ({"training": "fine"}, "training='fine' is neither None nor a FineTuning"),
+        (
+            {"class_weight": "balanced", "training": fs.FineTuning(class_weights="balanced")},
+            "both given",
+        ),
+        ({"training": fs.FineTuning(class_weights={"Hats": 2.0})}, "class_weights names 'Hats'"),
+        ({"training": fs.FineTuning(batch_size=2, devices=2)}, "less than 2 for each of 2 devices"),
+    ],
+)
+def test_options_that_make_no_sense_are_refused(options, words):
+    with pytest.raises(errors.InputError, match=words):
+        tagger(**options).fit(TRAIN.images, TRAIN[LABEL])
+
+
+def test_a_frozen_backbone_has_no_checkpoints():
+    with pytest.raises(errors.InputError, match="checkpoints and loggers are for networks that learn"):
+        fs.Classifier().fit(TRAIN.images, TRAIN[LABEL], checkpoints="somewhere")
+
+
+FULL = """
+import resource, signal, sys
+import fashionsearch as fs
+from fashionsearch import errors
+
+if __name__ == "__main__":
+    table = fs.datasets.make_catalogue(40, seed=0)
+    signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
+    model = fs.Classifier("cnn", weights=None, training=fs.FineTuning(epochs=2), image_size=32, progress=False)
+    try:
+        model.fit(table.images, table["masterCategory"], checkpoints=sys.argv[1])
+    except errors.StorageError as error:
+        print(error)
+"""
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
+def test_no_space_for_checkpoints_says_so(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", FULL, str(tmp_path / "run")], capture_output=True, text=True, check=False
+    )
+    assert "last.ckpt could not be written" in done.stdout, done.stderr
+    assert "go on from it" in done.stdout
+    assert not list((tmp_path / "run").glob("*.ckpt*"))
+
+
+# --- loggers and devices ---
+
+
+def test_lightning_loggers_hear_of_every_step(tmp_path):
+    from lightning.pytorch.loggers import CSVLogger
+
+    logger = CSVLogger(tmp_path, name="", version="")
+    tagger().fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT, loggers=[logger])
+    written = (tmp_path / "metrics.csv").read_text()
+    assert "training_loss" in written
+    assert "validation_accuracy" in written
+
+
+def test_nothing_is_left_behind(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    tagger().fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_trainer_gets_what_the_device_is():
+    from fashionsearch.device import Placement
+
+    def asked(device, precision, devices=1):
+        return Placement(torch.device(device), precision).trainer_arguments(devices)
+
+    assert asked("cuda:1", "bf16") == {"accelerator": "cuda", "devices": [1], "precision": "bf16-mixed"}
+    assert asked("cuda:0", "fp16", 4) == {"accelerator": "cuda", "devices": 4, "precision": "16-mixed"}
+    assert asked("cpu", "fp32", 2) == {"accelerator": "cpu", "devices": 2, "precision": "32-true"}
+    assert asked("mps", "fp32") == {"accelerator": "mps", "devices": [0], "precision": "32-true"}
+
+
+def test_only_one_file_knows_the_trainer():
+    source = textwrap.dedent(
+        """
+        import sys
+        import fashionsearch as fs
+        fs.Classifier, fs.Autoencoder, fs.FineTuning
+        assert "lightning" not in sys.modules
+        """
+    )
+    subprocess.run([sys.executable, "-c", source], check=True)
