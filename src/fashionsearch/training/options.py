@@ -169,7 +169,7 @@ def _check(options: FineTuning, name: str, kind: type, fine: Any, need: str) -> 
 
 RECIPES = {
     "weights": FineTuning(
-        epochs=8,
+        epochs=6,
         learning_rate=1e-3,
         backbone_learning_rate=5e-4,
         batch_size=32,
