@@ -13,6 +13,7 @@ import fashionsearch as fs
 
 MAX_BYTES = 300_000
 QUERIES = ("Ties", "Heels", "Backpacks")
+EXPLAINED = "Tshirts"
 
 
 def main() -> None:
@@ -30,6 +31,7 @@ def main() -> None:
     figure = Figure(figsize=(7.2, 6.6))
     fs.plots.overview(table, columns=["masterCategory", "articleType"], figure=figure)
     save(figure, options.out / "overview.png")
+    learning_figures(drawn, options.out)
     figure = Figure(figsize=(10, 6))
     fs.plots.samples(table.images[:24], titles=table["articleType"][:24], columns=8, figure=figure)
     save(figure, options.out / "catalogue.png")
@@ -45,6 +47,43 @@ def search_figure(table: fs.datasets.Table, unseen: fs.datasets.Table) -> Figure
     figure = Figure(figsize=(8.4, 8))
     fs.plots.matches(found, images=photos, queries=queries.images, titles="productDisplayName", figure=figure)
     return figure
+
+
+def learning_figures(drawn: fs.datasets.Table, out: Path) -> None:
+    """Draw how a tagger and an autoencoder learn, what they see, and what they say."""
+    train, validation, test = drawn.split(test=0.2, validation=0.2, seed=42)
+    label = "articleType"
+    figure = Figure(figsize=(9, 4.6))
+    fs.plots.augmentation(train.images[:3], "light", copies=6, figure=figure)
+    save(figure, out / "augmentation.png")
+
+    tagger = fs.Classifier("efficientnet_lite0", training=fs.FineTuning(), image_size=128, random_state=0)
+    known = [row for row, kind in enumerate(validation[label]) if kind in set(train[label])]
+    held_out = validation[known]
+    tagger.fit(train.images, train[label], validation=(held_out.images, held_out[label]))
+    figure = Figure(figsize=(9, 3.4))
+    fs.plots.training_curves(tagger.history_, figure=figure)
+    save(figure, out / "curves.png")
+    shown = test[:6]
+    figure = Figure(figsize=(10, 4))
+    fs.plots.predictions(
+        shown.images,
+        tagger.predict_proba(shown.images),
+        tagger.classes_,
+        labels=shown[label],
+        figure=figure,
+    )
+    save(figure, out / "predictions.png")
+    figure = Figure(figsize=(4.6, 3.3))
+    photo = test.images[test["articleType"].tolist().index(EXPLAINED)]
+    fs.plots.explanation(photo, tagger.explain(photo), figure=figure)
+    save(figure, out / "explanation.png")
+
+    encoder = fs.Autoencoder("cnn", random_state=0).fit(train.images, validation=validation.images)
+    figure = Figure(figsize=(10, 3.8))
+    few = test.images[:8]
+    fs.plots.reconstructions(few, encoder.reconstruct(few), figure=figure)
+    save(figure, out / "reconstructions.png")
 
 
 def save(figure: Figure, path: Path) -> None:

@@ -15,10 +15,13 @@ import pytest
 import fashionsearch as fs
 
 PUBLIC = [
+    "Augmentation",
+    "Autoencoder",
     "Backbone",
     "Classifier",
     "EmbeddingCache",
     "Evaluation",
+    "FineTuning",
     "History",
     "Matches",
     "Preprocess",

@@ -18,6 +18,7 @@ from fashionsearch.backbones.weights import weights_hash
 # name, weights, image size: the smallest that keeps the suite quick and that the network takes
 CASES = [
     ("cnn", None, 32),
+    ("cnn_grid", None, 32),
     ("efficientnet_lite0", "default", 64),
     ("efficientnet_lite0", None, 64),
     ("resnet50", None, 64),
@@ -34,6 +35,7 @@ CASES = [
 ]
 DIMS = {
     "cnn": 256,
+    "cnn_grid": 4096,
     "efficientnet_lite0": 1280,
     "resnet50": 2048,
     "vgg19": 512,
