@@ -229,7 +229,7 @@ def test_wrong_command_lines_exit_with_2(capsys):
         with pytest.raises(SystemExit) as stop:
             cli.main(arguments)
         assert stop.value.code == 2
-    for command in ("demo", "train", "evaluate", "embed", "index", "search"):
+    for command in ("demo", "train", "evaluate", "explain", "embed", "index", "search"):
         with pytest.raises(SystemExit) as stop:
             cli.main([command, "--help"])
         assert stop.value.code == 0
@@ -265,6 +265,77 @@ def test_the_demo_does_it_all(tmp_path, monkeypatch, capsys):
     index = fs.VisualIndex.load(tmp_path / "demo" / "catalogue", encoder=tagger)
     assert len(index) == 90
     assert index.search(small.images[7], k=1).ids[0, 0] == small["id"][7]
+
+
+LEARN = ("--image-size", 32, "--epochs", 2)
+
+
+def test_a_network_learns_and_explains(photos, tmp_path, capsys):
+    out, why = tmp_path / "tagger", tmp_path / "why.png"
+    arguments = ("train", photos, "--fine-tune", *LEARN, "--checkpoints", tmp_path / "run", "--out", out)
+    assert run(*arguments) == 0
+    assert "validation_loss" in capsys.readouterr().out
+    assert fs.Classifier.load(out).training == fs.FineTuning(epochs=2)
+    assert (tmp_path / "run" / "last.ckpt").exists()
+    photo = next(photos.rglob("*.png"))
+    assert run("explain", out, photo, "--label", "Footwear", "--out", why) == 0
+    assert Image.open(why).format == "PNG"
+    assert run("explain", out, photo, "--label", "Hats", "--out", why) == 1
+    assert "label='Hats' is not a class" in capsys.readouterr().err
+    assert run("explain", out, photo, "--out", tmp_path / "why.nothing") == 1
+    assert "can't be written" in capsys.readouterr().err
+
+
+def test_a_network_learns_from_scratch(photos, tmp_path):
+    out = tmp_path / "tagger"
+    assert run("train", photos, "--backbone", "cnn", "--weights", "none", *LEARN, "--out", out) == 0
+    tagger = fs.Classifier.load(out)
+    assert tagger.weights is None
+    assert tagger.backbone_.origin == "trained"
+
+
+def test_an_autoencoder_learns_and_serves_a_search(photos, tmp_path, capsys):
+    out, catalogue = tmp_path / "encoder", tmp_path / "catalogue"
+    assert run("train", photos, "--autoencoder", "--latent-dim", 8, *LEARN, "--out", out) == 0
+    assert "mean squared error of" in capsys.readouterr().out
+    assert fs.Autoencoder.load(out).dim == 8
+    assert run("index", photos, "--encoder", out, "--out", catalogue) == 0
+    photo = next(photos.rglob("*.png"))
+    assert run("search", catalogue, photo, "-k", 1) == 0
+    assert str(photo) in capsys.readouterr().out
+    assert run("embed", photos, "--encoder", out, "--out", tmp_path / "vectors.npz") == 0
+    with np.load(tmp_path / "vectors.npz") as vectors:
+        assert vectors["embeddings"].shape == (48, 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--epochs", 3), "--epochs is for a network that learns; add --fine-tune"),
+        (("--learning-rate", 0.1), "--learning-rate is for a network that learns"),
+        (("--checkpoints", "run"), "--checkpoints is for a network that learns"),
+        (("--autoencoder", "--balanced"), "an autoencoder learns without labels"),
+        (("--fine-tune", "--epochs", 0), "epochs=0 is not a whole number"),
+        (("--fine-tune", "--augment", "much"), "augment='much' is not one of none, light, strong"),
+    ],
+)
+def test_options_that_nobody_would_hear_are_refused(arguments, words, photos, tmp_path, capsys):
+    assert run("train", photos, *arguments, "--out", tmp_path / "x") == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_demo_shows_how_a_network_learns(tmp_path, monkeypatch):
+    from fashionsearch.demo import run_demo
+
+    monkeypatch.setattr("fashionsearch.demo._LEARNING_SIZE", 32)
+    table = fs.datasets.make_catalogue(80, seed=0)
+    said = []
+    result = run_demo(table, tmp_path, label="masterCategory", fine_tune=True, say=said.append)
+    report = result.report.read_text()
+    assert "How it learned" in report
+    assert "What it says, and why" in report
+    assert "Fine-tuned with backbone" in report
 
 
 def test_the_demos_searches_leave_the_query_out(tmp_path):

@@ -7,6 +7,7 @@ import argparse
 import inspect
 import os
 import re
+import runpy
 import shlex
 import socket
 import sys
@@ -230,6 +231,15 @@ def test_the_command_line_page_is_the_help() -> None:
     if not (3, 11) <= sys.version_info[:2] <= (3, 12):
         pytest.skip("argparse lays out its help differently in this version of Python")
     assert COMMAND_LINE.read_text(encoding="utf-8") == help_page(), "run: python tests/test_docs.py"
+
+
+def test_the_tables_are_those_of_the_code_and_the_results() -> None:
+    tables = types.SimpleNamespace(**runpy.run_path(str(ROOT / "scripts" / "make_tables.py")))
+    made = [page for page in PAGES if tables.BLOCK.search(page.read_text(encoding="utf-8"))]
+    assert len(made) >= 3
+    for page in made:
+        text = page.read_text(encoding="utf-8")
+        assert tables.filled(text) == text, "run: python scripts/make_tables.py"
 
 
 def test_the_plug_in_shown_uses_the_group_that_is_read() -> None:

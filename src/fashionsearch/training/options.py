@@ -203,7 +203,7 @@ RECIPES = {
         small_first=True,
     ),
     "autoencoder": FineTuning(
-        epochs=40,
+        epochs=20,
         learning_rate=2e-3,
         backbone_learning_rate=2e-3,
         batch_size=64,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import logging
 import os
 import pickle
@@ -36,7 +35,7 @@ from fashionsearch.training.pace import WarmCosine, epoch_sizes
 from fashionsearch.training.photos import PhotoDataset, PlainBatches, SeededBatches
 from fashionsearch.training.runs import RunFolder
 
-_MONITOR = "validation_loss"
+_MONITOR = "validation_loss_at_full_size"
 
 
 @dataclass(frozen=True)
@@ -232,12 +231,7 @@ class _Loop(LightningModule):
     def training_step(self, batch: Any, batch_idx: int) -> torch.Tensor:
         self._rate = max(float(group["lr"]) for group in cast(Any, self.optimizers()).param_groups)
         pixels, targets = batch
-        photos = _unit(pixels)
-        size = self._sizes[self.current_epoch]
-        if size != tuple(photos.shape[2:]):
-            photos = functional.interpolate(photos, size, mode="bilinear", antialias=True)
-        photos = photos.contiguous(memory_format=torch.channels_last)
-        loss, figures = self._learner.training_loss(photos, targets)
+        loss, figures = self._learner.training_loss(self._seen(pixels), targets)
         if not torch.isfinite(loss):
             raise errors.TrainingError(
                 f"the loss became {loss.item()} in epoch {self.current_epoch + 1}, batch {batch_idx + 1}, at learning rate "
@@ -250,12 +244,23 @@ class _Loop(LightningModule):
 
     def validation_step(self, batch: Any, batch_idx: int) -> None:
         pixels, targets = batch
-        photos = _unit(pixels).contiguous(memory_format=torch.channels_last)
-        for name, value in self._learner.validation_figures(photos, targets).items():
+        figures = self._learner.validation_figures(self._seen(pixels), targets)
+        # An epoch on smaller photos is never better than one on larger ones, whatever its loss.
+        smaller = 1 - self._sizes[self.current_epoch][0] / self._sizes[-1][0]
+        figures[_MONITOR] = figures["validation_loss"] + 1000 * smaller
+        for name, value in figures.items():
             self.log(name, value, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(pixels))
 
+    def _seen(self, pixels: torch.Tensor) -> torch.Tensor:
+        """Return a batch as float32 in [0, 1], at the size of this epoch."""
+        photos = pixels.to(torch.float32) / 255
+        size = self._sizes[self.current_epoch]
+        if size != tuple(photos.shape[2:]):
+            photos = functional.interpolate(photos, size, mode="bilinear", antialias=True)
+        return photos.contiguous(memory_format=torch.channels_last)
+
     def on_train_epoch_end(self) -> None:
-        measured = {name: float(value) for name, value in self.trainer.callback_metrics.items()}
+        measured = _figures(self.trainer)
         training = {name: measured.pop(name) for name in list(measured) if name.startswith("training_")}
         self._rows.append(
             {
@@ -296,7 +301,7 @@ class _Bar(Callback):
         self._bar.update()
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        figures = {name: f"{float(value):.4f}" for name, value in trainer.callback_metrics.items()}
+        figures = {name: f"{value:.4f}" for name, value in _figures(trainer).items()}
         self._bar.set_postfix({"epoch": trainer.current_epoch + 1, **figures})
 
     def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
@@ -312,19 +317,18 @@ class _SafeCheckpoints(TorchCheckpointIO):
         fresh = target.with_name(f".{target.name}.new")
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
-            buffer = io.BytesIO()
-            torch.save(checkpoint, buffer)
             with fresh.open("wb") as file:
-                file.write(buffer.getbuffer())
+                torch.save(checkpoint, file)
                 file.flush()
                 os.fsync(file.fileno())
             fresh.replace(target)
-        except OSError as error:
+        # Torch's writer raises a RuntimeError of its own over the system's error.
+        except (OSError, RuntimeError) as error:
             with contextlib.suppress(OSError):
                 fresh.unlink(missing_ok=True)
             raise errors.StorageError(
-                f"the checkpoint {target} could not be written: {error}; the one before is unchanged. Make room and call "
-                "fit again with the same checkpoints= to go on from it"
+                f"the checkpoint {target} could not be written: {error.__context__ or error}; the one before is unchanged. "
+                "Make room and call fit again with the same checkpoints= to go on from it"
             ) from error
 
     def load_checkpoint(
@@ -344,8 +348,9 @@ def _as_it_is(batch: Any) -> Any:
     return batch
 
 
-def _unit(pixels: torch.Tensor) -> torch.Tensor:
-    return pixels.to(torch.float32) / 255
+def _figures(trainer: Trainer) -> dict[str, float]:
+    """Return what was measured in the epoch, and not what only chooses among epochs."""
+    return {name: float(value) for name, value in trainer.callback_metrics.items() if name != _MONITOR}
 
 
 @contextlib.contextmanager
