@@ -9,6 +9,7 @@ from itertools import islice
 from typing import Any, TypeAlias
 
 import numpy as np
+import torch
 from numpy.typing import ArrayLike, NDArray
 from sklearn.base import ClassifierMixin
 
@@ -216,15 +217,17 @@ class Classifier(ClassifierMixin, ImageEstimator):
             head = None
             if self.weights is not None:
                 head, _ = self._fit_head(backbone, images, numbered, held_out, class_weight)
-            learner = TaggingLearner(
-                backbone.module,
-                backbone.preprocess,
-                dim=backbone.dim,
-                classes=int(numbered.max()) + 1,
-                options=options,
-                class_weights=class_balance(numbered, class_weight),
-                head=head,
-            )
+            with backbone.placement.own_randomness():
+                torch.manual_seed(run.seed)
+                learner = TaggingLearner(
+                    backbone.module,
+                    backbone.preprocess,
+                    dim=backbone.dim,
+                    classes=int(numbered.max()) + 1,
+                    options=options,
+                    class_weights=class_balance(numbered, class_weight),
+                    head=head,
+                )
             history = train_on(
                 run,
                 learner,
