@@ -186,7 +186,7 @@ RECIPES = {
         small_first=False,
     ),
     "scratch": FineTuning(
-        epochs=60,
+        epochs=50,
         learning_rate=2e-3,
         backbone_learning_rate=2e-3,
         batch_size=64,

@@ -220,6 +220,8 @@ class _Loop(LightningModule):
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
 
     def on_train_epoch_start(self) -> None:
+        # Lightning leaves the mode as it finds it, and a backbone comes in evaluation mode.
+        self.learner.train()
         self._began = time.perf_counter()
 
     def on_train_batch_start(self, batch: Any, batch_idx: int) -> None:
