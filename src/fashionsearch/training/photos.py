@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -103,10 +104,22 @@ class PhotoDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         """Return (m, 3, H, W) uint8 and (m,) targets."""
         positions = [position for position, _ in keys]
         photos = self._photos.read(positions)
-        for row, (_, seed) in enumerate(keys):
-            if seed is not None:
-                photos[row] = self._augmentation.apply_tensor(photos[row], seed)
+        with _one_thread():
+            for row, (_, seed) in enumerate(keys):
+                if seed is not None:
+                    photos[row] = self._augmentation.apply_tensor(photos[row], seed)
         return photos, self._targets[positions]
+
+
+@contextlib.contextmanager
+def _one_thread() -> Iterator[None]:
+    """Keep torch from sharing out the work on a single small photo, which takes longer than doing it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
 
 
 class SeededBatches(Sampler[list[Key]]):

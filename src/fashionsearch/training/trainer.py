@@ -203,7 +203,10 @@ class _Loop(LightningModule):
     def configure_optimizers(self) -> Any:
         options = self._options
         optimiser = torch.optim.AdamW(
-            parameter_groups(self.learner, self._learner.backbone, options), lr=options.learning_rate or 0.0
+            parameter_groups(self.learner, self._learner.backbone, options),
+            lr=options.learning_rate or 0.0,
+            # Not where gradients are scaled: Lightning can't clip for a fused optimiser there.
+            fused=self.device.type == "cpu",
         )
         steps = int(self.trainer.estimated_stepping_batches)
         rising = min(steps - 1, max(1, round((options.warmup or 0.0) * steps)))
