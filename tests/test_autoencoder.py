@@ -27,7 +27,14 @@ def learned():
 @pytest.mark.parametrize(("name", "image_size"), [("cnn", 32), ("resnet50", 64), ("vgg19", 32)])
 def test_every_kind_learns_and_survives_a_folder(name, image_size, tmp_path):
     model = autoencoder(name, image_size=image_size, latent_dim=8).fit(TRAIN, validation=REST)
-    assert model.history_.columns == ("epoch", "training_loss", "validation_loss", "learning_rate", "seconds")
+    assert model.history_.columns == (
+        "epoch",
+        "training_loss",
+        "validation_loss",
+        "learning_rate",
+        "image_size",
+        "seconds",
+    )
     latents, drawn = model.embed(REST), model.reconstruct(REST)
     assert latents.shape == (24, 8)
     assert latents.dtype == np.float32
@@ -94,6 +101,8 @@ def test_the_same_seed_gives_the_same_network(tmp_path):
     assert np.array_equal(first.embed(REST), again.embed(REST))
     assert np.array_equal(first.embed(REST), finished.embed(REST))
     assert np.array_equal(first.reconstruct(REST), finished.reconstruct(REST))
+    with pytest.raises(errors.InputError, match="another run: its latent_dim is 16, and now it is 4"):
+        autoencoder(latent_dim=4).fit(TRAIN, checkpoints=tmp_path / "a")
 
 
 def test_scikit_learn_can_copy_it():
@@ -115,6 +124,7 @@ def test_scikit_learn_can_copy_it():
         ({"training": fs.FineTuning(dropout=0.5)}, r"training has dropout=0\.5, and an autoencoder"),
         ({"training": fs.FineTuning(mixup=0.5)}, "has mixup"),
         ({"training": fs.FineTuning(class_weights="balanced")}, "has class_weights"),
+        ({"training": fs.FineTuning(small_first=True)}, "has small_first"),
         ({"training": fs.FineTuning(unfreeze="last")}, "unfreeze='last'"),
         ({"training": 5}, "training=5 is neither"),
         ({"weights": "default"}, "backbone 'cnn_grid' has no default weights"),
@@ -132,7 +142,7 @@ def test_bad_images_are_named(learned):
         learned.reconstruct([TRAIN[0], "nowhere.jpg"])
     with pytest.raises(errors.DataError, match="no images to score"):
         learned.score([])
-    with pytest.raises(errors.DataError, match="less than 2"):
+    with pytest.raises(errors.DataError, match="0 training photos, and at least 2"):
         autoencoder().fit([])
 
 

@@ -314,6 +314,7 @@ def test_an_autoencoder_learns_and_serves_a_search(photos, tmp_path, capsys):
         (("--epochs", 3), "--epochs is for a network that learns; add --fine-tune"),
         (("--learning-rate", 0.1), "--learning-rate is for a network that learns"),
         (("--checkpoints", "run"), "--checkpoints is for a network that learns"),
+        (("--latent-dim", 8), "--latent-dim is for an autoencoder"),
         (("--autoencoder", "--balanced"), "an autoencoder learns without labels"),
         (("--fine-tune", "--epochs", 0), "epochs=0 is not a whole number"),
         (("--fine-tune", "--augment", "much"), "augment='much' is not one of none, light, strong"),

@@ -33,6 +33,19 @@ def test_curves_show_each_part_and_the_epoch_that_was_kept():
     assert list(lines["kept: epoch 3"].get_xdata()) == [3, 3]
 
 
+def test_the_kept_epoch_is_one_at_the_full_size():
+    losses, sizes = (0.1, 0.5, float("nan"), 0.4), (32, 64, 64, 64)
+    rows = zip(range(1, 5), losses, sizes, strict=True)
+    history = fs.History(
+        tuple(
+            {"epoch": epoch, "training_loss": 1.0, "validation_loss": loss, "image_size": size}
+            for epoch, loss, size in rows
+        )
+    )
+    (ax,) = plots.training_curves(history, figure=Figure())
+    assert ax.get_lines()[-1].get_label() == "kept: epoch 4"
+
+
 def test_curves_of_something_else_are_refused():
     with pytest.raises(errors.InputError, match="this history has no epochs, but C, validation_loss"):
         plots.training_curves(fs.History(({"C": 1.0, "validation_loss": 0.3},)), figure=Figure())

@@ -37,8 +37,8 @@ class Autoencoder(ImageEstimator):
             keeps where things are.
         latent_dim: length of a latent vector.
         weights: where the encoder starts: None (at random), "default", or a `.safetensors` or `.pth` file.
-        training: a `FineTuning`; None is the recipe for autoencoders. What speaks of labels or of a head is refused:
-            dropout, label_smoothing, mixup, class_weights, and an unfreeze other than "all".
+        training: a `FineTuning`; None is the recipe for autoencoders. What speaks of labels, a head or another size is
+            refused: dropout, label_smoothing, mixup, class_weights, small_first, and an unfreeze other than "all".
         image_size: side, or (height, width), in pixels; None is the backbone's own.
         device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
         precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
@@ -105,7 +105,7 @@ class Autoencoder(ImageEstimator):
             validation: images on which the best epoch is chosen; None learns for all epochs.
             checkpoints: a folder that is written after every epoch; the same call goes on from what is there, and ends
                 in the same weights as if it had never been interrupted.
-            loggers: Lightning loggers, such as TensorBoardLogger, that hear of every step.
+            loggers: Lightning loggers, such as TensorBoardLogger, that hear of every epoch.
 
         Returns:
             Itself.
@@ -139,6 +139,7 @@ class Autoencoder(ImageEstimator):
                 (images, None),
                 None if validation is None else (validation, None),
                 options,
+                decided_by={"latent_dim": int(self.latent_dim)},
                 loggers=loggers,
                 progress=self.progress,
             )
@@ -151,11 +152,11 @@ class Autoencoder(ImageEstimator):
         if not isinstance(self.latent_dim, Integral) or not 1 <= int(self.latent_dim) <= 65536:
             raise errors.InputError(f"latent_dim={self.latent_dim!r} is not a whole number from 1 to 65,536")
         given = self.training or FineTuning()
-        for name in ("dropout", "label_smoothing", "mixup", "class_weights"):
+        for name in ("dropout", "label_smoothing", "mixup", "class_weights", "small_first"):
             if getattr(given, name):
                 raise errors.InputError(
-                    f"training has {name}={getattr(given, name)!r}, and an autoencoder learns without labels and has no "
-                    "head; leave it out"
+                    f"training has {name}={getattr(given, name)!r}, and an autoencoder learns without labels, has no "
+                    "head and draws at one size; leave it out"
                 )
         if given.unfreeze not in (None, "all"):
             raise errors.InputError(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import warnings
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from typing import Any, TypeAlias
@@ -22,7 +21,13 @@ from fashionsearch.estimator import ImageEstimator, read_options, repeatable
 from fashionsearch.explanation import grad_cam
 from fashionsearch.head import LinearHead, fit_head
 from fashionsearch.images import Images, iterate, read_image
-from fashionsearch.labels import checked_labels, class_balance, numbered_class_weight
+from fashionsearch.labels import (
+    checked_labels,
+    class_balance,
+    held_out_labels,
+    numbered_class_weight,
+    warn_of_unseen,
+)
 from fashionsearch.results import Evaluation, History
 from fashionsearch.training import FineTuning
 
@@ -115,7 +120,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
                 network learns for all its epochs.
             checkpoints: a folder that is written after every epoch; the same call goes on from what is there, and ends
                 in the same weights as if it had never been interrupted. Only where a network learns.
-            loggers: Lightning loggers, such as TensorBoardLogger, that hear of every step. Only where a network learns.
+            loggers: Lightning loggers, such as TensorBoardLogger, that hear of every epoch. Only where a network learns.
 
         Returns:
             Itself.
@@ -134,7 +139,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
             raise errors.DataError(
                 f"all {len(truth)} labels are {str(classes[0])!r}; a classifier needs two classes or more"
             )
-        held_out = None if validation is None else _held_out(validation, classes)
+        held_out = None if validation is None else held_out_labels(validation, classes)
         class_weight = numbered_class_weight(self.class_weight, classes, "class_weight")
         if options is None:
             if checkpoints is not None or loggers:
@@ -146,7 +151,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
             head, history = self._fit_head(backbone, images, numbered, held_out, class_weight)
         else:
             if held_out is not None:
-                _warn_of_unseen(classes[np.setdiff1d(numbered, held_out[1])], len(classes))
+                warn_of_unseen(classes[np.setdiff1d(numbered, held_out[1])], len(classes))
             if options.class_weights is not None:
                 class_weight = numbered_class_weight(options.class_weights, classes, "class_weights")
             backbone, head, history = self._train(
@@ -214,6 +219,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
             backbone = self._create_backbone(run.seed)
             case = "scratch" if self.weights is None else "weights"
             options = options.recipe(case, normalised=is_normalised(backbone.module))
+            balance = class_balance(numbered, class_weight)
             head = None
             if self.weights is not None:
                 head, _ = self._fit_head(backbone, images, numbered, held_out, class_weight)
@@ -225,7 +231,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
                     dim=backbone.dim,
                     classes=int(numbered.max()) + 1,
                     options=options,
-                    class_weights=class_balance(numbered, class_weight),
+                    class_weights=balance,
                     head=head,
                 )
             history = train_on(
@@ -235,6 +241,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
                 (images, numbered),
                 held_out,
                 options,
+                decided_by={"class_weights": balance.tolist()},
                 loggers=loggers,
                 progress=self.progress,
             )
@@ -377,19 +384,6 @@ class Classifier(ClassifierMixin, ImageEstimator):
         return self
 
 
-def _held_out(validation: tuple[Images, ArrayLike], classes: NDArray[Any]) -> _HeldOut:
-    """Return validation images and their classes' numbers."""
-    labels = checked_labels(validation[0], validation[1], "validation labels")
-    known = np.isin(labels, classes)
-    if not known.all():
-        strangers = sorted({str(label) for label in labels[~known]})
-        raise errors.DataError(
-            f"validation labels hold classes that no training photo has: {', '.join(strangers)}; "
-            "leave those rows out or add such photos to the training part"
-        )
-    return validation[0], np.searchsorted(classes, labels)
-
-
 def _embedded(
     backbone: Backbone, images: Images, labels: NDArray[Any], cache: EmbeddingCache
 ) -> NDArray[np.float32]:
@@ -399,14 +393,3 @@ def _embedded(
             f"there are {len(embeddings)} images and {len(labels)} labels; give one label for each image"
         )
     return embeddings
-
-
-def _warn_of_unseen(unseen: NDArray[Any], classes: int) -> None:
-    if len(unseen):
-        names = ", ".join(str(label) for label in unseen[:5]) + (" …" if len(unseen) > 5 else "")
-        warnings.warn(
-            f"{len(unseen)} of {classes} classes have no validation photo: {names}; the choice of the best epoch doesn't "
-            "hear of them. A split with stratify= gives each class its share",
-            errors.DataWarning,
-            stacklevel=3,
-        )

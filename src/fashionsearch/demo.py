@@ -67,7 +67,7 @@ def run_demo(
         out: the folder to write to.
         label: the column to learn.
         backbone: a name `create_backbone` knows.
-        fine_tune: let the network learn too, at 128 pixels, and go on from `checkpoints/` if it was interrupted.
+        fine_tune: let the network learn too, at 128 pixels.
         study_rows: how many rows the tagger sees.
         say: called with each line of progress.
     """
@@ -88,12 +88,7 @@ def run_demo(
     tagger = Classifier(backbone)
     if fine_tune:
         tagger = Classifier(backbone, training=FineTuning(), image_size=_LEARNING_SIZE, random_state=0)
-    tagger.fit(
-        train.images,
-        train[label],
-        validation=(held_out.images, held_out[label]),
-        checkpoints=out / "checkpoints" if fine_tune else None,
-    )
+    tagger.fit(train.images, train[label], validation=(held_out.images, held_out[label]))
     clock.lap("training")
     evaluation = tagger.evaluate(test.images, test[label])
     clock.lap("evaluation")

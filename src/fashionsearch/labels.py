@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Mapping
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -71,18 +73,25 @@ def numbered_class_weight(
     Raises:
         InputError: if they name a class that no label has, or aren't weights.
     """
-    if not isinstance(weights, Mapping):
-        if weights not in (None, "balanced"):
-            raise errors.InputError(
-                f"{name}={weights!r} is not None, 'balanced' or a mapping of classes to weights"
-            )
+    if weights is None or (isinstance(weights, str) and weights == "balanced"):
         return weights
+    if not isinstance(weights, Mapping):
+        raise errors.InputError(
+            f"{name}={weights!r} is not None, 'balanced' or a mapping of classes to weights"
+        )
     unknown = [key for key in weights if key not in classes.tolist()]
     if unknown:
         raise errors.InputError(
             f"{name} names {unknown[0]!r}, which no label has; the classes are "
             f"{', '.join(str(label) for label in classes)}"
         )
+    for label, weight in weights.items():
+        if not isinstance(weight, Real) or not 0 <= float(weight) < float("inf"):
+            raise errors.InputError(
+                f"{name} gives {label!r} the weight {weight!r}; weights are numbers from 0 up"
+            )
+    if not any(weights.get(label, 1.0) for label in classes.tolist()):
+        raise errors.InputError(f"{name} gives every class the weight 0; give at least one a weight above")
     return {place: float(weights.get(label, 1.0)) for place, label in enumerate(classes.tolist())}
 
 
@@ -91,3 +100,34 @@ def class_balance(labels: NDArray[np.intp], weights: str | Mapping[int, float] |
     given = dict(weights) if isinstance(weights, Mapping) else weights
     classes = np.arange(int(labels.max()) + 1)
     return np.asarray(compute_class_weight(given, classes=classes, y=labels), dtype=np.float32)
+
+
+def held_out_labels(
+    validation: tuple[Images, ArrayLike], classes: NDArray[Any]
+) -> tuple[Images, NDArray[np.intp]]:
+    """Return validation images and their classes' numbers.
+
+    Raises:
+        DataError: if they aren't labels, or hold a class that isn't one of `classes`.
+    """
+    labels = checked_labels(validation[0], validation[1], "validation labels")
+    known = np.isin(labels, classes)
+    if not known.all():
+        strangers = sorted({str(label) for label in labels[~known]})
+        raise errors.DataError(
+            f"validation labels hold classes that no training photo has: {', '.join(strangers)}; "
+            "leave those rows out or add such photos to the training part"
+        )
+    return validation[0], np.searchsorted(classes, labels)
+
+
+def warn_of_unseen(unseen: NDArray[Any], classes: int) -> None:
+    """Warn of classes that the validation part lacks, out of so many."""
+    if len(unseen):
+        names = ", ".join(str(label) for label in unseen[:5]) + (" …" if len(unseen) > 5 else "")
+        warnings.warn(
+            f"{len(unseen)} of {classes} classes have no validation photo: {names}; the choice of the best epoch doesn't "
+            "hear of them. A split with stratify= gives each class its share",
+            errors.DataWarning,
+            stacklevel=4,
+        )

@@ -143,12 +143,29 @@ def save(folder: PathLike, kind: str, files: Mapping[str, Writer]) -> None:
             state before the call is still there.
     """
     root = Path(folder)
-    try:
+    with _written(root):
         root.mkdir(parents=True, exist_ok=True)
         _check_target(root, kind)
-        lock = filelock.FileLock(root / _LOCK, timeout=0)
-        with lock:
+        with filelock.FileLock(root / _LOCK, timeout=0):
             _write_generation(root, kind, files)
+
+
+def check_target(folder: PathLike, kind: str) -> None:
+    """Raise what `save` would raise for this folder, before the work that is to be saved.
+
+    Raises:
+        StorageError: if the folder holds something else or can't be written.
+    """
+    root = Path(folder)
+    with _written(root):
+        root.mkdir(parents=True, exist_ok=True)
+        _check_target(root, kind)
+
+
+@contextlib.contextmanager
+def _written(root: Path) -> Iterator[None]:
+    try:
+        yield
     except filelock.Timeout as error:
         raise errors.StorageError(
             f"{root} is being saved to by another process; wait, or save elsewhere"

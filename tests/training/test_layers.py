@@ -30,6 +30,7 @@ def learner(name="cnn", size=64, **options):
         ("efficientnet_lite0", "blocks.6"),
         ("vgg19_bn", "features.49"),
         ("timm:vit_tiny_patch16_224", "blocks.11"),
+        ("timm:mobilenetv3_small_100", "blocks.5"),
     ],
 )
 def test_the_last_layers_are_the_last(name, inside):
@@ -94,6 +95,7 @@ def test_sizes_grow_to_the_full_one():
     assert sizes[6:] == [(64, 64)] * 4
     assert sizes == sorted(sizes)
     assert epoch_sizes(cnn, (64, 64), fs.FineTuning(epochs=3, small_first=False)) == [(64, 64)] * 3
+    assert epoch_sizes(cnn, (80, 60), options)[-1] == (80, 60)
     transformer = fs.create_backbone("timm:vit_tiny_patch16_224", weights=None, image_size=64).module
     assert epoch_sizes(transformer, (64, 64), options) == [(64, 64)] * 10
 
@@ -105,3 +107,30 @@ def test_the_rate_rises_and_falls():
     assert max(shares) == shares[10] == 1
     assert shares[10:] == sorted(shares[10:], reverse=True)
     assert shares[-1] < 0.01
+
+
+def test_blended_labels_are_weighed_as_plain_ones():
+    backbone = fs.create_backbone("cnn", weights=None, image_size=32, random_state=0)
+    losses = []
+    for weight in (1.0, 100.0):
+        torch.manual_seed(0)
+        model = TaggingLearner(
+            backbone.module,
+            backbone.preprocess,
+            dim=backbone.dim,
+            classes=3,
+            options=fs.FineTuning(mixup=0.4, dropout=0).recipe("scratch"),
+            class_weights=np.full(3, weight, np.float32),
+            head=None,
+        )
+        loss, _ = model.training_loss(torch.rand(6, 3, 32, 32), torch.tensor([0, 1, 2, 0, 1, 2]))
+        losses.append(loss.item())
+    assert losses[0] == pytest.approx(losses[1], rel=1e-4)
+
+
+def test_a_frozen_network_drops_nothing():
+    model, _ = learner("torchvision:efficientnet_b0", unfreeze="head")
+    model.train()
+    photos = torch.rand(2, 3, 64, 64)
+    assert torch.equal(model.network.embed(photos), model.network.embed(photos))
+    assert model.dropout.training

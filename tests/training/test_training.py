@@ -60,6 +60,7 @@ def test_every_kind_learns_and_survives_a_folder(name, weights, image_size, tmp_
         "validation_loss",
         "validation_accuracy",
         "learning_rate",
+        "image_size",
         "seconds",
     )
     assert np.isfinite(model.history_["validation_loss"]).all()
@@ -96,9 +97,7 @@ def test_fine_tuning_starts_from_the_frozen_head():
     frozen = fs.Classifier("efficientnet_lite0", image_size=64, progress=False).fit(
         TRAIN.images, TRAIN[LABEL], validation=HELD_OUT
     )
-    training = fs.FineTuning(
-        epochs=1, learning_rate=1e-9, average_weights=False, unfreeze="head", augment="none", dropout=0
-    )
+    training = fs.FineTuning(epochs=1, learning_rate=1e-9, unfreeze="head", augment="none", dropout=0)
     model = tagger("efficientnet_lite0", weights="default", image_size=64, training=training)
     model.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
     np.testing.assert_allclose(model.head_.weight, frozen.head_.weight, atol=1e-6)
@@ -138,6 +137,39 @@ def test_a_seed_decides_everything_and_disturbs_nobody():
     assert first.backbone_.weights_hash == again.backbone_.weights_hash
     other = clone(first).set_params(random_state=1).fit(TRAIN.images, TRAIN[LABEL])
     assert other.backbone_.weights_hash != first.backbone_.weights_hash
+
+
+def test_networks_learn_in_training_mode_and_answer_in_evaluation_mode():
+    seen = []
+
+    @fs.register_backbone("remembers_its_mode", image_size=32, replace=True)
+    def remembers_its_mode(weights):
+        return Remembers(seen)
+
+    training = fs.FineTuning(epochs=2, batch_size=16)
+    model = tagger("remembers_its_mode", training=training)
+    model.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    learned = [mode for mode, grad in seen if grad]
+    assert learned == [True] * 6
+    assert not any(mode for mode, grad in seen if not grad)
+
+
+class Remembers(torch.nn.Module):
+    """Notes in which mode it is called, and whether gradients are asked for."""
+
+    def __init__(self, seen):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 4)
+        self.seen = seen
+
+    def forward(self, images):
+        self.seen.append((self.training, torch.is_grad_enabled()))
+        return self.layer(images.mean(dim=(2, 3)))
+
+    def __deepcopy__(self, memo):
+        copy = Remembers(self.seen)
+        copy.load_state_dict(self.state_dict())
+        return copy
 
 
 def test_rare_classes_can_weigh_more():
@@ -188,11 +220,74 @@ def test_a_killed_run_ends_in_the_same_weights(epochs_before, tmp_path):
     assert run_script(tmp_path / "killed") == expected  # and a finished run is only read
 
 
+def test_a_moved_folder_remembers_its_best_epoch(tmp_path):
+    training = fs.FineTuning(
+        epochs=8, batch_size=16, patience=8, learning_rate=0.05, average_weights=False, label_smoothing=0
+    )
+    whole = tagger(training=training).fit(
+        TRAIN.images, TRAIN[LABEL], validation=HELD_OUT, checkpoints=tmp_path / "whole"
+    )
+    best = int(np.argmin(whole.history_["validation_loss"]))
+
+    class StopError(Exception):
+        pass
+
+    from lightning.pytorch.loggers.logger import DummyLogger
+
+    class Killer(DummyLogger):
+        def log_metrics(self, metrics, step=None):
+            if metrics.get("epoch", 0) > min(best + 1, 6):
+                raise StopError
+
+    with pytest.raises(StopError):
+        tagger(training=training).fit(
+            TRAIN.images,
+            TRAIN[LABEL],
+            validation=HELD_OUT,
+            checkpoints=tmp_path / "begun",
+            loggers=[Killer()],
+        )
+    (tmp_path / "begun").rename(tmp_path / "moved")
+    moved = tagger(training=training).fit(
+        TRAIN.images, TRAIN[LABEL], validation=HELD_OUT, checkpoints=tmp_path / "moved"
+    )
+    assert moved.history_["training_loss"] == whole.history_["training_loss"]
+    assert moved.backbone_.weights_hash == whole.backbone_.weights_hash
+
+
+@pytest.mark.slow
+def test_worker_processes_go_on_where_they_were(tmp_path):
+    training = fs.FineTuning(epochs=3, batch_size=16, workers=1, average_weights=False)
+    plain = fs.FineTuning(epochs=3, batch_size=16, workers=0, average_weights=False)
+    losses = tagger(training=plain).fit(TRAIN.images, TRAIN[LABEL]).history_["training_loss"]
+    from lightning.pytorch.loggers.logger import DummyLogger
+
+    class StopError(Exception):
+        pass
+
+    class Killer(DummyLogger):
+        def log_metrics(self, metrics, step=None):
+            if metrics.get("epoch") == 1:
+                raise StopError
+
+    with pytest.raises(StopError):
+        tagger(training=training).fit(
+            TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run", loggers=[Killer()]
+        )
+    model = tagger(training=training).fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
+    assert model.history_["training_loss"] == losses
+
+
 def test_another_run_is_not_gone_on_with(tmp_path):
     tagger().fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
     other = tagger(training=fs.FineTuning(**{**QUICK, "epochs": 2}))
-    with pytest.raises(errors.InputError, match="holds the checkpoints of another run: its options"):
+    with pytest.raises(
+        errors.InputError, match="holds the checkpoints of another run: its epochs is 1, and now it is 2"
+    ):
         other.fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
+    weighted = tagger().set_params(class_weight="balanced")
+    with pytest.raises(errors.InputError, match="another run: its class_weights"):
+        weighted.fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
     with pytest.raises(errors.InputError, match="another run: its training"):
         tagger().fit(TRAIN.images[:40], TRAIN[LABEL][:40], checkpoints=tmp_path / "run")
     (tmp_path / "mine").mkdir()
@@ -343,12 +438,41 @@ def test_a_class_that_validation_lacks_is_named_and_the_work_goes_on():
             "both given",
         ),
         ({"training": fs.FineTuning(class_weights={"Hats": 2.0})}, "class_weights names 'Hats'"),
-        ({"training": fs.FineTuning(batch_size=2, devices=2)}, "less than 2 for each of 2 devices"),
+        ({"training": fs.FineTuning(batch_size=2, devices=2)}, "batch_size=2 can't be shared by 2 devices"),
+        ({"training": fs.FineTuning(batch_size=15, devices=2)}, "make it a multiple of 2"),
+        ({"class_weight": {"Apparel": -1.0}}, r"gives 'Apparel' the weight -1\.0"),
+        ({"class_weight": {"Apparel": "much"}}, "the weight 'much'"),
+        ({"class_weight": np.ones(3)}, "is not None, 'balanced' or a mapping"),
+        ({"training": fs.FineTuning(class_weights={"Apparel": float("nan")})}, "the weight nan"),
     ],
 )
 def test_options_that_make_no_sense_are_refused(options, words):
     with pytest.raises(errors.InputError, match=words):
         tagger(**options).fit(TRAIN.images, TRAIN[LABEL])
+
+
+@pytest.mark.parametrize("seed", ["x", 1.5, -1])
+def test_a_seed_that_is_none_is_refused(seed):
+    with pytest.raises(errors.InputError, match="is not a whole number from 0"):
+        tagger().set_params(random_state=seed).fit(TRAIN.images, TRAIN[LABEL])
+
+
+def test_processes_that_were_started_elsewhere_must_agree(monkeypatch, tmp_path):
+    monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for options in ({"checkpoints": None}, {"checkpoints": tmp_path / "run"}):
+        model = tagger().set_params(random_state=None)
+        with pytest.raises(errors.InputError, match="which must agree"):
+            model.fit(TRAIN.images, TRAIN[LABEL], **options)
+
+
+def test_one_validation_photo_is_enough():
+    tagger().fit(TRAIN.images, TRAIN[LABEL], validation=(TRAIN.images[:1], TRAIN[LABEL][:1]))
+
+
+def test_a_logger_must_be_in_a_list():
+    with pytest.raises(errors.InputError, match="is not a list of Lightning loggers"):
+        tagger().fit(TRAIN.images, TRAIN[LABEL], loggers="csv")
 
 
 def test_a_frozen_backbone_has_no_checkpoints():
@@ -407,12 +531,28 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
 def test_the_trainer_gets_what_the_device_is():
     from fashionsearch.device import Placement
 
+    class Machine:
+        def cuda_count(self):
+            return 4
+
+        def has_mps(self):
+            return True
+
     def asked(device, precision, devices=1):
-        return Placement(torch.device(device), precision).trainer_arguments(devices)
+        placement = Placement(torch.device(device), precision)
+        return placement.trainer_arguments(devices, machine=Machine())
 
     assert asked("cuda:1", "bf16") == {"accelerator": "cuda", "devices": [1], "precision": "bf16-mixed"}
     assert asked("cuda:0", "fp16", 4) == {"accelerator": "cuda", "devices": 4, "precision": "16-mixed"}
     assert asked("cpu", "fp32", 2) == {"accelerator": "cpu", "devices": 2, "precision": "32-true"}
+    for device, precision, devices in (
+        ("cuda:0", "fp32", 5),
+        ("cuda:1", "fp32", 2),
+        ("mps", "fp32", 2),
+        ("cpu", "fp16", 1),
+    ):
+        with pytest.raises(errors.DeviceError):
+            asked(device, precision, devices)
     assert asked("mps", "fp32") == {"accelerator": "mps", "devices": [0], "precision": "32-true"}
 
 

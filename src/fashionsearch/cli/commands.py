@@ -85,8 +85,12 @@ def train(options: argparse.Namespace) -> int:
 def _train_tagger(options: argparse.Namespace, table: Table) -> int:
     import numpy as np
 
+    from fashionsearch import storage
     from fashionsearch.classifier import Classifier
 
+    if options.latent_dim is not None:
+        raise errors.InputError("--latent-dim is for an autoencoder; add --autoencoder")
+    storage.check_target(options.out, "classifier")
     label = _label_of(table, options.label)
     labelled = table[table[label] != ""]
     print(f"{len(table):,} photos, {len(table) - len(labelled):,} without {label} left out", flush=True)
@@ -105,6 +109,10 @@ def _train_tagger(options: argparse.Namespace, table: Table) -> int:
     held_out = None
     if len(validation):
         rows = validation[np.isin(validation[label], train[label])]
+        if len(rows) < len(validation):
+            print(
+                f"{len(validation) - len(rows):,} validation photos of classes with no training photo left out"
+            )
         held_out = (rows.images, rows[label]) if len(rows) else None
     tagger.fit(train.images, train[label], validation=held_out, checkpoints=options.checkpoints)
     tagger.save(options.out)
@@ -117,14 +125,16 @@ def _train_tagger(options: argparse.Namespace, table: Table) -> int:
 
 
 def _train_autoencoder(options: argparse.Namespace, table: Table) -> int:
+    from fashionsearch import storage
     from fashionsearch.autoencoder import Autoencoder
 
+    storage.check_target(options.out, "autoencoder")
     if options.balanced or options.label:
         raise errors.InputError("an autoencoder learns without labels; leave out --balanced and --label")
     train, validation, test = table.split(test=options.test, validation=options.validation, seed=options.seed)
     encoder = Autoencoder(
         options.backbone or "cnn",
-        latent_dim=options.latent_dim,
+        latent_dim=options.latent_dim or 16,
         weights=_weights(options.weights or "none"),
         training=_training(options, learns=True),
         image_size=options.image_size,

@@ -198,9 +198,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--balanced", action="store_true", help="let rare classes count as much as frequent ones"
     )
-    parser.add_argument(
-        "--latent-dim", type=int, default=16, help="numbers an autoencoder keeps (%(default)s)"
-    )
+    parser.add_argument("--latent-dim", type=int, help="numbers an autoencoder keeps (16)")
     learning = parser.add_argument_group("where a network learns")
     learning.add_argument("--epochs", type=int, help="how often every photo is seen; default: the recipe's")
     learning.add_argument("--learning-rate", type=float, help="the highest rate; default: the recipe's")

@@ -29,7 +29,7 @@ _MOST_ROWS = 24
 def training_curves(history: History, *, figure: Figure | None = None) -> list[Axes]:
     """Draw what was measured in each epoch: losses, and accuracies where there are some, as the study's Figures 5 and 6.
 
-    The epoch that was kept, the one with the lowest validation loss, is marked.
+    The epoch that was kept, the one with the lowest validation loss at the full size, is marked.
 
     Args:
         history: of a network that learned.
@@ -59,7 +59,7 @@ def training_curves(history: History, *, figure: Figure | None = None) -> list[A
     figure = new_figure(figure, (4.6 * len(shown), 3.4))
     panels = []
     epochs = history["epoch"]
-    best = epochs[int(np.argmin(history["validation_loss"]))] if "validation_loss" in columns else None
+    best = _kept_epoch(history)
     for place, kind in enumerate(shown):
         ax = figure.add_subplot(1, len(shown), place + 1)
         for part, colour, style in (("training", BLUE, "--"), ("validation", _ORANGE, "-")):
@@ -270,6 +270,15 @@ def explanation(image: Image, heat: NDArray[np.floating], *, figure: Figure | No
         ax.set_title(words, fontsize=8)
         ax.set_axis_off()
     return panels
+
+
+def _kept_epoch(history: History) -> float | None:
+    if "validation_loss" not in history.columns:
+        return None
+    sizes = history["image_size"] if "image_size" in history.columns else [0.0] * len(history)
+    rows = zip(history["validation_loss"], sizes, history["epoch"], strict=True)
+    at_full_size = [(loss, epoch) for loss, size, epoch in rows if size == max(sizes) and loss == loss]
+    return min(at_full_size)[1] if at_full_size else None
 
 
 def _few(images: Images) -> list[Image]:

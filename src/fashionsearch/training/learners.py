@@ -105,7 +105,12 @@ class TaggingLearner(nn.Module):
         loss = functional.cross_entropy(
             logits, soft, weight=self.class_weights, label_smoothing=self._smoothing
         )
-        hard = soft if soft.ndim == 1 else soft.argmax(dim=1)
+        if soft.ndim == 1:
+            hard = soft
+        else:
+            # For blended labels torch divides by n, and for plain ones by the sum of their weights.
+            hard = soft.argmax(dim=1)
+            loss = loss / (soft @ self.class_weights).mean()
         return loss, {"training_accuracy": (logits.argmax(dim=1) == hard).float().mean()}
 
     def validation_figures(self, photos: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
@@ -184,18 +189,22 @@ def last_layers(backbone: nn.Module, shape: tuple[int, ...]) -> list[nn.Module]:
     finally:
         for handle in handles:
             handle.remove()
-    sizes = [size for _, size in ran if size]
+    # What is pooled to one place, as in squeeze-and-excitation, says nothing of where the network has got to.
+    sizes = [size for _, size in ran if size and min(size) > 1]
     if len(set(sizes)) < 2:
         return [layer for layer, _ in ran[-(-2 * len(ran) // 3) :]]
     first = next(place for place, (_, size) in enumerate(ran) if size == sizes[-1])
     return [layer for layer, _ in ran[first:]]
 
 
-def _keep_frozen_still(backbone: nn.Module) -> None:
-    for layer in backbone.modules():
-        own = list(layer.parameters(recurse=False))
-        if own and not any(parameter.requires_grad for parameter in own):
-            layer.eval()
+def _keep_frozen_still(module: nn.Module) -> None:
+    """Put what is frozen as a whole into evaluation mode, with its dropout and running statistics."""
+    parameters = list(module.parameters())
+    if parameters and not any(parameter.requires_grad for parameter in parameters):
+        module.eval()
+        return
+    for child in module.children():
+        _keep_frozen_still(child)
 
 
 def parameter_groups(learner: nn.Module, backbone: nn.Module, options: FineTuning) -> list[dict[str, Any]]:

@@ -28,7 +28,8 @@ class FineTuning:
         backbone_learning_rate: the highest rate of the layers below the head.
         batch_size: photos a step, all devices together.
         dropout: share of the embedding that is dropped before the head, 0 to below 1.
-        patience: stop after so many epochs without a lower validation loss; needs a validation part.
+        patience: stop after so many epochs at the full size without a lower validation loss; without a validation part
+            nothing stops early.
         augment: "none", "light", "strong", or an `Augmentation` of your own.
         unfreeze: what learns: the "head" alone, the "last" layers (those whose feature maps have the final size) or
             "all".
@@ -101,7 +102,8 @@ class FineTuning:
                 + (", or an Augmentation." if name == "augment" else ".")
                 + errors.did_you_mean(value, known)
             )
-        if self.class_weights not in (None, "balanced") and not isinstance(self.class_weights, Mapping):
+        named = self.class_weights is None or isinstance(self.class_weights, Mapping)
+        if not named and not (isinstance(self.class_weights, str) and self.class_weights == "balanced"):
             raise errors.InputError(
                 f"class_weights={self.class_weights!r} is not None, 'balanced' or a mapping of classes to weights"
             )
@@ -151,6 +153,11 @@ class FineTuning:
             InputError: if a field can't be used.
         """
         fields = dict(saved)
+        unknown = sorted(fields.keys() - {field.name for field in dataclasses.fields(cls)})
+        if unknown:
+            raise errors.InputError(
+                f"the saved training has {unknown[0]!r}, which this fashionsearch doesn't know; upgrade it"
+            )
         if isinstance(fields.get("augment"), dict):
             fields["augment"] = Augmentation(**fields["augment"])
         if isinstance(fields.get("class_weights"), list):

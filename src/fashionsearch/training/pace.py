@@ -1,8 +1,9 @@
-"""What changes while a network learns: the learning rate by the step, the image size by the epoch."""
+"""What changes while a network learns: rate and averaged weights by the step, the image size by the epoch."""
 
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import nn
@@ -26,6 +27,20 @@ class WarmCosine:
         return 0.5 + 0.5 * math.cos(math.pi * (step - self._rising) / max(1, self._steps - self._rising))
 
 
+class RunningAverage:
+    """Moves averaged weights a share of the way to the current ones; a class, so that it can go to another process."""
+
+    def __init__(self, share: float) -> None:
+        self._share = share
+
+    def __call__(self, averaged: Any, current: Any, _: Any) -> None:
+        """Move a list of averaged tensors towards their current values, in place."""
+        if torch.is_floating_point(averaged[0]):
+            torch._foreach_lerp_(averaged, current, self._share)
+        else:
+            torch._foreach_copy_(averaged, current)
+
+
 def epoch_sizes(
     backbone: nn.Module, image_size: tuple[int, int], options: FineTuning
 ) -> list[tuple[int, int]]:
@@ -37,6 +52,8 @@ def epoch_sizes(
 
 
 def _scaled(image_size: tuple[int, int], share: float) -> tuple[int, int]:
+    if share >= 1:
+        return image_size
     height, width = (
         min(side, max(_SMALLEST, _STEP * math.floor(side * share / _STEP))) for side in image_size
     )

@@ -69,20 +69,30 @@ def decode_photos(images: Images, preprocess: Preprocess, path: Path, *, progres
         delay=2,
         disable=None if progress else True,
     )
-    try:
-        with path.open("wb") as file, bar:
-            for pixels in bar:
-                block = np.ascontiguousarray(pixels).data
+    with _written(path.parent):
+        file = path.open("wb")
+    with file, bar:
+        for pixels in bar:
+            block = np.ascontiguousarray(pixels).data
+            with _written(path.parent):
                 file.write(block)
-                digest.update(block)
-                n += 1
-    except OSError as error:
-        raise errors.StorageError(
-            f"{path.parent} could not be written: {error}; decoded photos are kept there while a network learns, so give "
-            "checkpoints=, or the environment variable TMPDIR, a folder with more space"
-        ) from error
+            digest.update(block)
+            n += 1
+        with _written(path.parent):
+            file.flush()
     height, width = preprocess.image_size
     return Photos(path, (n, height, width, 3), digest.hexdigest())
+
+
+@contextlib.contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise errors.StorageError(
+            f"{folder} could not be written: {error}; decoded photos are kept there while a network learns, so set the "
+            "environment variable TMPDIR to a folder with more space"
+        ) from error
 
 
 class PhotoDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
@@ -120,6 +130,21 @@ def _one_thread() -> Iterator[None]:
         yield
     finally:
         torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The photos of a run.
+
+    Attributes:
+        training: to learn from.
+        validation: to choose the best epoch by, or None.
+        image_size: (height, width) of both.
+    """
+
+    training: PhotoDataset
+    validation: PhotoDataset | None
+    image_size: tuple[int, int]
 
 
 class SeededBatches(Sampler[list[Key]]):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -14,10 +14,11 @@ from torch import nn
 
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone
+from fashionsearch.device import Placement
 from fashionsearch.images import Images
 from fashionsearch.results import History
 from fashionsearch.training.options import FineTuning
-from fashionsearch.training.photos import PhotoDataset, Photos, decode_photos
+from fashionsearch.training.photos import Parts, PhotoDataset, decode_photos
 from fashionsearch.training.runs import RunFolder
 
 Part: TypeAlias = "tuple[Images, NDArray[np.intp] | None]"
@@ -31,6 +32,7 @@ def train_on(
     validation: Part | None,
     options: FineTuning,
     *,
+    decided_by: Mapping[str, Any],
     loggers: Sequence[object] = (),
     progress: bool = True,
 ) -> History:
@@ -43,6 +45,7 @@ def train_on(
         training: n images, and their n classes or None.
         validation: likewise; None trains for all epochs.
         options: a filled recipe.
+        decided_by: what else decides the result, as JSON holds it.
         loggers: Lightning loggers.
         progress: show bars.
 
@@ -51,13 +54,22 @@ def train_on(
 
     Raises:
         ImageError: if an image can't be read.
-        DataError: if there are too few for the devices, or as many targets as images are missing.
+        InputError: if the batches can't be shared by the devices, or the folder holds another run.
+        DeviceError: if there are not so many devices.
+        DataError: if there are too few photos, or not as many targets.
         TrainingError: if the loss is not a number any more.
         StorageError: if photos or checkpoints can't be written.
     """
-    from fashionsearch.training.trainer import Parts, train
+    from fashionsearch.training.trainer import train
 
+    if not isinstance(loggers, list | tuple):
+        raise errors.InputError(
+            f"loggers={loggers!r:.60} is not a list of Lightning loggers; write loggers=[…]"
+        )
+    if options.devices * options.nodes > 1:
+        _check_processes(options, backbone.placement)
     identity: dict[str, Any] = {
+        **decided_by,
         "options": options.to_dict(),
         "seed": run.seed,
         "network": f"{backbone.name} {backbone.fingerprint}",
@@ -73,7 +85,15 @@ def train_on(
         images, targets = part
         photos = decode_photos(images, backbone.preprocess, run.scratch / f"{name}.pixels", progress=progress)
         targets = np.zeros(len(photos), dtype=np.intp) if targets is None else targets
-        _check_counts(photos, targets, options)
+        if len(photos) != len(targets):
+            raise errors.DataError(
+                f"there are {len(photos)} images and {len(targets)} labels; give one label for each image"
+            )
+        least = 2 * options.devices * options.nodes if name == "training" else 1
+        if len(photos) < least:
+            raise errors.DataError(
+                f"there are {len(photos)} {name} photos, and at least {least} are needed; give more"
+            )
         identity[name] = f"{photos.digest} {hashlib.sha256(targets.tobytes()).hexdigest()}"
         datasets.append(PhotoDataset(photos, torch.from_numpy(targets), options.augmentation))
     run.recognise(identity)
@@ -87,14 +107,11 @@ def train_on(
     return history
 
 
-def _check_counts(photos: Photos, targets: NDArray[np.intp], options: FineTuning) -> None:
-    processes = options.devices * options.nodes
-    if len(photos) != len(targets):
-        raise errors.DataError(
-            f"there are {len(photos)} images and {len(targets)} labels; give one label for each image"
-        )
-    if min(len(photos), options.batch_size or 1) < 2 * processes:
-        raise errors.DataError(
-            f"{len(photos)} photos in batches of {options.batch_size} leave less than 2 for each of {processes} devices; "
-            "give more photos or a larger batch_size"
+def _check_processes(options: FineTuning, placement: Placement) -> None:
+    placement.trainer_arguments(options.devices)  # raises where there are not so many
+    processes, batch = options.devices * options.nodes, options.batch_size or 1
+    if batch % processes or batch < 2 * processes:
+        raise errors.InputError(
+            f"batch_size={batch} can't be shared by {processes} devices, at least 2 photos each; make it a multiple of "
+            f"{processes}"
         )

@@ -16,6 +16,7 @@ import os
 import tempfile
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,7 @@ import numpy as np
 
 from fashionsearch import errors
 
-_RUN = "run.json"
+_RUN, _FRESH, _LOCK = "run.json", ".run.json.new", ".lock"
 _FORMAT = 1
 
 
@@ -36,11 +37,13 @@ class RunFolder:
         folder: of the checkpoints.
         scratch: of files that go when the run ends.
         seed: of everything random in the run.
+        kept: whether the user asked for the checkpoints.
     """
 
     folder: Path
     scratch: Path
     seed: int
+    kept: bool
 
     @property
     def last(self) -> Path:
@@ -55,32 +58,40 @@ class RunFolder:
     @property
     def finished(self) -> bool:
         """Whether the run has ended."""
-        return bool(_read(self.folder).get("finished"))
+        return self.kept and bool(_read(self.folder).get("finished"))
 
     def recognise(self, identity: Mapping[str, Any]) -> None:
         """Write down what decides the result, or compare it with what is there.
 
         Raises:
             InputError: if the folder holds the checkpoints of another run.
+            StorageError: if it can't be written.
         """
         plain = json.loads(json.dumps(identity, default=str))
-        there = _read(self.folder)
-        for name, value in plain.items():
-            if "identity" in there and there["identity"].get(name) != value:
-                was = str(there["identity"].get(name))
-                raise errors.InputError(
-                    f"{self.folder} holds the checkpoints of another run: its {name} is {was[:80]}, and now it is "
-                    f"{str(value)[:80]}; give checkpoints= another folder, or delete this one"
-                )
-        self._note({"identity": plain})
+        there = _read(self.folder).get("identity", plain) if self.kept else plain
+        for name, was, now in _differences(there, plain):
+            raise errors.InputError(
+                f"{self.folder} holds the checkpoints of another run: its {name} is {str(was)[:80]}, and now it is "
+                f"{str(now)[:80]}; give checkpoints= another folder, or delete this one"
+            )
+        self.note({"identity": plain})
 
     def finish(self) -> None:
         """Note that the run has ended."""
-        self._note({"finished": True})
+        self.note({"finished": True})
 
-    def _note(self, facts: Mapping[str, Any]) -> None:
-        start = {"format_version": _FORMAT, "seed": self.seed}
-        write(self.folder / _RUN, {**start, **_read(self.folder), **facts})
+    def note(self, facts: Mapping[str, Any]) -> None:
+        """Add to run.json so that a crash leaves the old file or the new one."""
+        if not self.kept or not is_first_process():
+            return
+        content = {"format_version": _FORMAT, "seed": self.seed, **_read(self.folder), **facts}
+        fresh = self.folder / _FRESH
+        with _written(self.folder), fresh.open("w", encoding="utf-8") as file:
+            file.write(json.dumps(content, indent=1))
+            file.flush()
+            os.fsync(file.fileno())
+        with _written(self.folder):
+            fresh.replace(self.folder / _RUN)
 
 
 @contextlib.contextmanager
@@ -93,49 +104,92 @@ def open_run(checkpoints: str | os.PathLike[str] | None, random_state: int | Non
 
     Raises:
         StorageError: if the folder can't be written, or another process trains there.
-        InputError: if it holds something else.
+        InputError: if it holds something else, the seed is none, or several processes were started without a seed and a
+            folder that they share.
     """
+    if random_state is not None and not (
+        isinstance(random_state, Integral) and 0 <= int(random_state) < 2**32
+    ):
+        raise errors.InputError(
+            f"random_state={random_state!r} is not a whole number from 0 to {2**32 - 1}, or None"
+        )
+    if was_started_for_many() and (checkpoints is None or random_state is None):
+        raise errors.InputError(
+            "torchrun or SLURM started several processes, which must agree: give random_state=, and checkpoints= a folder "
+            "that all of them see"
+        )
     with tempfile.TemporaryDirectory(prefix="fashionsearch-") as scratch:
         if checkpoints is None:
-            yield RunFolder(Path(scratch), Path(scratch), _seed(random_state, {}))
+            yield RunFolder(Path(scratch), Path(scratch), _seed(random_state, {}), kept=False)
             return
         folder = Path(checkpoints)
-        try:
+        with _written(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            there = _read(folder)
-            names = {path.name for path in folder.iterdir()} - {".lock"}
-            if names and not there:
-                raise errors.InputError(
-                    f"{folder} is not empty ({min(names)!r} is in it) and holds no checkpoints; choose another folder"
-                )
-            lock = filelock.FileLock(folder / ".lock", timeout=0)
-            # Of several processes that torchrun or SLURM started, the first one holds the lock for all.
-            with lock if _is_first_process() else contextlib.nullcontext():
-                seed = _seed(random_state, there)
-                run = RunFolder(folder, Path(scratch), seed)
-                run._note({})
-                yield run
-        except filelock.Timeout as error:
-            raise errors.StorageError(
-                f"another process trains with the checkpoints in {folder}; wait, or choose another folder"
-            ) from error
-        except errors.FashionSearchError:
-            raise
-        except OSError as error:
-            raise errors.StorageError(
-                f"{folder} could not be written: {error}; checkpoints that were there are unchanged"
-            ) from error
+            names = {path.name for path in folder.iterdir()} - {_LOCK, _FRESH}
+        there = _read(folder)
+        if names and not there and is_first_process():
+            raise errors.InputError(
+                f"{folder} is not empty ({min(names)!r} is in it) and holds no checkpoints; choose another folder"
+            )
+        with _locked(folder):
+            run = RunFolder(folder, Path(scratch), _seed(random_state, there), kept=True)
+            run.note({})
+            yield run
 
 
-def write(path: Path, content: Any) -> None:
-    """Write JSON so that a crash leaves the old file or the new one."""
-    fresh = path.with_name(f".{path.name}.new")
-    fresh.write_text(json.dumps(content, indent=1), encoding="utf-8")
-    fresh.replace(path)
-
-
-def _is_first_process() -> bool:
+def is_first_process() -> bool:
+    """Return whether this process writes for all that torchrun or SLURM started."""
     return os.environ.get("RANK", os.environ.get("SLURM_PROCID", "0")) == "0"
+
+
+def was_started_for_many() -> bool:
+    """Return whether torchrun or SLURM started this process as one of several."""
+    return any(
+        os.environ.get(name, "1") not in ("", "1")
+        for name in (("WORLD_SIZE",) if "TORCHELASTIC_RUN_ID" in os.environ else ("SLURM_NTASKS",))
+    )
+
+
+@contextlib.contextmanager
+def _locked(folder: Path) -> Iterator[None]:
+    if not is_first_process():  # the first process holds the lock for all
+        yield
+        return
+    lock = filelock.FileLock(folder / _LOCK, timeout=0)
+    try:
+        with _written(folder):
+            lock.acquire()
+    except filelock.Timeout as error:
+        raise errors.StorageError(
+            f"another process trains with the checkpoints in {folder}; wait, or choose another folder"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+@contextlib.contextmanager
+def _written(folder: Path) -> Iterator[None]:
+    try:
+        yield
+    except filelock.Timeout:  # an OSError too
+        raise
+    except OSError as error:
+        raise errors.StorageError(
+            f"{folder} could not be written: {error}; checkpoints that were there are unchanged"
+        ) from error
+
+
+def _differences(there: Mapping[str, Any], now: Mapping[str, Any]) -> Iterator[tuple[str, Any, Any]]:
+    for name in {**there, **now}:
+        was, is_now = there.get(name), now.get(name)
+        if was == is_now:
+            continue
+        if isinstance(was, Mapping) and isinstance(is_now, Mapping):
+            yield from _differences(was, is_now)
+        else:
+            yield name, was, is_now
 
 
 def _seed(random_state: int | None, there: Mapping[str, Any]) -> int:
@@ -150,10 +204,12 @@ def _read(folder: Path) -> dict[str, Any]:
         return {}
     try:
         content: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        if content["format_version"] > _FORMAT:
-            raise errors.StorageError(f"{path} was written by a newer fashionsearch; upgrade it")
-        return content
+        version = content["format_version"]
+        int(content["seed"])
     except (ValueError, KeyError, TypeError) as error:
         raise errors.CorruptFileError(
             f"{path} is damaged: {error!r}; delete the folder to train from the start"
         ) from error
+    if version > _FORMAT:
+        raise errors.StorageError(f"{path} was written by a newer fashionsearch; upgrade it")
+    return content

@@ -4,24 +4,24 @@ from __future__ import annotations
 
 import contextlib
 import logging
+import math
 import os
-import pickle
 import signal
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
+from lightning.fabric.utilities.exceptions import MisconfigurationException
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, EMAWeightAveraging, ModelCheckpoint
+from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
-from torch.multiprocessing.spawn import ProcessRaisedException
+from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 from torch.nn import functional
 from torch.utils.data import DataLoader
 from tqdm.auto import tqdm
@@ -29,28 +29,14 @@ from tqdm.auto import tqdm
 from fashionsearch import errors
 from fashionsearch.device import Placement
 from fashionsearch.results import History
+from fashionsearch.training.checkpoints import read_checkpoint, write_checkpoint
 from fashionsearch.training.learners import Learner, parameter_groups
 from fashionsearch.training.options import FineTuning
-from fashionsearch.training.pace import WarmCosine, epoch_sizes
-from fashionsearch.training.photos import PhotoDataset, PlainBatches, SeededBatches
-from fashionsearch.training.runs import RunFolder
+from fashionsearch.training.pace import RunningAverage, WarmCosine, epoch_sizes
+from fashionsearch.training.photos import Parts, PhotoDataset, PlainBatches, SeededBatches
+from fashionsearch.training.runs import RunFolder, was_started_for_many
 
 _MONITOR = "validation_loss_at_full_size"
-
-
-@dataclass(frozen=True)
-class Parts:
-    """The photos of a run.
-
-    Attributes:
-        training: to learn from.
-        validation: to choose the best epoch by, or None.
-        image_size: (height, width) of both.
-    """
-
-    training: PhotoDataset
-    validation: PhotoDataset | None
-    image_size: tuple[int, int]
 
 
 def train(
@@ -83,14 +69,15 @@ def train(
     """
     if not run.finished:
         sizes = epoch_sizes(cast(Learner, learner).backbone, parts.image_size, options)
-        loop = _Loop(learner, parts, options, run.seed, sizes)
+        begun = read_checkpoint(run.last)["epoch"] + 1 if run.last.exists() else 0
+        loop = _Loop(learner, parts, options, run.seed, sizes, begun)
         callbacks: list[Callback] = [_Bar()] if progress else []
         if parts.validation is not None:
             callbacks += [_checkpoint(run.best, _MONITOR), _early_stopping(options.patience or 1)]
         callbacks.append(_checkpoint(run.last, None))  # after the best, which it remembers
         if options.average_weights:
             steps = len(SeededBatches(len(parts.training), batch_size=options.batch_size or 1, seed=0))
-            callbacks.append(EMAWeightAveraging(decay=1 - 1 / max(10, steps)))
+            callbacks.append(WeightAveraging(multi_avg_fn=RunningAverage(1 / max(10, steps))))
         with _quiet(), _failures(run), placement.own_randomness():
             trainer = Trainer(
                 **placement.trainer_arguments(options.devices),
@@ -110,17 +97,17 @@ def train(
             )
             trainer.fit(loop, ckpt_path=run.last if run.last.exists() else None, weights_only=True)
         run.finish()
-    checkpoint = _SafeCheckpoints().load_checkpoint(run.best if parts.validation is not None else run.last)
+    checkpoint = read_checkpoint(run.best if parts.validation is not None else run.last)
     prefix = "learner."
     learner.load_state_dict(
         {name.removeprefix(prefix): tensor for name, tensor in checkpoint["state_dict"].items()}
     )
     learner.eval()
-    return History(tuple(_SafeCheckpoints().load_checkpoint(run.last)["history"]))
+    return History(tuple(read_checkpoint(run.last)["history"]))
 
 
 def _checkpoint(path: Path, monitor: str | None) -> ModelCheckpoint:
-    return ModelCheckpoint(
+    return _Checkpoint(
         path.parent,
         filename=path.stem,
         monitor=monitor,
@@ -130,15 +117,14 @@ def _checkpoint(path: Path, monitor: str | None) -> ModelCheckpoint:
 
 
 def _early_stopping(patience: int) -> EarlyStopping:
-    return EarlyStopping(_MONITOR, patience=patience, check_on_train_epoch_end=True, check_finite=False)
+    return _EarlyStopping(_MONITOR, patience=patience, check_on_train_epoch_end=True, check_finite=False)
 
 
 def _strategy(options: FineTuning) -> Any:
     if options.devices * options.nodes == 1:
         return "auto"
     # torchrun and SLURM have started the processes; where nobody has, spawned ones leave the caller's program alone.
-    started = bool({"TORCHELASTIC_RUN_ID", "SLURM_NTASKS"} & os.environ.keys())
-    return DDPStrategy(start_method="popen" if started else "spawn", find_unused_parameters=False)
+    return DDPStrategy(start_method="popen" if was_started_for_many() else "spawn")
 
 
 class _Loop(LightningModule):
@@ -151,14 +137,21 @@ class _Loop(LightningModule):
         options: FineTuning,
         seed: int,
         sizes: list[tuple[int, int]],
+        begun: int,
     ) -> None:
         super().__init__()
         self.learner = learner.to(
             memory_format=torch.channels_last
         )  # a third faster to train, also on the CPU
         self._parts, self._options, self._seed, self._sizes = parts, options, seed, sizes
+        self._begun = begun
         self._rows: list[dict[str, float]] = []
         self._began = self._rate = 0.0
+
+    @property
+    def at_full_size(self) -> bool:
+        """Whether this epoch's photos have their full size."""
+        return self._sizes[self.current_epoch] == self._sizes[-1]
 
     @property
     def _learner(self) -> Learner:
@@ -173,6 +166,8 @@ class _Loop(LightningModule):
             rank=self.trainer.global_rank,
             processes=world,
         )
+        # Worker processes draw the first batches before Lightning says which epoch it is.
+        batches.set_epoch(self._begun)
         return self._loader(part, batches)
 
     def val_dataloader(self) -> Any:
@@ -251,8 +246,9 @@ class _Loop(LightningModule):
         pixels, targets = batch
         figures = self._learner.validation_figures(self._seen(pixels), targets)
         # An epoch on smaller photos is never better than one on larger ones, whatever its loss.
-        smaller = 1 - self._sizes[self.current_epoch][0] / self._sizes[-1][0]
-        figures[_MONITOR] = figures["validation_loss"] + 1000 * smaller
+        smaller = 1 - math.prod(self._sizes[self.current_epoch]) / math.prod(self._sizes[-1])
+        choice = figures["validation_loss"] + 1000 * smaller
+        self.log(_MONITOR, choice, on_epoch=True, sync_dist=True, batch_size=len(pixels), logger=False)
         for name, value in figures.items():
             self.log(name, value, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(pixels))
 
@@ -273,6 +269,7 @@ class _Loop(LightningModule):
                 **training,
                 **measured,
                 "learning_rate": self._rate,
+                "image_size": self._sizes[self.current_epoch][0],
                 "seconds": time.perf_counter() - self._began,
             }
         )
@@ -282,6 +279,34 @@ class _Loop(LightningModule):
 
     def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         self._rows = list(checkpoint["history"])
+
+
+class _Checkpoint(ModelCheckpoint):
+    """Remembers the best epoch also when the folder was moved."""
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        def here(path: str) -> str:
+            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
+
+        moved = {
+            "dirpath": self.dirpath,
+            "best_model_path": here(state_dict["best_model_path"]),
+            "kth_best_model_path": here(state_dict["kth_best_model_path"]),
+            "best_k_models": {here(path): score for path, score in state_dict["best_k_models"].items()},
+        }
+        super().load_state_dict({**state_dict, **moved})
+
+
+class _EarlyStopping(EarlyStopping):
+    """Counts from the first epoch at the full size on, and stops a run at once that was stopped before."""
+
+    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if self.wait_count >= self.patience:
+            trainer.should_stop = True
+
+    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
+        if cast(_Loop, pl_module).at_full_size:
+            super().on_train_epoch_end(trainer, pl_module)
 
 
 class _Bar(Callback):
@@ -315,38 +340,15 @@ class _Bar(Callback):
 
 
 class _SafeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that a crash leaves whole, written beside and renamed, and read without unpickling code."""
+    """Checkpoints that a crash leaves whole, and that are read without unpickling code."""
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        target = Path(path)
-        fresh = target.with_name(f".{target.name}.new")
-        try:
-            target.parent.mkdir(parents=True, exist_ok=True)
-            with fresh.open("wb") as file:
-                torch.save(checkpoint, file)
-                file.flush()
-                os.fsync(file.fileno())
-            fresh.replace(target)
-        # Torch's writer raises a RuntimeError of its own over the system's error.
-        except (OSError, RuntimeError) as error:
-            with contextlib.suppress(OSError):
-                fresh.unlink(missing_ok=True)
-            raise errors.StorageError(
-                f"the checkpoint {target} could not be written: {error.__context__ or error}; the one before is unchanged. "
-                "Make room and call fit again with the same checkpoints= to go on from it"
-            ) from error
+        write_checkpoint(Path(path), checkpoint)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        try:
-            content: dict[str, Any] = torch.load(path, map_location=map_location, weights_only=True)
-        except (OSError, RuntimeError, EOFError, ValueError, pickle.UnpicklingError) as error:
-            raise errors.CorruptFileError(
-                f"the checkpoint {path} can't be read ({str(error).splitlines()[0][:200]}); delete the folder to train "
-                "from the start"
-            ) from error
-        return content
+        return read_checkpoint(Path(path))
 
 
 def _as_it_is(batch: Any) -> Any:
@@ -387,8 +389,15 @@ def _failures(run: RunFolder) -> Iterator[None]:
             raise KeyboardInterrupt from error
         raise
     except ProcessRaisedException as error:
-        for kind in (errors.TrainingError, errors.StorageError):
+        for kind in (errors.TrainingError, errors.CorruptFileError, errors.StorageError):
             _, found, message = str(error).rpartition(f"{kind.__name__}: ")
             if found:
                 raise kind(message.strip()) from error
         raise
+    except ProcessExitedException as error:
+        raise errors.TrainingError(
+            f"one of the processes that share the training ended ({error}); it may have run out of memory: use a smaller "
+            "batch_size or fewer devices"
+        ) from error
+    except MisconfigurationException as error:
+        raise errors.InputError(f"Lightning can't train with these options: {error}") from error
