@@ -467,7 +467,8 @@ def test_processes_that_were_started_elsewhere_must_agree(monkeypatch, tmp_path)
 
 
 def test_one_validation_photo_is_enough():
-    tagger().fit(TRAIN.images, TRAIN[LABEL], validation=(TRAIN.images[:1], TRAIN[LABEL][:1]))
+    with pytest.warns(errors.DataWarning, match="2 of 3 classes"):
+        tagger().fit(TRAIN.images, TRAIN[LABEL], validation=(TRAIN.images[:1], TRAIN[LABEL][:1]))
 
 
 def test_a_logger_must_be_in_a_list():
