@@ -193,7 +193,7 @@ RECIPES = {
         small_first=False,
     ),
     "scratch": FineTuning(
-        epochs=50,
+        epochs=40,
         learning_rate=2e-3,
         backbone_learning_rate=2e-3,
         batch_size=64,
@@ -210,7 +210,7 @@ RECIPES = {
         small_first=True,
     ),
     "autoencoder": FineTuning(
-        epochs=20,
+        epochs=15,
         learning_rate=2e-3,
         backbone_learning_rate=2e-3,
         batch_size=64,
