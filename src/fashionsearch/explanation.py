@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -21,6 +22,8 @@ from fashionsearch.runtimes.base import Network
 # The finer map is the last of at least this share of the photo's side: 28 of 224 pixels.
 _FINE = 8
 _FLOOR = 0.4
+# Maps are as coarse as a 32nd of what the network sees, so it is shown the photo larger, up to this side and factor.
+_SIDE, _LARGEST = 448, 3.0
 
 
 def grad_cam(backbone: Backbone, head: LinearHead, photo: RGB, place: int) -> NDArray[np.float32]:
@@ -28,7 +31,8 @@ def grad_cam(backbone: Backbone, head: LinearHead, photo: RGB, place: int) -> ND
 
     Grad-CAM of the last feature map (Selvaraju et al. 2017, arXiv:1610.02391) says which region counts, and LayerCAM of
     an earlier one (Jiang et al. 2021, doi:10.1109/TIP.2021.3089943) which pixels of it; the map is their geometric mean.
-    What is below two fifths of its maximum is 0.
+    Both look at what differs from an empty picture in the colour of the photo's border (a reference, as in DeepLIFT:
+    Shrikumar et al. 2017, arXiv:1704.02685). What is below two fifths of the maximum is 0.
 
     Args:
         backbone: a convolutional network.
@@ -43,16 +47,27 @@ def grad_cam(backbone: Backbone, head: LinearHead, photo: RGB, place: int) -> ND
         InputError: if the network has no feature maps.
     """
     network = Network(backbone.module, backbone.preprocess).to(backbone.device).eval()
-    pixels = torch.from_numpy(backbone.preprocess.resized(photo)[None]).to(backbone.device)
-    fine, last = _layers(backbone, network, pixels)
+    pixels, empty = _shown(backbone, photo)
+    try:
+        fine, last = _layers(backbone, network, pixels)
+    except errors.InputError:
+        raise
+    # A network built for one size may raise anything at another.
+    except Exception:
+        pixels, empty = _shown(backbone, photo, larger=False)
+        fine, last = _layers(backbone, network, pixels)
     # What all classes share moves no probability.
     weight = torch.from_numpy(head.weight[place] - head.weight.mean(axis=0)).to(backbone.device)
+    with _kept_outputs([fine, last]) as kept, torch.no_grad():
+        network(empty)
+        nothing = [kept[fine], kept[last]]
     with torch.enable_grad(), _kept_outputs([fine, last]) as kept:
         score = network(pixels)[0] @ weight
         features = [kept[fine], kept[last]]
         gradients = torch.autograd.grad(score, features)
-    sharp = torch.relu(torch.relu(gradients[0]) * features[0]).sum(dim=1)
-    coarse = torch.relu((gradients[1].mean(dim=(2, 3), keepdim=True) * features[1]).sum(dim=1))
+    own = [feature - plain for feature, plain in zip(features, nothing, strict=True)]
+    sharp = torch.relu(torch.relu(gradients[0]) * own[0]).sum(dim=1)
+    coarse = torch.relu((gradients[1].mean(dim=(2, 3), keepdim=True) * own[1]).sum(dim=1))
     size = backbone.preprocess.image_size
     first, second = (
         nn.functional.interpolate(heat.detach()[None], size, mode="bilinear")[0, 0]
@@ -60,6 +75,19 @@ def grad_cam(backbone: Backbone, head: LinearHead, photo: RGB, place: int) -> ND
     )
     heat = torch.sqrt(first * second).float().cpu().numpy()
     return _on_photo(_floored(heat), photo.shape[:2], backbone.preprocess)
+
+
+def _shown(backbone: Backbone, photo: RGB, *, larger: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+    """Return the photo as the network is to see it, and an empty one, (1, H, W, 3) uint8 each."""
+    size = backbone.preprocess.image_size
+    scale = min(_LARGEST, max(1.0, _SIDE / min(size))) if larger else 1.0
+    height, width = (min(4096, round(side * scale)) for side in size)
+    preprocess = dataclasses.replace(backbone.preprocess, image_size=(height, width))
+    border = np.concatenate([photo[0], photo[-1], photo[:, 0], photo[:, -1]])
+    empty = np.broadcast_to(np.median(border, axis=0).astype(np.uint8), photo.shape)
+    pictures = (preprocess.resized(np.ascontiguousarray(picture)) for picture in (photo, empty))
+    shown, plain = (torch.from_numpy(picture[None].copy()).to(backbone.device) for picture in pictures)
+    return shown, plain
 
 
 def _floored(heat: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -91,7 +119,7 @@ def _layers(backbone: Backbone, network: nn.Module, pixels: torch.Tensor) -> tup
             f"backbone {backbone.name!r} can't be explained: Grad-CAM needs feature maps that convolutions make, and this "
             "network has none (transformers look everywhere at once); use a convolutional one, such as 'efficientnet_lite0'"
         )
-    height, width = backbone.preprocess.image_size
+    height, width = int(pixels.shape[1]), int(pixels.shape[2])
     large = [size for size in convolutions if size[0] * _FINE >= height and size[1] * _FINE >= width]
     return _last_of((large or convolutions)[-1], ran, blocks=True), _last_of(
         convolutions[-1], ran, blocks=False
