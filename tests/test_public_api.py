@@ -194,7 +194,7 @@ def test_every_error_has_one_root():
 
 def test_only_the_command_line_prints():
     for file in SOURCE.rglob("*.py"):
-        if file.name == "cli.py":
+        if file.parent.name == "cli":
             continue
         for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
             printing = (

@@ -74,6 +74,8 @@ class Classifier(ClassifierMixin, ImageEstimator):
         (12,)
     """
 
+    _fit_call = "fit(images, labels)"
+
     def __init__(
         self,
         backbone: str = "efficientnet_lite0",

@@ -41,6 +41,7 @@ class ImageEstimator(BaseEstimator):
     random_state: int | None
     progress: bool
     backbone_: Backbone
+    _fit_call = "fit(images)"
 
     def _check_training(self) -> None:
         if self.training is not None and not isinstance(self.training, FineTuning):
@@ -79,7 +80,7 @@ class ImageEstimator(BaseEstimator):
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
             name = type(self).__name__
-            raise _NotFittedError(f"this {name} has not learned yet; call fit, or {name}.load")
+            raise _NotFittedError(f"this {name} has not learned yet; call {self._fit_call}, or {name}.load")
 
     @property
     def dim(self) -> int:
