@@ -10,6 +10,7 @@ from PIL import Image
 
 import fashionsearch as fs
 from fashionsearch import cli, errors
+from fashionsearch.cli import commands
 
 
 @pytest.fixture(scope="module")
@@ -240,7 +241,7 @@ def test_interrupted_exits_with_130(monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(cli, "_table", interrupt)
+    monkeypatch.setattr(commands, "_table", interrupt)
     assert cli.main(["embed", "x", "--out", "x.npz"]) == 130
 
 
@@ -258,7 +259,7 @@ def test_the_demo_does_it_all(tmp_path, monkeypatch, capsys):
     output = capsys.readouterr().out
     assert "90 items indexed" in output
     report = (tmp_path / "demo" / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == 5
+    assert report.count("data:image/png;base64,") == 7
     assert "http://" not in report
     assert "https://" not in report
     tagger = fs.Classifier.load(tmp_path / "demo" / "tagger")
@@ -279,7 +280,8 @@ def test_a_network_learns_and_explains(photos, tmp_path, capsys):
     assert (tmp_path / "run" / "last.ckpt").exists()
     photo = next(photos.rglob("*.png"))
     assert run("explain", out, photo, "--label", "Footwear", "--out", why) == 0
-    assert Image.open(why).format == "PNG"
+    with Image.open(why) as picture:
+        assert picture.format == "PNG"
     assert run("explain", out, photo, "--label", "Hats", "--out", why) == 1
     assert "label='Hats' is not a class" in capsys.readouterr().err
     assert run("explain", out, photo, "--out", tmp_path / "why.nothing") == 1
