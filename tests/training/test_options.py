@@ -130,6 +130,12 @@ def test_new_corners_are_white():
     assert [255, 255, 255] in corners
 
 
+def test_a_white_photo_stays_white():
+    white = np.full((40, 30, 3), 255, np.uint8)
+    for seed in range(10):
+        assert fs.Augmentation(rotation=30, zoom=0.3, shift=0.2).apply(white, seed=seed).min() == 255
+
+
 def test_colour_is_left_alone_unless_asked_for():
     grey = np.full((40, 40, 3), 128, np.uint8)
     inside = [AUGMENTATIONS["light"].apply(grey, seed=seed)[20, 20].tolist() for seed in range(10)]

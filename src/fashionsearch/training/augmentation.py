@@ -100,9 +100,9 @@ def _transform(augmentation: Augmentation) -> Any:
             translate=(augmentation.shift, augmentation.shift),
             scale=(1 - augmentation.zoom, 1 + augmentation.zoom),
             interpolation=v2.InterpolationMode.BILINEAR,
-            fill=_WHITE,
         )
-        steps.append(affine)
+        # Around a white photo torchvision's own white filling leaves a grey line; a negative is filled with black.
+        steps += [v2.RandomInvert(p=1), affine, v2.RandomInvert(p=1)]
     if augmentation.colour:
         strength = augmentation.colour
         steps.append(v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength))
