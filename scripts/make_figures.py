@@ -79,7 +79,9 @@ def learning_figures(drawn: fs.datasets.Table, out: Path) -> None:
     fs.plots.explanation(photo, tagger.explain(photo), figure=figure)
     save(figure, out / "explanation.png")
 
-    encoder = fs.Autoencoder("cnn", random_state=0).fit(train.images, validation=validation.images)
+    longer = fs.FineTuning(epochs=40, batch_size=16, augment="none")  # a few hundred photos need more steps
+    encoder = fs.Autoencoder("cnn", training=longer, random_state=0)
+    encoder.fit(train.images, validation=validation.images)
     figure = Figure(figsize=(10, 3.8))
     few = test.images[:8]
     fs.plots.reconstructions(few, encoder.reconstruct(few), figure=figure)
