@@ -20,7 +20,7 @@ def autoencoder(name="cnn", **options):
 
 @pytest.fixture(scope="module")
 def learned():
-    training = fs.FineTuning(epochs=25, batch_size=16)
+    training = fs.FineTuning(epochs=60, batch_size=16, augment="none")
     return autoencoder(training=training).fit(TRAIN, validation=REST)
 
 
