@@ -74,12 +74,16 @@ def train(
         loop = _Loop(learner, parts, options, run.seed, sizes, begun)
         callbacks: list[Callback] = [_Bar()] if progress else []
         if parts.validation is not None:
-            callbacks += [_checkpoint(run.best, _MONITOR), _early_stopping(options.patience or 1)]
+            patience = options.patience or 1
+            stopping = _EarlyStopping(
+                _MONITOR, patience=patience, check_on_train_epoch_end=True, check_finite=False
+            )
+            callbacks += [_checkpoint(run.best, _MONITOR), stopping]
         callbacks.append(_checkpoint(run.last, None))  # after the best, which it remembers
         if options.average_weights:
             steps = len(SeededBatches(len(parts.training), batch_size=options.batch_size or 1, seed=0))
             callbacks.append(WeightAveraging(multi_avg_fn=RunningAverage(1 / max(10, steps))))
-        with _quiet(), _failures(run), placement.own_randomness():
+        with _quiet(), _failures(), placement.own_randomness():
             trainer = Trainer(
                 **placement.trainer_arguments(options.devices),
                 num_nodes=options.nodes,
@@ -94,7 +98,6 @@ def train(
                 use_distributed_sampler=False,
                 enable_progress_bar=False,
                 enable_model_summary=False,
-                log_every_n_steps=1 if loggers else 50,
             )
             trainer.fit(loop, ckpt_path=run.last if run.last.exists() else None, weights_only=True)
         run.finish()
@@ -115,10 +118,6 @@ def _checkpoint(path: Path, monitor: str | None) -> ModelCheckpoint:
         save_on_train_epoch_end=True,
         enable_version_counter=False,
     )
-
-
-def _early_stopping(patience: int) -> EarlyStopping:
-    return _EarlyStopping(_MONITOR, patience=patience, check_on_train_epoch_end=True, check_finite=False)
 
 
 def _strategy(options: FineTuning) -> Any:
@@ -379,7 +378,7 @@ def _quiet() -> Iterator[None]:
 
 
 @contextlib.contextmanager
-def _failures(run: RunFolder) -> Iterator[None]:
+def _failures() -> Iterator[None]:
     """Turn what Lightning makes of an interruption, and what another process raised, back into what it was."""
     before = signal.getsignal(signal.SIGINT)
     try:
