@@ -30,11 +30,11 @@ def nearest(
     queries: NDArray[np.float32],
     k: int,
     metric: str,
-) -> list[NDArray[np.intp]]:
-    """Return each query's candidates among `slots`: the k nearest and a few spare, in no order."""
+) -> NDArray[np.intp]:
+    """Return (n, m) candidates among `slots`: each query's k nearest and a few spare, in no order."""
     wanted = min(k + _SPARE, len(slots))
     if wanted == len(slots):
-        return [slots] * len(queries)
+        return np.broadcast_to(slots, (len(queries), wanted))
     # Picking rows copies them, so while most are wanted all are scored, and the others can't win.
     most = 2 * len(slots) > len(vectors)
     unwanted = np.ones(len(vectors) if most else 0, dtype=bool)
@@ -54,27 +54,65 @@ def nearest(
         fresh = similarities(queries, rows, lengths, metric)
         if most:
             fresh[:, unwanted[start : start + step]] = -np.inf
-        scores = np.concatenate([best_scores, fresh], axis=1)
-        places = np.concatenate([best_slots, np.broadcast_to(block, (len(queries), len(block)))], axis=1)
-        if scores.shape[1] > wanted:
-            top = np.argpartition(-scores, wanted - 1, axis=1)[:, :wanted]
-            scores, places = np.take_along_axis(scores, top, 1), np.take_along_axis(places, top, 1)
-        best_scores, best_slots = scores, places
-    return list(best_slots)
+        # The best of the block first: of one block in ten thousand rows a few matter.
+        top = best(fresh, wanted)
+        scores = np.concatenate([best_scores, np.take_along_axis(fresh, top, 1)], axis=1)
+        places = np.concatenate([best_slots, block[top]], axis=1)
+        top = best(scores, wanted)
+        best_scores, best_slots = np.take_along_axis(scores, top, 1), np.take_along_axis(places, top, 1)
+    return best_slots
+
+
+def best(scores: NDArray[np.float32], count: int) -> NDArray[np.intp]:
+    """Return the places of each row's largest scores, in no order."""
+    columns = scores.shape[1]
+    if columns <= count:
+        return np.broadcast_to(np.arange(columns), scores.shape)
+    return np.argpartition(scores, columns - count, axis=1)[:, columns - count :]
 
 
 def rank(
     vectors: NDArray[np.float32],
     norms: NDArray[np.float32],
     candidates: NDArray[np.intp],
-    query: NDArray[np.float32],
+    queries: NDArray[np.float32],
     metric: str,
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return one query's candidates, nearest first and older first among equals, and their similarities."""
-    rows, query = vectors[candidates].astype(np.float64), query.astype(np.float64)
+    """Order each query's candidates, nearest first and older first among equals.
+
+    Args:
+        vectors: (size, dim).
+        norms: (size,) their lengths.
+        candidates: (n, m) slots, each once in a row; −1 is none.
+        queries: (n, dim).
+        metric: "cosine" or "euclidean".
+
+    Returns:
+        (n, m) slots and their (n, m) similarities; −1 and NaN at the end of a row where there were none.
+    """
+    ordered = np.empty(candidates.shape, dtype=np.intp)
+    scores = np.empty(candidates.shape, dtype=np.float32)
+    step = max(1, _BLOCK_BYTES // (8 * vectors.shape[1] * max(1, candidates.shape[1])))
+    for start in range(0, len(queries), step):
+        part = slice(start, start + step)
+        ordered[part], scores[part] = _rank(vectors, norms, candidates[part], queries[part], metric)
+    return ordered, scores
+
+
+def _rank(
+    vectors: NDArray[np.float32],
+    norms: NDArray[np.float32],
+    candidates: NDArray[np.intp],
+    queries: NDArray[np.float32],
+    metric: str,
+) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
+    rows, precise = vectors[candidates].astype(np.float64), queries.astype(np.float64)
     if metric == "cosine":
-        scores = np.clip(rows @ query / (norms[candidates] * np.linalg.norm(query)), -1, 1)
+        products = np.matmul(rows, precise[:, :, None])[:, :, 0]
+        lengths = norms[candidates] * np.linalg.norm(precise, axis=1, keepdims=True)
+        scores = np.clip(products / lengths, -1, 1)
     else:
-        scores = -np.linalg.norm(rows - query, axis=1)
-    order = np.lexsort((candidates, -scores))
-    return candidates[order], scores[order].astype(np.float32)
+        scores = -np.linalg.norm(rows - precise[:, None], axis=2)
+    scores[candidates < 0] = np.nan
+    order = np.lexsort((candidates, -scores), axis=1)  # NaN goes last
+    return np.take_along_axis(candidates, order, 1), np.take_along_axis(scores, order, 1)

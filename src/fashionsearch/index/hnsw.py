@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from fashionsearch import errors
+from fashionsearch.index import exact
 
 _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
@@ -48,6 +49,7 @@ class HnswGraph:
         import hnswlib
 
         self._dead = 0
+        self._metric = metric
         self._ef_search = ef_search
         self._hidden: list[int] = []
         self._progress = progress
@@ -56,6 +58,9 @@ class HnswGraph:
         self._started = False  # hnswlib takes an index that is started or loaded, and not both
         self._label_of_slot: dict[int, int] = {}
         self._slots_of_label: dict[int, list[int]] = {}
+        # The same by label as arrays, for many queries at once: nearly every node stands for one slot.
+        self._first_slot = np.zeros(0, dtype=np.intp)
+        self._is_shared = np.zeros(0, dtype=bool)
         self._label_of_digest: dict[bytes, int] | None = {}
         self._next_label = 0
 
@@ -73,12 +78,20 @@ class HnswGraph:
                 label = self._next_label
                 self._next_label += 1
                 digests[digest] = label
-                self._slots_of_label[label] = []
                 fresh.append(place)
-            self._label_of_slot[slot] = label
-            self._slots_of_label[label].append(slot)
+            self._note(slot, label)
         labels = np.array([self._label_of_slot[slots[place]] for place in fresh], dtype=np.int64)
         self._insert(vectors, fresh, labels)
+
+    def _note(self, slot: int, label: int) -> None:
+        self._label_of_slot[slot] = label
+        slots = self._slots_of_label.setdefault(label, [])
+        slots.append(slot)
+        if label >= len(self._first_slot):
+            room = max(_CHUNK, label + 1 - len(self._first_slot), len(self._first_slot))
+            self._first_slot = np.concatenate([self._first_slot, np.zeros(room, dtype=np.intp)])
+            self._is_shared = np.concatenate([self._is_shared, np.zeros(room, dtype=bool)])
+        self._first_slot[label], self._is_shared[label] = slots[0], len(slots) > 1
 
     def _insert(self, vectors: NDArray[np.float32], fresh: Sequence[int], labels: NDArray[np.int64]) -> None:
         if not self._started:
@@ -118,7 +131,9 @@ class HnswGraph:
             label = self._label_of_slot.pop(slot)
             rest = self._slots_of_label[label]
             rest.remove(slot)
-            if not rest:
+            if rest:
+                self._first_slot[label], self._is_shared[label] = rest[0], len(rest) > 1
+            else:
                 del self._slots_of_label[label]
                 if label in self._hidden:
                     self._hidden.remove(label)
@@ -127,19 +142,44 @@ class HnswGraph:
                 self._dead += 1
 
     def candidates(
-        self, queries: NDArray[np.float32], count: int, ef_search: int
-    ) -> list[NDArray[np.intp]] | None:
-        """Return about the `count` nearest slots of each query or more, or None where the graph can't tell."""
+        self, queries: NDArray[np.float32], count: int, ef_search: int, known: NDArray[np.float32]
+    ) -> NDArray[np.intp] | None:
+        """Return (n, m) slots, about the `count` nearest of each query or more, −1 where a row has fewer.
+
+        None where the graph can't tell. `known` is the store's vectors.
+        """
         count = min(count, len(self))
         self._index.set_ef(max(ef_search, count))
         try:
             labels, _ = self._index.knn_query(queries, k=count)
         except RuntimeError:
             return None  # fewer nodes within reach than asked for; exact search knows
-        return [
-            np.array([slot for label in row for slot in self._slots_of_label[label]], dtype=np.intp)
-            for row in (list(dict.fromkeys([*row, *self._hidden])) for row in labels.tolist())
+        labels = self._with_hidden(labels.astype(np.int64), queries, known)
+        slots = np.where(labels >= 0, self._first_slot[labels], -1)
+        several = (labels >= 0) & self._is_shared[labels]
+        if not several.any():
+            return slots
+        twins = [
+            [slot for label in labels[query][several[query]] for slot in self._slots_of_label[label][1:]]
+            for query in range(len(labels))
         ]
+        more = np.full((len(labels), max(map(len, twins))), -1, dtype=np.intp)
+        for query, row in enumerate(twins):
+            more[query, : len(row)] = row
+        return np.concatenate([slots, more], axis=1)
+
+    def _with_hidden(
+        self, labels: NDArray[np.int64], queries: NDArray[np.float32], known: NDArray[np.float32]
+    ) -> NDArray[np.int64]:
+        """Add the nearest of the hidden nodes, −1 where a row has them already."""
+        if not self._hidden:
+            return labels
+        hidden = np.array(self._hidden, dtype=np.int64)
+        rows = known[self._first_slot[hidden]]
+        scores = exact.similarities(queries, rows, np.linalg.norm(rows, axis=1), self._metric)
+        nearest = hidden[exact.best(scores, labels.shape[1])]
+        there = (nearest[:, :, None] == labels[:, None, :]).any(axis=2)
+        return np.concatenate([labels, np.where(there, -1, nearest)], axis=1)
 
     def write(self, path: Path) -> None:
         """Write hnswlib's file.
@@ -176,8 +216,7 @@ class HnswGraph:
         if self._index.get_current_count() != len(set(labels.tolist())) + dead:
             raise errors.CorruptFileError(f"{path} holds another number of nodes than the index")
         for slot, label in enumerate(labels.tolist()):
-            self._label_of_slot[slot] = label
-            self._slots_of_label.setdefault(label, []).append(slot)
+            self._note(slot, label)
         self._label_of_digest = None
         self._next_label, self._dead, self._hidden = next_label, dead, list(hidden)
 

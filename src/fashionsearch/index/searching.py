@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +13,8 @@ from fashionsearch.index.filters import Where
 from fashionsearch.index.hnsw import HnswGraph
 from fashionsearch.index.store import Store
 from fashionsearch.results import Matches
+
+Scalar = TypeVar("Scalar", bound=np.generic)
 
 _EXACT_SUBSET_BYTES = 64 * 2**20
 _EQUAL = 1e-6
@@ -40,22 +43,26 @@ def find(
         ef_search: candidates of a walk through the graph.
         query_sources: the path of each query's photo, or None.
     """
-    n = len(queries)
-    ids, metadata, sources = (np.full((n, k), None, dtype=object) for _ in range(3))
-    scores = np.full((n, k), np.nan, dtype=np.float32)
-    counts = np.zeros(n, dtype=np.int64)
-    for query, candidates in enumerate(_candidates(store, graph, queries, k, where, metric, ef_search)):
-        slots, similarities = exact.rank(store.vectors, store.norms, candidates, queries[query], metric)
-        if query_sources is not None:
-            slots = _itself_first(store, slots, similarities, query_sources[query])
-        slots, similarities = slots[:k], similarities[:k]
-        counts[query] = len(slots)
-        scores[query, : len(slots)] = similarities
-        for place, slot in enumerate(slots):
-            ids[query, place] = store.identity(slot)
-            metadata[query, place] = store.metadata(slot)
-            sources[query, place] = store.source(slot)
-    return Matches(ids, scores, metadata, counts, sources)
+    candidates = _candidates(store, graph, queries, k, where, metric, ef_search)
+    slots, similarities = exact.rank(store.vectors, store.norms, candidates, queries, metric)
+    if query_sources is not None:
+        for query, source in enumerate(query_sources):
+            _itself_first(store, slots[query], similarities[query], source)
+    # As wide as was asked for, whatever was found; `Matches` says so by None and NaN.
+    slots, similarities = _cut(slots, k, -1), _cut(similarities, k, np.nan)
+    return Matches(
+        store.identities(slots),
+        similarities,
+        store.metadata_of(slots),
+        (slots >= 0).sum(axis=1),
+        store.sources(slots),
+    )
+
+
+def _cut(rows: NDArray[Scalar], k: int, filling: float) -> NDArray[Scalar]:
+    """Return (n, k): the first k columns, or all of them and a filling."""
+    missing = max(0, k - rows.shape[1])
+    return np.pad(rows[:, :k], ((0, 0), (0, missing)), constant_values=filling)
 
 
 def _candidates(
@@ -66,7 +73,7 @@ def _candidates(
     where: Where | None,
     metric: str,
     ef_search: int,
-) -> list[NDArray[np.intp]]:
+) -> NDArray[np.intp]:
     slots = np.flatnonzero(store.alive) if where is None else store.matching(where)
     # The graph is poor at nearly all of its nodes, and a narrow filter leaves too few to walk on.
     narrow = where is not None and 4 * store.dim * len(slots) <= _EXACT_SUBSET_BYTES
@@ -84,27 +91,29 @@ def _walk(
     k: int,
     slots: NDArray[np.intp] | None,
     ef_search: int,
-) -> list[NDArray[np.intp]] | None:
+) -> NDArray[np.intp] | None:
     """Return candidates from the graph, or None if it finds fewer than k for some query."""
     if slots is None:
-        found = graph.candidates(queries, k, ef_search)
+        found = graph.candidates(queries, k, ef_search, store.vectors)
     else:
         # As many more as the filter will take away, and half as many again to spare.
-        found = graph.candidates(queries, int(1.5 * k * len(store) / len(slots)) + 10, ef_search)
+        wider = int(1.5 * k * len(store) / len(slots)) + 10
+        found = graph.candidates(queries, wider, ef_search, store.vectors)
         if found is not None:
             wanted = np.zeros(store.size, dtype=bool)
             wanted[slots] = True
-            found = [candidates[wanted[candidates]] for candidates in found]
-    return None if found is None or any(len(candidates) < k for candidates in found) else found
+            found = np.where((found >= 0) & wanted[found], found, -1)
+    return None if found is None or ((found >= 0).sum(axis=1) < k).any() else found
 
 
 def _itself_first(
     store: Store, slots: NDArray[np.intp], similarities: NDArray[np.float32], source: str | None
-) -> NDArray[np.intp]:
-    """Put the row that was added from the queried file before its equals: catalogues hold photos twice."""
+) -> None:
+    """Put the row that was added from the queried file before its equals, in place: catalogues hold photos twice."""
     if source is not None and len(slots):
         equals = int((similarities >= similarities[0] - _EQUAL).sum())
         for place in range(1, equals):
             if store.source(slots[place]) == source:
-                return np.concatenate([slots[[place]], np.delete(slots, place)])
-    return slots
+                slots[: place + 1] = np.roll(slots[: place + 1], 1)
+                similarities[: place + 1] = np.roll(similarities[: place + 1], 1)
+                return

@@ -71,8 +71,8 @@ class Store:
         self._vectors = np.zeros((0, dim), dtype=np.float32)
         self._norms = np.zeros(0, dtype=np.float32)
         self._alive = np.zeros(0, dtype=bool)
-        self._ids: list[Id | None] = []
-        self._sources: list[str | None] = []
+        self._ids = np.zeros(0, dtype=object)
+        self._sources = np.zeros(0, dtype=object)
         self._columns: dict[str, _Column] = {}
         self._id_kind: type | None = None
 
@@ -117,8 +117,8 @@ class Store:
         self._norms[start : start + len(ids)] = row_lengths(vectors)
         self._alive[start : start + len(ids)] = True
         self.size += len(ids)
-        self._ids.extend(ids)
-        self._sources.extend(sources)
+        self._ids[start : start + len(ids)] = ids
+        self._sources[start : start + len(ids)] = sources
         for slot, (item, row) in enumerate(zip(ids, rows, strict=True), start):
             self.slot_of[item] = slot
             self._set(slot, row)
@@ -138,7 +138,7 @@ class Store:
     def _grow(self, size: int) -> None:
         if size > len(self._vectors):
             capacity = max(size, len(self._vectors) * 3 // 2)
-            for name in ("_vectors", "_norms", "_alive"):
+            for name in ("_vectors", "_norms", "_alive", "_ids", "_sources"):
                 old = getattr(self, name)
                 wider = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
                 wider[: self.size] = old[: self.size]
@@ -154,15 +154,38 @@ class Store:
 
     def identity(self, slot: int) -> Id | None:
         """Return the id in a slot."""
-        return self._ids[slot]
+        item: Id | None = self._ids[slot]
+        return item
 
     def source(self, slot: int) -> str | None:
         """Return the path a row's photo was added from, if it had one."""
-        return self._sources[slot]
+        path: str | None = self._sources[slot]
+        return path
 
     def metadata(self, slot: int) -> dict[str, Value]:
         """Return a row's metadata."""
         return {field: column.get(slot) for field, column in self._columns.items() if column.holds(slot)}
+
+    def identities(self, slots: NDArray[np.intp]) -> NDArray[np.object_]:
+        """Return the ids in an array of slots, None for −1."""
+        return _gathered(self._ids, slots)
+
+    def sources(self, slots: NDArray[np.intp]) -> NDArray[np.object_]:
+        """Return the sources of an array of slots, None for −1."""
+        return _gathered(self._sources, slots)
+
+    def metadata_of(self, slots: NDArray[np.intp]) -> NDArray[np.object_]:
+        """Return the metadata of an array of slots, None for −1."""
+        there = slots >= 0
+        items: list[dict[str, Value]] = [{} for _ in range(int(there.sum()))]
+        for field, column in self._columns.items():
+            column.grow(self.size)
+            for item, code in zip(items, column.codes[slots[there]].tolist(), strict=True):
+                if code >= 0:
+                    item[field] = column.values[code]
+        rows = np.full(slots.shape, None, dtype=object)
+        rows[there] = items
+        return rows
 
     def matching(self, where: Where) -> NDArray[np.intp]:
         """Return the live slots that meet a filter, deciding once for each distinct value of a field.
@@ -233,6 +256,13 @@ class Store:
             for slot in np.flatnonzero(codes >= 0):
                 column.set(int(slot), field["values"][codes[slot]])
         return self
+
+
+def _gathered(values: NDArray[np.object_], slots: NDArray[np.intp]) -> NDArray[np.object_]:
+    there = slots >= 0
+    result = np.full(slots.shape, None, dtype=object)
+    result[there] = values[slots[there]]
+    return result
 
 
 def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
