@@ -111,9 +111,9 @@ def test_slow_photos_do_not_change_the_order(monkeypatch):
 
     decode = decoding.decode
 
-    def sometimes_slow(image):
+    def sometimes_slow(image, **options):
         time.sleep(0.02 if image[0, 0, 0] % 3 == 0 else 0)
-        return decode(image)
+        return decode(image, **options)
 
     monkeypatch.setattr(decoding, "decode", sometimes_slow)
     assert together(pipeline().batches([grey(level) for level in range(20)]))[1] == list(range(20))
@@ -440,3 +440,40 @@ def test_half_precision_is_close(precision, tolerance):
 
 def test_automatic_precision_on_the_cpu_is_full():
     assert fs.create_backbone("cnn", weights=None, image_size=16, device="cpu").precision == "fp32"
+
+
+# Where the time goes.
+
+
+def test_the_time_of_each_stage_is_reported(cache, photo):
+    class Slow(Means):
+        def run(self, pixels):
+            time.sleep(0.05)
+            return super().run(pixels)
+
+    model = pipeline(Slow(), preprocess=fs.Preprocess((224, 224)))
+    photos = [photo(size=(600, 500), seed=seed) for seed in range(8)]
+    seconds = [batch.seconds for batch in model.batches(photos, cache=cache)]
+    assert len(seconds) == 2
+    for stage in seconds:
+        assert stage.model >= 0.05
+        assert 0 < stage.decoding < 1
+        assert 0 < stage.resizing < 1
+    known = [batch.seconds for batch in model.batches(photos, cache=cache)]
+    assert sum(stage.model for stage in known) < 0.01
+    assert sum(stage.resizing for stage in known) == 0
+
+
+def test_a_single_photo_starts_no_threads(photo):
+    seen = []
+
+    class Watching(Means):
+        def run(self, pixels):
+            seen.append(len(threads()))
+            return super().run(pixels)
+
+    before = len(threads())
+    model = pipeline(Watching())
+    for form in (photo(), [photo()], grey(3)):
+        assert [len(batch.positions) for batch in model.batches(form)] == [1]
+    assert seen == [before] * 3

@@ -573,3 +573,40 @@ def test_real_photos_are_accepted(real_data):
     paths = sorted(real_data.rglob("*.jpg"))[::8]
     assert len(paths) > 1500
     assert check_images(paths).failures == ()
+
+
+# --- scaling while decoding ---
+
+
+@pytest.mark.parametrize(
+    ("size", "decoded"),
+    [
+        ((1200, 900), (300, 225)),  # a quarter, twice 100 px and more
+        ((400, 500), (200, 250)),
+        ((399, 500), (399, 500)),  # too small to halve
+        ((3000, 300), (3000, 300)),  # its short side is
+    ],
+)
+def test_a_large_jpeg_is_decoded_smaller(size, decoded, photo):
+    data = photo("JPEG", size=size)
+    assert read_image(data, at_least=(100, 80)).shape[1::-1] == decoded
+    assert read_image(data).shape[1::-1] == size
+
+
+def test_scaling_while_decoding_changes_little(photo):
+    preprocess = fs.Preprocess((64, 48))
+    data = photo("JPEG", size=(1200, 900), quality=95)
+    fast, full = preprocess.read(data).astype(int), preprocess.resized(read_image(data)).astype(int)
+    assert np.abs(fast - full).max() <= 3
+
+
+def test_a_large_jpeg_is_scaled_upright(photo):
+    picture = Image.open(io.BytesIO(photo("JPEG", size=(800, 1200))))
+    picture.getexif()[0x0112] = 6
+    assert read_image(encode(picture, "JPEG", exif=picture.getexif()), at_least=(50, 50)).shape[0] < 200
+
+
+def test_a_damaged_large_jpeg_is_an_error(photo):
+    data = photo("JPEG", size=(1200, 900))
+    with pytest.raises(errors.ImageError, match="is damaged"):
+        read_image(data[: len(data) // 2], at_least=(64, 64))

@@ -13,7 +13,7 @@ import torch
 import fashionsearch as fs
 from fashionsearch import device, errors, storage
 from fashionsearch.cache import cache_folder
-from fashionsearch.runtimes import AutoRuntime, OnnxRuntime, TorchRuntime, auto, onnx
+from fashionsearch.runtimes import AutoRuntime, OnnxRuntime, TorchRuntime, auto, graph
 from fashionsearch.runtimes.base import Network
 
 PREPROCESS = fs.Preprocess((16, 16))
@@ -32,20 +32,20 @@ def _one_thread():
 def exports(monkeypatch):
     """Count the exports."""
     made = []
-    export = onnx._export
+    export = graph.export
 
     def counted(module, preprocess):
         made.append(preprocess)
         return export(module, preprocess)
 
-    monkeypatch.setattr(onnx, "_export", counted)
+    monkeypatch.setattr(graph, "export", counted)
     return made
 
 
 @pytest.fixture(scope="module")
 def tiny_graph():
     """Export one small network, once."""
-    return onnx._export(tiny(), PREPROCESS)
+    return graph.export(tiny(), PREPROCESS)
 
 
 @pytest.fixture
@@ -57,7 +57,7 @@ def quick_exports(monkeypatch, tiny_graph):
         made.append(preprocess)
         return tiny_graph
 
-    monkeypatch.setattr(onnx, "_export", instant)
+    monkeypatch.setattr(graph, "export", instant)
     return made
 
 
@@ -92,19 +92,37 @@ def kept_exports():
 # Parity.
 
 
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
 @pytest.mark.parametrize(
     ("name", "weights", "side"), [("efficientnet_lite0", "default", 64), ("cnn", None, 32)]
 )
-def test_onnx_gives_what_torch_gives(name, weights, side):
+def test_other_runtimes_give_what_torch_gives(name, weights, side, runtime):
+    pytest.importorskip({"onnx": "onnxruntime"}.get(runtime, runtime))
     options = {"weights": weights, "image_size": side, "random_state": 0, "progress": False}
     eager = fs.create_backbone(name, runtime="torch", **options)
-    exported = fs.create_backbone(name, runtime="onnx", batch_size=3, **options)
+    exported = fs.create_backbone(name, runtime=runtime, batch_size=3, **options)
     photos = [*pixels(5, side), np.zeros((9, 9, 3), np.uint8), np.full((9, 9, 3), 255, np.uint8)]
     expected, got = eager.embed(photos), exported.embed(photos)  # in batches of 3, 3 and 1
     assert got.dtype == np.float32
     assert off_by(got, expected) < 1e-4
-    assert (eager.runtime, exported.runtime) == ("torch", "onnx")
+    assert off_by(exported.embed(photos[:2]), expected[:2]) < 1e-4
+    assert off_by(got, expected) < 1e-4, "a later batch overwrote an earlier one"
+    assert (eager.runtime, exported.runtime) == ("torch", runtime)
     assert eager.fingerprint == exported.fingerprint
+
+
+def test_a_runtime_that_is_not_installed_says_what_to_do(monkeypatch, quick_exports):
+    monkeypatch.setitem(sys.modules, "openvino", None)
+    with pytest.raises(errors.RuntimeUnavailableError, match="pip install openvino; or use runtime='onnx'"):
+        backbone(runtime="openvino").embed(pixels(1))
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_runtimes_share_one_kept_export(runtime, exports):
+    pytest.importorskip({"onnx": "onnxruntime"}.get(runtime, runtime))
+    backbone(runtime="onnx").embed(pixels(1))
+    backbone(runtime=runtime).embed(pixels(1))
+    assert len(exports) == len(kept_exports()) == 1
 
 
 def test_normalisation_is_part_of_the_network():
@@ -206,9 +224,9 @@ def test_other_weights_layers_sizes_and_preprocessing_are_other_exports():
         fs.Backbone(tiny(), fs.Preprocess((16, 16), std=(1, 1, 1))),
         fs.Backbone(tiny(), fs.Preprocess((17, 16))),
     ]
-    folders = {onnx._export_folder(model._cache_salt) for model in models}
+    folders = {graph._export_folder(model._cache_salt) for model in models}
     assert len(folders) == len(models)
-    assert onnx._export_folder(backbone()._cache_salt) in folders
+    assert graph._export_folder(backbone()._cache_salt) in folders
 
 
 def test_networks_that_differ_in_layers_alone_do_not_share_an_export(exports):
@@ -221,14 +239,14 @@ def test_networks_that_differ_in_layers_alone_do_not_share_an_export(exports):
 @pytest.mark.parametrize("damage", ["cut", "changed", "gone", "manifest", "manifest gone"])
 def test_a_damaged_export_is_made_again_and_kept(damage, quick_exports):
     expected = backbone(runtime="onnx").embed(list(pixels(3)))
-    (graph,) = kept_exports()
-    manifest = graph.parents[1] / storage.MANIFEST
+    (file,) = kept_exports()
+    manifest = file.parents[1] / storage.MANIFEST
     if damage == "cut":
-        graph.write_bytes(graph.read_bytes()[:-100])
+        file.write_bytes(file.read_bytes()[:-100])
     elif damage == "changed":
-        graph.write_bytes(graph.read_bytes()[:-1] + b"x")
+        file.write_bytes(file.read_bytes()[:-1] + b"x")
     elif damage == "gone":
-        graph.unlink()
+        file.unlink()
     elif damage == "manifest":
         manifest.write_text("{")
     else:
@@ -262,29 +280,31 @@ def test_caching_can_be_off(monkeypatch, tmp_path, quick_exports):
 @pytest.mark.parametrize("factor", [1.01, 2.0, -1.0, 0.0])
 def test_an_export_that_disagrees_is_refused_with_the_figure(factor, monkeypatch):
     """Also one whose vectors point the same way: a head on top would notice."""
-    other = onnx._export(tiny(factor), PREPROCESS)
-    monkeypatch.setattr(onnx, "_export", lambda *_: other)
+    other = graph.export(tiny(factor), PREPROCESS)
+    monkeypatch.setattr(graph, "export", lambda *_: other)
     with pytest.raises(
-        errors.RuntimeUnavailableError, match=r"disagrees with torch: relative error [\d.]+, at most"
+        errors.RuntimeUnavailableError,
+        match=r"disagrees with torch: relative error [\d.]+ in 'onnx', at most",
     ):
         backbone(runtime="onnx").embed(list(pixels(3)))
     assert not kept_exports()
 
 
 def test_an_export_of_another_shape_is_refused(monkeypatch):
-    other = onnx._export(torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()), PREPROCESS)
-    monkeypatch.setattr(onnx, "_export", lambda *_: other)
+    other = graph.export(torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()), PREPROCESS)
+    monkeypatch.setattr(graph, "export", lambda *_: other)
     with pytest.raises(
-        errors.RuntimeUnavailableError, match=r"returns shape \(3, 3\) where torch returns \(3, 24\)"
+        errors.RuntimeUnavailableError,
+        match=r"returns shape \(3, 3\) in 'onnx' where torch returns \(3, 24\)",
     ):
         backbone(runtime="onnx").embed(list(pixels(3)))
 
 
 def test_an_export_that_does_not_run_is_refused(monkeypatch, tiny_graph):
-    monkeypatch.setattr(onnx, "_export", lambda *_: tiny_graph)
+    monkeypatch.setattr(graph, "export", lambda *_: tiny_graph)
     with pytest.raises(errors.RuntimeUnavailableError, match="can't run the exported network"):
         fs.Backbone(tiny(), fs.Preprocess((20, 20)), runtime="onnx").embed(pixels(1))
-    monkeypatch.setattr(onnx, "_export", lambda *_: b"no graph")
+    monkeypatch.setattr(graph, "export", lambda *_: b"no graph")
     with pytest.raises(errors.RuntimeUnavailableError, match="can't open the exported network"):
         backbone(runtime="onnx").embed(pixels(1))
 
@@ -343,15 +363,16 @@ def test_onnx_runs_on_the_cpu(monkeypatch):
         backbone(runtime="onnx")
 
 
-@pytest.mark.parametrize("name", ["onx", "", None, 5, "ONNX", "openvino"])
+@pytest.mark.parametrize("name", ["onx", "", None, 5, "ONNX", "tensorrt"])
 def test_unknown_runtimes_are_named(name):
-    with pytest.raises(errors.InputError, match=f"runtime={name!r} is not one of auto, torch, onnx"):
+    with pytest.raises(
+        errors.InputError, match=f"runtime={name!r} is not one of auto, torch, onnx, openvino"
+    ):
         backbone(runtime=name)
 
 
-def test_running_out_of_memory_is_recognised(tiny_graph, monkeypatch):
-    monkeypatch.setattr(onnx, "_export", lambda *_: tiny_graph)
-    runtime = OnnxRuntime(tiny(), PREPROCESS, "key")
+def test_running_out_of_memory_is_recognised(tiny_graph):
+    runtime = OnnxRuntime(tiny_graph)
 
     class Full:
         def run(self, *_):

@@ -16,7 +16,7 @@ from fashionsearch import errors, storage
 from fashionsearch.backbones.base import Projected, read_backbone
 from fashionsearch.backbones.decoder import Decoder
 from fashionsearch.estimator import ImageEstimator, read_options, repeatable
-from fashionsearch.images import Images, iterate, ordered_map, read_image
+from fashionsearch.images import Images, iterate, ordered_map
 from fashionsearch.results import History
 from fashionsearch.training import FineTuning
 
@@ -209,7 +209,7 @@ class Autoencoder(ImageEstimator):
         self._check_fitted()
         encoder, decoder = self.backbone_, self.decoder_
         stream = ordered_map(
-            lambda numbered: encoder.preprocess.resized(read_image(numbered[1], position=numbered[0])),
+            lambda numbered: encoder.preprocess.read(numbered[1], position=numbered[0]),
             enumerate(iterate(images)),
         )
         with contextlib.closing(stream):

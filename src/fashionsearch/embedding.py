@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from dataclasses import dataclass
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,6 +33,23 @@ class Embeds(Protocol):
         ...
 
 
+class StageSeconds(NamedTuple):
+    """Where the time went.
+
+    Attributes:
+        decoding: seconds of CPU that threads spent reading and decoding files, or looking in the cache.
+        resizing: likewise, making photos the network's size.
+        model: seconds on the clock in the network, all its threads together.
+    """
+
+    decoding: float = 0.0
+    resizing: float = 0.0
+    model: float = 0.0
+
+
+_NO_TIME = StageSeconds()
+
+
 @dataclass(frozen=True, eq=False)
 class Batch:
     """A piece of a stream of embeddings.
@@ -41,12 +59,14 @@ class Batch:
         vectors: (m, dim) float32.
         sources: the path of each embedded image, or None where it had none.
         failures: images of this piece that were left out, where the caller asked to skip them.
+        seconds: where the time of this piece went.
     """
 
     positions: NDArray[np.int64]
     vectors: NDArray[np.float32]
     sources: tuple[str | None, ...] = ()
     failures: tuple[errors.ImageFailure, ...] = ()
+    seconds: StageSeconds = _NO_TIME
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,6 +79,8 @@ class _Ready:
     vector: NDArray[np.float32] | None = None
     pixels: NDArray[np.uint8] | None = None
     failure: errors.ImageFailure | None = None
+    decoding: float = 0.0
+    resizing: float = 0.0
 
 
 class Pipeline:
@@ -83,7 +105,8 @@ class Pipeline:
         batch_size: int,
         progress: bool,
     ) -> None:
-        self._runtime, self._preprocess, self._dim, self._fingerprint = runtime, preprocess, dim, fingerprint
+        self._runtime, self._preprocess, self._dim = runtime, preprocess, dim
+        self._fingerprint = f"{fingerprint} decoding {decoding.RULES}"
         self._batch_size, self._progress = batch_size, progress
         self._shrunk = False
 
@@ -104,11 +127,7 @@ class Pipeline:
             raise errors.InputError(f"on_error={on_error!r} is neither 'raise' nor 'skip'")
         total = images.count(source)
         self._runtime.expect(total or 0)
-        stream = images.ordered_map(
-            lambda numbered: self._prepare(*numbered, cache),
-            enumerate(images.iterate(source)),
-            ahead=2 * self._batch_size,
-        )
+        stream = self._prepared(source, total, cache)
         with contextlib.closing(stream), self._bar(total) as bar:
             held: list[_Ready] = []
             waiting = 0
@@ -126,6 +145,16 @@ class Pipeline:
                 yield self._flush(held, cache)
                 bar.update(len(held))
 
+    def _prepared(
+        self, source: images.Images, total: int | None, cache: EmbeddingCache | None
+    ) -> Generator[_Ready, None, None]:
+        numbered = enumerate(images.iterate(source))
+        if total == 1:  # a single query waits for no threads to start
+            return (self._prepare(position, image, cache) for position, image in numbered)
+        return images.ordered_map(
+            lambda each: self._prepare(*each, cache), numbered, ahead=2 * self._batch_size
+        )
+
     def _bar(self, total: int | None) -> tqdm[None]:
         # disable=None: no bar where standard error is not a terminal.
         return tqdm(
@@ -134,6 +163,7 @@ class Pipeline:
 
     def _prepare(self, position: int, image: decoding.Image, cache: EmbeddingCache | None) -> _Ready:
         source = images.source_of(image)
+        began = time.thread_time()
         try:
             with images.named(position, image):
                 key = b""
@@ -145,19 +175,27 @@ class Pipeline:
                     key = cache_key(content, self._fingerprint)
                     vector = cache.get(key)
                     if vector is not None and vector.shape == (self._dim,):
-                        return _Ready(position, source, key, vector=vector)
+                        return _Ready(position, source, key, vector, decoding=time.thread_time() - began)
                     data = content
-                return _Ready(position, source, key, pixels=self._preprocess.resized(decoding.decode(data)))
+                rgb = decoding.decode(data, at_least=self._preprocess.image_size)
+                decoded = time.thread_time()
+                pixels = self._preprocess.resized(rgb)
+                resizing = time.thread_time() - decoded
+                return _Ready(
+                    position, source, key, pixels=pixels, decoding=decoded - began, resizing=resizing
+                )
         except errors.ImageError as error:
             return _Ready(position, source, failure=error.failures[0])
 
     def _flush(self, held: list[_Ready], cache: EmbeddingCache | None) -> Batch:
         fresh = [ready for ready in held if ready.pixels is not None]
+        began = time.perf_counter()
         rows = (
             self._run(np.stack([ready.pixels for ready in fresh if ready.pixels is not None]))
             if fresh
             else ()
         )
+        model = time.perf_counter() - began
         computed = {ready.position: row for ready, row in zip(fresh, rows, strict=True)}
         if cache is not None:
             cache.put({ready.key: computed[ready.position] for ready in fresh})
@@ -168,6 +206,9 @@ class Pipeline:
             vectors=np.stack(vectors) if vectors else np.zeros((0, self._dim), dtype=np.float32),
             sources=tuple(ready.source for ready in good),
             failures=tuple(ready.failure for ready in held if ready.failure is not None),
+            seconds=StageSeconds(
+                sum(ready.decoding for ready in held), sum(ready.resizing for ready in held), model
+            ),
         )
 
     def _run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:

@@ -139,13 +139,14 @@ def named(position: int, image: Image) -> Iterator[None]:
         raise errors.ImageError([errors.ImageFailure(position, _describe(image), str(error))]) from error
 
 
-def read_image(image: Image, *, position: int = 0) -> RGB:
+def read_image(image: Image, *, position: int = 0, at_least: tuple[int, int] | None = None) -> RGB:
     """Decode one image of any form to RGB.
 
     Args:
         image: a path, bytes, file object (read from its start), PIL image, array (H, W, 3), (H, W, 4) or (H, W), or
             tensor (3, H, W) or (H, W); arrays and tensors are uint8, uint16 or float in [0, 1].
         position: the place to name in an error.
+        at_least: (height, width) that it will be made: a far larger JPEG is scaled down while it is decoded.
 
     Returns:
         (H, W, 3) uint8 array, EXIF orientation applied and transparency laid on white.
@@ -159,7 +160,7 @@ def read_image(image: Image, *, position: int = 0) -> RGB:
         (2, 5, 3)
     """
     with named(position, image):
-        return decode(image)
+        return decode(image, at_least=at_least)
 
 
 def ordered_map(

@@ -89,13 +89,21 @@ class Preprocess:
             return np.array(PIL.ImageOps.fit(picture, (width, height), method))
         return np.array(picture.resize((width, height), method))
 
+    def read(self, image: Image, *, position: int = 0) -> RGB:
+        """Decode and resize one image of any form to (H, W, 3) uint8.
+
+        Raises:
+            ImageError: if it can't be read, naming its position.
+        """
+        return self.resized(read_image(image, position=position, at_least=self.image_size))
+
     def __call__(self, image: Image) -> NDArray[np.float32]:
         """Return one image as the network sees it: (3, H, W) float32.
 
         Raises:
             ImageError: if the image can't be read.
         """
-        pixels = self.resized(read_image(image)).astype(np.float32) / np.float32(255)
+        pixels = self.read(image).astype(np.float32) / np.float32(255)
         normal = (pixels - np.array(self.mean, np.float32)) / np.array(self.std, np.float32)
         return np.ascontiguousarray(normal.transpose(2, 0, 1), dtype=np.float32)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,17 @@ from fashionsearch.device import place
 from fashionsearch.embedding import Batch, Pipeline
 from fashionsearch.images import Images
 from fashionsearch.preprocess import Preprocess
-from fashionsearch.runtimes import AutoRuntime, OnnxRuntime, Runtime, TorchRuntime, check_runtime
+from fashionsearch.runtimes import (
+    AutoRuntime,
+    OnnxRuntime,
+    OpenVinoRuntime,
+    Runtime,
+    TorchRuntime,
+    check_runtime,
+    exported,
+)
+
+_OPENERS: dict[str, Callable[[bytes], Runtime]] = {"onnx": OnnxRuntime, "openvino": OpenVinoRuntime}
 
 
 class Backbone:
@@ -36,7 +46,7 @@ class Backbone:
         origin: where its weights came from; None is untrained.
         device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
         precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
-        runtime: "auto" (ONNX Runtime for much work on the CPU, else torch), "torch" or "onnx".
+        runtime: "auto" (ONNX Runtime for much work on the CPU, else torch), "torch", "onnx" or "openvino".
         batch_size: images a forward pass; None is 32 on the CPU and 128 on CUDA.
         progress: show a bar once embedding takes over two seconds.
 
@@ -86,9 +96,10 @@ class Backbone:
         if batch_size is not None and (not isinstance(batch_size, int | np.integer) or batch_size < 1):
             raise errors.InputError(f"batch_size={batch_size!r} is not a whole number from 1 up, or None")
         placement = place(device, precision)
-        if runtime == "onnx" and (placement.device.type != "cpu" or placement.precision != "fp32"):
+        on_cpu = placement.device.type == "cpu" and placement.precision == "fp32"
+        if runtime in ("onnx", "openvino") and not on_cpu:
             raise errors.RuntimeUnavailableError(
-                f"runtime='onnx' runs in fp32 on the CPU, and this backbone is in {placement.precision} on "
+                f"runtime={runtime!r} runs in fp32 on the CPU, and this backbone is in {placement.precision} on "
                 f"{placement.device}; use runtime='torch'"
             )
         self.name = name
@@ -154,7 +165,7 @@ class Backbone:
                 self._cache_salt,
                 trained=self.origin is not None,
             )
-        return OnnxRuntime(self.module, self.preprocess, self._cache_salt)
+        return exported(_OPENERS[self._runtime_name], self.module, self.preprocess, self._cache_salt)
 
     @functools.cached_property
     def _pipeline(self) -> Pipeline:
@@ -169,7 +180,7 @@ class Backbone:
 
     @property
     def runtime(self) -> str:
-        """The name of the runtime in use: "torch" or "onnx"; under "auto" it may change as work comes."""
+        """The name of the runtime in use: "torch", "onnx" or "openvino"; under "auto" it may change as work comes."""
         return self._runtime.name
 
     def embed(self, images: Images, *, cache: EmbeddingCache | None = None) -> NDArray[np.float32]:

@@ -8,7 +8,17 @@ from __future__ import annotations
 
 from fashionsearch.runtimes.auto import AutoRuntime
 from fashionsearch.runtimes.base import Runtime, check_runtime
+from fashionsearch.runtimes.graph import exported
 from fashionsearch.runtimes.onnx import OnnxRuntime
+from fashionsearch.runtimes.openvino import OpenVinoRuntime
 from fashionsearch.runtimes.torch import TorchRuntime
 
-__all__ = ["AutoRuntime", "OnnxRuntime", "Runtime", "TorchRuntime", "check_runtime"]
+__all__ = [
+    "AutoRuntime",
+    "OnnxRuntime",
+    "OpenVinoRuntime",
+    "Runtime",
+    "TorchRuntime",
+    "check_runtime",
+    "exported",
+]

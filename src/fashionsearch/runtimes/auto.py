@@ -12,7 +12,8 @@ from fashionsearch import errors
 from fashionsearch.device import Placement
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.runtimes.base import Runtime
-from fashionsearch.runtimes.onnx import OnnxRuntime, is_exported
+from fashionsearch.runtimes.graph import exported, is_exported
+from fashionsearch.runtimes.onnx import OnnxRuntime
 from fashionsearch.runtimes.torch import TorchRuntime
 
 WORTH_AN_EXPORT = 400
@@ -55,7 +56,7 @@ class AutoRuntime:
         if self._may_export and (worth_it or is_exported(self._fingerprint)):
             self._may_export = False
             try:
-                self._current = OnnxRuntime(self._module, self._preprocess, self._fingerprint)
+                self._current = exported(OnnxRuntime, self._module, self._preprocess, self._fingerprint)
             except errors.RuntimeUnavailableError as error:
                 warnings.warn(f"going on with torch: {error}", errors.DataWarning, stacklevel=2)
         return self._current.run(pixels)

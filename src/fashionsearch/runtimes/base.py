@@ -12,7 +12,7 @@ from torch import nn
 from fashionsearch import errors
 from fashionsearch.preprocess import Preprocess
 
-RUNTIMES = ("auto", "torch", "onnx")
+RUNTIMES = ("auto", "torch", "onnx", "openvino")
 
 
 class Runtime(Protocol):

@@ -1,57 +1,45 @@
-"""ONNX Runtime on the CPU, several times faster there than eager torch; compared with torch before it is used."""
+"""ONNX Runtime on the CPU, several times faster there than eager torch."""
 
 from __future__ import annotations
 
-import contextlib
-import hashlib
-import io
-import logging
 import os
-import shutil
-import tempfile
-import warnings
-from collections.abc import Iterator
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
-from fashionsearch import errors, storage
-from fashionsearch.cache import cache_folder
-from fashionsearch.preprocess import Preprocess
-from fashionsearch.runtimes.base import Network
-
-MAX_ERROR = 0.001
-_GRAPH = "model.onnx"
+from fashionsearch import errors
 
 
 class OnnxRuntime:
-    """Runs an exported network with ONNX Runtime.
-
-    The export is kept in the cache folder under a key of weights, preprocessing and versions, with its SHA-256.
+    """Runs an ONNX graph with ONNX Runtime.
 
     Args:
-        module: the backbone, in float32 on the CPU.
-        preprocess: its preprocessing, whose normalisation becomes part of the graph.
-        fingerprint: of weights and preprocessing: the key of the cached export.
+        graph: maps "pixels", (n, H, W, 3) uint8, to (n, dim) float32.
 
     Raises:
-        RuntimeUnavailableError: if the network can't be exported, or the exported one disagrees with torch.
+        RuntimeUnavailableError: if ONNX Runtime can't open it.
     """
 
     name = "onnx"
 
-    def __init__(self, module: nn.Module, preprocess: Preprocess, fingerprint: str) -> None:
-        folder = _export_folder(fingerprint)
-        kept = _cached_graph(folder)
-        graph = _export(module, preprocess) if kept is None else kept
-        self._session = _open(graph)
-        self._compare(module, preprocess)
-        if kept is None:
-            _keep(graph, folder)
+    def __init__(self, graph: bytes) -> None:
+        # From 1.29 on it writes an identifier to the user's cache and sends events to its maker, from the moment it is
+        # imported, unless this is set before; who wants that sets it to 0.
+        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+        import onnxruntime
+
+        options = onnxruntime.SessionOptions()
+        options.log_severity_level = 4  # its errors are raised anyway
+        try:
+            self._session: Any = onnxruntime.InferenceSession(
+                graph, options, providers=["CPUExecutionProvider"]
+            )
+        # ONNX Runtime's exceptions have no common base but Exception.
+        except Exception as error:
+            raise errors.RuntimeUnavailableError(
+                f"ONNX Runtime can't open the exported network: {error}; use runtime='torch'"
+            ) from error
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""
@@ -66,138 +54,3 @@ class OnnxRuntime:
 
     def expect(self, images: int) -> None:
         """The graph is ready already."""
-
-    def _compare(self, module: nn.Module, preprocess: Preprocess) -> None:
-        pixels = np.random.default_rng(0).integers(0, 256, (3, *preprocess.image_size, 3), dtype=np.uint8)
-        pixels[1] //= 2  # three photos that differ in level, or a constant network would look right
-        pixels[2] |= 128
-        with torch.inference_mode():
-            expected = Network(module, preprocess).eval()(torch.from_numpy(pixels)).numpy()
-        try:
-            got = self.run(pixels)
-        # ONNX Runtime's exceptions have no common base but Exception.
-        except Exception as error:
-            raise errors.RuntimeUnavailableError(
-                f"ONNX Runtime can't run the exported network: {error}; use runtime='torch'"
-            ) from error
-        if got.shape != expected.shape:
-            raise errors.RuntimeUnavailableError(
-                f"the exported network disagrees with torch: it returns shape {got.shape} where torch returns "
-                f"{expected.shape}; use runtime='torch'"
-            )
-        # Relative, and not the cosine, which is blind to a factor that a classifier's head is not.
-        lengths = np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
-        off = float((np.linalg.norm(got - expected, axis=1) / lengths).max())
-        if not off <= MAX_ERROR:
-            raise errors.RuntimeUnavailableError(
-                f"the exported network disagrees with torch: relative error {off:.2g}, at most {MAX_ERROR} is "
-                "allowed; use runtime='torch'"
-            )
-
-
-def is_exported(fingerprint: str) -> bool:
-    """Return whether an export for this network is in the cache."""
-    folder = _export_folder(fingerprint)
-    return folder is not None and (folder / storage.MANIFEST).exists()
-
-
-def _export_folder(fingerprint: str) -> Path | None:
-    root = cache_folder()
-    if root is None:
-        return None
-    versions = f"{fingerprint} onnxruntime {_onnxruntime().__version__} torch {torch.__version__}"
-    return root / "onnx" / hashlib.sha256(versions.encode()).hexdigest()[:32]
-
-
-def _cached_graph(folder: Path | None) -> bytes | None:
-    if folder is None or not folder.exists():
-        return None
-    try:
-        return storage.open_saved(folder, "export").path(_GRAPH).read_bytes()
-    except errors.CorruptFileError:
-        shutil.rmtree(folder, ignore_errors=True)  # storage refuses to save over a damaged manifest
-    except (errors.StorageError, OSError):
-        pass  # another process may be writing it at this moment
-    return None
-
-
-def _keep(graph: bytes, folder: Path | None) -> None:
-    if folder is not None:
-        # The cache only saves time: a full disk or a second process must not stop the work.
-        with contextlib.suppress(errors.StorageError):
-            storage.save(folder, "export", {_GRAPH: lambda path: _write(path, graph)})
-
-
-def _write(path: Path, graph: bytes) -> None:
-    path.write_bytes(graph)
-
-
-def _export(module: nn.Module, preprocess: Preprocess) -> bytes:
-    network = Network(module, preprocess).eval()
-    pixels = torch.zeros((2, *preprocess.image_size, 3), dtype=torch.uint8)
-    try:
-        with _quiet(), tempfile.TemporaryDirectory() as scratch:
-            path = Path(scratch) / _GRAPH
-            torch.onnx.export(
-                network,
-                (pixels,),
-                path,
-                input_names=["pixels"],
-                output_names=["embeddings"],
-                dynamic_shapes={"pixels": {0: torch.export.Dim("n", min=1, max=65536)}},
-                external_data=False,
-                dynamo=True,
-                verbose=False,
-            )
-            return path.read_bytes()
-    # The exporter raises errors of its own for each thing it can't translate.
-    except Exception as error:
-        cause: BaseException = error
-        while cause.__cause__ is not None:  # the exporter's own message is an advertisement of its steps
-            cause = cause.__cause__
-        reason = str(cause).strip().splitlines() or [type(cause).__name__]
-        raise errors.RuntimeUnavailableError(
-            f"this network can't be exported to ONNX ({reason[0][:200]}); use runtime='torch'"
-        ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's notes about its own insides off the user's screen."""
-    loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),  # where it prints the graph that it can't translate
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)
-
-
-def _onnxruntime() -> Any:
-    # From 1.29 on it writes an identifier to the user's cache and sends events to its maker, from the moment it is
-    # imported, unless this is set before; who wants that sets it to 0.
-    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-    import onnxruntime
-
-    return onnxruntime
-
-
-def _open(graph: bytes) -> Any:
-    onnxruntime = _onnxruntime()
-    options = onnxruntime.SessionOptions()
-    options.log_severity_level = 4  # its errors are raised anyway
-    try:
-        return onnxruntime.InferenceSession(graph, options, providers=["CPUExecutionProvider"])
-    # ONNX Runtime's exceptions have no common base but Exception.
-    except Exception as error:
-        raise errors.RuntimeUnavailableError(
-            f"ONNX Runtime can't open the exported network: {error}; use runtime='torch'"
-        ) from error

@@ -17,7 +17,7 @@ from tqdm.auto import tqdm
 
 from fashionsearch import errors
 from fashionsearch.decoding import Image
-from fashionsearch.images import Images, count, iterate, ordered_map, read_image
+from fashionsearch.images import Images, count, iterate, ordered_map
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.training.augmentation import Augmentation
 
@@ -58,7 +58,7 @@ def decode_photos(images: Images, preprocess: Preprocess, path: Path, *, progres
 
     def resized(numbered: tuple[int, Image]) -> NDArray[np.uint8]:
         position, image = numbered
-        return preprocess.resized(read_image(image, position=position))
+        return preprocess.read(image, position=position)
 
     digest, n = hashlib.sha256(), 0
     bar = tqdm(

@@ -1,0 +1,173 @@
+"""Networks as ONNX graphs: exported from torch, kept in the cache, and compared with torch before they are used."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import io
+import logging
+import shutil
+import tempfile
+import warnings
+from collections.abc import Callable, Iterator
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from fashionsearch import errors, storage
+from fashionsearch.cache import cache_folder
+from fashionsearch.preprocess import Preprocess
+from fashionsearch.runtimes.base import Network, Runtime
+
+MAX_ERROR = 0.001
+_GRAPH = "model.onnx"
+
+
+def exported(
+    open_graph: Callable[[bytes], Runtime], module: nn.Module, preprocess: Preprocess, fingerprint: str
+) -> Runtime:
+    """Return a runtime opened on a network's graph, once it has been compared with torch.
+
+    The graph maps (n, H, W, 3) uint8 to (n, dim) float32, normalisation included. It is kept in the cache folder under a
+    key of weights, preprocessing and versions, with its SHA-256.
+
+    Args:
+        open_graph: makes the runtime, such as `OnnxRuntime`.
+        module: the backbone, in float32 on the CPU.
+        preprocess: its preprocessing.
+        fingerprint: of weights and preprocessing: the key of the cached graph.
+
+    Raises:
+        RuntimeUnavailableError: if the network can't be exported, or the exported one disagrees with torch.
+    """
+    folder = _export_folder(fingerprint)
+    kept = _cached_graph(folder)
+    graph = export(module, preprocess) if kept is None else kept
+    runtime = open_graph(graph)
+    compare(runtime, module, preprocess)
+    if kept is None:
+        _keep(graph, folder)
+    return runtime
+
+
+def compare(runtime: Runtime, module: nn.Module, preprocess: Preprocess) -> None:
+    """Raise RuntimeUnavailableError, with the figure, unless a runtime gives what torch gives."""
+    pixels = np.random.default_rng(0).integers(0, 256, (3, *preprocess.image_size, 3), dtype=np.uint8)
+    pixels[1] //= 2  # three photos that differ in level, or a constant network would look right
+    pixels[2] |= 128
+    with torch.inference_mode():
+        expected = Network(module, preprocess).eval()(torch.from_numpy(pixels)).numpy()
+    try:
+        got = runtime.run(pixels)
+    # The exceptions of runtimes have no common base but Exception.
+    except Exception as error:
+        raise errors.RuntimeUnavailableError(
+            f"the runtime {runtime.name!r} can't run the exported network: {error}; use runtime='torch'"
+        ) from error
+    if got.shape != expected.shape:
+        raise errors.RuntimeUnavailableError(
+            f"the exported network disagrees with torch: it returns shape {got.shape} in {runtime.name!r} where torch "
+            f"returns {expected.shape}; use runtime='torch'"
+        )
+    # Relative, and not the cosine, which is blind to a factor that a classifier's head is not.
+    lengths = np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
+    off = float((np.linalg.norm(got - expected, axis=1) / lengths).max())
+    if not off <= MAX_ERROR:
+        raise errors.RuntimeUnavailableError(
+            f"the exported network disagrees with torch: relative error {off:.2g} in {runtime.name!r}, at most {MAX_ERROR} "
+            "is allowed; use runtime='torch'"
+        )
+
+
+def is_exported(fingerprint: str) -> bool:
+    """Return whether an export for this network is in the cache."""
+    folder = _export_folder(fingerprint)
+    return folder is not None and (folder / storage.MANIFEST).exists()
+
+
+def _export_folder(fingerprint: str) -> Path | None:
+    root = cache_folder()
+    if root is None:
+        return None
+    versions = f"{fingerprint} torch {torch.__version__} onnxscript {version('onnxscript')}"
+    return root / "onnx" / hashlib.sha256(versions.encode()).hexdigest()[:32]
+
+
+def _cached_graph(folder: Path | None) -> bytes | None:
+    if folder is None or not folder.exists():
+        return None
+    try:
+        return storage.open_saved(folder, "export").path(_GRAPH).read_bytes()
+    except errors.CorruptFileError:
+        shutil.rmtree(folder, ignore_errors=True)  # storage refuses to save over a damaged manifest
+    except (errors.StorageError, OSError):
+        pass  # another process may be writing it at this moment
+    return None
+
+
+def _keep(graph: bytes, folder: Path | None) -> None:
+    if folder is not None:
+        # The cache only saves time: a full disk or a second process must not stop the work.
+        with contextlib.suppress(errors.StorageError):
+            storage.save(folder, "export", {_GRAPH: lambda path: _write(path, graph)})
+
+
+def _write(path: Path, graph: bytes) -> None:
+    path.write_bytes(graph)
+
+
+def export(module: nn.Module, preprocess: Preprocess) -> bytes:
+    """Return a network as an ONNX graph.
+
+    Raises:
+        RuntimeUnavailableError: if it can't be exported.
+    """
+    network = Network(module, preprocess).eval()
+    pixels = torch.zeros((2, *preprocess.image_size, 3), dtype=torch.uint8)
+    try:
+        with _quiet(), tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch) / _GRAPH
+            torch.onnx.export(
+                network,
+                (pixels,),
+                path,
+                input_names=["pixels"],
+                output_names=["embeddings"],
+                dynamic_shapes={"pixels": {0: torch.export.Dim("n", min=1, max=65536)}},
+                external_data=False,
+                dynamo=True,
+                verbose=False,
+            )
+            return path.read_bytes()
+    # The exporter raises errors of its own for each thing it can't translate.
+    except Exception as error:
+        cause: BaseException = error
+        while cause.__cause__ is not None:  # the exporter's own message is an advertisement of its steps
+            cause = cause.__cause__
+        reason = str(cause).strip().splitlines() or [type(cause).__name__]
+        raise errors.RuntimeUnavailableError(
+            f"this network can't be exported to ONNX ({reason[0][:200]}); use runtime='torch'"
+        ) from error
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep the exporter's notes about its own insides off the user's screen."""
+    loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript", "onnx_ir")]
+    levels = [logger.level for logger in loggers]
+    for logger in loggers:
+        logger.setLevel(logging.ERROR)
+    try:
+        with (
+            warnings.catch_warnings(),
+            contextlib.redirect_stdout(io.StringIO()),
+            contextlib.redirect_stderr(io.StringIO()),  # where it prints the graph that it can't translate
+        ):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        for logger, level in zip(loggers, levels, strict=True):
+            logger.setLevel(level)
