@@ -319,7 +319,7 @@ def test_an_autoencoder_learns_and_serves_a_search(photos, tmp_path, capsys):
         (("--latent-dim", 8), "--latent-dim is for an autoencoder"),
         (("--autoencoder", "--balanced"), "an autoencoder learns without labels"),
         (("--fine-tune", "--epochs", 0), "epochs=0 is not a whole number"),
-        (("--fine-tune", "--augment", "much"), "augment='much' is not one of none, light, strong"),
+        (("--fine-tune", "--augment", "much"), "augment='much' is not one of none, flips, light, strong"),
     ],
 )
 def test_options_that_nobody_would_hear_are_refused(arguments, words, photos, tmp_path, capsys):

@@ -202,7 +202,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     learning = parser.add_argument_group("where a network learns")
     learning.add_argument("--epochs", type=int, help="how often every photo is seen; default: the recipe's")
     learning.add_argument("--learning-rate", type=float, help="the highest rate; default: the recipe's")
-    learning.add_argument("--augment", help="none, light or strong; default: the recipe's")
+    learning.add_argument("--augment", help="none, flips, light or strong; default: the recipe's")
     learning.add_argument("--unfreeze", help="what learns: head, last or all (all)")
     learning.add_argument(
         "--checkpoints", type=Path, help="folder to go on from when the same command was interrupted"

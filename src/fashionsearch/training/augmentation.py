@@ -113,6 +113,7 @@ def _transform(augmentation: Augmentation) -> Any:
 
 AUGMENTATIONS = {
     "none": Augmentation(0, 0, 0, horizontal_flip=False),
+    "flips": Augmentation(rotation=0, zoom=0, shift=0),
     "light": Augmentation(),
     "strong": Augmentation(rotation=15, zoom=0.25, shift=0.1, erase=0.25),
 }

@@ -30,7 +30,7 @@ class FineTuning:
         dropout: share of the embedding that is dropped before the head, 0 to below 1.
         patience: stop after so many epochs at the full size without a lower validation loss; without a validation part
             nothing stops early.
-        augment: "none", "light", "strong", or an `Augmentation` of your own.
+        augment: "none", "flips", "light", "strong", or an `Augmentation` of your own.
         unfreeze: what learns: the "head" alone, the "last" layers (those whose feature maps have the final size) or
             "all".
         label_smoothing: share of each label that is spread over all classes, 0 to below 1 (Szegedy et al. 2016,
@@ -43,8 +43,8 @@ class FineTuning:
         schedule: "cosine", a linear warm-up and then half a cosine, or "one_cycle" (Smith and Topin 2018,
             arXiv:1708.07120).
         warmup: share of the steps in which the rate rises, 0 to below 1.
-        small_first: begin with photos of half the side, and reach the full size after three fifths of the epochs;
-            networks that are built for one size start with that.
+        small_first: begin with photos of half the side, and reach the full size after three fifths of the epochs, which
+            is faster; networks that are built for one size start with that.
         devices: how many devices of a machine share the work; each is a process of its own.
         nodes: how many machines share the work, started by torchrun or SLURM.
         workers: processes that augment photos; None is 0 on the CPU, and up to 8 elsewhere.
@@ -199,7 +199,7 @@ RECIPES = {
         batch_size=64,
         dropout=0.2,
         patience=20,
-        augment="strong",
+        augment="light",
         unfreeze="all",
         label_smoothing=0.1,
         mixup=0.2,
@@ -207,7 +207,7 @@ RECIPES = {
         weight_decay=0.05,
         schedule="cosine",
         warmup=0.1,
-        small_first=True,
+        small_first=False,
     ),
     "autoencoder": FineTuning(
         epochs=15,
@@ -216,7 +216,7 @@ RECIPES = {
         batch_size=64,
         dropout=0.0,
         patience=10,
-        augment="light",
+        augment="flips",
         unfreeze="all",
         label_smoothing=0.0,
         mixup=0.0,
