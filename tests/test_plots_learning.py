@@ -100,7 +100,10 @@ def test_an_explanation_lies_on_its_photo():
     [
         (lambda: plots.augmentation([], figure=Figure()), "1 to 24 photos"),
         (lambda: plots.augmentation(PHOTOS * 5, figure=Figure()), "1 to 24 photos"),
-        (lambda: plots.augmentation(PHOTOS, "much", figure=Figure()), "'much', and not one of none, flips, light"),
+        (
+            lambda: plots.augmentation(PHOTOS, "much", figure=Figure()),
+            "'much', and not one of none, flips, light",
+        ),
         (lambda: plots.augmentation(PHOTOS, copies=0, figure=Figure()), "at least 1"),
         (lambda: plots.reconstructions(PHOTOS, np.zeros((2, 4, 4, 3)), figure=Figure()), "for 5 photos"),
         (lambda: plots.predictions(PHOTOS, np.zeros((5, 2)), ["a"], figure=Figure()), r"need \(5, 1\)"),
