@@ -78,7 +78,7 @@ def decode(image: Image, *, at_least: tuple[int, int] | None = None) -> RGB:
 
     Args:
         image: in any form.
-        at_least: (height, width) that it will be made; a JPEG more than four times as large is decoded at a half, a
+        at_least: (height, width) that it will be made; a JPEG with four times its longer side or more is decoded at a half, a
             quarter or an eighth of its size, which leaves twice what is needed and takes a fraction of the time.
 
     Raises:

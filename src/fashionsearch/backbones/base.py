@@ -96,8 +96,7 @@ class Backbone:
         if batch_size is not None and (not isinstance(batch_size, int | np.integer) or batch_size < 1):
             raise errors.InputError(f"batch_size={batch_size!r} is not a whole number from 1 up, or None")
         placement = place(device, precision)
-        on_cpu = placement.device.type == "cpu" and placement.precision == "fp32"
-        if runtime in ("onnx", "openvino") and not on_cpu:
+        if runtime in _OPENERS and (placement.device.type != "cpu" or placement.precision != "fp32"):
             raise errors.RuntimeUnavailableError(
                 f"runtime={runtime!r} runs in fp32 on the CPU, and this backbone is in {placement.precision} on "
                 f"{placement.device}; use runtime='torch'"

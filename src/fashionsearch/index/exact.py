@@ -95,24 +95,16 @@ def rank(
     step = max(1, _BLOCK_BYTES // (8 * vectors.shape[1] * max(1, candidates.shape[1])))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
-        ordered[part], scores[part] = _rank(vectors, norms, candidates[part], queries[part], metric)
+        slots, precise = candidates[part], queries[part].astype(np.float64)
+        rows = vectors[slots].astype(np.float64)
+        if metric == "cosine":
+            products = np.matmul(rows, precise[:, :, None])[:, :, 0]
+            lengths = norms[slots] * np.linalg.norm(precise, axis=1, keepdims=True)
+            similar = np.clip(products / lengths, -1, 1)
+        else:
+            similar = -np.linalg.norm(rows - precise[:, None], axis=2)
+        similar[slots < 0] = np.nan
+        order = np.lexsort((slots, -similar), axis=1)  # NaN goes last
+        ordered[part] = np.take_along_axis(slots, order, 1)
+        scores[part] = np.take_along_axis(similar, order, 1)
     return ordered, scores
-
-
-def _rank(
-    vectors: NDArray[np.float32],
-    norms: NDArray[np.float32],
-    candidates: NDArray[np.intp],
-    queries: NDArray[np.float32],
-    metric: str,
-) -> tuple[NDArray[np.intp], NDArray[np.float64]]:
-    rows, precise = vectors[candidates].astype(np.float64), queries.astype(np.float64)
-    if metric == "cosine":
-        products = np.matmul(rows, precise[:, :, None])[:, :, 0]
-        lengths = norms[candidates] * np.linalg.norm(precise, axis=1, keepdims=True)
-        scores = np.clip(products / lengths, -1, 1)
-    else:
-        scores = -np.linalg.norm(rows - precise[:, None], axis=2)
-    scores[candidates < 0] = np.nan
-    order = np.lexsort((candidates, -scores), axis=1)  # NaN goes last
-    return np.take_along_axis(candidates, order, 1), np.take_along_axis(scores, order, 1)

@@ -152,11 +152,6 @@ class Store:
         """Set fields of one row's metadata; the others stay."""
         self._set(self.slot_of[item], row)
 
-    def identity(self, slot: int) -> Id | None:
-        """Return the id in a slot."""
-        item: Id | None = self._ids[slot]
-        return item
-
     def source(self, slot: int) -> str | None:
         """Return the path a row's photo was added from, if it had one."""
         path: str | None = self._sources[slot]

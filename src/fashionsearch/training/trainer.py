@@ -140,9 +140,7 @@ class _Loop(LightningModule):
         begun: int,
     ) -> None:
         super().__init__()
-        self.learner = learner.to(
-            memory_format=torch.channels_last
-        )  # a third faster to train, also on the CPU
+        self.learner = learner
         self._parts, self._options, self._seed, self._sizes = parts, options, seed, sizes
         self._begun = begun
         self._rows: list[dict[str, float]] = []
