@@ -6,7 +6,7 @@ import contextlib
 import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
-from numbers import Integral
+from numbers import Integral, Real
 
 import numpy as np
 import torch
@@ -29,13 +29,15 @@ class Autoencoder(ImageEstimator):
 
     The encoder is a backbone and a linear layer to `latent_dim` numbers; the decoder is a linear layer, transposed
     convolutions and an upsampling. Both learn to minimise the mean squared error of pixels in [0, 1] (Hinton and
-    Salakhutdinov 2006, doi:10.1126/science.1127647). The latents are centred on the training photos, so that their
-    cosine means something.
+    Salakhutdinov 2006, doi:10.1126/science.1127647) and, beside it, how differently the two look to a frozen network with
+    ImageNet weights (Johnson et al. 2016, arXiv:1603.08155): pixels alone make the numbers remember shades, and forget
+    what the thing is. The latents are centred on the training photos, so that their cosine means something.
 
     Args:
         backbone: the encoder's network, a name `create_backbone` knows; "cnn" is taken in its form `cnn_grid`, which
             keeps where things are.
         latent_dim: length of a latent vector.
+        perceptual: weight of the looks beside the pixels, from 0 up; 0 draws sharper pixels, and makes poorer matches.
         weights: where the encoder starts: None (at random), "default", or a `.safetensors` or `.pth` file.
         training: a `FineTuning`; None is the recipe for autoencoders. What speaks of labels, a head or another size is
             refused: dropout, label_smoothing, mixup, class_weights, small_first, and an unfreeze other than "all".
@@ -68,6 +70,7 @@ class Autoencoder(ImageEstimator):
         backbone: str = "cnn",
         *,
         latent_dim: int = 16,
+        perceptual: float = 1.0,
         weights: str | os.PathLike[str] | None = None,
         training: FineTuning | None = None,
         image_size: int | tuple[int, int] | None = None,
@@ -80,6 +83,7 @@ class Autoencoder(ImageEstimator):
     ) -> None:
         self.backbone = backbone
         self.latent_dim = latent_dim
+        self.perceptual = perceptual
         self.weights = weights
         self.training = training
         self.image_size = image_size
@@ -131,7 +135,9 @@ class Autoencoder(ImageEstimator):
                 torch.manual_seed(run.seed)
                 encoder = Projected(start.module, start.dim, int(self.latent_dim))
                 decoder = Decoder(int(self.latent_dim), start.preprocess.image_size)
-            learner = ReconstructingLearner(encoder, decoder, start.preprocess)
+            learner = ReconstructingLearner(
+                encoder, decoder, start.preprocess, perceptual=float(self.perceptual)
+            )
             history = train_on(
                 run,
                 learner,
@@ -139,7 +145,7 @@ class Autoencoder(ImageEstimator):
                 (images, None),
                 None if validation is None else (validation, None),
                 options,
-                decided_by={"latent_dim": int(self.latent_dim)},
+                decided_by={"latent_dim": int(self.latent_dim), "perceptual": float(self.perceptual)},
                 loggers=loggers,
                 progress=self.progress,
             )
@@ -151,6 +157,9 @@ class Autoencoder(ImageEstimator):
         self._check_training()
         if not isinstance(self.latent_dim, Integral) or not 1 <= int(self.latent_dim) <= 65536:
             raise errors.InputError(f"latent_dim={self.latent_dim!r} is not a whole number from 1 to 65,536")
+        weight = self.perceptual
+        if not isinstance(weight, Real) or isinstance(weight, bool) or not 0 <= weight < 1e6:
+            raise errors.InputError(f"perceptual={weight!r} is not a number from 0 up, such as 1.0")
         given = self.training or FineTuning()
         for name in ("dropout", "label_smoothing", "mixup", "class_weights", "small_first"):
             if getattr(given, name):

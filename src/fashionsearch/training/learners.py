@@ -13,6 +13,7 @@ from fashionsearch.head import LinearHead
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.runtimes.base import Network
 from fashionsearch.training.options import FineTuning
+from fashionsearch.training.perception import PerceptualLoss
 
 
 class Learner(Protocol):
@@ -123,12 +124,24 @@ class TaggingLearner(nn.Module):
 
 
 class ReconstructingLearner(nn.Module):
-    """An encoder and a decoder, trained by the mean squared error of pixels in [0, 1]."""
+    """An encoder and a decoder, trained by the mean squared error of pixels in [0, 1] and how the photos look.
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, preprocess: Preprocess) -> None:
+    Args:
+        encoder: maps (n, 3, H, W) to (n, latent_dim).
+        decoder: maps (n, latent_dim) to (n, 3, H, W) in [0, 1].
+        preprocess: the encoder's normalisation.
+        perceptual: weight of the perceptual term beside the pixels'; 0 leaves it out.
+    """
+
+    def __init__(
+        self, encoder: nn.Module, decoder: nn.Module, preprocess: Preprocess, *, perceptual: float
+    ) -> None:
         super().__init__()
         self.network = Network(encoder, preprocess)
         self.decoder = decoder
+        self._weight = perceptual
+        # In a tuple it is no part of the module: it doesn't learn, and is kept in no checkpoint.
+        self._perception = (PerceptualLoss(),) if perceptual else ()
 
     @property
     def backbone(self) -> nn.Module:
@@ -143,12 +156,20 @@ class ReconstructingLearner(nn.Module):
     def training_loss(
         self, photos: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the error of augmented photos; there are no targets but the photos."""
-        return functional.mse_loss(self(photos), photos), {}
+        """Return the loss of augmented photos, and the pixels' part; there are no targets but the photos."""
+        loss, pixels = self._losses(photos)
+        return loss, {"training_error": pixels.detach()}
 
     def validation_figures(self, photos: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the error."""
-        return {"validation_loss": functional.mse_loss(self(photos), photos)}
+        """Return the loss, and the pixels' part of it."""
+        loss, pixels = self._losses(photos)
+        return {"validation_loss": loss, "validation_error": pixels}
+
+    def _losses(self, photos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        drawn = self(photos)
+        pixels = functional.mse_loss(drawn, photos)
+        looks = [perception.to(photos.device)(drawn, photos) for perception in self._perception]
+        return pixels + self._weight * sum(looks), pixels
 
 
 def is_normalised(network: nn.Module) -> bool:
