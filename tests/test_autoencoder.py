@@ -8,6 +8,7 @@ from sklearn.base import clone
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.backbones.decoder import Decoder
+from fashionsearch.training.perception import PerceptualLoss
 
 TABLE = fs.datasets.make_catalogue(72, seed=0)
 TRAIN, REST = TABLE.images[:48], TABLE.images[48:]
@@ -21,7 +22,7 @@ def autoencoder(name="cnn", **options):
 @pytest.fixture(scope="module")
 def learned():
     training = fs.FineTuning(epochs=60, batch_size=16, augment="none")
-    return autoencoder(training=training).fit(TRAIN, validation=REST)
+    return autoencoder(training=training, perceptual=0).fit(TRAIN, validation=REST)
 
 
 @pytest.mark.parametrize(("name", "image_size"), [("cnn", 32), ("resnet50", 64), ("vgg19", 32)])
@@ -30,7 +31,9 @@ def test_every_kind_learns_and_survives_a_folder(name, image_size, tmp_path):
     assert model.history_.columns == (
         "epoch",
         "training_loss",
+        "training_error",
         "validation_loss",
+        "validation_error",
         "learning_rate",
         "image_size",
         "seconds",
@@ -103,6 +106,8 @@ def test_the_same_seed_gives_the_same_network(tmp_path):
     assert np.array_equal(first.reconstruct(REST), finished.reconstruct(REST))
     with pytest.raises(errors.InputError, match="another run: its latent_dim is 16, and now it is 4"):
         autoencoder(latent_dim=4).fit(TRAIN, checkpoints=tmp_path / "a")
+    with pytest.raises(errors.InputError, match="another run: its perceptual is"):
+        autoencoder(perceptual=0).fit(TRAIN, checkpoints=tmp_path / "a")
 
 
 def test_scikit_learn_can_copy_it():
@@ -116,9 +121,49 @@ def test_scikit_learn_can_copy_it():
         model.save("nowhere")
 
 
+def test_what_photos_look_like_counts_by_its_weight():
+    runs = [autoencoder(perceptual=weight).fit(TRAIN, validation=REST) for weight in (0, 1, 2)]
+    alone, once, twice = (run.history_.rows[0] for run in runs)
+    assert alone["validation_loss"] == alone["validation_error"]
+    assert 0 < once["validation_loss"] - once["validation_error"] < 4
+    assert (
+        twice["validation_loss"] - twice["validation_error"]
+        > once["validation_loss"] - once["validation_error"]
+    )
+    assert -runs[1].score(REST) == pytest.approx(once["validation_error"], rel=1e-3)
+
+
+def test_looks_are_learned_and_their_network_is_not():
+    measure = PerceptualLoss()
+    before = {name: tensor.clone() for name, tensor in measure.state_dict().items()}
+    photos = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
+    drawn = torch.full_like(photos, 0.5, requires_grad=True)
+    optimiser = torch.optim.Adam([drawn], lr=0.02)
+    losses = []
+    for _ in range(12):
+        loss = measure.train()(drawn, photos)
+        optimiser.zero_grad()
+        loss.backward()
+        optimiser.step()
+        losses.append(float(loss.detach()))
+    assert losses[-1] < 0.8 * losses[0] < 4
+    assert all(torch.equal(tensor, before[name]) for name, tensor in measure.state_dict().items())
+    assert not any(parameter.requires_grad for parameter in measure.parameters())
+    assert float(measure(photos, photos)) == 0
+
+
+def test_checkpoints_hold_no_frozen_network(tmp_path):
+    autoencoder().fit(TRAIN, checkpoints=tmp_path / "run")
+    kept = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["state_dict"]
+    assert {name.split(".")[1] for name in kept} == {"network", "decoder"}
+
+
 @pytest.mark.parametrize(
     ("options", "words"),
     [
+        ({"perceptual": -1}, "perceptual=-1 is not a number from 0 up"),
+        ({"perceptual": float("nan")}, "perceptual=nan"),
+        ({"perceptual": "much"}, "perceptual='much'"),
         ({"latent_dim": 0}, "latent_dim=0 is not a whole number"),
         ({"latent_dim": 2.5}, r"latent_dim=2\.5"),
         ({"training": fs.FineTuning(dropout=0.5)}, r"training has dropout=0\.5, and an autoencoder"),
