@@ -50,8 +50,12 @@ class Network(nn.Module):
 
     def embed(self, images: torch.Tensor) -> torch.Tensor:
         """Map (n, 3, H, W) float32 in [0, 1] to what the backbone returns for them, normalised."""
-        result: torch.Tensor = self.module((images - self.mean) / self.std)
+        result: torch.Tensor = self.module(self.normalised(images))
         return result
+
+    def normalised(self, images: torch.Tensor) -> torch.Tensor:
+        """Map (n, 3, H, W) float32 in [0, 1] to what the backbone takes."""
+        return (images - self.mean) / self.std
 
 
 def check_runtime(name: str) -> None:

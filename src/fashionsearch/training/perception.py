@@ -9,6 +9,7 @@ from torch import nn
 from torch.nn import functional
 
 from fashionsearch.backbones import create_backbone
+from fashionsearch.runtimes.base import Network
 
 # Feature maps at 1/8, 1/16 and 1/32 of the side, in timm's count; the embedding comes on top of them.
 _STAGES = (2, 3, 4)
@@ -27,15 +28,10 @@ class PerceptualLoss(nn.Module):
         0.0
     """
 
-    mean: torch.Tensor
-    std: torch.Tensor
-
     def __init__(self) -> None:
         super().__init__()
         backbone = create_backbone("efficientnet_lite0", device="cpu", progress=False)
-        self.module = backbone.module.requires_grad_(False)
-        self.register_buffer("mean", torch.tensor(backbone.preprocess.mean).view(1, 3, 1, 1))
-        self.register_buffer("std", torch.tensor(backbone.preprocess.std).view(1, 3, 1, 1))
+        self.network = Network(backbone.module.requires_grad_(False), backbone.preprocess)
         self.to(memory_format=torch.channels_last)
         self.eval()
 
@@ -54,7 +50,7 @@ class PerceptualLoss(nn.Module):
         return torch.stack(distances).mean()
 
     def _features(self, photos: torch.Tensor) -> list[torch.Tensor]:
-        network = cast(Any, self.module)
-        last, maps = network.forward_intermediates((photos - self.mean) / self.std, indices=list(_STAGES))
-        found = [*maps, network.forward_head(last, pre_logits=True)]
+        module = cast(Any, self.network.module)
+        last, maps = module.forward_intermediates(self.network.normalised(photos), indices=list(_STAGES))
+        found = [*maps, module.forward_head(last, pre_logits=True)]
         return [functional.normalize(features, dim=1, eps=1e-4) for features in found]
