@@ -21,9 +21,11 @@ PUBLIC = [
     "Classifier",
     "EmbeddingCache",
     "Evaluation",
+    "Fidelity",
     "FineTuning",
     "History",
     "Matches",
+    "Optimization",
     "Preprocess",
     "VisualIndex",
     "__version__",
@@ -32,12 +34,14 @@ PUBLIC = [
     "datasets",
     "errors",
     "list_backbones",
+    "lower_precision",
     "metrics",
+    "optimize",
     "plots",
     "register_backbone",
 ]
 MODULES = ["datasets", "errors", "metrics", "plots"]
-MADE_BY_THE_LIBRARY = ["Evaluation", "Matches"]  # results that nobody builds by hand
+MADE_BY_THE_LIBRARY = ["Evaluation", "Matches", "Optimization"]  # results that nobody builds by hand
 SOURCE = Path(fs.__file__).parent
 STUB = ast.parse((SOURCE / "__init__.pyi").read_text(encoding="utf-8"))
 

@@ -6,8 +6,10 @@ from .cache import EmbeddingCache
 from .classifier import Classifier
 from .images import check_images
 from .index import VisualIndex
+from .optimization import Optimization, optimize
+from .precision import lower_precision
 from .preprocess import Preprocess
-from .results import Evaluation, History, Matches
+from .results import Evaluation, Fidelity, History, Matches
 from .training import Augmentation, FineTuning
 
 __version__: str
@@ -19,9 +21,11 @@ __all__ = [
     "Classifier",
     "EmbeddingCache",
     "Evaluation",
+    "Fidelity",
     "FineTuning",
     "History",
     "Matches",
+    "Optimization",
     "Preprocess",
     "VisualIndex",
     "__version__",
@@ -30,7 +34,9 @@ __all__ = [
     "datasets",
     "errors",
     "list_backbones",
+    "lower_precision",
     "metrics",
+    "optimize",
     "plots",
     "register_backbone",
 ]

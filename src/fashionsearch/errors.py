@@ -13,6 +13,7 @@ FashionSearchError
 ├── TrainingError                    a loss that is not a number any more
 ├── DeviceError                      a device or precision this machine doesn't have
 ├── RuntimeUnavailableError          a runtime that can't run this network here
+├── FidelityError                    a faster encoder that loses more than is allowed
 └── StorageError (OSError)           a folder that can't be written or read
     └── CorruptFileError             a saved file that isn't what was written
 ```
@@ -109,6 +110,10 @@ class DeviceError(FashionSearchError, RuntimeError):
 
 class RuntimeUnavailableError(FashionSearchError, RuntimeError):
     """A runtime that can't run this network on this machine."""
+
+
+class FidelityError(FashionSearchError):
+    """A faster encoder that loses more than is allowed."""
 
 
 class StorageError(FashionSearchError, OSError):

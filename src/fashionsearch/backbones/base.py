@@ -5,7 +5,8 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -20,17 +21,8 @@ from fashionsearch.device import place
 from fashionsearch.embedding import Batch, Pipeline
 from fashionsearch.images import Images
 from fashionsearch.preprocess import Preprocess
-from fashionsearch.runtimes import (
-    AutoRuntime,
-    OnnxRuntime,
-    OpenVinoRuntime,
-    Runtime,
-    TorchRuntime,
-    check_runtime,
-    exported,
-)
-
-_OPENERS: dict[str, Callable[[bytes], Runtime]] = {"onnx": OnnxRuntime, "openvino": OpenVinoRuntime}
+from fashionsearch.results import Fidelity
+from fashionsearch.runtimes import Lowered, Runtime, check_runtime, float_graph, open_runtime, probe_pixels
 
 
 class Backbone:
@@ -45,10 +37,11 @@ class Backbone:
         name: what to call it; the name `create_backbone` knows, if it is to be loaded again.
         origin: where its weights came from; None is untrained.
         device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
-        precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
+        precision: "auto" (that of `lowered`, else float32 on CPU), "fp32", "bf16" or "fp16".
         runtime: "auto" (ONNX Runtime for much work on the CPU, else torch), "torch", "onnx" or "openvino".
         batch_size: images a forward pass; None is 32 on the CPU and 128 on CUDA.
         progress: show a bar once embedding takes over two seconds.
+        lowered: the lower precision that `fashionsearch.lower_precision` measured; not used where `precision` is another.
 
     Attributes:
         name: as given.
@@ -56,8 +49,11 @@ class Backbone:
         preprocess: as given.
         origin: as given.
         device: the `torch.device` in use.
-        precision: "fp32", "bf16" or "fp16".
-        placement: both, as a `Placement`.
+        precision: "fp32", "bf16", "fp16" or "int8".
+        placement: device and precision of the module, as a `Placement`; the module beside an int8 graph stays in fp32.
+        lowered: as given, if it is in use.
+        runtime_option: the runtime as given.
+        progress: as given.
         dim: length of an embedding, measured by a forward pass.
 
     Raises:
@@ -86,30 +82,36 @@ class Backbone:
         runtime: str = "auto",
         batch_size: int | None = None,
         progress: bool = True,
+        lowered: Lowered | None = None,
     ) -> None:
         if not isinstance(module, nn.Module) or not isinstance(preprocess, Preprocess):
             raise errors.InputError(
                 f"Backbone({module!r:.60}, {preprocess!r:.60}) needs a torch nn.Module and a Preprocess; "
                 "create_backbone makes one by name"
             )
-        check_runtime(runtime)
         if batch_size is not None and (not isinstance(batch_size, int | np.integer) or batch_size < 1):
             raise errors.InputError(f"batch_size={batch_size!r} is not a whole number from 1 up, or None")
-        placement = place(device, precision)
-        if runtime in _OPENERS and (placement.device.type != "cpu" or placement.precision != "fp32"):
-            raise errors.RuntimeUnavailableError(
-                f"runtime={runtime!r} runs in fp32 on the CPU, and this backbone is in {placement.precision} on "
-                f"{placement.device}; use runtime='torch'"
+        if lowered is not None and precision in ("auto", lowered.precision):
+            precision = lowered.precision
+        else:
+            lowered = None
+        if precision == "int8" and lowered is None:
+            raise errors.InputError(
+                "precision='int8' needs a sample of your photos; use fashionsearch.lower_precision(backbone, 'int8', images)"
             )
+        int8 = precision == "int8"
+        placement = place("cpu" if int8 and device == "auto" else device, "fp32" if int8 else precision)
+        precision = precision if int8 else placement.precision
+        check_runtime(runtime, placement, precision)
         self.name = name
         self.module = module.eval().to(placement.device)
         self.preprocess = preprocess
         self.origin = origin
         self.placement = placement
-        self.device, self.precision = placement.device, placement.precision
+        self.device, self.precision, self.lowered = placement.device, precision, lowered
         self.dim = self._measured_dim()
-        self._runtime_name = runtime
-        self._batch_size, self._progress = batch_size or placement.batch_size, progress
+        self.runtime_option = runtime
+        self._batch_size, self.progress = batch_size or placement.batch_size, progress
 
     def _measured_dim(self) -> int:
         pixels = torch.zeros((2, 3, *self.preprocess.image_size), device=self.device)
@@ -144,6 +146,8 @@ class Backbone:
     def fingerprint(self) -> str:
         """What decides the embeddings (architecture, weights, preprocessing), as one SHA-256."""
         parts = [self.name, self.weights_hash, json.dumps(self.preprocess.to_dict(), sort_keys=True)]
+        if self.lowered is not None and self.lowered.graph is not None:
+            parts.append(hashlib.sha256(self.lowered.graph).hexdigest())
         return hashlib.sha256("|".join(parts).encode()).hexdigest()
 
     @functools.cached_property
@@ -154,17 +158,15 @@ class Backbone:
 
     @functools.cached_property
     def _runtime(self) -> Runtime:
-        if self._runtime_name == "torch":
-            return TorchRuntime(self.module, self.preprocess, self.placement)
-        if self._runtime_name == "auto":
-            return AutoRuntime(
-                self.module,
-                self.preprocess,
-                self.placement,
-                self._cache_salt,
-                trained=self.origin is not None,
-            )
-        return exported(_OPENERS[self._runtime_name], self.module, self.preprocess, self._cache_salt)
+        return open_runtime(
+            self.runtime_option,
+            self.module,
+            self.preprocess,
+            self.placement,
+            self._cache_salt,
+            trained=self.origin is not None,
+            lowered=self.lowered,
+        )
 
     @functools.cached_property
     def _pipeline(self) -> Pipeline:
@@ -174,8 +176,62 @@ class Backbone:
             dim=self.dim,
             fingerprint=f"{self._cache_salt} {self.precision}",
             batch_size=self._batch_size,
-            progress=self._progress,
+            progress=self.progress,
         )
+
+    @property
+    def probes(self) -> NDArray[np.uint8]:
+        """Pictures of the network's size, (4, H, W, 3) uint8, by whose embeddings one machine is compared with another."""
+        return probe_pixels(self.preprocess.image_size)
+
+    def float_graph(self) -> bytes:
+        """Return the network in float32 as an ONNX graph from (n, H, W, 3) uint8 "pixels" to (n, dim) float32.
+
+        Raises:
+            RuntimeUnavailableError: if it can't be exported.
+        """
+        return float_graph(self.module, self.preprocess, self._cache_salt)
+
+    def variant(
+        self,
+        *,
+        preprocess: Preprocess | None = None,
+        precision: str | None = None,
+        runtime: str | None = None,
+        lowered: Lowered | None = None,
+        progress: bool | None = None,
+    ) -> Backbone:
+        """Return another backbone around the same network, in which what is not given stays.
+
+        A lower precision was measured for one preprocessing: it goes where another is given.
+
+        Raises:
+            InputError: if the network doesn't take images of the new size.
+            RuntimeUnavailableError: if the runtime doesn't go with the device and precision.
+        """
+        if lowered is None and preprocess is None and precision is None:
+            lowered = self.lowered
+        if precision is None:
+            precision = self.placement.precision if lowered is None else lowered.precision
+        other = Backbone(
+            self.module,
+            self.preprocess if preprocess is None else preprocess,
+            name=self.name,
+            origin=self.origin,
+            device=str(self.device),
+            precision=precision,
+            runtime=self.runtime_option if runtime is None else runtime,
+            batch_size=self._batch_size,
+            progress=self.progress if progress is None else progress,
+            lowered=lowered,
+        )
+        other.weights_hash = self.weights_hash
+        return other
+
+    @property
+    def fidelity(self) -> Fidelity | None:
+        """What the lower precision lost, where `lower_precision` measured it."""
+        return None if self.lowered is None else self.lowered.fidelity
 
     @property
     def runtime(self) -> str:
@@ -232,11 +288,16 @@ class Backbone:
             "dim": self.dim,
             "projected": isinstance(self.module, Projected),
             "preprocess": self.preprocess.to_dict(),
+            "lowered": None if self.lowered is None else self.lowered.to_dict(),
         }
-        return {
+        files: dict[str, storage.Writer] = {
             f"{prefix}backbone.json": storage.write_json(config),
             f"{prefix}backbone.safetensors": lambda path: safetensors.torch.save_file(tensors, path),
         }
+        graph = None if self.lowered is None else self.lowered.graph
+        if graph is not None:
+            files[f"{prefix}backbone.int8.onnx"] = lambda path: _write_bytes(path, graph)
+        return files
 
     def save(self, folder: storage.PathLike) -> None:
         """Save the network's weights and preprocessing to a folder, atomically.
@@ -325,4 +386,15 @@ def read_backbone(saved: storage.Saved, *, options: dict[str, Any], prefix: str 
         raise errors.WeightsError(
             f"{saved.folder}: the saved weights don't fit backbone {config['name']!r} as it is defined now: {error}"
         ) from error
-    return Backbone(module, preprocess, name=config["name"], origin=config["origin"], **options)
+    lowered = None
+    if config.get("lowered") is not None:
+        int8 = config["lowered"]["precision"] == "int8"
+        graph = saved.path(f"{prefix}backbone.int8.onnx").read_bytes() if int8 else None
+        lowered = Lowered.from_dict(config["lowered"], graph)
+    return Backbone(
+        module, preprocess, name=config["name"], origin=config["origin"], lowered=lowered, **options
+    )
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

@@ -212,16 +212,38 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _encoder(name: str) -> Any:
-    """Return a saved tagger's or autoencoder's backbone, or the backbone of that name."""
+    """Return the backbone in a saved folder, or the backbone of that name."""
     from fashionsearch import storage
     from fashionsearch.autoencoder import Autoencoder
-    from fashionsearch.backbones import create_backbone
+    from fashionsearch.backbones import Backbone, create_backbone
     from fashionsearch.classifier import Classifier
 
     if not (Path(name) / storage.MANIFEST).exists():
         return create_backbone(name)
     kind = storage.open_saved(name).kind
+    if kind == "backbone":
+        return Backbone.load(name)
     return (Autoencoder if kind == "autoencoder" else Classifier).load(name).backbone_
+
+
+def optimize(options: argparse.Namespace) -> int:
+    """Print what is fastest on this machine, and save it."""
+    from fashionsearch import storage
+    from fashionsearch.optimization import optimize
+
+    if options.out is not None:
+        storage.check_target(options.out, "backbone")
+    table = _read_table(options, labelled=options.label is not None)
+    labels = None
+    if options.label is not None:
+        table = table[table[options.label] != ""]
+        labels = table[options.label]
+    found = optimize(_encoder(options.encoder), table.images, labels, max_loss=options.max_loss)
+    print(found)
+    if options.out is not None:
+        found.encoder.save(options.out)
+        print(f"saved to {options.out}; use it with --encoder {options.out}")
+    return 0
 
 
 def embed(options: argparse.Namespace) -> int:

@@ -104,11 +104,26 @@ def make_parser() -> argparse.ArgumentParser:
     embed.add_argument(
         "--out", type=Path, required=True, help=".npz file for the arrays 'embeddings' and 'images'"
     )
-    embed.add_argument(
-        "--encoder",
-        default="efficientnet_lite0",
-        help="a network's name, or a saved tagger or autoencoder (%(default)s)",
+    _add_encoder(embed)
+
+    optimize = _command(
+        subcommands,
+        "optimize",
+        commands.optimize,
+        "find the image size, runtime and precision that are fastest here",
+        "fashionsearch optimize photos/ --label label --out fast\n"
+        "fashionsearch index photos/ --encoder fast --out catalogue",
     )
+    _add_data(optimize)
+    _add_encoder(optimize)
+    optimize.add_argument(
+        "--label",
+        help="a column of classes that must stay recognisable; default: the 10 nearest must stay the same",
+    )
+    optimize.add_argument(
+        "--max-loss", type=float, default=0.005, help="what may be lost, a fraction (%(default)s)"
+    )
+    optimize.add_argument("--out", type=Path, help="folder to save the fastest encoder to")
 
     index = _command(
         subcommands,
@@ -119,11 +134,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_data(index)
     index.add_argument("--out", type=Path, required=True, help="folder to save the index to")
-    index.add_argument(
-        "--encoder",
-        default="efficientnet_lite0",
-        help="a network's name, or a saved tagger or autoencoder (%(default)s)",
-    )
+    _add_encoder(index)
     index.add_argument("--metric", default="cosine", help="cosine or euclidean (%(default)s)")
     index.add_argument("--engine", default="hnsw", help="hnsw or exact (%(default)s)")
 
@@ -172,6 +183,14 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--skip-bad", action="store_true", help="leave out photos that can't be read, and name them"
+    )
+
+
+def _add_encoder(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--encoder",
+        default="efficientnet_lite0",
+        help="a network's name, or a saved tagger, autoencoder or backbone (%(default)s)",
     )
 
 

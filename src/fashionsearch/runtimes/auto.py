@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import warnings
+from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,15 +14,18 @@ from fashionsearch import errors
 from fashionsearch.device import Placement
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.runtimes.base import Runtime
-from fashionsearch.runtimes.graph import exported, is_exported
+from fashionsearch.runtimes.graph import MAX_ERROR, exported, is_exported
 from fashionsearch.runtimes.onnx import OnnxRuntime
+from fashionsearch.runtimes.openvino import OpenVinoRuntime, openvino_has_bf16
 from fashionsearch.runtimes.torch import TorchRuntime
 
 WORTH_AN_EXPORT = 400
 
 
 class AutoRuntime:
-    """Torch for a few images; ONNX Runtime from a few hundred on, on the CPU, in float32, for trained weights.
+    """Torch for a few images; from a few hundred on, on the CPU, for trained weights, what is faster there.
+
+    That is ONNX Runtime in fp32, and OpenVINO in bf16 where it is installed and the processor has that arithmetic.
 
     An export takes about as long as torch needs for `WORTH_AN_EXPORT` images; one made before is used at once. Each call
     decides for itself, so that a model saved and loaded again runs as it did before.
@@ -36,8 +41,9 @@ class AutoRuntime:
         trained: bool,
     ) -> None:
         self._module, self._preprocess, self._fingerprint = module, preprocess, fingerprint
+        self._precision = placement.precision
         self._current: Runtime = TorchRuntime(module, preprocess, placement)
-        self._may_export = trained and placement.device.type == "cpu" and placement.precision == "fp32"
+        self._may_export = trained and placement.device.type == "cpu" and placement.precision in MAX_ERROR
         self._seen = self._expected = 0
 
     @property
@@ -55,8 +61,18 @@ class AutoRuntime:
         worth_it = max(self._seen, self._expected) >= WORTH_AN_EXPORT
         if self._may_export and (worth_it or is_exported(self._fingerprint)):
             self._may_export = False
+            opener = self._opener()
+            if opener is None:
+                return self._current.run(pixels)
             try:
-                self._current = exported(OnnxRuntime, self._module, self._preprocess, self._fingerprint)
+                self._current = exported(
+                    opener, self._module, self._preprocess, self._fingerprint, precision=self._precision
+                )
             except errors.RuntimeUnavailableError as error:
                 warnings.warn(f"going on with torch: {error}", errors.DataWarning, stacklevel=2)
         return self._current.run(pixels)
+
+    def _opener(self) -> Callable[[bytes], Runtime] | None:
+        if self._precision == "fp32":
+            return OnnxRuntime
+        return functools.partial(OpenVinoRuntime, precision="bf16") if openvino_has_bf16() else None

@@ -9,10 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fashionsearch import errors
 from fashionsearch.preprocess import Preprocess
-
-RUNTIMES = ("auto", "torch", "onnx", "openvino")
 
 
 class Runtime(Protocol):
@@ -56,11 +53,3 @@ class Network(nn.Module):
     def normalised(self, images: torch.Tensor) -> torch.Tensor:
         """Map (n, 3, H, W) float32 in [0, 1] to what the backbone takes."""
         return (images - self.mean) / self.std
-
-
-def check_runtime(name: str) -> None:
-    """Raise InputError unless `name` is a runtime's."""
-    if name not in RUNTIMES:
-        raise errors.InputError(
-            f"runtime={name!r} is not one of {', '.join(RUNTIMES)}.{errors.did_you_mean(name, RUNTIMES)}"
-        )

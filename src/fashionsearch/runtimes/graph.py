@@ -4,12 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
-import io
-import logging
 import shutil
 import tempfile
-import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib.metadata import version
 from pathlib import Path
 
@@ -21,13 +18,19 @@ from fashionsearch import errors, storage
 from fashionsearch.cache import cache_folder
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.runtimes.base import Network, Runtime
+from fashionsearch.runtimes.quiet import quiet
 
-MAX_ERROR = 0.001
+MAX_ERROR = {"fp32": 0.001, "bf16": 0.1}  # relative; bf16 keeps 8 bits of each number
 _GRAPH = "model.onnx"
 
 
 def exported(
-    open_graph: Callable[[bytes], Runtime], module: nn.Module, preprocess: Preprocess, fingerprint: str
+    open_graph: Callable[[bytes], Runtime],
+    module: nn.Module,
+    preprocess: Preprocess,
+    fingerprint: str,
+    *,
+    precision: str = "fp32",
 ) -> Runtime:
     """Return a runtime opened on a network's graph, once it has been compared with torch.
 
@@ -39,6 +42,7 @@ def exported(
         module: the backbone, in float32 on the CPU.
         preprocess: its preprocessing.
         fingerprint: of weights and preprocessing: the key of the cached graph.
+        precision: "fp32" or "bf16", in which the runtime computes.
 
     Raises:
         RuntimeUnavailableError: if the network can't be exported, or the exported one disagrees with torch.
@@ -47,14 +51,30 @@ def exported(
     kept = _cached_graph(folder)
     graph = export(module, preprocess) if kept is None else kept
     runtime = open_graph(graph)
-    compare(runtime, module, preprocess)
+    compare(runtime, module, preprocess, MAX_ERROR[precision])
     if kept is None:
         _keep(graph, folder)
     return runtime
 
 
-def compare(runtime: Runtime, module: nn.Module, preprocess: Preprocess) -> None:
-    """Raise RuntimeUnavailableError, with the figure, unless a runtime gives what torch gives."""
+def float_graph(module: nn.Module, preprocess: Preprocess, fingerprint: str) -> bytes:
+    """Return a network's graph in float32, from the cache where it is.
+
+    Raises:
+        RuntimeUnavailableError: if it can't be exported.
+    """
+    folder = _export_folder(fingerprint)
+    kept = _cached_graph(folder)
+    if kept is None:
+        kept = export(module, preprocess)
+        _keep(kept, folder)
+    return kept
+
+
+def compare(
+    runtime: Runtime, module: nn.Module, preprocess: Preprocess, max_error: float = MAX_ERROR["fp32"]
+) -> None:
+    """Raise RuntimeUnavailableError, with the figure, unless a runtime gives what torch gives in float32."""
     pixels = np.random.default_rng(0).integers(0, 256, (3, *preprocess.image_size, 3), dtype=np.uint8)
     pixels[1] //= 2  # three photos that differ in level, or a constant network would look right
     pixels[2] |= 128
@@ -75,9 +95,9 @@ def compare(runtime: Runtime, module: nn.Module, preprocess: Preprocess) -> None
     # Relative, and not the cosine, which is blind to a factor that a classifier's head is not.
     lengths = np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
     off = float((np.linalg.norm(got - expected, axis=1) / lengths).max())
-    if not off <= MAX_ERROR:
+    if not off <= max_error:
         raise errors.RuntimeUnavailableError(
-            f"the exported network disagrees with torch: relative error {off:.2g} in {runtime.name!r}, at most {MAX_ERROR} "
+            f"the exported network disagrees with torch: relative error {off:.2g} in {runtime.name!r}, at most {max_error} "
             "is allowed; use runtime='torch'"
         )
 
@@ -128,7 +148,7 @@ def export(module: nn.Module, preprocess: Preprocess) -> bytes:
     network = Network(module, preprocess).eval()
     pixels = torch.zeros((2, *preprocess.image_size, 3), dtype=torch.uint8)
     try:
-        with _quiet(), tempfile.TemporaryDirectory() as scratch:
+        with quiet(), tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / _GRAPH
             torch.onnx.export(
                 network,
@@ -151,23 +171,3 @@ def export(module: nn.Module, preprocess: Preprocess) -> bytes:
         raise errors.RuntimeUnavailableError(
             f"this network can't be exported to ONNX ({reason[0][:200]}); use runtime='torch'"
         ) from error
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    """Keep the exporter's notes about its own insides off the user's screen."""
-    loggers = [logging.getLogger(name) for name in ("torch", "torch.onnx", "onnxscript", "onnx_ir")]
-    levels = [logger.level for logger in loggers]
-    for logger in loggers:
-        logger.setLevel(logging.ERROR)
-    try:
-        with (
-            warnings.catch_warnings(),
-            contextlib.redirect_stdout(io.StringIO()),
-            contextlib.redirect_stderr(io.StringIO()),  # where it prints the graph that it can't translate
-        ):
-            warnings.simplefilter("ignore")
-            yield
-    finally:
-        for logger, level in zip(loggers, levels, strict=True):
-            logger.setLevel(level)

@@ -16,17 +16,23 @@ class OpenVinoRuntime:
 
     Args:
         graph: maps "pixels", (n, H, W, 3) uint8, to (n, dim) float32.
+        precision: "fp32" or "bf16", in which it computes; a graph in int8 stays in int8.
 
     Raises:
-        RuntimeUnavailableError: if OpenVINO isn't installed, or can't open the graph.
+        RuntimeUnavailableError: if OpenVINO isn't installed, can't open the graph, or this CPU has no arithmetic in bf16.
     """
 
     name = "openvino"
 
-    def __init__(self, graph: bytes) -> None:
+    def __init__(self, graph: bytes, *, precision: str = "fp32") -> None:
         core = _core()
+        if precision == "bf16" and not _has_bf16(core):
+            raise errors.RuntimeUnavailableError(
+                "this CPU has no arithmetic in bf16, so OpenVINO would compute in fp32; use precision='fp32'"
+            )
         # Left alone it computes in bf16 where the CPU can, which nobody asked for.
-        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": "f32"}
+        hint = {"fp32": "f32", "bf16": "bf16"}[precision]
+        options = {"PERFORMANCE_HINT": "LATENCY", "INFERENCE_PRECISION_HINT": hint}
         folder = cache_folder()
         if folder is not None:
             options["CACHE_DIR"] = str(folder / "openvino")
@@ -58,3 +64,15 @@ def _core() -> Any:
             "runtime='openvino' needs OpenVINO: pip install openvino; or use runtime='onnx'"
         ) from error
     return openvino.Core()
+
+
+def _has_bf16(core: Any) -> bool:
+    return "BF16" in core.get_property("CPU", "OPTIMIZATION_CAPABILITIES")
+
+
+def openvino_has_bf16() -> bool:
+    """Return whether OpenVINO is installed and this CPU computes in bf16."""
+    try:
+        return _has_bf16(_core())
+    except errors.RuntimeUnavailableError:
+        return False
