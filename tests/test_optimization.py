@@ -114,7 +114,7 @@ def test_sizes_a_network_cant_take_are_named():
 def test_an_image_that_cant_be_read_stops_it(backbone, tmp_path):
     broken = tmp_path / "broken.jpg"
     broken.write_bytes(b"no photo")
-    with pytest.raises(errors.ImageError, match="broken.jpg"):
+    with pytest.raises(errors.ImageError, match=r"broken\.jpg"):
         fs.optimize(backbone, [*PHOTOS.images, broken])
 
 

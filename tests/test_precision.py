@@ -62,7 +62,7 @@ def test_labels_count_where_they_are_given(backbone, monkeypatch):
 
     monkeypatch.setattr(precision.metrics, "fidelity", worse)
     assert fs.lower_precision(backbone, "bf16", PHOTOS.images).precision == "bf16"
-    with pytest.raises(errors.FidelityError, match="at most 0.05 less accuracy"):
+    with pytest.raises(errors.FidelityError, match=r"at most 0\.05 less accuracy"):
         fs.lower_precision(backbone, "bf16", PHOTOS.images, PHOTOS["masterCategory"], max_loss=0.05)
     fs.lower_precision(backbone, "bf16", PHOTOS.images, PHOTOS["masterCategory"], max_loss=0.11)
 
