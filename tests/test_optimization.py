@@ -13,7 +13,7 @@ PHOTOS = fs.datasets.make_catalogue(80, seed=2)
 
 @pytest.fixture(scope="module")
 def backbone():
-    return fs.create_backbone("efficientnet_lite0", image_size=96, progress=False)
+    return fs.create_backbone("cnn", weights=None, random_state=0, image_size=48, progress=False)
 
 
 @pytest.fixture(autouse=True)
@@ -22,7 +22,7 @@ def _short(monkeypatch):
 
 
 def optimize(backbone, **options):
-    return fs.optimize(backbone, PHOTOS.images, PHOTOS["masterCategory"], image_sizes=[96, 64], **options)
+    return fs.optimize(backbone, PHOTOS.images, PHOTOS["masterCategory"], image_sizes=[48, 32], **options)
 
 
 def test_the_fastest_within_the_loss(backbone):
@@ -34,7 +34,7 @@ def test_the_fastest_within_the_loss(backbone):
     assert found.encoder.runtime == found.best.runtime
     assert found.original.loss == 0
     tried = {(trial.image_size, trial.precision, trial.runtime) for trial in found.trials}
-    assert {((96, 96), "fp32", "onnx"), ((64, 64), "fp32", "torch"), ((96, 96), "bf16", "torch")} <= tried
+    assert {((48, 48), "fp32", "onnx"), ((32, 32), "fp32", "torch"), ((48, 48), "bf16", "torch")} <= tried
     assert [trial.images_per_second for trial in found.trials] == sorted(
         (trial.images_per_second for trial in found.trials), reverse=True
     )
@@ -62,10 +62,10 @@ def test_no_loss_allowed_and_no_speed_won(backbone, monkeypatch):
 
 
 def test_without_labels_the_neighbours_must_stay(backbone):
-    found = fs.optimize(backbone, PHOTOS.images, image_sizes=[64])
-    small = next(trial for trial in found.trials if trial.image_size == (64, 64))
+    found = fs.optimize(backbone, PHOTOS.images, image_sizes=[32])
+    small = next(trial for trial in found.trials if trial.image_size == (32, 32))
     assert small.loss == pytest.approx(1 - small.fidelity.overlap)
-    assert found.encoder.preprocess.image_size == (96, 96)  # other sizes have other neighbours
+    assert found.encoder.preprocess.image_size == (48, 48)  # other sizes have other neighbours
 
 
 def trial(speed, latency, overlap):
@@ -106,9 +106,9 @@ def test_lower_precision_is_no_start(backbone):
 
 def test_sizes_a_network_cant_take_are_named():
     fixed = fs.create_backbone("timm:vit_tiny_patch16_224", weights=None, random_state=0, progress=False)
-    found = fs.optimize(fixed, PHOTOS.images[:40], image_sizes=[64], max_loss=1)
+    found = fs.optimize(fixed, PHOTOS.images[:40], image_sizes=[32], max_loss=1)
     assert found.encoder.preprocess.image_size == (224, 224)
-    assert any(reason.startswith("64×64 in torch") for reason in found.left_out)
+    assert any(reason.startswith("32×32 in torch") for reason in found.left_out)
 
 
 def test_an_image_that_cant_be_read_stops_it(backbone, tmp_path):

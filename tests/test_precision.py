@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 import pytest
+import safetensors.torch
 import torch
 
 import fashionsearch as fs
@@ -17,7 +18,7 @@ PHOTOS = fs.datasets.make_catalogue(90, seed=1)
 
 @pytest.fixture(scope="module")
 def backbone():
-    return fs.create_backbone("efficientnet_lite0", image_size=64, progress=False)
+    return fs.create_backbone("cnn", weights=None, random_state=0, image_size=32, progress=False)
 
 
 @pytest.fixture(scope="module")
@@ -36,13 +37,14 @@ def test_int8_says_what_it_lost(backbone, int8):
     assert int8.fidelity.images == len(compared)
     assert int8.fidelity.cosine == pytest.approx(found.mean(), abs=1e-5)
     assert int8.fidelity.lowest_cosine == pytest.approx(found.min(), abs=1e-5)
-    assert 0.9 <= int8.fidelity.cosine < 0.99999  # it is not the network in float
+    assert 0.9 <= int8.fidelity.lowest_cosine < 1
+    assert not np.allclose(int8.embed(compared), backbone.embed(compared), rtol=1e-4)
     assert backbone.precision == "fp32"
     assert backbone.fidelity is None
 
 
 def test_bf16_says_what_it_lost(backbone):
-    fast = fs.lower_precision(backbone, "bf16", PHOTOS.images, PHOTOS["masterCategory"])
+    fast = fs.lower_precision(backbone, "bf16", PHOTOS.images, PHOTOS["masterCategory"], max_loss=0.1)
     assert fast.precision == "bf16"
     assert 0.995 <= fast.fidelity.cosine < 1
     assert fast.fidelity.original_accuracy > 0.5
@@ -51,7 +53,7 @@ def test_bf16_says_what_it_lost(backbone):
 
 @pytest.mark.parametrize("lower", ["bf16", "int8"])
 def test_more_loss_than_allowed_is_refused_with_the_figures(backbone, lower):
-    with pytest.raises(errors.FidelityError, match=rf"loses too much in {lower}: mean cosine 0\.\d+"):
+    with pytest.raises(errors.FidelityError, match=rf"loses too much in {lower}: mean cosine [01]\.\d+"):
         fs.lower_precision(backbone, lower, PHOTOS.images, min_cosine=1.0)
 
 
@@ -78,8 +80,8 @@ def test_first_layers_kept_in_float_lose_less(backbone):
             backbone.variant(lowered=lowered, runtime="auto").embed(list(pixels[20:])), expected
         ).mean()
 
-    assert quantiser.layers == 49
-    assert mean_cosine(in_float=24) > mean_cosine()
+    assert quantiser.layers == 13
+    assert mean_cosine(in_float=6) > mean_cosine()
 
 
 def test_layers_stay_in_float_until_it_is_enough(backbone, monkeypatch):
@@ -168,17 +170,21 @@ def test_an_index_knows_int8_from_float(backbone, int8, tmp_path):
     assert loaded.search(PHOTOS.images[3], k=1).ids[0, 0] == 3
 
 
-def test_a_tagger_in_int8(tmp_path):
-    tagger = fs.Classifier("efficientnet_lite0", image_size=64, progress=False)
+def test_a_tagger_in_int8(backbone, tmp_path):
+    weights = tmp_path / "cnn.safetensors"
+    tensors = {name: tensor.contiguous() for name, tensor in backbone.module.state_dict().items()}
+    safetensors.torch.save_file(tensors, weights)
+    tagger = fs.Classifier("cnn", weights=weights, image_size=32, progress=False)
     tagger.fit(PHOTOS.images, PHOTOS["masterCategory"])
-    tagger.backbone_ = fs.lower_precision(tagger, "int8", PHOTOS.images, min_cosine=0.9)
+    in_float = tagger.predict_proba(PHOTOS.images[:9])
+    tagger.backbone_ = fs.lower_precision(tagger, "int8", PHOTOS.images)
     tagger.save(tmp_path / "tagger")
     loaded = fs.Classifier.load(tmp_path / "tagger", progress=False)
     assert loaded.backbone_.precision == "int8"
-    np.testing.assert_array_equal(
-        loaded.predict_proba(PHOTOS.images[:9]), tagger.predict_proba(PHOTOS.images[:9])
-    )
-    assert loaded.explain(PHOTOS.images[0]).max() == 1
+    probabilities = loaded.predict_proba(PHOTOS.images[:9])
+    np.testing.assert_array_equal(probabilities, tagger.predict_proba(PHOTOS.images[:9]))
+    np.testing.assert_allclose(probabilities, in_float, atol=0.2)
+    assert loaded.explain(PHOTOS.images[0]).shape == PHOTOS.images[0].shape[:2]  # by the network in float
 
 
 def test_caches_keep_precisions_apart(backbone, int8, tmp_path):
