@@ -10,7 +10,6 @@ stays where their seconds do not. The order turns round every other round: none 
 
 from __future__ import annotations
 
-import gc
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -99,7 +98,6 @@ def alternate(
         for name in order:
             if before is not None:
                 before(name)
-            gc.collect()
             began = time.perf_counter()
             contenders[name]()
             elapsed = time.perf_counter() - began
@@ -112,7 +110,12 @@ def alternate(
 
 
 def write(
-    question: str, rows: Sequence[Mapping[str, Any]], *, folder: Path, about: Mapping[str, Any]
+    question: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    folder: Path,
+    about: Mapping[str, Any],
+    quick: bool = False,
 ) -> Path:
     """Write rows and what they depend on as `<question>-cpu-<date>.json`; return the path.
 
@@ -121,11 +124,14 @@ def write(
         rows: one mapping per figure or contender, of what JSON knows.
         folder: made if need be.
         about: what holds for all rows: data, sizes, numbers of pairs.
+        quick: put "quick-" before the name, so that no table is made from a smoke run.
     """
     surroundings = environment()
     content = {"question": question, **about, "environment": surroundings, "rows": list(rows)}
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{question}-{surroundings['device']}-{surroundings['date']}.json"
+    path = (
+        folder / f"{'quick-' if quick else ''}{question}-{surroundings['device']}-{surroundings['date']}.json"
+    )
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"written to {path}", flush=True)
     return path
