@@ -166,6 +166,7 @@ def main() -> None:
         "items": len(index),
         "k": K,
         "pairs": pairs,
+        "confidence": rows[0]["ratio_of_p50"]["confidence"],
         "graph": index.has_graph,
         **recalls,
     }

@@ -345,6 +345,7 @@ def main() -> None:
                 rows += measure(name, data, files, entered, pairs=pairs)
     about = {
         "pairs": pairs,
+        "confidence": rows[0]["ratio"]["confidence"],
         "batch_size": BATCH_SIZE,
         "peer_workers": WORKERS,
         "label": options.label,
