@@ -43,7 +43,7 @@ def augmentations(_: str) -> str:
 def results(names: str) -> str:
     """Return what was measured: how networks learn, by the names of runs, or how fast something is, by its question."""
     question, *of = names.split()
-    return SPEED[question](newest(question), of) if question in SPEED else learning(names.split())
+    return SPEED[question](of) if question in SPEED else learning(names.split())
 
 
 def newest(name: str) -> Any:
@@ -79,12 +79,11 @@ def learning(names: Sequence[str]) -> str:
     return table(head, rows)
 
 
-def throughput(content: dict[str, Any], networks: Sequence[str]) -> str:
-    """Return what benchmarks/throughput.py measured, of these networks or of all."""
+def throughput(networks: Sequence[str]) -> str:
+    """Return what benchmarks/throughput.py measured in its newest runs of these networks."""
+    contents = [newest(f"throughput-{network}") for network in networks]
     rows = []
-    for row in content["rows"]:
-        if networks and row["network"] not in networks:
-            continue
+    for row in (row for content in contents for row in content["rows"]):
         weights = ", random weights" if row["weights"] == "random" else ""
         first = [f"`{row['network']}`{weights}", row["data"], row["contender"]]
         if "refused" in row:
@@ -110,11 +109,12 @@ def throughput(content: dict[str, Any], networks: Sequence[str]) -> str:
         "Network alone",
         "Mean cosine to float32",
     )
-    return f"{table(head, rows)}\n\n{measured(content)}"
+    return f"{table(head, rows)}\n\n{measured(contents[-1])}"
 
 
-def latency(content: dict[str, Any], _: Sequence[str]) -> str:
-    """Return what benchmarks/latency.py measured."""
+def latency(_: Sequence[str]) -> str:
+    """Return what benchmarks/latency.py measured in its newest run."""
+    content = newest("latency")
     rows = [
         [
             row["contender"],
@@ -128,7 +128,7 @@ def latency(content: dict[str, Any], _: Sequence[str]) -> str:
     return f"{table(head, rows)}\n\n{measured(content)}"
 
 
-SPEED: dict[str, Callable[[dict[str, Any], Sequence[str]], str]] = {
+SPEED: dict[str, Callable[[Sequence[str]], str]] = {
     "throughput": throughput,
     "latency": latency,
 }
