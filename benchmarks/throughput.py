@@ -145,17 +145,18 @@ class Field:
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: list[dict[str, Any]] = field(default_factory=list)
 
-    def enter(self, name: str, make: Callable[[], Contender | fs.Backbone], files: Sequence[Path]) -> None:
+    def enter(self, name: str, make: Callable[[], Any], files: Sequence[Path]) -> None:
         """Add a contender once it has embedded a photo; one that refuses gets a row that says why.
 
         Args:
             name: of the contender.
-            make: makes a peer, or a backbone of ours.
+            make: makes a peer, a backbone of ours, or what `fs.optimize` returns.
             files: what it will embed; a backbone embeds the first at once, which may take an export.
         """
         began = time.perf_counter()
         try:
-            made = make()
+            found = make()
+            made = getattr(found, "encoder", found)  # what `fs.optimize` returns holds a backbone
             if isinstance(made, fs.Backbone):
                 made.embed(files[0])
         except fs.errors.FashionSearchError as error:
@@ -164,6 +165,9 @@ class Field:
             return
         self.contenders[name] = Ours(made, files) if isinstance(made, fs.Backbone) else made
         self.facts[name] = {"preparation_seconds": round(time.perf_counter() - began, 2)}
+        if made is not found:
+            self.facts[name]["fidelity"] = dataclasses.asdict(found.best.fidelity)
+            self.facts[name]["trials"] = [dataclasses.asdict(trial) for trial in found.trials]
 
 
 def competitors(
@@ -193,7 +197,7 @@ def competitors(
 
     original = backbone("torch")
     preprocess = original.preprocess
-    makers: dict[str, Callable[[], Contender | fs.Backbone]] = {
+    makers: dict[str, Callable[[], Any]] = {
         PEER: lambda: Loop(original, files, timm_transform(preprocess), torch.channels_last),
         "torch": lambda: Loop(original, files, torchvision_transform(preprocess), torch.contiguous_format),
         "fastai": lambda: Fastai(original, files),
@@ -212,18 +216,18 @@ def competitors(
 
 def faster(
     network: Network, backbone: Callable[[str], fs.Backbone], sample: fs.datasets.Table, labels: Any
-) -> dict[str, Callable[[], Contender | fs.Backbone]]:
+) -> dict[str, Callable[[], Any]]:
     """Return makers of the backbones that are not what they were in float32, by name."""
 
     def lowered(runtime: str, precision: str) -> fs.Backbone:
         return fs.lower_precision(backbone(runtime), precision, sample.images, labels)
 
-    def optimised() -> fs.Backbone:
+    def optimised() -> Any:
         found = fs.optimize(backbone("auto"), sample.images, labels, max_loss=MAX_LOSS)
         print(found, flush=True)
-        return found.encoder
+        return found
 
-    makers: dict[str, Callable[[], Contender | fs.Backbone]] = {
+    makers: dict[str, Callable[[], Any]] = {
         f"ours {runtime} {precision}": lambda each=(runtime, precision): lowered(*each)
         for runtime, precision in network.lowered
     }
@@ -282,11 +286,12 @@ def facts_of_ours(made: Ours, photos: int) -> dict[str, Any]:
     """Return what a row says of our own contenders: what ran, what it lost, and where the time of the last round went."""
     backbone = made.backbone
     fidelity = getattr(backbone, "fidelity", None)
+    lost = {} if fidelity is None else {"fidelity": dataclasses.asdict(fidelity)}
     return {
         "runtime": backbone.runtime,
         "precision": backbone.precision,
         "image_size": backbone.preprocess.image_size,
-        "fidelity": None if fidelity is None else dataclasses.asdict(fidelity),
+        **lost,
         "milliseconds_per_photo": {
             stage: round(1000 * seconds / photos, 3) for stage, seconds in made.seconds._asdict().items()
         },
