@@ -7,7 +7,6 @@ checkpoints, and a row is written as soon as it is measured.
 
 from __future__ import annotations
 
-import argparse
 import json
 import time
 from collections.abc import Callable
@@ -15,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from environment import environment
+from options import parser
 from sklearn.neighbors import KNeighborsClassifier
 
 import fashionsearch as fs
@@ -113,23 +113,15 @@ def measure(run: Run, table: fs.datasets.Table, seed: int, checkpoints: Path) ->
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="Fashion Product Images (Small), as Kaggle ships it"
-    )
-    parser.add_argument(
+    arguments = parser(__doc__)
+    arguments.add_argument(
         "--only", action="append", choices=list(RUNS), help="may be given several times; default: all"
     )
-    parser.add_argument("--seed", type=int, default=0, help="of training (%(default)s)")
-    parser.add_argument(
+    arguments.add_argument("--seed", type=int, default=0, help="of training (%(default)s)")
+    arguments.add_argument(
         "--checkpoints", type=Path, default=Path("learning-checkpoints"), help="folder (%(default)s)"
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "results", help="folder (%(default)s)"
-    )
-    options = parser.parse_args()
+    options = arguments.parse_args()
     table = fs.datasets.load_fashion_products(options.data)
     options.out.mkdir(parents=True, exist_ok=True)
     for name in options.only or RUNS:

@@ -6,14 +6,13 @@ validation part; the test part is used once.
 
 from __future__ import annotations
 
-import argparse
 import json
 import os
 import tempfile
-from pathlib import Path
 
 import numpy as np
 from environment import environment
+from options import parser
 
 import fashionsearch as fs
 
@@ -56,19 +55,11 @@ def measure(table: fs.datasets.Table, backbone_name: str) -> list[dict[str, obje
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument(
-        "--data", type=Path, required=True, help="Fashion Product Images (Small), as Kaggle ships it"
-    )
-    parser.add_argument(
+    arguments = parser(__doc__)
+    arguments.add_argument(
         "--backbone", default="efficientnet_lite0", help="any name create_backbone knows (%(default)s)"
     )
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "results", help="folder (%(default)s)"
-    )
-    options = parser.parse_args()
+    options = arguments.parse_args()
     table = fs.datasets.load_fashion_products(options.data)
     with tempfile.TemporaryDirectory() as cold:
         os.environ["FASHIONSEARCH_CACHE"] = cold

@@ -1,0 +1,177 @@
+"""How long one photo takes to its five nearest among 12,000: ours against timm's eager loop and hnswlib.
+
+Each round is another photo, as a file, searched by both in alternating order after a warm-up. Both have the same network,
+weights and vectors; hnswlib's `ef` is the least with which it finds as much as our index. Embeddings of the catalogue come
+from the embedding cache where they are there.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import hnswlib
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from options import parser
+from peers import network, read, timm_transform
+from timing import Seconds, alternate, ratio, resampled, write
+
+import fashionsearch as fs
+
+K = 5
+WARM_UPS = 20
+EF = (10, 20, 30, 50, 75, 100, 150, 200, 300, 500, 1000)
+QUICK_ITEMS, QUICK_PAIRS = 2000, 20
+
+
+class Peer:
+    """Pillow, timm's transform and network, one photo at a time, and hnswlib.
+
+    Args:
+        backbone: whose network and preprocessing to use.
+        vectors: (n, dim) of the catalogue.
+        index: whose settings hnswlib's graph gets.
+    """
+
+    def __init__(self, backbone: fs.Backbone, vectors: NDArray[np.float32], index: fs.VisualIndex) -> None:
+        self._network = network(backbone).to(memory_format=torch.channels_last)
+        self._transform = timm_transform(backbone.preprocess)
+        self.graph = hnswlib.Index(space="cosine", dim=index.dim)
+        self.graph.init_index(len(vectors), M=index.m, ef_construction=index.ef_construction)
+        self.graph.add_items(vectors)
+
+    def search(self, path: Path) -> NDArray[np.uint64]:
+        """Return the labels nearest to a photo."""
+        with torch.inference_mode():
+            photo = read(path, self._transform)[None].to(memory_format=torch.channels_last)
+            vector = self._network(photo).numpy()
+        labels: NDArray[np.uint64] = self.graph.knn_query(vector, k=K)[0]
+        return labels
+
+
+def recall(found: NDArray[Any], exact: NDArray[Any]) -> float:
+    """Return the share of similarities, (n, k), that reach the k-th of exact search: which of equal photos doesn't matter."""
+    return float((found >= exact[:, -1:] - 1e-5).mean())
+
+
+def set_equal_recall(
+    peer: Peer, index: fs.VisualIndex, vectors: NDArray[np.float32]
+) -> dict[str, float | int]:
+    """Give hnswlib the least `ef` with which it finds as much as our index; return it and both recalls."""
+    exact = index.search_vectors(vectors, k=K, exact=True).similarities
+    ours = recall(index.search_vectors(vectors, k=K).similarities, exact)
+    theirs, ef = 0.0, EF[0]
+    for ef in EF:
+        peer.graph.set_ef(ef)
+        theirs = recall(1 - peer.graph.knn_query(vectors, k=K)[1], exact)
+        if theirs >= ours:
+            break
+    return {"ef": ef, "peer_recall": round(theirs, 4), "our_recall": round(ours, 4)}
+
+
+def walk(files: Sequence[Path], search: Callable[[Path], object]) -> Callable[[], object]:
+    """Return a function that searches the next file each time it is called."""
+    waiting = iter(files)
+    return lambda: search(next(waiting))
+
+
+def percentile(share: float) -> Callable[..., Any]:
+    """Return a function of the seconds of one contender."""
+    return lambda seconds, axis: np.percentile(seconds, share, axis=axis)
+
+
+def tail(seconds: Seconds, axis: int) -> Any:
+    """Return p99 / p50."""
+    return np.percentile(seconds, 99, axis=axis) / np.percentile(seconds, 50, axis=axis)
+
+
+def ratio_of_medians(slower: Seconds, faster: Seconds, axis: int) -> Any:
+    """Return p50 / p50."""
+    return np.median(slower, axis=axis) / np.median(faster, axis=axis)
+
+
+def stages(index: fs.VisualIndex, backbone: fs.Backbone, files: Sequence[Path]) -> dict[str, float]:
+    """Return the median milliseconds of each stage of a query, and of embedding and searching as a whole."""
+    spent: dict[str, list[float]] = {}
+
+    def embed(path: Path) -> NDArray[np.float32]:
+        (batch,) = backbone.embed_batches(path)
+        for stage, seconds in batch.seconds._asdict().items():
+            spent.setdefault(stage, []).append(seconds)
+        return batch.vectors
+
+    vectors = [embed(path) for path in files]
+    waiting = iter(vectors)
+    steps = {
+        "embedding as a whole": walk(files, backbone.embed),
+        "search of a vector": lambda: index.search_vectors(next(waiting), k=K),
+    }
+    seconds = alternate(steps, pairs=len(files), warm_ups=0, progress=False)
+    return {
+        stage: round(1000 * float(np.median(values)), 3) for stage, values in {**spent, **seconds}.items()
+    }
+
+
+def main() -> None:
+    """Run the command line."""
+    arguments = parser(__doc__, pairs=300)
+    arguments.add_argument("--runtime", default="auto", help="of ours (%(default)s)")
+    options = arguments.parse_args()
+    table = fs.datasets.load_fashion_products(options.data)
+    pairs = QUICK_PAIRS if options.quick else options.pairs
+    if options.quick:
+        table = table[:QUICK_ITEMS]
+    backbone = fs.create_backbone("efficientnet_lite0", runtime=options.runtime)
+    index = fs.VisualIndex(backbone)
+    with fs.EmbeddingCache() as cache:
+        index.add(table.images, metadata=table.metadata, cache=cache)
+    vectors = np.stack([index.get(item).vector for item in index])
+    peer = Peer(backbone, vectors, index)
+
+    # More than the table holds are drawn again: a catalogue's photos are queried more than once.
+    drawn = np.random.default_rng(0).integers(0, len(table), WARM_UPS + pairs)
+    files = [table.images[row] for row in drawn]
+    recalls = set_equal_recall(peer, index, vectors[drawn])
+    seconds = alternate(
+        {
+            "timm + hnswlib": walk(files, peer.search),
+            "ours": walk(files, lambda path: index.search(path, k=K)),
+        },
+        pairs=pairs,
+        warm_ups=WARM_UPS,
+        progress=False,
+    )
+    rows: list[dict[str, Any]] = [
+        {
+            "contender": name,
+            "p50_milliseconds": resampled(percentile(50), 1000 * values).row(),
+            "p99_milliseconds": resampled(percentile(99), 1000 * values).row(),
+            "p99_over_p50": resampled(tail, values).row(),
+            "ratio_of_p50": resampled(ratio_of_medians, seconds["timm + hnswlib"], values).row(),
+            "median_ratio_of_pairs": ratio(seconds["timm + hnswlib"], values).row(),
+        }
+        for name, values in seconds.items()
+    ]
+    for row in rows:
+        p50, p99 = row["p50_milliseconds"]["value"], row["p99_milliseconds"]["value"]
+        print(f"{row['contender']}: p50 {p50} ms, p99 {p99} ms, {row['ratio_of_p50']['value']}×", flush=True)
+    rows[-1] |= {"runtime": backbone.runtime, "milliseconds": stages(index, backbone, files[WARM_UPS:])}
+    print(rows[-1]["runtime"], rows[-1]["milliseconds"], flush=True)
+    about = {
+        "network": backbone.name,
+        "image_size": backbone.preprocess.image_size,
+        "items": len(index),
+        "k": K,
+        "pairs": pairs,
+        "confidence": rows[0]["ratio_of_p50"]["confidence"],
+        "graph": index.has_graph,
+        **recalls,
+    }
+    write("latency", rows, folder=options.out, about=about, quick=options.quick)
+
+
+if __name__ == "__main__":
+    main()
