@@ -14,7 +14,11 @@ PACKAGES = (
     "timm",
     "lightning",
     "onnxruntime",
+    "openvino",
     "hnswlib",
+    "faiss-cpu",
+    "usearch",
+    "fastai",
     "scikit-learn",
     "numpy",
     "pillow",
@@ -30,8 +34,15 @@ def environment() -> dict[str, object]:
         "processor": _processor(),
         "cores": os.cpu_count(),
         "device": "cpu",
-        **{name: importlib.metadata.version(name) for name in PACKAGES},
+        **{name: version for name in PACKAGES if (version := _version(name))},
     }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError:
+        return None
 
 
 def _processor() -> str:

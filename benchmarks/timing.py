@@ -1,0 +1,131 @@
+"""Fair timing: contenders alternate in one run, and what is compared is the ratio within each round.
+
+A machine slows down and speeds up while a benchmark runs. Contenders that run close together share that, so their ratio
+stays where their seconds do not. The order turns round every other round: none always comes first.
+
+    seconds = alternate({"ours": embed_all, "timm": timm_loop}, pairs=5)
+    row = {"ours": median(seconds["ours"]).row(), "ratio": ratio(seconds["timm"], seconds["ours"]).row()}
+    write("throughput", [row], folder=options.out, about={"photos": 512})
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from environment import environment
+from scipy.stats import binom
+
+Seconds = npt.NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Median:
+    """A median and its interval, which holds for any distribution: two of the sorted values.
+
+    Attributes:
+        value: the median.
+        low: the lower end.
+        high: the upper end.
+        confidence: that the true median lies in the interval: at least 0.95 from six values on; five reach 0.9375.
+        count: number of values.
+    """
+
+    value: float
+    low: float
+    high: float
+    confidence: float
+    count: int
+
+    def row(self, digits: int = 4) -> dict[str, float]:
+        """Return the figures for a JSON file, rounded to so many significant digits."""
+        figures = {name: float(f"{value:.{digits}g}") for name, value in asdict(self).items()}
+        return {**figures, "count": self.count}
+
+
+def median(values: Sequence[float] | Seconds, confidence: float = 0.95) -> Median:
+    """Return the median with the narrowest symmetric interval of order statistics that is as sure as asked.
+
+    Args:
+        values: one or more numbers.
+        confidence: in (0, 1). With too few values the interval is their whole range, and says how sure that is.
+    """
+    ordered = np.sort(np.asarray(values, dtype=np.float64))
+    count = len(ordered)
+    left_out = max(int(binom.ppf((1 - confidence) / 2, count, 0.5)) - 1, 0)
+    sure = 1 - 2 * float(binom.cdf(left_out, count, 0.5))
+    return Median(
+        float(np.median(ordered)), float(ordered[left_out]), float(ordered[count - 1 - left_out]), sure, count
+    )
+
+
+def ratio(slower: Sequence[float] | Seconds, faster: Sequence[float] | Seconds) -> Median:
+    """Return how many times as fast the second is: the median of the ratios within each round.
+
+    Args:
+        slower: the seconds of the peer in each round.
+        faster: the seconds of ours in the same rounds.
+    """
+    return median(np.asarray(slower, dtype=np.float64) / np.asarray(faster, dtype=np.float64))
+
+
+def alternate(
+    contenders: Mapping[str, Callable[[], object]],
+    *,
+    pairs: int,
+    warm_ups: int = 1,
+    before: Callable[[str], object] | None = None,
+    progress: bool = True,
+) -> dict[str, Seconds]:
+    """Run every contender once a round; return the seconds of each, in the order of the rounds.
+
+    Args:
+        contenders: what to time, by name; what they return is dropped.
+        pairs: number of rounds that are measured.
+        warm_ups: rounds before those, which are not measured: they compile, allocate and fill the page cache.
+        before: called with the contender's name before each of its runs, outside the clock.
+        progress: print a line for each round.
+    """
+    seconds: dict[str, list[float]] = {name: [] for name in contenders}
+    for step in range(warm_ups + pairs):
+        order = list(contenders) if step % 2 == 0 else list(reversed(contenders))
+        for name in order:
+            if before is not None:
+                before(name)
+            gc.collect()
+            began = time.perf_counter()
+            contenders[name]()
+            elapsed = time.perf_counter() - began
+            if step >= warm_ups:
+                seconds[name].append(elapsed)
+        if progress and step >= warm_ups:
+            latest = ", ".join(f"{name} {values[-1]:.3g} s" for name, values in seconds.items())
+            print(f"round {step - warm_ups + 1} of {pairs}: {latest}", flush=True)
+    return {name: np.array(values) for name, values in seconds.items()}
+
+
+def write(
+    question: str, rows: Sequence[Mapping[str, Any]], *, folder: Path, about: Mapping[str, Any]
+) -> Path:
+    """Write rows and what they depend on as `<question>-cpu-<date>.json`; return the path.
+
+    Args:
+        question: which the benchmark answers, such as "throughput".
+        rows: one mapping per figure or contender, of what JSON knows.
+        folder: made if need be.
+        about: what holds for all rows: data, sizes, numbers of pairs.
+    """
+    surroundings = environment()
+    content = {"question": question, **about, "environment": surroundings, "rows": list(rows)}
+    folder.mkdir(parents=True, exist_ok=True)
+    path = folder / f"{question}-{surroundings['device']}-{surroundings['date']}.json"
+    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    print(f"written to {path}", flush=True)
+    return path
