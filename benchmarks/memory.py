@@ -1,23 +1,25 @@
 """Whether memory stays level: a generator of 100,000 drawn photos is embedded in pieces, and resident memory is sampled.
 
 The photos are JPEG bytes, each drawn and encoded when it is asked for, so no two are the same and none is kept. What is
-measured is the pipeline (decoding, resizing, batches, embeddings), so the backbone is the small untrained `cnn` at 32
-pixels, which is fast; `--backbone efficientnet_lite0 --image-size 224` measures a real one, with its export to ONNX.
-Growth counts from just before the first photo, with the backbone made, to the highest sample.
+measured is the pipeline (decoding, resizing, batches, embeddings), so the network is a single convolution, which is
+fast; `--backbone efficientnet_lite0` measures a real one, with its export to ONNX. Growth counts from just before the
+first photo, with the backbone made, to the highest sample. The embedding cache is empty at first.
 """
 
 from __future__ import annotations
 
-import argparse
 import os
 import sys
+import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import simplejpeg
-from timing import write_results
+import torch
+from options import parser
+from timing import write
 
 import fashionsearch as fs
 
@@ -42,6 +44,14 @@ def drawn_photos(count: int, height: int, width: int) -> Iterator[bytes]:
         yield simplejpeg.encode_jpeg(np.clip(photo, 0, 255).astype(np.uint8), quality=85)
 
 
+def one_convolution() -> fs.Backbone:
+    """Return a backbone that costs next to nothing."""
+    module = torch.nn.Sequential(
+        torch.nn.Conv2d(3, 64, 8, stride=8), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    )
+    return fs.Backbone(module, fs.Preprocess((64, 64)), name="one convolution")
+
+
 def measure(backbone: fs.Backbone, count: int, height: int, width: int) -> dict[str, object]:
     """Embed the photos; return the curve of memory and what it says."""
     every = max(1, count // SAMPLES)
@@ -57,7 +67,7 @@ def measure(backbone: fs.Backbone, count: int, height: int, width: int) -> dict[
             curve.append({"photos": done, "megabytes": round(resident_megabytes(), 1)})
     seconds = time.perf_counter() - began
     if done != count or not np.isfinite(total).all():
-        raise RuntimeError(f"{done} of {count} photos were embedded, with a sum of {total.sum()}")
+        raise RuntimeError(f"{done} of {count} photos were embedded, and their sum is {total.sum()}")
     later = [sample["megabytes"] for sample in curve if sample["photos"] >= count / 10]
     return {
         "photos": count,
@@ -75,32 +85,36 @@ def measure(backbone: fs.Backbone, count: int, height: int, width: int) -> dict[
 
 def main() -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    made = parser(__doc__, data=False)
+    made.add_argument("--photos", type=int, default=100_000, help="how many (%(default)s)")
+    made.add_argument(
+        "--height",
+        type=int,
+        default=320,
+        help="of a photo, in pixels; its width is three quarters (%(default)s)",
     )
-    parser.add_argument("--photos", type=int, default=100_000, help="how many (%(default)s)")
-    parser.add_argument(
-        "--photo-size", type=int, nargs=2, default=(320, 240), metavar=("HEIGHT", "WIDTH"), help="320 240"
-    )
-    parser.add_argument("--backbone", default="cnn", help="any name create_backbone knows (%(default)s)")
-    parser.add_argument("--image-size", type=int, default=32, help="of the backbone, in pixels (%(default)s)")
-    parser.add_argument("--quick", action="store_true", help="2,000 photos, to see that it runs")
-    parser.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "results", help="folder (%(default)s)"
-    )
-    options = parser.parse_args()
+    made.add_argument("--backbone", help="any name create_backbone knows, with its default weights")
+    made.add_argument("--image-size", type=int, help="of that backbone, in pixels")
+    made.add_argument("--quick", action="store_true", help="2,000 photos, to see that it runs")
+    options = made.parse_args()
     if not STATUS.exists():
         sys.exit(
             f"{STATUS} is missing: resident memory is read from it, so this benchmark runs on Linux only"
         )
-    weights = None if options.backbone in ("cnn", "cnn_grid") else "default"
-    backbone = fs.create_backbone(options.backbone, weights=weights, image_size=options.image_size)
-    row = measure(backbone, 2000 if options.quick else options.photos, *options.photo_size)
+    with tempfile.TemporaryDirectory() as cold:
+        os.environ["FASHIONSEARCH_CACHE"] = cold
+        if options.backbone:
+            backbone = fs.create_backbone(options.backbone, image_size=options.image_size)
+        else:
+            backbone = one_convolution()
+        count = 2000 if options.quick else options.photos
+        row = measure(backbone, count, options.height, options.height * 3 // 4)
     print(
-        f"{row['photos']:,} photos in {row['seconds']} s: resident memory grew by {row['growth_megabytes']} MB, "
-        f"{row['growth_after_a_tenth_megabytes']} MB of it after the first tenth"
+        f"{row['photos']:,} photos in {row['seconds']} s: resident memory grew by {row['growth_megabytes']} MB, by "
+        f"{row['growth_after_a_tenth_megabytes']} MB after the first tenth"
     )
-    print(f"written to {write_results('memory', [row], options.out)}")
+    question = f"memory-{options.backbone}" if options.backbone else "memory"
+    write(question, [row], folder=options.out, about={"quick": options.quick})
 
 
 if __name__ == "__main__":
