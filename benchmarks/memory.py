@@ -114,7 +114,7 @@ def main() -> None:
         f"{row['growth_after_a_tenth_megabytes']} MB after the first tenth"
     )
     question = f"memory-{options.backbone}" if options.backbone else "memory"
-    write(question, [row], folder=options.out, about={"quick": options.quick})
+    write(question, [row], folder=options.out, about={}, quick=options.quick)
 
 
 if __name__ == "__main__":

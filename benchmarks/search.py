@@ -352,9 +352,8 @@ def main() -> None:
         "m": M,
         "ef_construction": EF_CONSTRUCTION,
         "data": f"{CLUSTERS} Gaussians in {LATENT} dimensions, spread {SPREAD}, noise {NOISE}, seed 0",
-        "quick": options.quick,
     }
-    write("search", measure(sizes), folder=options.out, about=about)
+    write("search", measure(sizes), folder=options.out, about=about, quick=options.quick)
 
 
 if __name__ == "__main__":

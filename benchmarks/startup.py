@@ -79,7 +79,7 @@ def main() -> None:
     ]
     for row in rows:
         print(f"{row['start']}: {row['seconds']['value']:.3f} s")
-    write("startup", rows, folder=options.out, about={"items": items, "quick": options.quick})
+    write("startup", rows, folder=options.out, about={"items": items}, quick=options.quick)
 
 
 if __name__ == "__main__":

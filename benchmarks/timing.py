@@ -10,7 +10,6 @@ stays where their seconds do not. The order turns round every other round: none 
 
 from __future__ import annotations
 
-import gc
 import json
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -21,21 +20,21 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 from environment import environment
-from scipy.stats import binom
+from scipy.stats import binom, bootstrap
 
 Seconds = npt.NDArray[np.float64]
 
 
 @dataclass(frozen=True)
-class Median:
-    """A median and its interval, which holds for any distribution: two of the sorted values.
+class Estimate:
+    """A figure and its interval.
 
     Attributes:
-        value: the median.
+        value: the figure.
         low: the lower end.
         high: the upper end.
-        confidence: that the true median lies in the interval: at least 0.95 from six values on; five reach 0.9375.
-        count: number of values.
+        confidence: that the true one lies in the interval.
+        count: number of measured values that it comes from.
     """
 
     value: float
@@ -50,23 +49,26 @@ class Median:
         return {**figures, "count": self.count}
 
 
-def median(values: Sequence[float] | Seconds, confidence: float = 0.95) -> Median:
-    """Return the median with the narrowest symmetric interval of order statistics that is as sure as asked.
+def median(values: Sequence[float] | Seconds, confidence: float = 0.95) -> Estimate:
+    """Return the median, and the narrowest symmetric interval between two of the sorted values that is as sure as asked.
+
+    That holds for any distribution. With fewer than six values the interval is their whole range, and says how sure that
+    is: 0.9375 for five.
 
     Args:
         values: one or more numbers.
-        confidence: in (0, 1). With too few values the interval is their whole range, and says how sure that is.
+        confidence: in (0, 1).
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     count = len(ordered)
     left_out = max(int(binom.ppf((1 - confidence) / 2, count, 0.5)) - 1, 0)
     sure = 1 - 2 * float(binom.cdf(left_out, count, 0.5))
-    return Median(
+    return Estimate(
         float(np.median(ordered)), float(ordered[left_out]), float(ordered[count - 1 - left_out]), sure, count
     )
 
 
-def ratio(slower: Sequence[float] | Seconds, faster: Sequence[float] | Seconds) -> Median:
+def ratio(slower: Sequence[float] | Seconds, faster: Sequence[float] | Seconds) -> Estimate:
     """Return how many times as fast the second is: the median of the ratios within each round.
 
     Args:
@@ -74,6 +76,28 @@ def ratio(slower: Sequence[float] | Seconds, faster: Sequence[float] | Seconds) 
         faster: the seconds of ours in the same rounds.
     """
     return median(np.asarray(slower, dtype=np.float64) / np.asarray(faster, dtype=np.float64))
+
+
+def resampled(statistic: Callable[..., Any], *values: Seconds, confidence: float = 0.95) -> Estimate:
+    """Return any statistic of rounds, with the interval of its bootstrap: rounds are drawn anew, all contenders' together.
+
+    Args:
+        statistic: maps arrays like `values` to a number, along `axis`.
+        values: the seconds of one or several contenders in the same rounds.
+        confidence: in (0, 1).
+    """
+    drawn = bootstrap(
+        values,
+        statistic,
+        paired=True,
+        vectorized=True,
+        n_resamples=2000,
+        confidence_level=confidence,
+        method="percentile",
+        rng=0,
+    )
+    low, high = drawn.confidence_interval
+    return Estimate(float(statistic(*values, axis=-1)), float(low), float(high), confidence, len(values[0]))
 
 
 def alternate(
@@ -99,7 +123,6 @@ def alternate(
         for name in order:
             if before is not None:
                 before(name)
-            gc.collect()
             began = time.perf_counter()
             contenders[name]()
             elapsed = time.perf_counter() - began
@@ -112,7 +135,12 @@ def alternate(
 
 
 def write(
-    question: str, rows: Sequence[Mapping[str, Any]], *, folder: Path, about: Mapping[str, Any]
+    question: str,
+    rows: Sequence[Mapping[str, Any]],
+    *,
+    folder: Path,
+    about: Mapping[str, Any],
+    quick: bool = False,
 ) -> Path:
     """Write rows and what they depend on as `<question>-cpu-<date>.json`; return the path.
 
@@ -121,11 +149,14 @@ def write(
         rows: one mapping per figure or contender, of what JSON knows.
         folder: made if need be.
         about: what holds for all rows: data, sizes, numbers of pairs.
+        quick: put "quick-" before the name, so that no table is made from a smoke run.
     """
     surroundings = environment()
     content = {"question": question, **about, "environment": surroundings, "rows": list(rows)}
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{question}-{surroundings['device']}-{surroundings['date']}.json"
+    path = (
+        folder / f"{'quick-' if quick else ''}{question}-{surroundings['device']}-{surroundings['date']}.json"
+    )
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"written to {path}", flush=True)
     return path

@@ -288,14 +288,15 @@ def main() -> None:
             "data": f"Fashion Product Images (Small), first {rows:,} rows; test 0.2, validation 0.2, seed 42",
             "label": LABEL,
             "target": TARGET,
-            "quick": options.quick,
         }
         runs = Runs(options.out / f"training-{part}-unfinished.json", about)
         if part == "frozen":
             summaries = frozen(runs, options.data, rows, rounds, most_epochs)
         else:
             summaries = fine_tuned(runs, options.data, rows, rounds, most_epochs, own_epochs)
-        write(f"training-{part}", [*summaries, *runs.rows], folder=options.out, about=about)
+        write(
+            f"training-{part}", [*summaries, *runs.rows], folder=options.out, about=about, quick=options.quick
+        )
         runs.finish()
 
 
