@@ -6,9 +6,11 @@ import argparse
 import dataclasses
 import json
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
+
+from benchmark_tables import TABLES, table
 
 from fashionsearch.training.augmentation import AUGMENTATIONS
 from fashionsearch.training.options import RECIPES
@@ -16,12 +18,6 @@ from fashionsearch.training.options import RECIPES
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 BLOCK = re.compile(r"<!-- (recipes|augmentations|results)(?:: ([\w -]+?))? -->\n.*?<!-- end -->", re.DOTALL)
-
-
-def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
-    """Return rows as a Markdown table."""
-    lines = [head, ["---"] * len(head), *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
 def recipes(_: str) -> str:
@@ -41,7 +37,9 @@ def augmentations(_: str) -> str:
 
 
 def results(names: str) -> str:
-    """Return what benchmarks/learning.py measured in its newest runs of these names."""
+    """Return what a benchmark measured: one of `benchmark_tables`, or benchmarks/learning.py in its runs of these names."""
+    if names in TABLES:
+        return TABLES[names]()
     rows = []
     for name in names.split():
         path = max(RESULTS.glob(f"learning-{name}-*.json"), key=lambda path: (path.stem[-10:], path.name))
