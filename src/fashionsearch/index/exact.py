@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 METRICS = ("cosine", "euclidean")
 _BLOCK_BYTES = 32 * 2**20
+_RANKED_BYTES = 2**20  # rows in float64 that stay in the processor's cache
 _SPARE = 8  # candidates beyond k, so that rounding in the fast formula can't cost a place
 
 
@@ -92,7 +93,7 @@ def rank(
     """
     ordered = np.empty(candidates.shape, dtype=np.intp)
     scores = np.empty(candidates.shape, dtype=np.float32)
-    step = max(1, _BLOCK_BYTES // (8 * vectors.shape[1] * max(1, candidates.shape[1])))
+    step = max(1, _RANKED_BYTES // (8 * vectors.shape[1] * max(1, candidates.shape[1])))
     for start in range(0, len(queries), step):
         part = slice(start, start + step)
         slots, precise = candidates[part], queries[part].astype(np.float64)

@@ -6,19 +6,20 @@ import math
 import operator
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeGuard
 
 from fashionsearch import errors
 
 Value: TypeAlias = "str | int | float | bool | None"
 Where: TypeAlias = Mapping[str, Any]
 
-_COMPARISONS: dict[str, Callable[[Any, Any], bool]] = {
+COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "gt": operator.gt,
     "gte": operator.ge,
     "lt": operator.lt,
     "lte": operator.le,
 }
+EXACT = 2**53  # whole numbers up to this size are the same as floats
 
 
 def plain(value: object, field: str) -> Value:
@@ -73,10 +74,10 @@ def parse(where: Where) -> list[Condition]:
 
 def _condition(field: str, wanted: object) -> Condition:
     if isinstance(wanted, Mapping):
-        unknown = [name for name in wanted if name not in _COMPARISONS]
+        unknown = [name for name in wanted if name not in COMPARISONS]
         if unknown or not wanted:
             raise errors.InputError(
-                f"where[{field!r}]={dict(wanted)!r}: the comparisons are {', '.join(_COMPARISONS)}; "
+                f"where[{field!r}]={dict(wanted)!r}: the comparisons are {', '.join(COMPARISONS)}; "
                 "for equality give the value itself, for one of several a list"
             )
         bounds = tuple((name, plain(bound, field)) for name, bound in wanted.items())
@@ -96,28 +97,30 @@ def _condition(field: str, wanted: object) -> Condition:
     return Condition(field, options=(plain(wanted, field),))
 
 
-def _number(value: Value) -> float | None:
-    if isinstance(value, bool) or value is None:
-        return None
+def as_number(value: Value) -> float | None:
+    """Return a number, or the number that text spells; None for anything else."""
+    if is_number(value):
+        return value
     try:
-        return float(value)
+        return float(value) if isinstance(value, str) else None
     except ValueError:
         return None
 
 
-def _is_number(value: Value) -> bool:
+def is_number(value: Value) -> TypeGuard[float]:
+    """Return whether a value is a number, which True and False are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _equal(value: Value, option: Value) -> bool:
-    if _is_number(option):
-        return _number(value) == option
+    if is_number(option):
+        return as_number(value) == option
     return type(value) is type(option) and value == option
 
 
 def _compare(name: str, value: Value, bound: Value) -> bool:
-    compare = _COMPARISONS[name]
-    if _is_number(bound):
-        number = _number(value)
+    compare = COMPARISONS[name]
+    if is_number(bound):
+        number = as_number(value)
         return number is not None and compare(number, bound)
     return isinstance(value, str) and compare(value, bound)

@@ -9,47 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.index.column import Column
 from fashionsearch.index.filters import Value, Where, parse, plain
 
 Id: TypeAlias = "str | int"
-
-
-class _Column:
-    """One metadata field: each distinct value once, and its number for every slot; −1 where a slot has none."""
-
-    def __init__(self) -> None:
-        self.values: list[Value] = []
-        self.codes = np.full(0, -1, dtype=np.int32)
-        self._code_of: dict[tuple[type, Value], int] = {}
-
-    def set(self, slot: int, value: Value) -> None:
-        if len(self.values) > 2 * len(self.codes) + 1000:
-            self._forget_unused()
-        key = (type(value), value)  # 1, 1.0 and True are equal keys otherwise
-        code = self._code_of.setdefault(key, len(self.values))
-        if code == len(self.values):
-            self.values.append(value)
-        self.grow(slot + 1)
-        self.codes[slot] = code
-
-    def _forget_unused(self) -> None:
-        """Drop the values no slot has any more, which many updates leave behind."""
-        used, codes = np.unique(self.codes, return_inverse=True)
-        self.values = [self.values[code] for code in used if code >= 0]
-        self.codes = (codes - (used[0] < 0)).astype(np.int32)
-        self._code_of = {(type(value), value): code for code, value in enumerate(self.values)}
-
-    def grow(self, size: int) -> None:
-        if size > len(self.codes):
-            wider = np.full(max(size, 2 * len(self.codes)), -1, dtype=np.int32)
-            wider[: len(self.codes)] = self.codes
-            self.codes = wider
-
-    def get(self, slot: int) -> Value:
-        return self.values[int(self.codes[slot])]
-
-    def holds(self, slot: int) -> bool:
-        return slot < len(self.codes) and self.codes[slot] >= 0
 
 
 class Store:
@@ -73,7 +36,7 @@ class Store:
         self._alive = np.zeros(0, dtype=bool)
         self._ids = np.zeros(0, dtype=object)
         self._sources = np.zeros(0, dtype=object)
-        self._columns: dict[str, _Column] = {}
+        self._columns: dict[str, Column] = {}
         self._id_kind: type | None = None
 
     def __len__(self) -> int:
@@ -146,7 +109,7 @@ class Store:
 
     def _set(self, slot: int, row: Mapping[str, Value]) -> None:
         for field, value in row.items():
-            self._columns.setdefault(field, _Column()).set(slot, value)
+            self._columns.setdefault(field, Column()).set(slot, value)
 
     def update(self, item: Id, row: Mapping[str, Value]) -> None:
         """Set fields of one row's metadata; the others stay."""
@@ -200,9 +163,8 @@ class Store:
                     + errors.did_you_mean(condition.field, self._columns)
                 )
             column.grow(self.size)
-            verdicts = [condition.holds(value) for value in column.values]
-            # The last entry, which code −1 picks, is for rows that lack the field: unknown, as None is.
-            mask &= np.array([*verdicts, condition.holds(None)], dtype=bool)[column.codes[: self.size]]
+            # The last verdict, which code −1 picks, is for rows that lack the field.
+            mask &= column.verdicts(condition)[column.codes[: self.size]]
         return np.flatnonzero(mask)
 
     def compacted(self) -> Store:
@@ -246,7 +208,7 @@ class Store:
         ids = content["ids"]
         self.add(arrays["vectors"], ids, [{}] * len(ids), content["sources"])
         for number, field in enumerate(content["fields"]):
-            column = self._columns.setdefault(field["name"], _Column())
+            column = self._columns.setdefault(field["name"], Column())
             codes = arrays[f"field{number}"]
             for slot in np.flatnonzero(codes >= 0):
                 column.set(int(slot), field["values"][codes[slot]])
