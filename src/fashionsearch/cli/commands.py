@@ -211,17 +211,23 @@ def evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _encoder(name: str) -> Any:
-    """Return a saved tagger's or autoencoder's backbone, or the backbone of that name."""
+def _loaded(name: str) -> Any:
+    """Return what was saved to a folder (a tagger, an autoencoder or a backbone), or the backbone of that name."""
     from fashionsearch import storage
     from fashionsearch.autoencoder import Autoencoder
-    from fashionsearch.backbones import create_backbone
+    from fashionsearch.backbones import Backbone, create_backbone
     from fashionsearch.classifier import Classifier
 
     if not (Path(name) / storage.MANIFEST).exists():
         return create_backbone(name)
-    kind = storage.open_saved(name).kind
-    return (Autoencoder if kind == "autoencoder" else Classifier).load(name).backbone_
+    kinds: dict[str, Any] = {"autoencoder": Autoencoder, "backbone": Backbone}
+    return kinds.get(storage.open_saved(name).kind, Classifier).load(name)
+
+
+def _encoder(name: str) -> Any:
+    """Return the backbone of what was saved, or the backbone of that name."""
+    loaded = _loaded(name)
+    return getattr(loaded, "backbone_", loaded)
 
 
 def embed(options: argparse.Namespace) -> int:
@@ -283,6 +289,15 @@ def search(options: argparse.Namespace) -> int:
             print(f"  {match['similarity']:.4f}  {match['id']}  {match['source'] or ''}")
         if not found:
             print("  nothing fits the filter")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a folder with a model that other programs load."""
+    from fashionsearch.exporting import export
+
+    export(_loaded(options.encoder), options.out, format=options.format)
+    print(f"exported to {options.out}; try it with: python {options.out / 'use.py'} PHOTO")
     return 0
 
 

@@ -24,6 +24,9 @@ from fashionsearch.runtimes.graph import MAX_ERROR, relative_error
 _Run: TypeAlias = "Callable[[NDArray[np.uint8]], Mapping[str, NDArray[Any]]]"
 
 FORMATS = ("onnx", "openvino")
+_MAX_ERROR_RESIZED = (
+    0.01  # a cosine of 0.99995: where Pillow's level lies between two, the model may have the other one
+)
 
 
 def export(
@@ -134,10 +137,12 @@ def _write_model(graph: bytes, folder: Path, format: str) -> None:
         return
     openvino = _openvino()
     try:
-        model = openvino.convert_model(path)
-        openvino.save_model(model, folder / folders.OPENVINO, compress_to_fp16=False)
-    # OpenVINO raises RuntimeError for most things, and its converter errors of its own.
-    except Exception as error:
+        # Not its `convert_model`, which reports to its maker.
+        openvino.save_model(
+            openvino.Core().read_model(path), folder / folders.OPENVINO, compress_to_fp16=False
+        )
+    # OpenVINO raises RuntimeError for everything.
+    except RuntimeError as error:
         raise errors.RuntimeUnavailableError(
             f"OpenVINO can't convert this network: {error}; use format='onnx'"
         ) from error
@@ -161,6 +166,7 @@ def _compare(run: _Run, reference: Backbone, classifier: Classifier | None) -> N
         photos = random.integers(0, 256, (3, height, width, 3), dtype=np.uint8)
         photos[1] //= 2  # three photos that differ in level, or a constant network would look right
         photos[2] |= 128
+        allowed = MAX_ERROR if (height, width) == reference.preprocess.image_size else _MAX_ERROR_RESIZED
         embeddings = reference.embed(photos)
         expected = {"embeddings": embeddings}
         if classifier is not None:
@@ -172,10 +178,10 @@ def _compare(run: _Run, reference: Backbone, classifier: Classifier | None) -> N
         for name, values in expected.items():
             same_shape = got[name].shape == values.shape
             off = relative_error(got[name], values) if same_shape else float("inf")
-            if not off <= MAX_ERROR:
+            if not off <= allowed:
                 raise errors.RuntimeUnavailableError(
                     f"the exported model disagrees with torch on photos of {height} × {width}: relative error {off:.2g} in "
-                    f"{name}, at most {MAX_ERROR} is allowed; nothing was written"
+                    f"{name}, at most {allowed} is allowed; nothing was written"
                 )
 
 

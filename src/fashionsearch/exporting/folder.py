@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import json
-import os
 import shutil
 import uuid
 from collections.abc import Iterator
@@ -35,8 +34,8 @@ def checked(folder: storage.PathLike) -> Path:
         strangers = others if others and not _is_export(path) else others - _FILES
     if strangers:
         raise errors.StorageError(
-            f"{path} holds {min(strangers)!r}, which is not of an export and would be lost; choose another folder, or move it "
-            "away"
+            f"{path} holds {min(strangers)!r}, which is not of an export and would be lost; choose another folder, or move "
+            "it away"
         )
     return path
 

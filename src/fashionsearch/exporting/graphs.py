@@ -33,9 +33,7 @@ def embedding_graph(backbone: Backbone) -> bytes:
     if resizes(backbone.preprocess):
         resizing = onnx.load_from_string(graph.export_resizing(backbone.preprocess))
         network = onnx.compose.add_prefix(network, _NETWORK, rename_outputs=False)
-        network = onnx.compose.merge_models(
-            resizing, network, io_map=[("resized", f"{_NETWORK}pixels")]
-        )
+        network = onnx.compose.merge_models(resizing, network, io_map=[("resized", f"{_NETWORK}pixels")])
     return _serialised(network)
 
 
@@ -52,7 +50,7 @@ def with_head(embedding: bytes, head: LinearHead) -> bytes:
             onnx.helper.make_node("Softmax", ["logits"], ["probabilities"], axis=-1),
         ]
     )
-    shape = ["n", len(head.bias)]
+    shape: list[str | int | None] = ["n", len(head.bias)]
     model.graph.output.append(
         onnx.helper.make_tensor_value_info("probabilities", onnx.TensorProto.FLOAT, shape)
     )
@@ -64,7 +62,8 @@ def _serialised(model: onnx.ModelProto) -> bytes:
     # of a small network.
     for node in _nodes(model.graph):
         del node.metadata_props[:]
-    return model.SerializeToString()
+    serialised: bytes = model.SerializeToString()
+    return serialised
 
 
 def _nodes(graph: onnx.GraphProto) -> Iterator[onnx.NodeProto]:

@@ -40,37 +40,25 @@ class Resize(nn.Module):
     def forward(self, pixels: torch.Tensor) -> torch.Tensor:
         """Map (n, h, w, 3) uint8 to (n, H, W, 3) uint8."""
         height, width = pixels.shape[1], pixels.shape[2]
-        operands = (
-            pixels.permute(0, 3, 1, 2).to(torch.float32),
-            _weights(width, self.width, self.kernel).T,
-            _weights(height, self.height, self.kernel),
-        )
-        if not _TALL_ONES_DOWN_FIRST:
-            resized = _across_first(*operands)
-        else:
-            tall = height - self.height > 2 * torch.sym_max(width - self.width, 0)
-            if torch.compiler.is_exporting():
-                resized = torch.cond(tall, _down_first, _across_first, operands)
-            else:
-                resized = (_down_first if tall else _across_first)(*operands)
+        photos = pixels.permute(0, 3, 1, 2).to(torch.float32)
+        across = _weights(width, self.width, self.kernel).T
+        down = _weights(height, self.height, self.kernel)
+        resized = _whole(down @ _whole(photos @ across))
+        if _TALL_ONES_DOWN_FIRST:
+            # Both ways and then a choice: with a branch in the graph OpenVINO 2026.4's first answer is wrong.
+            shorter = torch.full((1,), height - self.height)
+            narrower = torch.full((1,), width - self.width).clamp(min=0)
+            resized = torch.where(shorter > 2 * narrower, _whole(_whole(down @ photos) @ across), resized)
         return resized.to(torch.uint8).permute(0, 2, 3, 1)
-
-
-def _across_first(photos: torch.Tensor, across: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
-    return _whole(down @ _whole(photos @ across))
-
-
-def _down_first(photos: torch.Tensor, across: torch.Tensor, down: torch.Tensor) -> torch.Tensor:
-    return _whole(_whole(down @ photos) @ across)
 
 
 def _weights(given: int, wanted: int, kernel: Callable[[torch.Tensor], torch.Tensor]) -> torch.Tensor:
     """Return (wanted, given) float32: what each pixel of a line contributes to each of the resized line."""
-    # Twice the distance of centres in units of 1 / wanted, whole numbers: photos are too wide for float32 to count in.
+    # In whole numbers, since float32 would lose the distance between the centres of pixels far to the right.
     source = (2 * torch.arange(given) + 1) * wanted
     target = (2 * torch.arange(wanted) + 1) * given
-    stretch = 2 * torch.sym_max(given, wanted)
-    weights = kernel((source[None, :] - target[:, None]).to(torch.float32) / stretch)
+    apart = (source[None, :] - target[:, None]).to(torch.float32)
+    weights = kernel(apart.div(2 * torch.sym_max(given, wanted)))
     return weights / weights.sum(dim=1, keepdim=True)
 
 
