@@ -31,6 +31,7 @@ PUBLIC = [
     "create_backbone",
     "datasets",
     "errors",
+    "export",
     "list_backbones",
     "metrics",
     "plots",

@@ -58,7 +58,7 @@ def _weights(given: int, wanted: int, kernel: Callable[[torch.Tensor], torch.Ten
     source = (2 * torch.arange(given) + 1) * wanted
     target = (2 * torch.arange(wanted) + 1) * given
     apart = (source[None, :] - target[:, None]).to(torch.float32)
-    weights = kernel(apart.div(2 * torch.sym_max(given, wanted)))
+    weights = kernel(apart / (2 * torch.full((1,), given).clamp(min=wanted)))
     return weights / weights.sum(dim=1, keepdim=True)
 
 
