@@ -24,10 +24,10 @@ def checked(folder: storage.PathLike) -> Path:
     Raises:
         StorageError: if there is something else.
     """
-    path = Path(folder).resolve()
+    path = Path(folder)
     with _named(path):
         if not path.exists():
-            return path
+            return path.resolve()
         if not path.is_dir():
             raise errors.StorageError(f"{path} is a file; choose another folder")
         others = {inner.name for inner in path.iterdir()} - {_LEFT_BY_PYTHON}
@@ -37,7 +37,7 @@ def checked(folder: storage.PathLike) -> Path:
             f"{path} holds {min(strangers)!r}, which is not of an export and would be lost; choose another folder, or move "
             "it away"
         )
-    return path
+    return path.resolve()  # a link stays, and what it leads to is replaced
 
 
 def _is_export(path: Path) -> bool:
