@@ -230,7 +230,7 @@ def test_wrong_command_lines_exit_with_2(capsys):
         with pytest.raises(SystemExit) as stop:
             cli.main(arguments)
         assert stop.value.code == 2
-    for command in ("demo", "train", "evaluate", "explain", "embed", "index", "search"):
+    for command in ("demo", "train", "evaluate", "explain", "embed", "index", "search", "export"):
         with pytest.raises(SystemExit) as stop:
             cli.main([command, "--help"])
         assert stop.value.code == 0
@@ -352,6 +352,31 @@ def test_the_demos_searches_leave_the_query_out(tmp_path):
     full = index.search(queries, k=6)
     for row in range(6):
         assert matches.ids[row].tolist() == full.ids[row, 1:].tolist()
+
+
+def test_export_writes_a_folder_and_names_its_script(saved, photos, tmp_path, capsys):
+    served = tmp_path / "served"
+    assert run("export", saved / "tagger", "--out", served) == 0
+    assert f"try it with: python {served / 'use.py'} PHOTO" in capsys.readouterr().out
+    assert json.loads((served / "model.json").read_text())["classes"] == [
+        "Accessories",
+        "Apparel",
+        "Footwear",
+    ]
+    for arguments, message in (
+        (("export", "efficientnet_lite1000", "--out", served), "Did you mean 'efficientnet_lite0'"),
+        (("export", saved / "catalogue", "--out", served), "holds a saved index, not a classifier"),
+        (("export", saved / "tagger", "--out", served, "--format", "onx"), "Did you mean 'onnx'"),
+        (("export", saved / "tagger", "--out", photos), "which is not of an export"),
+    ):
+        assert run(*arguments) == 1, arguments
+        assert message in capsys.readouterr().err
+
+
+def test_a_saved_backbone_is_an_encoder(photos, tmp_path):
+    fs.create_backbone("cnn", weights=None, image_size=32, random_state=0).save(tmp_path / "backbone")
+    assert run("embed", photos, "--encoder", tmp_path / "backbone", "--out", tmp_path / "v.npz") == 0
+    assert run("export", tmp_path / "backbone", "--out", tmp_path / "served") == 0
 
 
 def test_errors_are_drawn_in_their_docstring():

@@ -33,6 +33,7 @@ PUBLIC = [
     "create_backbone",
     "datasets",
     "errors",
+    "export",
     "list_backbones",
     "lower_precision",
     "metrics",

@@ -4,6 +4,7 @@ from .backbones.base import Backbone
 from .backbones.registry import create_backbone, list_backbones, register_backbone
 from .cache import EmbeddingCache
 from .classifier import Classifier
+from .exporting import export
 from .images import check_images
 from .index import VisualIndex
 from .optimization import Optimization, optimize
@@ -33,6 +34,7 @@ __all__ = [
     "create_backbone",
     "datasets",
     "errors",
+    "export",
     "list_backbones",
     "lower_precision",
     "metrics",

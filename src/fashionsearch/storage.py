@@ -206,11 +206,11 @@ def _write_generation(root: Path, kind: str, files: Mapping[str, Writer]) -> Non
             path = generation / name
             path.parent.mkdir(parents=True, exist_ok=True)
             write(path)
-            _sync(path)
+            sync(path)
             entries[name] = {"sha256": _sha256(path), "bytes": path.stat().st_size}
         for inner in {path.parent for path in generation.rglob("*")}:
-            _sync(inner)
-        _sync(root)
+            sync(inner)
+        sync(root)
         manifest = {
             "format": "fashionsearch",
             "format_version": FORMAT_VERSION,
@@ -220,13 +220,13 @@ def _write_generation(root: Path, kind: str, files: Mapping[str, Writer]) -> Non
         }
         fresh = root / _FRESH
         _write_text(fresh, json.dumps(manifest, indent=1))
-        _sync(fresh)
+        sync(fresh)
         fresh.replace(root / MANIFEST)
     except Exception:  # not KeyboardInterrupt, which may come when the manifest already names this generation
         shutil.rmtree(generation, ignore_errors=True)
         (root / _FRESH).unlink(missing_ok=True)
         raise
-    _sync(root)
+    sync(root)
     for path in root.iterdir():
         if _GENERATION.fullmatch(path.name) and path not in (generation, previous):
             shutil.rmtree(path, ignore_errors=True)
@@ -289,7 +289,8 @@ def _sha256(path: Path) -> str:
         return digest.hexdigest()
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Wait until a file, or a folder's list of files, is on the disk."""
     if os.name == "nt" and path.is_dir():
         return  # Windows can't open a folder; NTFS journals the rename
     descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)

@@ -211,8 +211,8 @@ def evaluate(options: argparse.Namespace) -> int:
     return 0
 
 
-def _encoder(name: str) -> Any:
-    """Return the backbone in a saved folder, or the backbone of that name."""
+def _loaded(name: str) -> Any:
+    """Return what was saved to a folder (a tagger, an autoencoder or a backbone), or the backbone of that name."""
     from fashionsearch import storage
     from fashionsearch.autoencoder import Autoencoder
     from fashionsearch.backbones import Backbone, create_backbone
@@ -220,10 +220,14 @@ def _encoder(name: str) -> Any:
 
     if not (Path(name) / storage.MANIFEST).exists():
         return create_backbone(name)
-    kind = storage.open_saved(name).kind
-    if kind == "backbone":
-        return Backbone.load(name)
-    return (Autoencoder if kind == "autoencoder" else Classifier).load(name).backbone_
+    kinds: dict[str, Any] = {"autoencoder": Autoencoder, "backbone": Backbone}
+    return kinds.get(storage.open_saved(name).kind, Classifier).load(name)
+
+
+def _encoder(name: str) -> Any:
+    """Return the backbone of what was saved, or the backbone of that name."""
+    loaded = _loaded(name)
+    return getattr(loaded, "backbone_", loaded)
 
 
 def optimize(options: argparse.Namespace) -> int:
@@ -305,6 +309,15 @@ def search(options: argparse.Namespace) -> int:
             print(f"  {match['similarity']:.4f}  {match['id']}  {match['source'] or ''}")
         if not found:
             print("  nothing fits the filter")
+    return 0
+
+
+def export(options: argparse.Namespace) -> int:
+    """Write a folder with a model that other programs load."""
+    from fashionsearch.exporting import export
+
+    export(_loaded(options.encoder), options.out, format=options.format)
+    print(f"exported to {options.out}; try it with: python {options.out / 'use.py'} PHOTO")
     return 0
 
 

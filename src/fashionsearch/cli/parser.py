@@ -158,6 +158,21 @@ def make_parser() -> argparse.ArgumentParser:
     )
     search.add_argument("--exact", action="store_true", help="compare with every item")
     search.add_argument("--json", action="store_true", help="print JSON, one line a query")
+
+    export = _command(
+        subcommands,
+        "export",
+        commands.export,
+        "write a folder with a model that other programs load without this library",
+        "fashionsearch export tagger --out served\n"
+        "fashionsearch export efficientnet_lite0 --out served --format openvino\n"
+        "python served/use.py photo.jpg",
+    )
+    export.add_argument("encoder", help="a network's name, or a saved tagger, autoencoder or backbone")
+    export.add_argument(
+        "--out", type=Path, required=True, help="folder to write; an older export is replaced"
+    )
+    export.add_argument("--format", default="onnx", help="onnx or openvino (%(default)s)")
     return parser
 
 

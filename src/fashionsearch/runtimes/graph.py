@@ -6,12 +6,13 @@ import contextlib
 import hashlib
 import shutil
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from importlib.metadata import version
 from pathlib import Path
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
 
 from fashionsearch import errors, storage
@@ -19,6 +20,7 @@ from fashionsearch.cache import cache_folder
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.runtimes.base import Network, Runtime
 from fashionsearch.runtimes.quiet import quiet
+from fashionsearch.runtimes.resizing import Resize
 
 MAX_ERROR = {"fp32": 0.001, "bf16": 0.1}  # relative; bf16 keeps 8 bits of each number
 _GRAPH = "model.onnx"
@@ -92,14 +94,21 @@ def compare(
             f"the exported network disagrees with torch: it returns shape {got.shape} in {runtime.name!r} where torch "
             f"returns {expected.shape}; use runtime='torch'"
         )
-    # Relative, and not the cosine, which is blind to a factor that a classifier's head is not.
-    lengths = np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
-    off = float((np.linalg.norm(got - expected, axis=1) / lengths).max())
+    off = relative_error(got, expected)
     if not off <= max_error:
         raise errors.RuntimeUnavailableError(
             f"the exported network disagrees with torch: relative error {off:.2g} in {runtime.name!r}, at most {max_error} "
             "is allowed; use runtime='torch'"
         )
+
+
+def relative_error(got: NDArray[np.float32], expected: NDArray[np.float32]) -> float:
+    """Return the length of the difference over the expected length, of the worst row; NaN where there is one.
+
+    The cosine would be blind to a factor that a classifier's head is not.
+    """
+    lengths = np.maximum(np.linalg.norm(expected, axis=1), 1e-6)
+    return float((np.linalg.norm(got - expected, axis=1) / lengths).max())
 
 
 def is_exported(fingerprint: str) -> bool:
@@ -145,18 +154,43 @@ def export(module: nn.Module, preprocess: Preprocess) -> bytes:
     Raises:
         RuntimeUnavailableError: if it can't be exported.
     """
-    network = Network(module, preprocess).eval()
     pixels = torch.zeros((2, *preprocess.image_size, 3), dtype=torch.uint8)
+    return to_onnx(Network(module, preprocess), pixels, output="embeddings", dynamic=["n"])
+
+
+def export_resizing(preprocess: Preprocess) -> bytes:
+    """Return the resizing of photos of any one size, "pixels", to "resized" ones, as an ONNX graph.
+
+    Raises:
+        RuntimeUnavailableError: if it can't be exported.
+    """
+    pixels = torch.zeros((2, 7, 9, 3), dtype=torch.uint8)
+    return to_onnx(Resize(preprocess), pixels, output="resized", dynamic=["n", "height", "width"])
+
+
+def to_onnx(module: nn.Module, pixels: torch.Tensor, *, output: str, dynamic: Sequence[str]) -> bytes:
+    """Return a module that maps "pixels" to one output as an ONNX graph.
+
+    Args:
+        module: the module.
+        pixels: an example, with other sizes than 1 where the size is dynamic.
+        output: the output's name.
+        dynamic: names of the first dimensions of `pixels`, which may have any size.
+
+    Raises:
+        RuntimeUnavailableError: if it can't be exported.
+    """
+    sizes = {place: torch.export.Dim(name, min=1, max=65536) for place, name in enumerate(dynamic)}
     try:
         with quiet(), tempfile.TemporaryDirectory() as scratch:
             path = Path(scratch) / _GRAPH
             torch.onnx.export(
-                network,
+                module.eval(),
                 (pixels,),
                 path,
                 input_names=["pixels"],
-                output_names=["embeddings"],
-                dynamic_shapes={"pixels": {0: torch.export.Dim("n", min=1, max=65536)}},
+                output_names=[output],
+                dynamic_shapes={"pixels": sizes},
                 external_data=False,
                 dynamo=True,
                 verbose=False,
