@@ -19,7 +19,7 @@ MONITOR = "validation_loss_at_full_size"
 
 
 def callbacks(
-    run: RunFolder, options: FineTuning, *, validated: bool, steps: int, progress: bool
+    run: RunFolder, options: FineTuning, *, validated: bool, steps: int, bar: str | None
 ) -> list[Callback]:
     """Return what watches a run.
 
@@ -28,9 +28,9 @@ def callbacks(
         options: a filled recipe.
         validated: whether there is a validation part to choose the best epoch by.
         steps: an epoch.
-        progress: show a bar.
+        bar: what its bar is called, or None for no bar.
     """
-    watching: list[Callback] = [_Bar()] if progress else []
+    watching: list[Callback] = [] if bar is None else [_Bar(bar)]
     if validated:
         stopping = _EarlyStopping(
             MONITOR, patience=options.patience or 1, check_on_train_epoch_end=True, check_finite=False
@@ -93,7 +93,8 @@ class _EarlyStopping(EarlyStopping):
 class _Bar(Callback):
     """One bar over all steps, once training takes over two seconds."""
 
-    def __init__(self) -> None:
+    def __init__(self, name: str) -> None:
+        self._name = name
         self._bar: Any = None
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
@@ -102,7 +103,7 @@ class _Bar(Callback):
         self._bar = tqdm(
             total=total,
             initial=trainer.global_step,
-            desc="training",
+            desc=self._name,
             unit="batch",
             delay=2,
             disable=None if trainer.is_global_zero else True,
