@@ -15,7 +15,9 @@ from fashionsearch.training.options import RECIPES
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-BLOCK = re.compile(r"<!-- (recipes|augmentations|results)(?:: ([\w -]+?))? -->\n.*?<!-- end -->", re.DOTALL)
+BLOCK = re.compile(
+    r"<!-- (recipes|augmentations|results|views)(?:: ([\w -]+?))? -->\n.*?<!-- end -->", re.DOTALL
+)
 
 
 def recipes(_: str) -> str:
@@ -67,10 +69,34 @@ def learning(names: Sequence[str]) -> str:
     return table(head, rows)
 
 
+def views(_: str) -> str:
+    """Return what benchmarks/augmented_views.py measured in its newest run: means over the rounds."""
+    path = max(RESULTS.glob("augmented-views-*.json"), key=lambda path: path.stem[-10:])
+    measured: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    rows = []
+    for row in measured:
+        pairs = [
+            tuple(sum(values) / len(values) for values in zip(*row[name], strict=True))
+            for name in ("accuracy", "log_loss")
+        ]
+        rows.append(
+            [
+                f"`{row['label']}`, {row['classes']} classes",
+                row["photos_of_each_class"] or "all",
+                row["photos"],
+                *(f"{value:.1%}" for value in pairs[0]),
+                *(f"{value:.3f}" for value in pairs[1]),
+            ]
+        )
+    head = ("Label", "Photos of a class", "Photos", "Accuracy", "with views", "Log loss", "with views")
+    return table(head, rows)
+
+
 MAKERS: dict[str, Callable[[str], str]] = {
     "recipes": recipes,
     "augmentations": augmentations,
     "results": results,
+    "views": views,
 }
 
 

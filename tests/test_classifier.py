@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 import sklearn.exceptions
+import torch
 from sklearn.base import clone, is_classifier
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
@@ -11,6 +12,7 @@ from sklearn.preprocessing import StandardScaler
 
 import fashionsearch as fs
 from fashionsearch import errors
+from fashionsearch.embedding import Pipeline
 from fashionsearch.head import STRENGTHS, fit_head
 
 
@@ -112,6 +114,37 @@ def test_class_weights_raise_the_rare_classs_recall(weight):
     assert recalls[1] > recalls[0] + 0.3
 
 
+def test_a_photo_with_views_weighs_as_much_as_one_without():
+    rng = np.random.default_rng(0)
+    embeddings = (rng.normal(size=(120, 6)) * rng.uniform(0.1, 10, 6)).astype(np.float32)
+    views = embeddings + rng.normal(scale=0.5, size=(3, 120, 6)).astype(np.float32)
+    labels = embeddings[:, :3].argmax(axis=1)
+    held_out = embeddings[:40], labels[:40]
+    head, history = fit_head(
+        embeddings, labels, views=views, validation=held_out, class_weight=None, random_state=0
+    )
+    stacked = np.concatenate([embeddings, *views])
+    scaler = StandardScaler().fit(stacked)
+    best = history["C"][int(np.argmin(history["validation_loss"]))]
+    model = LogisticRegression(C=best, max_iter=5000, tol=1e-8).fit(
+        scaler.transform(stacked), np.tile(labels, 4), sample_weight=np.full(480, 0.25)
+    )
+    expected = model.predict_proba(scaler.transform(held_out[0]))
+    np.testing.assert_allclose(head.probabilities(held_out[0]), expected, atol=0.01)
+
+
+def test_cross_validation_measures_on_photos_and_not_on_their_views():
+    embeddings = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
+    labels = (embeddings[:, 0] > 0).astype(np.intp)
+    options = {"validation": None, "class_weight": None, "random_state": 0}
+    _, plain = fit_head(embeddings, labels, **options)
+    # Views that equal their photo change nothing; in a test fold they would be known by heart.
+    _, viewed = fit_head(embeddings, labels, views=np.stack([embeddings] * 2), **options)
+    assert viewed["C"] == plain["C"]
+    np.testing.assert_allclose(viewed["validation_loss"], plain["validation_loss"], rtol=1e-3)
+    assert viewed["validation_accuracy"] == plain["validation_accuracy"]
+
+
 def test_constant_features_and_few_examples_are_no_trouble():
     embeddings = np.array([[0, 1], [0, 2], [0, 3]], dtype=np.float32)
     head, _ = fit_head(embeddings, np.array([0, 1, 2]), validation=None, class_weight=None, random_state=0)
@@ -195,6 +228,50 @@ def test_the_backbone_sees_no_photo_twice(parts, monkeypatch):
     tagger().fit(train.images, train["articleType"])
 
 
+def test_augmented_views_are_drawn_and_embedded_once(parts, monkeypatch, tmp_path):
+    monkeypatch.setenv("FASHIONSEARCH_CACHE", str(tmp_path / "cache"))
+    train, validation, _ = parts
+    held_out = validation.images[:8], validation["masterCategory"][:8]
+    embedded = []
+    run = Pipeline._run
+    monkeypatch.setattr(
+        Pipeline, "_run", lambda self, pixels: embedded.append(len(pixels)) or run(self, pixels)
+    )
+    torch.manual_seed(5)
+    expected = torch.rand(2)
+    torch.manual_seed(5)
+    model = tagger(augmented_views=2, runtime="torch").fit(
+        train.images[:20], train["masterCategory"][:20], validation=held_out
+    )
+    assert torch.equal(torch.rand(2), expected), "the caller's own draws are left alone"
+    assert sum(embedded) == 20 * 3 + 8, "validation photos have no views"
+    plain = tagger(runtime="torch").fit(train.images[:20], train["masterCategory"][:20], validation=held_out)
+    assert not np.array_equal(plain.head_.weight, model.head_.weight)
+    model.save(tmp_path / "tagger")
+    assert fs.Classifier.load(tmp_path / "tagger").augmented_views == 2
+
+    monkeypatch.setattr(Pipeline, "_run", lambda *_: pytest.fail("an embedding was not in the cache"))
+    monkeypatch.setattr(fs.Augmentation, "apply", lambda *_, **__: pytest.fail("a view was drawn again"))
+    again = clone(model).fit(iter(train.images[:20]), train["masterCategory"][:20], validation=held_out)
+    np.testing.assert_array_equal(again.head_.weight, model.head_.weight)
+    # The photo decides its views, and not its place among others.
+    tagger(augmented_views=1, runtime="torch").fit(train.images[19:4:-1], train["masterCategory"][19:4:-1])
+
+
+def test_the_seed_decides_the_views(parts, monkeypatch):
+    monkeypatch.setenv("FASHIONSEARCH_CACHE", "off")
+    train, validation, _ = parts
+    held_out = validation.images[:8], validation["masterCategory"][:8]
+
+    def weight(**options):
+        model = tagger(augmented_views=1, runtime="torch", **options)
+        return model.fit(train.images[:20], train["masterCategory"][:20], validation=held_out).head_.weight
+
+    first = weight()
+    np.testing.assert_array_equal(weight(random_state=None), first)
+    assert not np.array_equal(weight(random_state=1), first)
+
+
 def test_before_fit_it_says_so(parts):
     for call in (tagger().predict, tagger().predict_proba, tagger().embed):
         with pytest.raises(errors.NotFittedError, match=r"call fit\(images, labels\)"):
@@ -216,6 +293,15 @@ BAD_FITS = [
     (4, list("abab"), {"class_weight": {"c": 2}}, "class_weight names 'c'"),
     (4, list("abab"), {"class_weight": "even"}, "class_weight='even'"),
     (4, list("abab"), {"training": "fine"}, "training='fine' is neither None nor a FineTuning"),
+    (4, list("abab"), {"augmented_views": -1}, "augmented_views=-1 is not a whole number from 0"),
+    (4, list("abab"), {"augmented_views": 1.5}, "augmented_views=1.5 is not a whole number from 0"),
+    (
+        4,
+        list("abab"),
+        {"augmented_views": 2, "training": fs.FineTuning()},
+        r"augmented_views=2 are for a head on a frozen backbone.*FineTuning\(augment",
+    ),
+    (4, list("abab"), {"augmented_views": 2, "weights": None}, "for a head on a frozen backbone"),
     (4, list("abab"), {"backbone": "efficentnet_lite0"}, "Did you mean 'efficientnet_lite0'"),
     (4, list("abab"), {"device": "cuda:7"}, "which has cpu"),
     (4, list("abab"), {"batch_size": 0}, "batch_size=0"),

@@ -81,11 +81,13 @@ def saved(photos, cache, tmp_path_factory):
 
 
 def test_train_reports_and_saves(photos, tmp_path, capsys):
-    assert run("train", photos, "--image-size", 64, "--balanced", "--out", tmp_path / "tagger") == 0
+    options = ("--image-size", 64, "--balanced", "--augmented-views", 1)
+    assert run("train", photos, *options, "--out", tmp_path / "tagger") == 0
     output = capsys.readouterr().out
     assert "48 photos, 0 without label left out" in output
     assert "accuracy" in output
-    assert fs.Classifier.load(tmp_path / "tagger").class_weight == "balanced"
+    tagger = fs.Classifier.load(tmp_path / "tagger")
+    assert (tagger.class_weight, tagger.augmented_views) == ("balanced", 1)
 
 
 def test_evaluate_prints_and_writes_figures(photos, saved, tmp_path, capsys):
@@ -318,6 +320,8 @@ def test_an_autoencoder_learns_and_serves_a_search(photos, tmp_path, capsys):
         (("--checkpoints", "run"), "--checkpoints is for a network that learns"),
         (("--latent-dim", 8), "--latent-dim is for an autoencoder"),
         (("--autoencoder", "--balanced"), "an autoencoder learns without labels"),
+        (("--autoencoder", "--augmented-views", 2), "an autoencoder learns without labels"),
+        (("--fine-tune", "--augmented-views", 2), "augmented_views=2 are for a head on a frozen backbone"),
         (("--fine-tune", "--epochs", 0), "epochs=0 is not a whole number"),
         (("--fine-tune", "--augment", "much"), "augment='much' is not one of none, flips, light, strong"),
     ],

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from typing import Any, TypeAlias
+from numbers import Integral
+from typing import Any
 
 import numpy as np
 import torch
@@ -15,11 +16,10 @@ from sklearn.base import ClassifierMixin
 from fashionsearch import errors, metrics, storage
 from fashionsearch.backbones import Backbone
 from fashionsearch.backbones.base import read_backbone
-from fashionsearch.cache import EmbeddingCache
 from fashionsearch.decoding import Image
 from fashionsearch.estimator import ImageEstimator, read_options, repeatable
 from fashionsearch.explanation import grad_cam
-from fashionsearch.head import LinearHead, fit_head
+from fashionsearch.head import LinearHead
 from fashionsearch.images import Images, iterate, read_image
 from fashionsearch.labels import (
     checked_labels,
@@ -30,8 +30,7 @@ from fashionsearch.labels import (
 )
 from fashionsearch.results import Evaluation, History
 from fashionsearch.training import FineTuning
-
-_HeldOut: TypeAlias = "tuple[Images, NDArray[np.intp]]"
+from fashionsearch.training.frozen import Labelled, fit_frozen_head
 
 
 class Classifier(ClassifierMixin, ImageEstimator):
@@ -51,12 +50,15 @@ class Classifier(ClassifierMixin, ImageEstimator):
         training: a `FineTuning`; None is a frozen backbone, or the recipe from scratch where `weights` is None.
         image_size: side, or (height, width), in pixels; None is the backbone's own.
         class_weight: None, "balanced" (rare classes count as much as frequent ones) or class -> weight.
+        augmented_views: of each training photo, for a head on a frozen backbone: so many copies, turned, zoomed, shifted
+            and mirrored a little, are embedded and cached too, and the head learns of the photo and its copies together.
+            It costs as many more passes over the photos, once.
         device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
         precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
         runtime: "auto", "torch" or "onnx".
         batch_size: images a forward pass; None is chosen from the device.
         random_state: of everything random: first weights, batches, augmentation, folds. None gives each training
-            another seed, and the folds always the same one.
+            another seed, and the folds and augmented views always the same one.
         progress: show a bar once embedding takes over two seconds.
 
     Attributes:
@@ -84,6 +86,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
         training: FineTuning | None = None,
         image_size: int | tuple[int, int] | None = None,
         class_weight: str | Mapping[Any, float] | None = None,
+        augmented_views: int = 0,
         device: str = "auto",
         precision: str = "auto",
         runtime: str = "auto",
@@ -96,6 +99,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
         self.training = training
         self.image_size = image_size
         self.class_weight = class_weight
+        self.augmented_views = augmented_views
         self.device = device
         self.precision = precision
         self.runtime = runtime
@@ -150,7 +154,15 @@ class Classifier(ClassifierMixin, ImageEstimator):
                     "leave them out, or use training=FineTuning()"
                 )
             backbone = self._create_backbone(self.random_state)
-            head, history = self._fit_head(backbone, images, numbered, held_out, class_weight)
+            head, history = fit_frozen_head(
+                backbone,
+                repeatable(images) if self.augmented_views else images,
+                numbered,
+                held_out,
+                class_weight=class_weight,
+                augmented_views=self.augmented_views,
+                random_state=self.random_state,
+            )
         else:
             if held_out is not None:
                 warn_of_unseen(classes[np.setdiff1d(numbered, held_out[1])], len(classes))
@@ -165,8 +177,16 @@ class Classifier(ClassifierMixin, ImageEstimator):
     def _learning(self) -> FineTuning | None:
         """Return the options of a network that learns, or None for a head on a frozen one."""
         self._check_training()
+        views = self.augmented_views
+        if not isinstance(views, Integral) or isinstance(views, bool) or views < 0:
+            raise errors.InputError(f"augmented_views={views!r} is not a whole number from 0 up")
         if self.training is None and self.weights is not None:
             return None
+        if views:
+            raise errors.InputError(
+                f"augmented_views={views} are for a head on a frozen backbone; a network that learns sees its photos "
+                "augmented in every epoch: leave it out, and see FineTuning(augment=...)"
+            )
         options = self.training or FineTuning()
         if self.weights is None and options.unfreeze not in (None, "all"):
             raise errors.InputError(
@@ -179,33 +199,12 @@ class Classifier(ClassifierMixin, ImageEstimator):
             )
         return options
 
-    def _fit_head(
-        self,
-        backbone: Backbone,
-        images: Images,
-        numbered: NDArray[np.intp],
-        held_out: _HeldOut | None,
-        class_weight: str | Mapping[int, float] | None,
-    ) -> tuple[LinearHead, History]:
-        with EmbeddingCache() as cache:
-            embeddings = _embedded(backbone, images, numbered, cache)
-            validation = None
-            if held_out is not None:
-                validation = _embedded(backbone, *held_out, cache), held_out[1]
-        return fit_head(
-            embeddings,
-            numbered,
-            validation=validation,
-            class_weight=class_weight,
-            random_state=self.random_state,
-        )
-
     def _train(
         self,
         options: FineTuning,
         images: Images,
         numbered: NDArray[np.intp],
-        held_out: _HeldOut | None,
+        held_out: Labelled | None,
         class_weight: str | Mapping[int, float] | None,
         checkpoints: str | os.PathLike[str] | None,
         loggers: Sequence[object],
@@ -224,7 +223,14 @@ class Classifier(ClassifierMixin, ImageEstimator):
             balance = class_balance(numbered, class_weight)
             head = None
             if self.weights is not None:
-                head, _ = self._fit_head(backbone, images, numbered, held_out, class_weight)
+                head, _ = fit_frozen_head(
+                    backbone,
+                    images,
+                    numbered,
+                    held_out,
+                    class_weight=class_weight,
+                    random_state=self.random_state,
+                )
             with backbone.placement.own_randomness():
                 torch.manual_seed(run.seed)
                 learner = TaggingLearner(
@@ -384,14 +390,3 @@ class Classifier(ClassifierMixin, ImageEstimator):
         self.classes_ = np.array(config["classes"], dtype=object if config["classes_kind"] == "O" else None)
         self.history_ = History(tuple(config["history"]))
         return self
-
-
-def _embedded(
-    backbone: Backbone, images: Images, labels: NDArray[Any], cache: EmbeddingCache
-) -> NDArray[np.float32]:
-    embeddings = backbone.embed(images, cache=cache)
-    if len(embeddings) != len(labels):
-        raise errors.DataError(
-            f"there are {len(embeddings)} images and {len(labels)} labels; give one label for each image"
-        )
-    return embeddings

@@ -33,6 +33,19 @@ class Embeds(Protocol):
         ...
 
 
+class View(Protocol):
+    """A change that every photo goes through before it is embedded, such as an augmentation."""
+
+    @property
+    def name(self) -> str:
+        """What, with the photo, decides the changed one: part of the cache's key."""
+        ...
+
+    def __call__(self, pixels: decoding.RGB, draw: bytes) -> decoding.RGB:
+        """Return a changed (H, W, 3) uint8; `draw` is the same for the same photo and name. Called from threads."""
+        ...
+
+
 class StageSeconds(NamedTuple):
     """Where the time went.
 
@@ -111,7 +124,12 @@ class Pipeline:
         self._shrunk = False
 
     def batches(
-        self, source: images.Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
+        self,
+        source: images.Images,
+        *,
+        on_error: str = "raise",
+        cache: EmbeddingCache | None = None,
+        view: View | None = None,
     ) -> Iterator[Batch]:
         """Yield embeddings in the order of the input, piece by piece.
 
@@ -119,6 +137,7 @@ class Pipeline:
             source: any form of images; a generator is read only as far ahead as two batches.
             on_error: "raise" at the first image that can't be read, or "skip" it and say so in the piece.
             cache: where to look first, and what to add to.
+            view: done to each photo at the network's size, unless the cache has the embedding already.
 
         Raises:
             ImageError: at an image that can't be read.
@@ -127,7 +146,7 @@ class Pipeline:
             raise errors.InputError(f"on_error={on_error!r} is neither 'raise' nor 'skip'")
         total = images.count(source)
         self._runtime.expect(total or 0)
-        stream = self._prepared(source, total, cache)
+        stream = self._prepared(source, total, cache, view)
         with contextlib.closing(stream), self._bar(total) as bar:
             held: list[_Ready] = []
             waiting = 0
@@ -146,13 +165,13 @@ class Pipeline:
                 bar.update(len(held))
 
     def _prepared(
-        self, source: images.Images, total: int | None, cache: EmbeddingCache | None
+        self, source: images.Images, total: int | None, cache: EmbeddingCache | None, view: View | None
     ) -> Generator[_Ready, None, None]:
         numbered = enumerate(images.iterate(source))
         if total == 1:  # a single query waits for no threads to start
-            return (self._prepare(position, image, cache) for position, image in numbered)
+            return (self._prepare(position, image, cache, view) for position, image in numbered)
         return images.ordered_map(
-            lambda each: self._prepare(*each, cache), numbered, ahead=2 * self._batch_size
+            lambda each: self._prepare(*each, cache, view), numbered, ahead=2 * self._batch_size
         )
 
     def _bar(self, total: int | None) -> tqdm[None]:
@@ -161,25 +180,33 @@ class Pipeline:
             total=total, desc="embedding", unit="image", delay=2, disable=None if self._progress else True
         )
 
-    def _prepare(self, position: int, image: decoding.Image, cache: EmbeddingCache | None) -> _Ready:
+    def _prepare(
+        self, position: int, image: decoding.Image, cache: EmbeddingCache | None, view: View | None
+    ) -> _Ready:
         source = images.source_of(image)
         began = time.thread_time()
         try:
             with images.named(position, image):
-                key = b""
+                key = draw = b""
                 data: decoding.Image = image
-                if cache is not None:
+                if cache is not None or view is not None:
                     content = (
                         decoding.content(image) if decoding.is_encoded(image) else decoding.decode(image)
                     )
-                    key = cache_key(content, self._fingerprint)
-                    vector = cache.get(key)
+                    salt = self._fingerprint
+                    if view is not None:
+                        draw = cache_key(content, view.name)
+                        salt += f" view {view.name}"
+                    key = cache_key(content, salt)
+                    vector = None if cache is None else cache.get(key)
                     if vector is not None and vector.shape == (self._dim,):
                         return _Ready(position, source, key, vector, decoding=time.thread_time() - began)
                     data = content
                 rgb = decoding.decode(data, at_least=self._preprocess.image_size)
                 decoded = time.thread_time()
                 pixels = self._preprocess.resized(rgb)
+                if view is not None:
+                    pixels = view(pixels, draw)
                 resizing = time.thread_time() - decoded
                 return _Ready(
                     position, source, key, pixels=pixels, decoding=decoded - began, resizing=resizing

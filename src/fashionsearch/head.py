@@ -43,6 +43,7 @@ def fit_head(
     embeddings: NDArray[np.float32],
     labels: NDArray[np.intp],
     *,
+    views: NDArray[np.float32] | None = None,
     validation: tuple[NDArray[np.float32], NDArray[np.intp]] | None,
     class_weight: str | Mapping[int, float] | None,
     random_state: int | None,
@@ -57,6 +58,8 @@ def fit_head(
     Args:
         embeddings: (n, dim) float32.
         labels: (n,) class numbers, each of 0 … c − 1 at least once.
+        views: (k, n, dim) float32, embeddings of k augmented views of each photo. The head learns of a photo and its views
+            together, and they count as much as a photo without views; the loss is measured on photos alone.
         validation: embeddings and class numbers.
         class_weight: None, "balanced" or class number -> weight, as scikit-learn takes it.
         random_state: of the folds; None is 0.
@@ -64,11 +67,12 @@ def fit_head(
     Returns:
         The head, and a history with a row for each C: `C`, `validation_loss`, `validation_accuracy`.
     """
+    seen = embeddings[None] if views is None else np.concatenate([embeddings[None], views])
     if validation is not None:
-        parts = [(embeddings, labels, *validation)]
+        parts = [(seen, labels, *validation)]
     else:
         parts = [
-            (embeddings[fit_rows], labels[fit_rows], embeddings[test_rows], labels[test_rows])
+            (seen[:, fit_rows], labels[fit_rows], embeddings[test_rows], labels[test_rows])
             for fit_rows, test_rows in _folds(labels, random_state)
         ]
     classes = int(labels.max()) + 1
@@ -90,7 +94,7 @@ def fit_head(
     history = History(tuple(rows))
     if validation is not None:
         return best_heads[0], history
-    return next(_path(embeddings, labels, classes, balance, [STRENGTHS[best]])), history
+    return next(_path(seen, labels, classes, balance, [STRENGTHS[best]])), history
 
 
 def _folds(
@@ -115,7 +119,7 @@ def _score(
 
 
 def _path(
-    embeddings: NDArray[np.float32],
+    seen: NDArray[np.float32],
     labels: NDArray[np.intp],
     classes: int,
     balance: NDArray[np.float32],
@@ -123,15 +127,21 @@ def _path(
 ) -> Iterator[LinearHead]:
     """Yield the head for each strength; scikit-learn's objective, minimised by torch's L-BFGS.
 
+    `seen` is (views, n, dim): the loss is the mean over views, so a photo weighs the same however many it has.
+
     scikit-learn's own `LogisticRegression` took four to ten times as long on 1,280 features and a hundred classes.
     """
+    embeddings = seen.reshape(-1, seen.shape[2])
     mean, scale = embeddings.mean(axis=0), embeddings.std(axis=0)
     # A feature that never varies (a dead unit) carries nothing, and must not be blown up.
     inverse = np.where(scale > 1e-6 * max(1e-30, float(scale.max())), 1 / np.maximum(scale, 1e-30), 0)
     inverse = inverse.astype(np.float32)
-    inputs, targets = torch.from_numpy((embeddings - mean) * inverse), torch.from_numpy(labels)
+    inputs, targets = (
+        torch.from_numpy((embeddings - mean) * inverse),
+        torch.from_numpy(np.tile(labels, len(seen))),
+    )
     class_balance = torch.from_numpy(balance)
-    total = float(class_balance[targets].sum())
+    total = float(class_balance[targets].sum()) / len(seen)
     weight = torch.zeros((classes, inputs.shape[1]), requires_grad=True)
     bias = torch.zeros(classes, requires_grad=True)
     for strength in strengths:

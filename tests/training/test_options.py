@@ -48,7 +48,7 @@ def test_what_can_not_be_used_is_refused(field, value, words):
 def test_a_recipe_leaves_nothing_open(case):
     filled = fs.FineTuning().recipe(case)
     left = [field.name for field in dataclasses.fields(filled) if getattr(filled, field.name) is None]
-    assert left == ["class_weights", "workers"]
+    assert left == ["class_weights", "precision", "workers"]
 
 
 def test_what_is_given_stays():

@@ -172,6 +172,15 @@ class Remembers(torch.nn.Module):
         return copy
 
 
+def test_the_cpu_learns_in_bf16():
+    training = fs.FineTuning(epochs=2, batch_size=16)
+    model = tagger(training=training, device="cpu", precision="bf16")
+    losses = model.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT).history_["training_loss"]
+    exact = tagger(training=training, device="cpu").fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    np.testing.assert_allclose(losses, exact.history_["training_loss"], rtol=0.05)
+    assert losses != exact.history_["training_loss"]
+
+
 def test_rare_classes_can_weigh_more():
     training = fs.FineTuning(**QUICK, class_weights={"Footwear": 50.0, "Apparel": 1e-3, "Accessories": 1e-3})
     model = tagger(training=fs.FineTuning(**{**training.__dict__, "epochs": 6}))

@@ -18,7 +18,7 @@ from fashionsearch import errors, storage
 from fashionsearch.backbones.weights import weights_hash
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.device import place
-from fashionsearch.embedding import Batch, Pipeline
+from fashionsearch.embedding import Batch, Pipeline, View
 from fashionsearch.images import Images
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.results import Fidelity
@@ -238,12 +238,15 @@ class Backbone:
         """The name of the runtime in use: "torch", "onnx" or "openvino"; under "auto" it may change as work comes."""
         return self._runtime.name
 
-    def embed(self, images: Images, *, cache: EmbeddingCache | None = None) -> NDArray[np.float32]:
+    def embed(
+        self, images: Images, *, cache: EmbeddingCache | None = None, view: View | None = None
+    ) -> NDArray[np.float32]:
         """Embed images.
 
         Args:
             images: one image or many, in any form; one image gives a first axis of 1.
             cache: where to look for embeddings first, and what to add new ones to.
+            view: a change that each photo goes through first, such as an augmentation; None embeds photos as they are.
 
         Returns:
             (n, dim) float32, in the order of the images.
@@ -251,11 +254,16 @@ class Backbone:
         Raises:
             ImageError: if an image can't be read, naming it; nothing is returned. `check_images` finds all such.
         """
-        pieces = [batch.vectors for batch in self.embed_batches(images, cache=cache)]
+        pieces = [batch.vectors for batch in self.embed_batches(images, cache=cache, view=view)]
         return np.concatenate(pieces) if pieces else np.zeros((0, self.dim), dtype=np.float32)
 
     def embed_batches(
-        self, images: Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
+        self,
+        images: Images,
+        *,
+        on_error: str = "raise",
+        cache: EmbeddingCache | None = None,
+        view: View | None = None,
     ) -> Iterator[Batch]:
         """Embed images piece by piece, in memory that doesn't grow with their number.
 
@@ -263,11 +271,12 @@ class Backbone:
             images: any form of images, also an endless generator.
             on_error: "raise", or "skip" images that can't be read and list them in the batch.
             cache: as for `embed`.
+            view: as for `embed`.
 
         Yields:
             `Batch(positions, vectors, failures)`: positions in the input, (m, dim) float32, and what was left out.
         """
-        return self._pipeline.batches(images, on_error=on_error, cache=cache)
+        return self._pipeline.batches(images, on_error=on_error, cache=cache, view=view)
 
     def __getstate__(self) -> dict[str, Any]:
         # A running session can't be copied or sent to another process; both are made again at first use.

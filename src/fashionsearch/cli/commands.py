@@ -104,6 +104,7 @@ def _train_tagger(options: argparse.Namespace, table: Table) -> int:
         training=_training(options, learns=options.fine_tune or weights is None),
         image_size=options.image_size,
         class_weight="balanced" if options.balanced else None,
+        augmented_views=options.augmented_views or 0,
         random_state=options.seed,
     )
     held_out = None
@@ -129,8 +130,10 @@ def _train_autoencoder(options: argparse.Namespace, table: Table) -> int:
     from fashionsearch.autoencoder import Autoencoder
 
     storage.check_target(options.out, "autoencoder")
-    if options.balanced or options.label:
-        raise errors.InputError("an autoencoder learns without labels; leave out --balanced and --label")
+    if options.balanced or options.label or options.augmented_views:
+        raise errors.InputError(
+            "an autoencoder learns without labels; leave out --balanced, --label and --augmented-views"
+        )
     train, validation, test = table.split(test=options.test, validation=options.validation, seed=options.seed)
     encoder = Autoencoder(
         options.backbone or "cnn",

@@ -232,6 +232,11 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--balanced", action="store_true", help="let rare classes count as much as frequent ones"
     )
+    parser.add_argument(
+        "--augmented-views",
+        type=int,
+        help="augmented copies of each photo that a linear head learns of too, embedded once (0)",
+    )
     parser.add_argument("--latent-dim", type=int, help="numbers an autoencoder keeps (16)")
     learning = parser.add_argument_group("where a network learns")
     learning.add_argument("--epochs", type=int, help="how often every photo is seen; default: the recipe's")

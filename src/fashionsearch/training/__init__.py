@@ -1,4 +1,4 @@
-"""Training: options, photos, what is trained, checkpoints, and the one file that knows Lightning."""
+"""Training: options, photos, what is trained, checkpoints, and the two files that know Lightning."""
 
 from __future__ import annotations
 

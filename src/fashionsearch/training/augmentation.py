@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -15,6 +16,7 @@ if TYPE_CHECKING:
     import torch
 
 _WHITE = 255
+_DRAWING = threading.Lock()
 _LARGEST = {"rotation": 180.0, "zoom": 0.9, "shift": 0.9, "colour": 1.0, "erase": 1.0}
 
 
@@ -78,8 +80,8 @@ class Augmentation:
         """Do the same to a (3, H, W) uint8 tensor."""
         import torch
 
-        # torchvision draws from torch's global generator: ours for the moment, and given back as it was.
-        with torch.random.fork_rng(devices=[]):
+        # torchvision draws from torch's global generator: ours for the moment, and given back as it was. Threads share it.
+        with _DRAWING, torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             result: torch.Tensor = _transform(self)(photo)
         return result

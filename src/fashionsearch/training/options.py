@@ -13,6 +13,7 @@ from fashionsearch.training.augmentation import AUGMENTATIONS, Augmentation
 
 UNFREEZE = ("head", "last", "all")
 SCHEDULES = ("cosine", "one_cycle")
+PRECISIONS = ("fastest",)
 
 
 @dataclass(frozen=True)
@@ -47,6 +48,9 @@ class FineTuning:
             is faster; networks that are built for one size start with that.
         devices: how many devices of a machine share the work; each is a process of its own.
         nodes: how many machines share the work, started by torchrun or SLURM.
+        precision: None, the classifier's or autoencoder's; or "fastest", on the CPU: a few steps are timed before the first,
+            in float32 and in bf16, and with both memory formats, and the network learns in the fastest if it saves a
+            tenth. `checkpoints` remember the choice; without them another run may choose otherwise.
         workers: processes that augment photos; None is 0 on the CPU, and up to 8 elsewhere.
 
     Raises:
@@ -75,6 +79,7 @@ class FineTuning:
     small_first: bool | None = None
     devices: int = 1
     nodes: int = 1
+    precision: str | None = None
     workers: int | None = None
 
     def __post_init__(self) -> None:
@@ -92,15 +97,18 @@ class FineTuning:
         for name, known in (
             ("unfreeze", UNFREEZE),
             ("schedule", SCHEDULES),
+            ("precision", PRECISIONS),
             ("augment", tuple(AUGMENTATIONS)),
         ):
             value = getattr(self, name)
             if value is None or isinstance(value, Augmentation) or value in known:
                 continue
+            besides = {
+                "augment": ", or an Augmentation.",
+                "precision": ", or None; Classifier(precision=...) takes the others.",
+            }.get(name, ".")
             raise errors.InputError(
-                f"{name}={value!r} is not one of {', '.join(known)}"
-                + (", or an Augmentation." if name == "augment" else ".")
-                + errors.did_you_mean(value, known)
+                f"{name}={value!r} is not one of {', '.join(known)}{besides}{errors.did_you_mean(value, known)}"
             )
         named = self.class_weights is None or isinstance(self.class_weights, Mapping)
         if not named and not (isinstance(self.class_weights, str) and self.class_weights == "balanced"):

@@ -114,7 +114,7 @@ class PhotoDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         """Return (m, 3, H, W) uint8 and (m,) targets."""
         positions = [position for position, _ in keys]
         photos = self._photos.read(positions)
-        with _one_thread():
+        with one_thread():
             for row, (_, seed) in enumerate(keys):
                 if seed is not None:
                     photos[row] = self._augmentation.apply_tensor(photos[row], seed)
@@ -122,7 +122,7 @@ class PhotoDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
 
 @contextlib.contextmanager
-def _one_thread() -> Iterator[None]:
+def one_thread() -> Iterator[None]:
     """Keep torch from sharing out the work on a single small photo, which takes longer than doing it."""
     threads = torch.get_num_threads()
     torch.set_num_threads(1)

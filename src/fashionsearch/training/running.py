@@ -66,6 +66,13 @@ def train_on(
         raise errors.InputError(
             f"loggers={loggers!r:.60} is not a list of Lightning loggers; write loggers=[…]"
         )
+    if options.precision == "fastest" and (
+        backbone.device.type != "cpu" or options.devices * options.nodes > 1
+    ):
+        raise errors.InputError(
+            f"precision='fastest' is timed in one process on the CPU, and here {options.devices * options.nodes} learn on "
+            f"{backbone.device}; leave it out, and set the precision beside device="
+        )
     if options.devices * options.nodes > 1:
         _check_processes(options, backbone.placement)
     identity: dict[str, Any] = {

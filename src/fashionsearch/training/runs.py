@@ -2,7 +2,8 @@
 
 ```text
 checkpoints/
-  run.json     what decides the result (options, photos, labels, first weights, seed), and whether it is finished
+  run.json     what decides the result (options, photos, labels, first weights, seed), the arithmetic where it was timed,
+               and whether it is finished
   last.ckpt    after the latest epoch: where a killed run goes on
   best.ckpt    the epoch with the lowest validation loss
 ```
@@ -75,6 +76,10 @@ class RunFolder:
                 f"{str(now)[:80]}; give checkpoints= another folder, or delete this one"
             )
         self.note({"identity": plain})
+
+    def noted(self, name: str) -> Any:
+        """Return what was added to run.json under a name, or None."""
+        return _read(self.folder).get(name) if self.kept else None
 
     def finish(self) -> None:
         """Note that the run has ended."""

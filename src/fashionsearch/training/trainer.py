@@ -1,8 +1,9 @@
-"""The only file that knows Lightning: epochs, devices, precision, checkpoints, early stopping and averaged weights."""
+"""The loop in Lightning's hands: epochs, devices and precision. It and `callbacks` alone know Lightning."""
 
 from __future__ import annotations
 
 import contextlib
+import dataclasses
 import logging
 import math
 import os
@@ -10,33 +11,29 @@ import signal
 import time
 import warnings
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.fabric.utilities.exceptions import MisconfigurationException
-from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch import LightningModule, Trainer
 from lightning.pytorch.strategies import DDPStrategy
 from torch import nn
 from torch.multiprocessing.spawn import ProcessExitedException, ProcessRaisedException
 from torch.nn import functional
 from torch.utils.data import DataLoader
-from tqdm.auto import tqdm
 
 from fashionsearch import errors
 from fashionsearch.device import Placement
 from fashionsearch.results import History
-from fashionsearch.training.checkpoints import read_checkpoint, write_checkpoint
+from fashionsearch.training.callbacks import MONITOR, callbacks, figures_of, safe_checkpoints
+from fashionsearch.training.checkpoints import read_checkpoint
 from fashionsearch.training.learners import Learner, parameter_groups
 from fashionsearch.training.options import FineTuning
-from fashionsearch.training.pace import RunningAverage, WarmCosine, epoch_sizes
+from fashionsearch.training.pace import WarmCosine, epoch_sizes
 from fashionsearch.training.photos import Parts, PhotoDataset, PlainBatches, SeededBatches
 from fashionsearch.training.runs import RunFolder, was_started_for_many
-
-_MONITOR = "validation_loss_at_full_size"
+from fashionsearch.training.speed import Arithmetic, fastest_arithmetic
 
 
 def train(
@@ -67,30 +64,32 @@ def train(
         TrainingError: if the loss is not a number any more.
         StorageError: if checkpoints can't be written.
     """
-    learner.to(memory_format=torch.channels_last)  # a third faster to train, also on the CPU
+    arithmetic = Arithmetic(placement.precision)
+    if options.precision == "fastest":
+        with placement.own_randomness():
+            arithmetic = fastest_arithmetic(learner, parts.training, placement, run)
+    learner.to(memory_format=arithmetic.memory_format)
+    placement = dataclasses.replace(placement, precision=arithmetic.precision)
     if not run.finished:
         sizes = epoch_sizes(cast(Learner, learner).backbone, parts.image_size, options)
         begun = read_checkpoint(run.last)["epoch"] + 1 if run.last.exists() else 0
-        loop = _Loop(learner, parts, options, run.seed, sizes, begun)
-        callbacks: list[Callback] = [_Bar()] if progress else []
-        if parts.validation is not None:
-            patience = options.patience or 1
-            stopping = _EarlyStopping(
-                _MONITOR, patience=patience, check_on_train_epoch_end=True, check_finite=False
-            )
-            callbacks += [_checkpoint(run.best, _MONITOR), stopping]
-        callbacks.append(_checkpoint(run.last, None))  # after the best, which it remembers
-        if options.average_weights:
-            steps = len(SeededBatches(len(parts.training), batch_size=options.batch_size or 1, seed=0))
-            callbacks.append(WeightAveraging(multi_avg_fn=RunningAverage(1 / max(10, steps))))
+        loop = _Loop(learner, parts, options, run.seed, sizes, begun, arithmetic.memory_format)
+        steps = len(SeededBatches(len(parts.training), batch_size=options.batch_size or 1, seed=0))
+        watching = callbacks(
+            run,
+            options,
+            validated=parts.validation is not None,
+            steps=steps,
+            bar=f"training in {arithmetic}" if progress else None,
+        )
         with _quiet(), _failures(), placement.own_randomness():
             trainer = Trainer(
                 **placement.trainer_arguments(options.devices),
                 num_nodes=options.nodes,
                 strategy=_strategy(options),
                 max_epochs=options.epochs,
-                callbacks=callbacks,
-                plugins=[_SafeCheckpoints()],
+                callbacks=watching,
+                plugins=[safe_checkpoints()],
                 logger=cast(Any, list(loggers) or False),
                 default_root_dir=run.scratch,
                 gradient_clip_val=1.0,
@@ -108,16 +107,6 @@ def train(
     )
     learner.eval()
     return History(tuple(read_checkpoint(run.last)["history"]))
-
-
-def _checkpoint(path: Path, monitor: str | None) -> ModelCheckpoint:
-    return _Checkpoint(
-        path.parent,
-        filename=path.stem,
-        monitor=monitor,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
 
 
 def _strategy(options: FineTuning) -> Any:
@@ -138,11 +127,12 @@ class _Loop(LightningModule):
         seed: int,
         sizes: list[tuple[int, int]],
         begun: int,
+        memory_format: torch.memory_format,
     ) -> None:
         super().__init__()
         self.learner = learner
         self._parts, self._options, self._seed, self._sizes = parts, options, seed, sizes
-        self._begun = begun
+        self._begun, self._memory_format = begun, memory_format
         self._rows: list[dict[str, float]] = []
         self._began = self._rate = 0.0
 
@@ -198,8 +188,8 @@ class _Loop(LightningModule):
         optimiser = torch.optim.AdamW(
             parameter_groups(self.learner, self._learner.backbone, options),
             lr=options.learning_rate or 0.0,
-            # Not where gradients are scaled: Lightning can't clip for a fused optimiser there.
-            fused=self.device.type == "cpu",
+            # In lower precision Lightning can't clip for a fused optimiser.
+            fused=self.device.type == "cpu" and self.trainer.precision == "32-true",
         )
         steps = int(self.trainer.estimated_stepping_batches)
         rising = min(steps - 1, max(1, round((options.warmup or 0.0) * steps)))
@@ -246,7 +236,7 @@ class _Loop(LightningModule):
         # An epoch on smaller photos is never better than one on larger ones, whatever its loss.
         smaller = 1 - math.prod(self._sizes[self.current_epoch]) / math.prod(self._sizes[-1])
         choice = figures["validation_loss"] + 1000 * smaller
-        self.log(_MONITOR, choice, on_epoch=True, sync_dist=True, batch_size=len(pixels), logger=False)
+        self.log(MONITOR, choice, on_epoch=True, sync_dist=True, batch_size=len(pixels), logger=False)
         for name, value in figures.items():
             self.log(name, value, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(pixels))
 
@@ -256,10 +246,10 @@ class _Loop(LightningModule):
         size = self._sizes[self.current_epoch]
         if size != tuple(photos.shape[2:]):
             photos = functional.interpolate(photos, size, mode="bilinear", antialias=True)
-        return photos.contiguous(memory_format=torch.channels_last)
+        return photos.contiguous(memory_format=self._memory_format)
 
     def on_train_epoch_end(self) -> None:
-        measured = _figures(self.trainer)
+        measured = figures_of(self.trainer)
         training = {name: measured.pop(name) for name in list(measured) if name.startswith("training_")}
         self._rows.append(
             {
@@ -279,83 +269,8 @@ class _Loop(LightningModule):
         self._rows = list(checkpoint["history"])
 
 
-class _Checkpoint(ModelCheckpoint):
-    """Remembers the best epoch also when the folder was moved."""
-
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        def here(path: str) -> str:
-            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
-
-        moved = {
-            "dirpath": self.dirpath,
-            "best_model_path": here(state_dict["best_model_path"]),
-            "kth_best_model_path": here(state_dict["kth_best_model_path"]),
-            "best_k_models": {here(path): score for path, score in state_dict["best_k_models"].items()},
-        }
-        super().load_state_dict({**state_dict, **moved})
-
-
-class _EarlyStopping(EarlyStopping):
-    """Counts from the first epoch at the full size on, and stops a run at once that was stopped before."""
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.wait_count >= self.patience:
-            trainer.should_stop = True
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if cast(_Loop, pl_module).at_full_size:
-            super().on_train_epoch_end(trainer, pl_module)
-
-
-class _Bar(Callback):
-    """One bar over all steps, once training takes over two seconds."""
-
-    def __init__(self) -> None:
-        self._bar: Any = None
-
-    def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        total = int(trainer.estimated_stepping_batches)
-        # disable=None: no bar where standard error is not a terminal.
-        self._bar = tqdm(
-            total=total,
-            initial=trainer.global_step,
-            desc="training",
-            unit="batch",
-            delay=2,
-            disable=None if trainer.is_global_zero else True,
-        )
-
-    def on_train_batch_end(self, *_: Any) -> None:
-        self._bar.update()
-
-    def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        figures = {name: f"{value:.4f}" for name, value in _figures(trainer).items()}
-        self._bar.set_postfix({"epoch": trainer.current_epoch + 1, **figures})
-
-    def teardown(self, trainer: Trainer, pl_module: LightningModule, stage: str) -> None:
-        if self._bar is not None:
-            self._bar.close()
-
-
-class _SafeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that a crash leaves whole, and that are read without unpickling code."""
-
-    def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        write_checkpoint(Path(path), checkpoint)
-
-    def load_checkpoint(
-        self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
-    ) -> dict[str, Any]:
-        return read_checkpoint(Path(path))
-
-
 def _as_it_is(batch: Any) -> Any:
     return batch
-
-
-def _figures(trainer: Trainer) -> dict[str, float]:
-    """Return what was measured in the epoch, and not what only chooses among epochs."""
-    return {name: float(value) for name, value in trainer.callback_metrics.items() if name != _MONITOR}
 
 
 @contextlib.contextmanager
