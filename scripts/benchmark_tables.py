@@ -33,7 +33,7 @@ def times(figure: Row) -> str:
     return f"{figure['value']:.3g}× ({figure['low']:.3g} – {figure['high']:.3g})"
 
 
-def search() -> str:
+def search(_: Sequence[str]) -> str:
     """Return four tables: building, speed against recall, equal recall, filters."""
     rows = read("search")["rows"]
     parts = {part: [row for row in rows if row["part"] == part] for part in ("build", "recall", "filter")}
@@ -91,7 +91,7 @@ def search() -> str:
     return "\n\n".join((equal, filters, recall, build))
 
 
-def startup() -> str:
+def startup(_: Sequence[str]) -> str:
     """Return a table of starts."""
     return table(
         ("Start", "Seconds", "Interval"),
@@ -106,7 +106,7 @@ def startup() -> str:
     )
 
 
-def memory() -> str:
+def memory(_: Sequence[str]) -> str:
     """Return a table of the growth of memory."""
     return table(
         ("Network", "Photos", "Growth", "Of it after the first tenth"),
@@ -122,7 +122,7 @@ def memory() -> str:
     )
 
 
-def training() -> str:
+def training(_: Sequence[str]) -> str:
     """Return a table of the time to the target, frozen and fine-tuned."""
     rows = []
     for part in ("frozen", "fine-tuned"):
@@ -151,7 +151,7 @@ def training() -> str:
     return table(head, rows)
 
 
-TABLES: dict[str, Callable[[], str]] = {
+TABLES: dict[str, Callable[[Sequence[str]], str]] = {
     "search": search,
     "startup": startup,
     "memory": memory,
