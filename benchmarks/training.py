@@ -164,8 +164,14 @@ def in_fresh_process(work: Callable[..., Row], *arguments: object) -> Row:
     """Run one measurement with an empty cache, in a process of its own."""
     with tempfile.TemporaryDirectory() as cold:
         os.environ["FASHIONSEARCH_CACHE"] = cold
-        spawn = multiprocessing.get_context("spawn")
-        with ProcessPoolExecutor(1, mp_context=spawn) as pool:
+        # A spawned process would spawn fastai's workers too, which takes them seconds an epoch; users' are forked.
+        pool = ProcessPoolExecutor(
+            1,
+            mp_context=multiprocessing.get_context("spawn"),
+            initializer=multiprocessing.set_start_method,
+            initargs=(multiprocessing.get_start_method(), True),
+        )
+        with pool:
             return pool.submit(work, *arguments).result()
 
 

@@ -71,8 +71,7 @@ def learning(names: Sequence[str]) -> str:
 
 def views(_: str) -> str:
     """Return what benchmarks/augmented_views.py measured in its newest run: means over the rounds."""
-    path = max(RESULTS.glob("augmented-views-*.json"), key=lambda path: path.stem[-10:])
-    measured: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+    measured: list[dict[str, Any]] = newest("augmented-views")
     rows = []
     for row in measured:
         pairs = [
