@@ -183,14 +183,25 @@ def test_auto_changes_in_the_middle_of_one_call(known, monkeypatch, quick_export
     assert off_by(got, backbone(runtime="torch").embed(photos)) < 1e-4
 
 
-def test_auto_never_exports_untrained_weights_or_other_precisions(monkeypatch, quick_exports):
+def test_auto_never_exports_where_it_gains_nothing(monkeypatch, quick_exports):
     monkeypatch.setattr(auto, "WORTH_AN_EXPORT", 1)
+    monkeypatch.setattr(auto, "openvino_has_bf16", lambda: False)
     for options in ({"origin": None}, {"precision": "bf16"}):
         model = backbone(runtime="auto", **options)
         model.embed(list(pixels(3)))
         assert (model.runtime, quick_exports) == ("torch", [])
     elsewhere = device.Placement(torch.device("meta"), "fp32")
     assert not AutoRuntime(tiny(), PREPROCESS, elsewhere, "key", trained=True)._may_export
+
+
+def test_auto_in_bf16_is_openvino_where_the_processor_has_it(monkeypatch):
+    if not auto.openvino_has_bf16():
+        pytest.skip("no OpenVINO, or no arithmetic in bf16")
+    monkeypatch.setattr(auto, "WORTH_AN_EXPORT", 3)
+    model = backbone(runtime="auto", precision="bf16")
+    expected = backbone(runtime="torch").embed(list(pixels(3)))
+    assert off_by(model.embed(list(pixels(3))), expected) < 0.1
+    assert model.runtime == "openvino"
 
 
 def test_the_threshold_is_a_few_hundred():

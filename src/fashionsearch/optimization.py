@@ -127,8 +127,9 @@ def optimize(
 ) -> Optimization:
     """Find the image size, runtime and precision that embed fastest on this machine within a loss.
 
-    Every size is tried in float32 in each runtime that is installed. The size that was given and the two smallest that
-    lose little enough are also tried in lower precision. Speeds are from files to embeddings, without the embedding cache.
+    Every size is tried in the encoder's own precision in each runtime that is installed. The size that was given and the
+    two smallest that lose little enough are also tried in lower precision. Speeds are from files to embeddings, without
+    the embedding cache.
 
     Args:
         encoder: a backbone in fp32, its name, or a fitted classifier or autoencoder, whose backbone is taken.
@@ -157,7 +158,7 @@ def optimize(
     if not 0 <= max_loss <= 1:
         raise errors.InputError(f"max_loss={max_loss!r} is not a fraction from 0 to 1, such as 0.005")
     given = backbone_of(encoder)
-    if given.placement.precision != given.precision or given.lowered is not None:
+    if given.lowered is not None or (given.device.type == "cpu" and given.precision != "fp32"):
         raise errors.InputError(
             f"{given!r} is in lower precision already; give the one in fp32, or load it with precision='fp32'"
         )
@@ -169,7 +170,9 @@ def optimize(
         for size, runtime in itertools.product(sizes, runtimes):
             search.try_float(size, runtime)
             bar.update()
-        for size, (precision, runtime) in itertools.product(search.worth_lowering(sizes), _lowered(runtimes)):
+        for size, (precision, runtime) in itertools.product(
+            search.worth_lowering(sizes), _lowered(given, runtimes)
+        ):
             search.try_lowered(size, runtime, precision)
             bar.update()
     return search.result(given.progress)
@@ -207,7 +210,7 @@ class _Search:
         return self._given.variant(preprocess=preprocess, runtime=runtime)
 
     def try_float(self, size: tuple[int, int], runtime: str) -> None:
-        """Try a size in float32 in one runtime; its embeddings are those of the others."""
+        """Try a size in one runtime; its embeddings are those of the others."""
 
         def attempt() -> None:
             backbone = self._sized(size, runtime)
@@ -283,8 +286,10 @@ def _runtimes(given: Backbone) -> list[str]:
     return ["torch", "onnx", *(["openvino"] if find_spec("openvino") else [])]
 
 
-def _lowered(runtimes: Sequence[str]) -> list[tuple[str, str]]:
+def _lowered(given: Backbone, runtimes: Sequence[str]) -> list[tuple[str, str]]:
     """Return the lower precisions, each with its runtimes; eager torch in int8 is no faster than in float."""
+    if given.precision != "fp32":  # a GPU's own is low already
+        return []
     return [("bf16" if runtime == "torch" else "int8", runtime) for runtime in runtimes] + [
         ("bf16", runtime) for runtime in runtimes if runtime == "openvino"
     ]

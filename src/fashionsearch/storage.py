@@ -179,14 +179,14 @@ def _written(root: Path) -> Iterator[None]:
 
 
 def _check_target(root: Path, kind: str) -> None:
-    if (root / MANIFEST).exists():
+    names = {path.name for path in root.iterdir()}  # one look: another process may be making the first save
+    if MANIFEST in names:
         current = open_saved(root)
         if current.kind != kind:
             raise errors.StorageError(
                 f"{root} holds a saved {current.kind}, which something of kind {kind!r} would replace; choose another folder"
             )
         return
-    names = {path.name for path in root.iterdir()}
     if _LOCK in names:  # a first save that was killed leaves these
         names = {name for name in names if name not in (_LOCK, _FRESH) and not _GENERATION.fullmatch(name)}
     if names:
