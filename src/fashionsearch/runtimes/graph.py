@@ -22,7 +22,7 @@ from fashionsearch.runtimes.base import Network, Runtime
 from fashionsearch.runtimes.quiet import quiet
 from fashionsearch.runtimes.resizing import Resize
 
-MAX_ERROR = {"fp32": 0.001, "bf16": 0.1}  # relative; bf16 keeps 8 bits of each number
+MAX_ERROR = {"fp32": 0.001, "bf16": 0.3}  # relative; bf16 keeps 8 bits, and noise shows them worst
 _GRAPH = "model.onnx"
 
 
