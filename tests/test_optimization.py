@@ -34,7 +34,8 @@ def test_the_fastest_within_the_loss(backbone):
     assert found.encoder.runtime == found.best.runtime
     assert found.original.loss == 0
     tried = {(trial.image_size, trial.precision, trial.runtime) for trial in found.trials}
-    assert {((48, 48), "fp32", "onnx"), ((32, 32), "fp32", "torch"), ((48, 48), "bf16", "torch")} <= tried
+    assert {((48, 48), "fp32", "onnx"), ((48, 48), "fp32", "torch"), ((48, 48), "int8", "onnx")} <= tried
+    assert {(size, precision) for size, precision, _ in tried} >= {((32, 32), "fp32"), ((48, 48), "bf16")}
     assert [trial.images_per_second for trial in found.trials] == sorted(
         (trial.images_per_second for trial in found.trials), reverse=True
     )
@@ -108,7 +109,7 @@ def test_sizes_a_network_cant_take_are_named():
     fixed = fs.create_backbone("timm:vit_tiny_patch16_224", weights=None, random_state=0, progress=False)
     found = fs.optimize(fixed, PHOTOS.images[:40], image_sizes=[32], max_loss=1)
     assert found.encoder.preprocess.image_size == (224, 224)
-    assert any(reason.startswith("32×32 in torch") for reason in found.left_out)
+    assert any(reason.startswith("32×32 in ") for reason in found.left_out)
 
 
 def test_an_image_that_cant_be_read_stops_it(backbone, tmp_path):

@@ -23,6 +23,7 @@ from fashionsearch.images import Images
 from fashionsearch.precision import Sample, backbone_of, lowest_loss
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.results import Fidelity, html_table, text_table
+from fashionsearch.runtimes.openvino import openvino_has_bf16
 
 _SHARES = (1, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7)
 _MULTIPLE = 16
@@ -127,9 +128,9 @@ def optimize(
 ) -> Optimization:
     """Find the image size, runtime and precision that embed fastest on this machine within a loss.
 
-    Every size is tried in the encoder's own precision in each runtime that is installed. The size that was given and the
-    two smallest that lose little enough are also tried in lower precision. Speeds are from files to embeddings, without
-    the embedding cache.
+    The encoder's own size is tried in each runtime that is installed, and the others in the fastest of them. Its own size
+    and the two smallest that lose little enough are also tried in bf16 and int8. Speeds are from files to embeddings,
+    without the embedding cache.
 
     Args:
         encoder: a backbone in fp32, its name, or a fitted classifier or autoencoder, whose backbone is taken.
@@ -165,15 +166,15 @@ def optimize(
     sizes = _sizes(given.preprocess.image_size, image_sizes)
     sample = Sample(images, labels)
     search = _Search(given.variant(progress=False), sample, max_loss)
-    runtimes = _runtimes(given)
     with tqdm(desc="optimizing", unit="trial", delay=2, disable=None if progress else True) as bar:
-        for size, runtime in itertools.product(sizes, runtimes):
-            search.try_float(size, runtime)
+        for runtime in _runtimes(given):
+            search.try_float(sizes[0], runtime)
             bar.update()
-        for size, (precision, runtime) in itertools.product(
-            search.worth_lowering(sizes), _lowered(given, runtimes)
-        ):
-            search.try_lowered(size, runtime, precision)
+        for size in sizes[1:]:
+            search.try_float(size, search.fastest_runtime())
+            bar.update()
+        for size, precision in itertools.product(search.worth_lowering(sizes), _lower_precisions(given)):
+            search.try_lowered(size, precision)
             bar.update()
     return search.result(given.progress)
 
@@ -222,6 +223,10 @@ class _Search:
 
         self._attempt(attempt, f"{size[0]}×{size[1]} in {runtime}")
 
+    def fastest_runtime(self) -> str:
+        """Return the runtime of the fastest trial."""
+        return max((trial for trial, _ in self._found), key=lambda trial: trial.images_per_second).runtime
+
     def worth_lowering(self, sizes: Sequence[tuple[int, int]]) -> list[tuple[int, int]]:
         """Return the encoder's own size and the smallest that lose little enough."""
         held = [size for size in sizes if self._loss(size) <= self._max_loss]
@@ -230,8 +235,9 @@ class _Search:
     def _loss(self, size: tuple[int, int]) -> float:
         return min((trial.loss for trial, _ in self._found if trial.image_size == size), default=1.0)
 
-    def try_lowered(self, size: tuple[int, int], runtime: str, precision: str) -> None:
-        """Try a size in a lower precision."""
+    def try_lowered(self, size: tuple[int, int], precision: str) -> None:
+        """Try a size in a lower precision, in the runtime that suits it."""
+        runtime = "onnx" if precision == "int8" else "openvino" if openvino_has_bf16() else "torch"
 
         def attempt() -> None:
             backbone, fidelity = lowest_loss(
@@ -243,7 +249,7 @@ class _Search:
             )
             self._note(backbone, fidelity)
 
-        self._attempt(attempt, f"{size[0]}×{size[1]} in {precision} in {runtime}")
+        self._attempt(attempt, f"{size[0]}×{size[1]} in {precision}")
 
     def _attempt(self, attempt: Callable[[], None], what: str) -> None:
         try:
@@ -286,13 +292,11 @@ def _runtimes(given: Backbone) -> list[str]:
     return ["torch", "onnx", *(["openvino"] if find_spec("openvino") else [])]
 
 
-def _lowered(given: Backbone, runtimes: Sequence[str]) -> list[tuple[str, str]]:
-    """Return the lower precisions, each with its runtimes; eager torch in int8 is no faster than in float."""
-    if given.precision != "fp32":  # a GPU's own is low already
-        return []
-    return [("bf16" if runtime == "torch" else "int8", runtime) for runtime in runtimes] + [
-        ("bf16", runtime) for runtime in runtimes if runtime == "openvino"
-    ]
+def _lower_precisions(given: Backbone) -> tuple[str, ...]:
+    """Return the precisions to try; what is low already, as on a GPU, stays."""
+    if given.precision != "fp32":
+        return ()
+    return ("bf16", "int8") if given.device.type == "cpu" else ("bf16",)
 
 
 def _images_per_second(backbone: Backbone, images: Sequence[Image]) -> float:

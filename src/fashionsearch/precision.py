@@ -22,7 +22,7 @@ PRECISIONS = ("bf16", "int8")
 LEAST_IMAGES = 40
 _CALIBRATION = 64
 _MOST_COMPARED = 1000
-_KEPT_IN_FLOAT = (1, 3, 6, 12, 24)
+_KEPT_IN_FLOAT = (3, 6, 12)
 _RUNTIMES = {"bf16": ("auto", "torch", "openvino"), "int8": ("auto", "onnx", "openvino")}
 
 
