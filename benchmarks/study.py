@@ -18,7 +18,7 @@ import json
 from pathlib import Path
 
 from harness.contenders import BASELINES, SCORERS, make_contenders
-from harness.running import OtherConfigurationError, keep_predictions, measure, rerun
+from harness.running import OtherConfigurationError, keep_details, measure, rerun
 from harness.tasks import TASKS, Bench
 
 import fashionsearch as fs
@@ -32,7 +32,7 @@ def main() -> None:
         clothing=options.clothing,
         checkpoints=options.checkpoints,
         cache=fs.EmbeddingCache(),
-        predictions=functools.partial(keep_predictions, options.out),
+        details=functools.partial(keep_details, options.out),
     )
     try:
         if options.rerun is not None:

@@ -54,22 +54,26 @@ class Figure:
 def study_figures(evaluation: fs.Evaluation) -> list[Figure]:
     """Return the study's figures and the calibration error.
 
-    Macro averages are over every class in the labels or predictions, as scikit-learn's are; AUC is over the classes that
-    `evaluate(min_support=10)` could score.
+    Precision, recall and F1 are averaged over every class in the labels or predictions, as scikit-learn does. The macro AUC
+    is over the classes with at least 10 examples, and the weighted AUC over all, where rare ones hardly count.
+
+    Args:
+        evaluation: of any `min_support`.
     """
+    labels, shares, classes = evaluation.labels, evaluation.probabilities, evaluation.classes
+    common = fs.metrics.evaluate(labels, shares, classes, min_support=MIN_SUPPORT)
+    whole = fs.metrics.evaluate(labels, shares, classes)
     figures = []
     for name, metric in EVALUATED.items():
-        classes = {
-            "macro": len(evaluation.classes),
-            "auc": len(evaluation.classes) - len(evaluation.unscored),
-        }
+        source = common if name == "auc" else whole
+        averaged = len(classes) - (len(source.unscored) if "auc" in name else 0)
         figures.append(
             Figure(
                 metric,
-                getattr(evaluation, name),
-                *evaluation.interval(name),
-                examples=len(evaluation.labels),
-                classes=classes["auc" if "auc" in name else "macro"] if name != "accuracy" else None,
+                getattr(source, name),
+                *source.interval(name),
+                examples=len(labels),
+                classes=None if name == "accuracy" else averaged,
             )
         )
     return [*figures, calibration(evaluation)]

@@ -16,7 +16,7 @@ from harness.figures import Figure
 from harness.rows import Row, key, number, read, write
 from harness.tasks import Bench, Measurement, plan
 
-PREDICTIONS = "predictions"
+DETAILS = "details"
 
 
 class OtherConfigurationError(Exception):
@@ -117,13 +117,13 @@ def _row(
     }
 
 
-def keep_predictions(
+def keep_details(
     folder: Path, contender: Contender, seed: int, fitted: Fitted, evaluation: fs.Evaluation
 ) -> None:
-    """Write the probabilities of the study's test photos of seed 0, from which the charts are drawn."""
+    """Write the history of seed 0 and its probabilities of the study's test photos, from which the charts are drawn."""
     if seed != 0:
         return
-    path = folder / PREDICTIONS / f"{contender.stem}.json"
+    path = folder / DETAILS / f"{contender.stem}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     places = {str(label): place for place, label in enumerate(evaluation.classes)}
     content = {

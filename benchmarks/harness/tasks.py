@@ -86,7 +86,7 @@ class Bench:
         clothing: the folder of clothing-dataset-small, or None to leave its task out.
         checkpoints: folder for networks that learn.
         cache: of embeddings.
-        predictions: called with the contender, the seed, the fitted and the `Evaluation` of the study's test part.
+        details: called with the contender, the seed, the fitted and the `Evaluation` of the study's test part.
     """
 
     def __init__(
@@ -96,13 +96,13 @@ class Bench:
         clothing: Path | None,
         checkpoints: Path,
         cache: fs.EmbeddingCache,
-        predictions: Callable[[Contender, int, Fitted, fs.Evaluation], None],
+        details: Callable[[Contender, int, Fitted, fs.Evaluation], None],
     ) -> None:
         self.table = table
         self.clothing_root = clothing
         self.checkpoints = checkpoints
         self.cache = cache
-        self.predictions = predictions
+        self.details = details
         self._fitted: dict[tuple[Any, ...], Fitted] = {}
         self._encoders: dict[tuple[Any, ...], tuple[Embed, fs.History, float]] = {}
         self._distorted: dict[tuple[str, str], list[Pixels]] = {}
@@ -208,10 +208,8 @@ def learned(parts: Parts, label: str) -> fs.datasets.Table:
     return labelled(parts.train, label)
 
 
-def _evaluated(
-    fitted: Fitted, images: Sequence[Any], labels: npt.NDArray[Any], min_support: int = made.MIN_SUPPORT
-) -> fs.Evaluation:
-    return fs.metrics.evaluate(labels, fitted.probabilities(images), fitted.classes, min_support=min_support)
+def _evaluated(fitted: Fitted, images: Sequence[Any], labels: npt.NDArray[Any]) -> fs.Evaluation:
+    return fs.metrics.evaluate(labels, fitted.probabilities(images), fitted.classes)
 
 
 def _tagging(
@@ -230,7 +228,7 @@ def _tagging(
         fitted, rows = bench.fitted(contender, seed, parts, label), labelled(part, label)
         evaluation = _evaluated(fitted, rows.images, rows[label])
         if keep:
-            bench.predictions(contender, seed, fitted, evaluation)
+            bench.details(contender, seed, fitted, evaluation)
         return (made.study_figures if is_study else made.harder_figures)(evaluation), fitted
 
     train, validation, test = parts.splits
