@@ -196,7 +196,7 @@ def fit(
         held_out: photos and labels on which epochs and strengths are chosen, of classes that are in `train`.
         seed: of training.
         checkpoints: folder of this run.
-        embed: for "knn" and "probe", what `encoder` returned.
+        embed: what `encoder` returned; None where the network learns from the labels.
         cache: of embeddings.
     """
     began = time.perf_counter()
@@ -217,12 +217,10 @@ def fit(
     )
     tagger.fit(*train, validation=held_out, checkpoints=checkpoints if contender.learns else None)
 
-    def embedded(images: Sequence[Any]) -> Vectors:
-        return tagger.backbone_.embed(images, cache=cache)
-
+    embedded = embed or remembered(lambda images: tagger.backbone_.embed(images, cache=cache))
     return Fitted(
         tagger.classes_,
-        lambda images: tagger.head_.probabilities(tagger.backbone_.embed(images, cache=cache)),
+        lambda images: tagger.head_.probabilities(np.asarray(embedded(images), dtype=np.float32)),
         embedded,
         _seconds(tagger.history_, began),
         tagger.history_,
@@ -238,11 +236,12 @@ def encoder(
     checkpoints: Path,
     cache: fs.EmbeddingCache,
 ) -> tuple[Embed, fs.History, float]:
-    """Return what embeds photos for "knn" and "probe", with its history and the seconds it learned."""
+    """Return what embeds photos without their labels, with its history and the seconds it learned."""
     began = time.perf_counter()
     if contender.model in PIXELS:
         projection = PCA(PIXELS[contender.model], random_state=seed).fit(_pixels(images))
-        return lambda photos: projection.transform(_pixels(photos)), fs.History(), time.perf_counter() - began
+        embed = remembered(lambda photos: projection.transform(_pixels(photos)))
+        return embed, fs.History(), time.perf_counter() - began
     if contender.model.startswith(AUTOENCODER):
         learner = fs.Autoencoder(
             contender.model.removeprefix(AUTOENCODER),
@@ -261,7 +260,23 @@ def encoder(
             ),
             fs.History(),
         )
-    return lambda photos: backbone.embed(photos, cache=cache), history, _seconds(history, began)
+    embed = remembered(lambda photos: backbone.embed(photos, cache=cache))
+    return embed, history, _seconds(history, began)
+
+
+def remembered(embed: Embed) -> Embed:
+    """Return what embeds each file once a process; arrays, which have no name, are embedded each time."""
+    known: dict[Path, Vectors] = {}
+
+    def once(images: Sequence[Any]) -> Vectors:
+        if not all(isinstance(image, Path) for image in images):
+            return embed(images)
+        new = [path for path in dict.fromkeys(images) if path not in known]
+        if new:
+            known.update(zip(new, embed(new), strict=True))
+        return np.stack([known[path] for path in images])
+
+    return once
 
 
 def _seconds(history: fs.History, began: float) -> float:

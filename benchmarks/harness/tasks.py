@@ -132,7 +132,7 @@ class Bench:
             held_out = of_known_classes(labelled(parts.validation, label), label, train)
             embed, history, seconds = (
                 self._encoder(contender, seed, parts)
-                if contender.scorer in ("knn", "probe")
+                if contender.scorer in ("head", "knn", "probe") and contender.embeds
                 else (None, fs.History(), 0.0)
             )
             name = f"{parts.name}-{label}" + ("" if photos is None else f"-{photos}")
@@ -145,7 +145,7 @@ class Bench:
                 embed=embed,
                 cache=self.cache,
             )
-            if embed is not None:
+            if contender.scorer in ("knn", "probe"):
                 result = dataclasses.replace(
                     result,
                     seconds=result.seconds + seconds,
@@ -197,9 +197,9 @@ def plan(bench: Bench, contender: Contender, seed: int, steps: Sequence[str]) ->
             yield from _retrieval(bench, contender, seed)
         elif step == "same-product" and contender.embeds:
             yield from _same_product(bench, contender, seed)
-        elif step == "distortions":
+        elif step == "distortions" and contender.embeds:
             yield from _distortions(bench, contender, seed)
-        elif step == "learning-curve":
+        elif step == "learning-curve" and contender.embeds:
             yield from _learning_curve(bench, contender, seed)
 
 
