@@ -10,6 +10,7 @@ from typing import Any
 from environment import environment
 
 import fashionsearch as fs
+from fashionsearch.device import place
 from harness.contenders import Contender, Fitted
 from harness.data import SEED
 from harness.figures import Figure
@@ -106,7 +107,7 @@ def _row(
         "classes": figure.classes,
         "photos": measurement.photos,
         "epochs": len(fitted.history) if training is not None else None,
-        "environment": environment(),
+        "environment": {**environment(), "device": place().device.type},
         "configuration": {
             "step": measurement.step,
             "data": measurement.data,
