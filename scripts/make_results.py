@@ -14,6 +14,7 @@ from typing import Any
 
 import result_charts
 from make_tables import table
+from result_charts import STARTS, scored_by
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -30,8 +31,6 @@ PUBLISHED = (
     ("the study's CNN autoencoder", "scratch", "", 0.850, "–"),
     ("the study's ResNet-50 autoencoder", "", "", 0.885, "–"),
 )
-SCORERS = {"head": "linear head", "finetuned": "fine-tuned", "knn": "5 neighbours", "probe": "linear probe"}
-STARTS = {None: "scratch", "default": "ImageNet", "distilled": "a teacher"}
 
 
 @dataclass(frozen=True)
@@ -77,8 +76,8 @@ class Contender:
         """The first cells of its line."""
         if self.model.startswith("baseline-"):
             return [f"`{self.model}`", "–", "–", self.size]
-        trained = "trained" if self.scorer == "finetuned" and self.weights is None else SCORERS[self.scorer]
-        return [f"`{self.model}`", STARTS.get(self.weights, "a file"), trained, self.size]
+        start, scored = STARTS.get(self.weights, "a file"), scored_by(self.weights, self.scorer)
+        return [f"`{self.model}`", start, scored, self.size]
 
 
 HEAD = ("Model", "Starts from", "Scored by", "Size")
@@ -158,7 +157,7 @@ def averages(figures: Figures) -> str:
         f"{kind}_{metric}" for metric in ("precision", "recall", "f1") for kind in ("macro", "weighted")
     ]
     names = [(STUDY_LABEL, STUDY_TEST, metric) for metric in (*metrics, "calibration_error")]
-    titles = [f"{metric.replace('_', ' ').replace('f1', 'F1').capitalize()}, %" for metric in metrics]
+    titles = [f"{metric.replace('_', ' ').capitalize()}, %".replace("f1", "F1") for metric in metrics]
     head = (*HEAD, *titles, "Calibration error, %")
     return table(head, lines(figures, names, (STUDY_LABEL, STUDY_TEST, "accuracy")))
 

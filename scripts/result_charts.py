@@ -15,6 +15,8 @@ from matplotlib.figure import Figure
 import fashionsearch as fs
 
 LABEL = "masterCategory"
+SCORERS = {"head": "linear head", "finetuned": "fine-tuned", "knn": "5 neighbours", "probe": "linear probe"}
+STARTS = {None: "scratch", "default": "ImageNet", "distilled": "a teacher"}
 
 
 def draw(results: Path, images: Path) -> Iterator[Path]:
@@ -63,8 +65,13 @@ def title(fields: dict[str, Any]) -> str:
     """Return what a chart calls a contender."""
     if fields["model"].startswith("baseline-"):
         return str(fields["model"])
-    start = {None: "from scratch", "default": "ImageNet weights"}.get(fields["weights"], fields["weights"])
-    return f"{fields['model']}, {start}, {fields['scorer']}"
+    start, scored = STARTS.get(fields["weights"], "a file"), scored_by(fields["weights"], fields["scorer"])
+    return f"{fields['model']}, from {start}, {scored}"
+
+
+def scored_by(weights: str | None, scorer: str) -> str:
+    """Return a scorer in words; a network from scratch is trained, and not fine-tuned."""
+    return "trained" if scorer == "finetuned" and weights is None else SCORERS[scorer]
 
 
 def learning_curves(rows: dict[str, list[dict[str, Any]]]) -> Figure:
@@ -85,7 +92,8 @@ def learning_curves(rows: dict[str, list[dict[str, Any]]]) -> Figure:
         ax.set_title(label, loc="left", fontsize=11, fontweight="bold")
         ax.grid(color="grey", alpha=0.2, linewidth=0.6)
         ax.spines[["top", "right"]].set_visible(False)
-        ax.legend(frameon=False, fontsize=7)
+        if ax.lines:
+            ax.legend(frameon=False, fontsize=7)
     return figure
 
 

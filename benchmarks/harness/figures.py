@@ -145,7 +145,11 @@ def macro_f1(
 
 
 def calibration(evaluation: fs.Evaluation) -> Figure:
-    """Return the expected calibration error over 15 bins, with a bootstrap interval."""
+    """Return the expected calibration error over 15 bins, with a bootstrap interval.
+
+    Drawing photos again adds chance, and so error, to every resample: the interval is their spread about their own mean,
+    laid around the value.
+    """
     labels, shares, classes = evaluation.labels, evaluation.probabilities, evaluation.classes
 
     def error(rows: npt.NDArray[np.intp]) -> float:
@@ -153,8 +157,10 @@ def calibration(evaluation: fs.Evaluation) -> Figure:
 
     rng = np.random.default_rng(0)
     n = len(labels)
-    low, high = np.quantile([error(rng.integers(n, size=n)) for _ in range(500)], [0.025, 0.975])
-    return Figure("calibration_error", error(np.arange(n)), float(low), float(high), examples=n)
+    drawn = np.array([error(rng.integers(n, size=n)) for _ in range(500)])
+    value = error(np.arange(n))
+    low, high = value + np.quantile(drawn - drawn.mean(), [0.025, 0.975])
+    return Figure("calibration_error", value, max(0.0, float(low)), min(1.0, float(high)), examples=n)
 
 
 def retrieval_figures(relevant: npt.NDArray[np.bool_], available: npt.NDArray[np.int64]) -> list[Figure]:

@@ -1,6 +1,7 @@
 """The study's harness: its rows, parts, distortions and figures, and that what was measured is not measured again."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -287,3 +288,12 @@ def test_an_unknown_label_is_relevant_to_nothing():
     )
     assert tasks.keys(table, ("articleType",)).tolist() == ["Shirts", "", "Shirts"]
     assert tasks.keys(table, ("articleType", "baseColour")).tolist() == ["Shirts | Red", "", ""]
+
+
+def test_the_rows_of_the_repository_are_whole():
+    found = rows.read_folder(Path(__file__).parents[2] / "benchmarks" / "results")
+    assert {row["scorer"] for row in found} <= set(contenders.SCORERS)
+    for row in found:
+        assert (
+            row["value"] is None or 0 <= row["low"] <= row["value"] + 1e-9 <= row["high"] + 2e-9 <= 1 + 3e-9
+        )
