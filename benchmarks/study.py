@@ -26,7 +26,7 @@ import fashionsearch as fs
 
 def main() -> None:
     """Run the command line."""
-    options = _parser().parse_args()
+    options = parser().parse_args()
     bench = Bench(
         fs.datasets.load_fashion_products(options.data),
         clothing=options.clothing,
@@ -72,11 +72,10 @@ def _training(text: str) -> fs.FineTuning:
         raise argparse.ArgumentTypeError(f"{text!r} is not a recipe: {error}") from error
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    add = parser.add_argument
+def parser() -> argparse.ArgumentParser:
+    """Return the parser of the command line."""
+    made = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    add = made.add_argument
     add("--data", type=Path, required=True, help="Fashion Product Images (Small), as Kaggle ships it")
     add("--clothing", type=Path, help="clothing-dataset-small; without it its task is left out")
     add(
@@ -88,7 +87,8 @@ def _parser() -> argparse.ArgumentParser:
     add(
         "--weights",
         default="default",
-        help="default, none, or a file; autoencoders start from none (%(default)s)",
+        help="default, none, a file, or distilled: from scratch, with a teacher in --training; autoencoders start "
+        "from none (%(default)s)",
     )
     add("--image-size", type=int, help="side in pixels; default: the backbone's own")
     add(
@@ -116,7 +116,7 @@ def _parser() -> argparse.ArgumentParser:
         metavar="FILE",
         help="measure a file's rows again, each from its own configuration",
     )
-    return parser
+    return made
 
 
 if __name__ == "__main__":

@@ -21,6 +21,7 @@ from harness import rows
 
 NEIGHBOURS = 5
 AUTOENCODER = "autoencoder-"
+DISTILLED = "distilled"
 MAJORITY = "baseline-majority"
 PIXELS = {"baseline-pixels-pca-16-knn": 16, "baseline-pixels-pca-64-knn": 64}
 PIXEL_SIZE = (32, 24)
@@ -41,7 +42,7 @@ class Contender:
 
     Attributes:
         model: a backbone's name, "autoencoder-<name>" or "baseline-<name>".
-        weights: None, "default" or a file, where the network starts.
+        weights: None, "default" or a file, where the network starts; "distilled" starts from scratch, with a teacher.
         scorer: "head" (a linear head on the frozen network), "finetuned" (the whole network learns), "knn" (5 nearest
             neighbours of the embeddings, Euclidean) or "probe" (a linear head on an autoencoder's latents).
         image_size: height and width in pixels; None for what doesn't look at pixels.
@@ -70,11 +71,16 @@ class Contender:
         return self.model != MAJORITY
 
     @property
+    def start(self) -> str | None:
+        """What the library takes as the weights."""
+        return None if self.weights == DISTILLED else self.weights
+
+    @property
     def recipe(self) -> str:
         """The name of the library's recipe it learns by."""
         if self.model.startswith(AUTOENCODER):
             return "autoencoder"
-        return "scratch" if self.weights is None else "weights"
+        return "scratch" if self.start is None else "weights"
 
     def fields(self) -> dict[str, Any]:
         """Return what the rows say of it."""
@@ -131,8 +137,12 @@ def make_contenders(
         training: of a network that learns.
 
     Raises:
-        ValueError: if none of the wanted scorers suits the model.
+        ValueError: if none of the wanted scorers suits the model, or what is distilled has no teacher.
     """
+    if weights == DISTILLED and getattr(training, "teacher", None) is None:
+        raise ValueError(
+            "weights 'distilled' need a teacher among the fields of training: the folder of a saved Classifier"
+        )
     if model in BASELINES:
         fitting: Sequence[str] = (BASELINES[model],)
         size: tuple[int, int] | None = PIXEL_SIZE if model in PIXELS else None
@@ -142,12 +152,12 @@ def make_contenders(
         fitting = ("knn", "probe") if is_autoencoder else ("head", "finetuned", "knn")
         if is_autoencoder and weights == "default":
             weights = None
-        if not is_autoencoder and weights is None:
+        if not is_autoencoder and weights in (None, DISTILLED):
             fitting = ("finetuned",)
         name = model.removeprefix(AUTOENCODER)
         size = fs.create_backbone(name, weights=None, image_size=image_size).preprocess.image_size
     wanted = [scorer for scorer in fitting if scorer in scorers] if scorers else list(fitting)
-    if not scorers and weights is not None and not model.startswith(AUTOENCODER):
+    if not scorers and "head" in fitting:
         wanted = ["head"]
     if not wanted:
         raise ValueError(
@@ -195,7 +205,7 @@ def fit(
         train: photos and labels.
         held_out: photos and labels on which epochs and strengths are chosen, of classes that are in `train`.
         seed: of training.
-        checkpoints: folder of this run.
+        checkpoints: folder of this run; what learned from labels is saved beside it, as `tagger-<seed>`.
         embed: what `encoder` returned; None where the network learns from the labels.
         cache: of embeddings.
     """
@@ -209,13 +219,15 @@ def fit(
         return dataclasses.replace(fitted, seconds=time.perf_counter() - began)
     tagger = fs.Classifier(
         contender.model,
-        weights=contender.weights,
+        weights=contender.start,
         training=(contender.training or fs.FineTuning()) if contender.learns else None,
         image_size=contender.image_size,
         random_state=seed,
         progress=False,
     )
     tagger.fit(*train, validation=held_out, checkpoints=checkpoints if contender.learns else None)
+    if contender.learns:
+        tagger.save(checkpoints.with_name(f"tagger-{seed}"))
 
     embedded = embed or remembered(lambda images: tagger.backbone_.embed(images, cache=cache))
     return Fitted(
@@ -245,7 +257,7 @@ def encoder(
     if contender.model.startswith(AUTOENCODER):
         learner = fs.Autoencoder(
             contender.model.removeprefix(AUTOENCODER),
-            weights=contender.weights,
+            weights=contender.start,
             training=contender.training,
             image_size=contender.image_size,
             random_state=seed,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import study
 import torch
 from harness import contenders, data, distortions, figures, rows, running, tasks
 from sklearn.metrics import f1_score
@@ -124,6 +125,12 @@ def test_a_network_goes_on_from_its_checkpoints(bench, table, tmp_path):
     (run,) = (tmp_path / "checkpoints").glob("*/study-masterCategory/seed-0")
     written = {path.name: path.stat().st_mtime_ns for path in run.iterdir() if path.suffix == ".ckpt"}
     assert written
+    tagger = fs.Classifier.load(run.with_name("tagger-0"))
+    test = bench.study.test
+    accuracy = next(
+        row["value"] for row in first if (row["split"], row["metric"]) == ("study-test", "accuracy")
+    )
+    assert tagger.score(test.images, test["masterCategory"]) == accuracy
     with fs.EmbeddingCache() as cache:
         later = tasks.Bench(
             table,
@@ -167,6 +174,11 @@ def test_a_model_has_the_scorers_that_suit_it(model, weights, scorers, expected)
     assert [contenders.Contender.from_configuration(each.configuration()).fields() for each in made] == [
         each.fields() for each in made
     ]
+
+
+def test_what_is_distilled_needs_a_teacher():
+    with pytest.raises(ValueError, match="need a teacher"):
+        contenders.make_contenders("cnn", weights="distilled", training=fs.FineTuning(epochs=1))
 
 
 def test_a_scorer_that_suits_nothing_is_refused():
@@ -288,6 +300,20 @@ def test_an_unknown_label_is_relevant_to_nothing():
     )
     assert tasks.keys(table, ("articleType",)).tolist() == ["Shirts", "", "Shirts"]
     assert tasks.keys(table, ("articleType", "baseColour")).tolist() == ["Shirts | Red", "", ""]
+
+
+def test_the_commands_that_are_shown_parse():
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "benchmark-a-backbone.md").read_text()
+    commands = [
+        line.split()[2:] for line in page.splitlines() if line.startswith("python benchmarks/study.py")
+    ]
+    assert len(commands) == 2
+    for words in commands:
+        study.parser().parse_args(words)
+    chosen = study.parser().parse_args(["--data", "x", "--training", '{"epochs": 60}', "--seeds", "0", "1"])
+    assert (chosen.training, chosen.seeds) == (fs.FineTuning(epochs=60), [0, 1])
+    with pytest.raises(SystemExit):
+        study.parser().parse_args(["--data", "x", "--training", '{"epoch": 60}'])
 
 
 def test_the_rows_of_the_repository_are_whole():
