@@ -59,7 +59,7 @@ def measure(
                 for metric in measurement.metrics
             }
             for each in wanted.values():
-                if each in known and known[each]["configuration"]["training"] != training:
+                if each in known and _given(known[each]["configuration"]["training"]) != _given(training):
                     raise OtherConfigurationError(
                         f"{path} holds {each} by another recipe; write to another folder (--out), or move the file away"
                     )
@@ -74,6 +74,11 @@ def measure(
             write(path, rows)
             told = ", ".join(f"{figure.metric} {figure.value:.4f}" for figure in figures[:3])
             print(f"{contender.stem} seed {seed}: {measurement.task} {measurement.split}: {told}", flush=True)
+
+
+def _given(training: dict[str, Any] | None) -> dict[str, Any]:
+    # A field that a later version of the library brings is None where it isn't used.
+    return {name: value for name, value in (training or {}).items() if value is not None}
 
 
 def _named(measurement: Measurement, contender: Contender, seed: int) -> Row:
