@@ -198,7 +198,12 @@ def overfitting(figures: Figures) -> str:
             parts = [known.get((label, split, "accuracy")) for split in ("train", "validation", test)]
             if parts[0] is not None and parts[2] is not None:
                 gap = (parts[0].value or 0) - (parts[2].value or 0)
-                cells = [label, *contender.cells, *(str(part or "–") for part in parts), f"{round(100 * gap, 1) + 0.0:.1f}"]
+                cells = [
+                    label,
+                    *contender.cells,
+                    *(str(part or "–") for part in parts),
+                    f"{round(100 * gap, 1) + 0.0:.1f}",
+                ]
                 found.append(((STUDY_LABEL, *HARDER).index(label), -(parts[2].value or 0), cells))
     head = ("Label", *HEAD, "Training, %", "Validation, %", "Test, %", "Training − test")
     return table(head, [cells for *_, cells in sorted(found, key=lambda line: (line[0], line[1], line[2]))])

@@ -74,6 +74,7 @@ def measure(
             write(path, rows)
             told = ", ".join(f"{figure.metric} {figure.value:.4f}" for figure in figures[:3])
             print(f"{contender.stem} seed {seed}: {measurement.task} {measurement.split}: {told}", flush=True)
+        bench.forget()
 
 
 def _given(training: dict[str, Any] | None) -> dict[str, Any]:

@@ -79,7 +79,7 @@ class Measurement:
 
 
 class Bench:
-    """The data, and what has been fitted to it: nothing is fitted or embedded twice in one process.
+    """The data, and what has been fitted to it: nothing is fitted twice for one contender and seed.
 
     Args:
         table: of the Kaggle photos.
@@ -153,6 +153,10 @@ class Bench:
                 )
             self._fitted[known] = result
         return self._fitted[known]
+
+    def forget(self) -> None:
+        """Let go of what was fitted to labels: a dozen networks of one seed are enough to hold."""
+        self._fitted.clear()
 
     def _encoder(self, contender: Contender, seed: int, parts: Parts) -> tuple[Embed, fs.History, float]:
         known = (repr(dataclasses.replace(contender, scorer="knn")), seed, parts.name)
