@@ -1,4 +1,7 @@
-"""Make the pictures in docs/images/, from garments that the library draws."""
+"""Make the pictures in docs/images/, from garments that the library draws; or the same from real photos, elsewhere.
+
+The study's Figures 1, 2, 9 and 10 are among them: the data, augmented photos, predictions, and matches.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,18 @@ def main() -> None:
     docs = Path(__file__).parent.parent / "docs"
     parser.add_argument("--out", type=Path, default=docs / "images", help="folder to write to (docs/images)")
     parser.add_argument("--items", type=int, default=400, help="garments to draw and index (%(default)s)")
+    parser.add_argument(
+        "--data", type=Path, help="Fashion Product Images (Small), instead of drawn garments; needs --out"
+    )
     options = parser.parse_args()
+    if options.data is not None and options.out == docs / "images":
+        parser.error("--data needs --out: pictures of real photos don't belong in the repository")
     options.out.mkdir(parents=True, exist_ok=True)
 
-    drawn = fs.datasets.make_catalogue(options.items + 100, seed=0)
+    if options.data is None:
+        drawn = fs.datasets.make_catalogue(options.items + 100, seed=0)
+    else:
+        drawn = fs.datasets.load_fashion_products(options.data)[: options.items + 100]
     table, unseen = drawn[: options.items], drawn[options.items :]
     save(search_figure(table, unseen), options.out / "search.png")
     figure = Figure(figsize=(7.2, 6.6))
@@ -41,7 +52,8 @@ def search_figure(table: fs.datasets.Table, unseen: fs.datasets.Table) -> Figure
     """Draw photos that aren't in the index, each with its five nearest."""
     index = fs.VisualIndex("efficientnet_lite0")
     index.add(table.images, ids=table["id"].tolist(), metadata=table.metadata)
-    queries = unseen[[unseen["articleType"].tolist().index(kind) for kind in QUERIES]]
+    kinds = unseen["articleType"].tolist()
+    queries = unseen[[kinds.index(kind) for kind in QUERIES if kind in kinds]]
     found = index.search(queries.images, k=5)
     photos = dict(zip(table["id"].tolist(), table.images, strict=True))
     figure = Figure(figsize=(8.4, 8))

@@ -38,33 +38,43 @@ def augmentations(_: str) -> str:
 
 
 def results(names: str) -> str:
-    """Return what was measured: how networks learn, by the names of runs, or how fast something is, by its question."""
+    """Return how fast something is, by its question, or how networks learn, by benchmarks/study.py's contenders."""
     question, *of = names.split()
     return TABLES[question](of) if question in TABLES else learning(names.split())
 
 
 def learning(names: Sequence[str]) -> str:
-    """Return what benchmarks/learning.py measured in its newest runs of these names."""
+    """Return what benchmarks/study.py measured of these contenders: means over the seeds, on the study's test part."""
     rows = []
+    cores: set[int] = set()
     for name in names:
-        for row in newest(f"learning-{name}"):
-            if row["split"] == "study-test" and row["metric"] == "accuracy":
-                start = "ImageNet weights" if row["weights"] else "scratch"
-                rows.append(
-                    [
-                        f"`{row['model']}`, from {start}",
-                        f"{row['image_size']} px",
-                        row["epochs"],
-                        f"{row['seconds'] / 60:.0f} minutes",
-                        f"{row['value']:.1%} ({row['low']:.1%} – {row['high']:.1%})",
-                    ]
-                )
-                cores = row["environment"]["cores"]
+        path = RESULTS / f"study-{name}.json"
+        measured: list[dict[str, Any]] = [
+            row
+            for row in json.loads(path.read_text(encoding="utf-8"))
+            if (row["split"], row["metric"]) == ("study-test", "accuracy")
+        ]
+        first, seeds = measured[0], len(measured)
+        value, low, high, seconds, epochs = (
+            sum(row[field] for row in measured) / seeds
+            for field in ("value", "low", "high", "seconds", "epochs")
+        )
+        start = "ImageNet weights" if first["weights"] else "scratch"
+        rows.append(
+            [
+                f"`{first['model']}`, from {start}",
+                f"{first['image_size']} px",
+                f"{epochs:g}",
+                f"{seconds / 60:.0f} minutes",
+                f"{value:.1%} ({low:.1%} – {high:.1%})",
+            ]
+        )
+        cores |= {row["environment"]["cores"] for row in measured}
     head = (
         "Network",
         "Size",
         "Epochs",
-        f"Training, on {cores} cores",
+        f"Training, on {' or '.join(map(str, sorted(cores)))} cores",
         "Accuracy on the test part (95 % interval)",
     )
     return table(head, rows)

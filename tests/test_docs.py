@@ -17,6 +17,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
+import make_results
 import matplotlib.pyplot as plt
 import pytest
 import yaml
@@ -240,6 +241,15 @@ def test_the_tables_are_those_of_the_code_and_the_results() -> None:
     for page in made:
         text = page.read_text(encoding="utf-8")
         assert tables.filled(text) == text, "run: python scripts/make_tables.py"
+
+
+def test_the_pages_of_results_are_made_of_the_rows() -> None:
+    rows = make_results.load(make_results.RESULTS)
+    for page in make_results.pages():
+        text = page.read_text(encoding="utf-8")
+        assert make_results.filled(text, rows) == text, "run: python scripts/make_results.py"
+    shown = "".join(page.read_text(encoding="utf-8") for page in make_results.pages())
+    assert {match[1] for match in make_results.BLOCK.finditer(shown)} == set(make_results.MAKERS)
 
 
 def test_the_plug_in_shown_uses_the_group_that_is_read() -> None:

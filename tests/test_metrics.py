@@ -7,7 +7,15 @@ import pytest
 from sklearn import metrics as sk
 
 from fashionsearch import errors
-from fashionsearch.metrics import evaluate, precision_at_k, recall_at_k, wilson_interval
+from fashionsearch.metrics import (
+    average_precision_at_k,
+    bootstrap_interval,
+    calibration_error,
+    evaluate,
+    precision_at_k,
+    recall_at_k,
+    wilson_interval,
+)
 
 
 def draw(n=400, classes=("dress", "jeans", "shirt", "shoe"), seed=0, shares=None):
@@ -220,3 +228,77 @@ def test_precision_at_k():
     ):
         with pytest.raises(errors.InputError, match="matched has"):
             precision_at_k(matched, expected)
+
+
+def test_the_calibration_error_is_the_distance_of_confidence_from_accuracy():
+    rng = np.random.default_rng(0)
+    confidence = rng.uniform(0.5, 1, 4000)
+    right = rng.random(4000) < confidence
+    probabilities = np.stack([confidence, 1 - confidence], axis=1)
+    assert calibration_error(np.where(right, "a", "b"), probabilities, ["a", "b"]) < 0.03
+    too_sure = [[1.0, 0.0]] * 10
+    assert calibration_error(["a"] * 6 + ["b"] * 4, too_sure, ["a", "b"]) == pytest.approx(0.4)
+    # By hand, two bins: (0.5, 1] holds 0.6 right, 0.8 wrong and 1.0 right; the other is empty.
+    shares = [[0.6, 0.4], [0.8, 0.2], [0.0, 1.0]]
+    expected = abs((1 - 0.6) + (0 - 0.8) + (1 - 1.0)) / 3
+    assert calibration_error(["a", "c", "b"], shares, ["a", "b"], bins=2) == pytest.approx(expected)
+    # A confidence on an edge belongs to the bin below it.
+    assert calibration_error(["a", "b"], [[0.5, 0.5], [0.6, 0.4]], ["a", "b"], bins=2) == pytest.approx(0.55)
+
+
+@pytest.mark.parametrize(
+    ("labels", "probabilities", "bins", "message"),
+    [
+        ([], np.zeros((0, 2)), 15, "at least one label"),
+        (["a"], [[0.2, 0.3, 0.5]], 15, "need"),
+        (["a"], [[0.9, 1.7]], 15, "outside"),
+        (["a"], [[0.9, np.nan]], 15, "outside"),
+        (["a"], [[0.9, 0.1]], 0, "bins=0"),
+    ],
+)
+def test_the_calibration_error_says_what_is_wrong(labels, probabilities, bins, message):
+    with pytest.raises(errors.InputError, match=message):
+        calibration_error(np.array(labels, dtype=str), probabilities, ["a", "b"], bins=bins)
+
+
+def test_average_precision_at_k_agrees_with_scikit_learn():
+    rng = np.random.default_rng(0)
+    relevant = rng.random((50, 20)) < 0.3
+    relevant[:, 0] |= ~relevant.any(axis=1)
+    ours = average_precision_at_k(relevant, relevant.sum(axis=1))
+    ranks = -np.arange(20)
+    theirs = [sk.average_precision_score(row, ranks) for row in relevant]
+    assert ours == pytest.approx(theirs)
+    # More relevant items than places: all places relevant is perfect.
+    assert average_precision_at_k([[True] * 5, [False] * 5], [100, 3]).tolist() == [1, 0]
+    assert average_precision_at_k([[False, True]], [4]).tolist() == [0.25]
+
+
+@pytest.mark.parametrize(
+    ("relevant", "available"),
+    [
+        ([[True, True]], [1]),
+        ([[False]], [0]),
+        ([[True]], [1, 1]),
+        ([[]], [1]),
+        ([[True], [True, False]], [1, 1]),
+    ],
+)
+def test_average_precision_at_k_says_what_is_wrong(relevant, available):
+    with pytest.raises(errors.InputError):
+        average_precision_at_k(relevant, available)
+
+
+def test_the_bootstrap_interval_is_that_of_the_mean():
+    values = np.random.default_rng(0).normal(5, 2, 400)
+    low, high = bootstrap_interval(values)
+    assert low < values.mean() < high
+    assert high - low == pytest.approx(2 * 1.96 * values.std() / 20, rel=0.1)
+    assert bootstrap_interval(values) == bootstrap_interval(values)
+    assert bootstrap_interval(values, random_state=1) != (low, high)
+    assert bootstrap_interval([0.5]) == (0.5, 0.5)
+    for wrong in ([], [np.nan], [[1.0]], ["a"]):
+        with pytest.raises(errors.InputError, match="values"):
+            bootstrap_interval(wrong)
+    with pytest.raises(errors.InputError, match="resamples"):
+        bootstrap_interval([1.0], resamples=0)

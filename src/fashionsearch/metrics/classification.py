@@ -1,22 +1,18 @@
-"""Pure functions on arrays: how good predictions and rankings are."""
+"""How good predicted probabilities are: `evaluate`, and their calibration."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
-from sklearn.neighbors import NearestNeighbors
 
 from fashionsearch import errors
-from fashionsearch.results import ClassRow, Evaluation, Fidelity
+from fashionsearch.metrics.intervals import Z, wilson_interval
+from fashionsearch.results import ClassRow, Evaluation
 
-_Z = 1.959963984540054
-_NEIGHBOURS = 10
-_VOTERS = 5
 _AVERAGES = (
     "precision",
     "recall",
@@ -138,27 +134,6 @@ def _numbers(probabilities: ArrayLike) -> NDArray[np.float64]:
         raise errors.InputError(f"probabilities are not an (n, c) array of numbers: {error}") from error
 
 
-def wilson_interval(hits: int, n: int) -> tuple[float, float]:
-    """Return the 95 % interval of a proportion (Wilson 1927).
-
-    Raises:
-        InputError: unless 0 <= hits <= n and n is at least 1.
-
-    Examples:
-        >>> low, high = wilson_interval(925, 1000)
-        >>> round(low, 3), round(high, 3)
-        (0.907, 0.94)
-    """
-    if not 0 <= hits <= n or n < 1:
-        raise errors.InputError(
-            f"{hits} hits of {n} are not a proportion; give 0 <= hits <= n with n at least 1"
-        )
-    share = hits / n
-    centre = (share + _Z**2 / (2 * n)) / (1 + _Z**2 / n)
-    half = _Z / (1 + _Z**2 / n) * math.sqrt(share * (1 - share) / n + _Z**2 / (4 * n**2))
-    return max(0.0, centre - half), min(1.0, centre + half)
-
-
 def _averages(confusions: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """Return macro and weighted averages of (b, c, c) confusion matrices, each (b,)."""
     hits = np.diagonal(confusions, axis1=1, axis2=2).astype(np.float64)
@@ -234,121 +209,48 @@ def _mean_auc(
         return math.nan, (math.nan, math.nan)
     share = weights / weights.sum()
     mean = float(np.nansum(share * aucs))
-    half = _Z * float(np.std(influence @ share)) / math.sqrt(len(influence))
+    half = Z * float(np.std(influence @ share)) / math.sqrt(len(influence))
     return mean, (max(0.0, mean - half), min(1.0, mean + half))
 
 
-def recall_at_k(
-    found: Sequence[Sequence[Any]] | NDArray[Any], expected: Sequence[Sequence[Any]] | NDArray[Any]
+def calibration_error(
+    labels: ArrayLike, probabilities: ArrayLike, classes: ArrayLike, *, bins: int = 15
 ) -> float:
-    """Return the mean fraction of the expected ids that were found: recall@k of approximate against exact search.
+    """Return the expected calibration error: how far the confidence in a prediction is from how often it is right.
+
+    Predictions are put into bins of equal width by the probability of the predicted class; the error is the mean over
+    all predictions of the distance between their bin's accuracy and its mean confidence (Naeini et al. 2015; Guo et al.
+    2017, arXiv:1706.04599).
 
     Args:
-        found: (n, k) ids; None is an empty place.
-        expected: (n, k') ids that should be there; None is an empty place.
+        labels: (n,) true classes; one that isn't in `classes` counts as a wrong prediction.
+        probabilities: (n, c) one column for each of `classes`.
+        classes: (c,) the classes the classifier knows.
+        bins: how many, from 1 up.
 
     Returns:
-        The mean over the queries that expect anything, in [0, 1].
+        A fraction in [0, 1]; 0 is calibrated.
 
     Raises:
-        InputError: if the numbers of queries differ, or no query expects anything.
+        InputError: if shapes don't fit, there is nothing to measure, or a probability isn't in [0, 1].
 
     Examples:
-        >>> recall_at_k([["a", "b"], ["c", "x"]], [["a", "b"], ["c", "d"]])
-        0.75
+        >>> round(calibration_error(["a", "b"], [[0.9, 0.1], [0.3, 0.7]], ["a", "b"]), 3)
+        0.2
     """
-    if len(found) != len(expected):
+    truth, known, scores = np.asarray(labels), np.asarray(classes), _numbers(probabilities)
+    _all_classes(truth, known)
+    if not len(truth) or scores.shape != (len(truth), len(known)):
         raise errors.InputError(
-            f"found has {len(found)} queries and expected has {len(expected)}; give one row each"
+            f"probabilities have shape {scores.shape}, and {len(truth)} labels of {len(known)} classes need "
+            f"{(len(truth), len(known))}, with at least one label"
         )
-    shares = []
-    for ours, truth in zip(found, expected, strict=True):
-        wanted = {item for item in truth if item is not None}
-        if wanted:
-            shares.append(len(wanted.intersection(ours)) / len(wanted))
-    if not shares:
-        raise errors.InputError("no query expects anything, so there is no recall to measure")
-    return float(np.mean(shares))
-
-
-def precision_at_k(matched: ArrayLike, expected: ArrayLike) -> float:
-    """Return the mean fraction of matches whose label is the query's: precision@k.
-
-    Args:
-        matched: (n, k) labels of the matches, nearest first.
-        expected: (n,) labels of the queries.
-
-    Raises:
-        InputError: if the shapes don't fit or are empty.
-
-    Examples:
-        >>> precision_at_k([["Shirts", "Jeans"], ["Jeans", "Jeans"]], ["Shirts", "Jeans"])
-        0.75
-    """
-    try:
-        rows, truth = np.asarray(matched), np.asarray(expected)
-    except ValueError as error:
-        raise errors.InputError(
-            f"matched has rows of different lengths; fill them with None: {error}"
-        ) from error
-    if rows.ndim != 2 or not rows.size or truth.shape != rows.shape[:1]:
-        raise errors.InputError(
-            f"matched has shape {rows.shape} and expected {truth.shape}; give (n, k) labels and (n,) labels"
-        )
-    return float((rows == truth[:, None]).mean())
-
-
-def fidelity(
-    embeddings: NDArray[np.floating], original: NDArray[np.floating], labels: ArrayLike | None = None
-) -> Fidelity:
-    """Compare a faster encoder's embeddings with those of the one it comes from.
-
-    Args:
-        embeddings: (n, dim) of n images, 11 or more.
-        original: (n, dim) of the same images by the original encoder.
-        labels: (n,) classes, for the accuracy of a 5-nearest-neighbour vote in which no image counts for itself; of
-            equal votes the class of the nearer neighbour wins.
-
-    Raises:
-        InputError: if the shapes don't fit, or there are too few images.
-
-    Examples:
-        >>> import numpy as np
-        >>> original = np.random.default_rng(0).normal(size=(50, 8))
-        >>> fidelity(original, original).overlap
-        1.0
-    """
-    if embeddings.ndim != 2 or embeddings.shape != original.shape or len(original) <= _NEIGHBOURS:
-        raise errors.InputError(
-            f"embeddings have shape {embeddings.shape} and the original's {original.shape}; give two of one shape (n, dim), "
-            f"n from {_NEIGHBOURS + 1} up"
-        )
-    near, before = _neighbours(embeddings), _neighbours(original)
-    lengths = np.linalg.norm(embeddings, axis=1) * np.linalg.norm(original, axis=1)
-    products = np.einsum("nd,nd->n", embeddings, original, dtype=np.float64)
-    cosines = np.divide(products, lengths, out=np.zeros(len(products)), where=lengths > 0)
-    accuracies: tuple[float | None, float | None] = (None, None)
-    if labels is not None:
-        truth = np.asarray(labels)
-        if truth.shape != (len(original),):
-            raise errors.InputError(
-                f"labels have shape {truth.shape} and there are {len(original)} images; give one each"
-            )
-        accuracies = _voted_accuracy(near, truth), _voted_accuracy(before, truth)
-    return Fidelity(
-        len(original), float(cosines.mean()), float(cosines.min()), recall_at_k(near, before), *accuracies
-    )
-
-
-def _neighbours(embeddings: NDArray[np.floating]) -> NDArray[np.intp]:
-    search = NearestNeighbors(n_neighbors=_NEIGHBOURS, metric="cosine", algorithm="brute").fit(embeddings)
-    found: NDArray[np.intp] = search.kneighbors(return_distance=False)  # without a query no row finds itself
-    return found
-
-
-def _voted_accuracy(neighbours: NDArray[np.intp], truth: NDArray[Any]) -> float:
-    _, numbered = np.unique(truth, return_inverse=True)
-    votes = numbered[neighbours[:, :_VOTERS]]
-    same = (votes[:, :, None] == votes[:, None, :]).sum(axis=2)
-    winners = np.take_along_axis(votes, same.argmax(axis=1)[:, None], axis=1)[:, 0]
-    return float((winners == numbered).mean())
+    if not ((scores >= 0) & (scores <= 1 + 1e-6)).all():
+        raise errors.InputError("probabilities hold a number outside [0, 1]; give what predict_proba returns")
+    if bins < 1:
+        raise errors.InputError(f"bins={bins!r} is not a whole number from 1 up")
+    confidence = scores.max(axis=1)
+    gaps = (known[scores.argmax(axis=1)] == truth) - confidence
+    # A bin holds its upper edge, as in the papers.
+    places = np.clip(np.ceil(confidence * bins).astype(np.intp) - 1, 0, bins - 1)
+    return float(np.abs(np.bincount(places, weights=gaps, minlength=bins)).sum() / len(truth))

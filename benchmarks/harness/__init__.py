@@ -1,0 +1,12 @@
+"""The study's protocol and its tasks, for any backbone: what `study.py` runs.
+
+A file imports only from those above it:
+
+    rows.py          a figure is a row; rows live in JSON files
+    data.py          which photos are learned from, chosen on and measured on
+    distortions.py   what is done to a photo
+    figures.py       pure: labels and probabilities, or ranks, to figures with intervals
+    contenders.py    a model, its weights and its scorer, fitted to a part
+    tasks.py         what is measured for each contender
+    running.py       measures what is missing, writes each figure at once
+"""

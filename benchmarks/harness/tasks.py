@@ -1,0 +1,360 @@
+"""What is measured for each contender: a plan of measurements, each of which runs only when it is asked for."""
+
+from __future__ import annotations
+
+import dataclasses
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+import fashionsearch as fs
+from harness import figures as made
+from harness.contenders import Contender, Embed, Fitted, encoder, fit
+from harness.data import (
+    CLOTHING_LABEL,
+    HARDER_LABELS,
+    STUDY_LABEL,
+    Parts,
+    clothing_parts,
+    labelled,
+    larger_parts,
+    of_known_classes,
+    study_parts,
+)
+from harness.distortions import DISTORTIONS, Pixels, distorted
+from harness.figures import Figure
+
+DISTORTED_PHOTOS = 1000
+SHARES = (100, 200, 400, 800, 1600, 3200)  # photos to learn from, of the learning curves
+RELEVANCE = {
+    "articleType": ("articleType",),
+    "baseColour": ("baseColour",),
+    "articleType+baseColour": ("articleType", "baseColour"),
+}
+CURVED = (STUDY_LABEL, "articleType")
+TASKS = (
+    STUDY_LABEL,
+    *HARDER_LABELS,
+    "clothing",
+    "retrieval",
+    "same-product",
+    "distortions",
+    "learning-curve",
+)
+
+Vectors = npt.NDArray[np.floating]
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """One part of one task.
+
+    Attributes:
+        step: one of `TASKS`.
+        task: the column's name, or "id" for the same product.
+        split: the part that is measured.
+        metrics: the figures that come out.
+        photos: how many photos are learned from.
+        data: the data set's name.
+        measure: does it.
+    """
+
+    step: str
+    task: str
+    split: str
+    metrics: tuple[str, ...]
+    photos: int
+    data: str
+    measure: Callable[[], tuple[list[Figure], Fitted]]
+
+    @property
+    def looks_at_test(self) -> bool:
+        """Whether it looks at photos that no choice may be made on."""
+        return "test" in self.split or (self.step == "clothing" and self.split == "validation")
+
+
+class Bench:
+    """The data, and what has been fitted to it: nothing is fitted twice for one contender and seed.
+
+    Args:
+        table: of the Kaggle photos.
+        clothing: the folder of clothing-dataset-small, or None to leave its task out.
+        checkpoints: folder for networks that learn.
+        cache: of embeddings.
+        details: called with the contender, the seed, the fitted and the `Evaluation` of the study's test part.
+    """
+
+    def __init__(
+        self,
+        table: fs.datasets.Table,
+        *,
+        clothing: Path | None,
+        checkpoints: Path,
+        cache: fs.EmbeddingCache,
+        details: Callable[[Contender, int, Fitted, fs.Evaluation], None],
+    ) -> None:
+        self.table = table
+        self.clothing_root = clothing
+        self.checkpoints = checkpoints
+        self.cache = cache
+        self.details = details
+        self._fitted: dict[tuple[Any, ...], Fitted] = {}
+        self._encoders: dict[tuple[Any, ...], tuple[Embed, fs.History, float]] = {}
+        self._distorted: dict[tuple[str, str], list[Pixels]] = {}
+
+    @cached_property
+    def study(self) -> Parts:
+        """The study's own division."""
+        return study_parts(self.table)
+
+    @cached_property
+    def larger(self) -> Parts:
+        """The division for the harder tasks."""
+        return larger_parts(self.table)
+
+    @cached_property
+    def clothing(self) -> Parts | None:
+        """The division of clothing-dataset-small."""
+        return None if self.clothing_root is None else clothing_parts(self.clothing_root)
+
+    def fitted(
+        self, contender: Contender, seed: int, parts: Parts, label: str, photos: int | None = None
+    ) -> Fitted:
+        """Return a contender fitted to a label, or to its first so many labelled photos."""
+        known = (repr(contender), seed, parts.name, label, photos)
+        if known not in self._fitted:
+            train = learned(parts, label)[:photos]
+            held_out = of_known_classes(labelled(parts.validation, label), label, train)
+            embed, history, seconds = (
+                self._encoder(contender, seed, parts)
+                if contender.scorer in ("head", "knn", "probe") and contender.embeds
+                else (None, fs.History(), 0.0)
+            )
+            name = f"{parts.name}-{label}" + ("" if photos is None else f"-{photos}")
+            result = fit(
+                contender,
+                (train.images, train[label]),
+                (held_out.images, held_out[label]),
+                seed=seed,
+                checkpoints=self._folder(contender, name, seed),
+                embed=embed,
+                cache=self.cache,
+            )
+            if contender.scorer in ("knn", "probe"):
+                result = dataclasses.replace(
+                    result,
+                    seconds=result.seconds + seconds,
+                    history=history if len(history) else result.history,
+                )
+            self._fitted[known] = result
+        return self._fitted[known]
+
+    def forget(self) -> None:
+        """Let go of what was fitted to labels: a dozen networks of one seed are enough to hold."""
+        self._fitted.clear()
+
+    def _encoder(self, contender: Contender, seed: int, parts: Parts) -> tuple[Embed, fs.History, float]:
+        known = (repr(dataclasses.replace(contender, scorer="knn")), seed, parts.name)
+        if known not in self._encoders:
+            self._encoders[known] = encoder(
+                contender,
+                parts.train.images,
+                parts.validation.images,
+                seed=seed,
+                checkpoints=self._folder(contender, parts.name, seed),
+                cache=self.cache,
+            )
+        return self._encoders[known]
+
+    def _folder(self, contender: Contender, name: str, seed: int) -> Path:
+        # Every scorer of an autoencoder goes on with the same run.
+        scorer = contender.scorer if contender.scorer == "finetuned" else "encoder"
+        network = dataclasses.replace(contender, scorer=scorer).stem.removeprefix("study-")
+        side = "x".join(str(side) for side in contender.image_size or ())
+        return self.checkpoints / f"{network}-{side}" / name / f"seed-{seed}"
+
+    def distorted(self, parts: Parts, name: str) -> tuple[fs.datasets.Table, Sequence[Any]]:
+        """Return the first thousand test photos' rows, and the photos distorted; "clean" are as they are."""
+        rows = parts.test[:DISTORTED_PHOTOS]
+        if name == "clean":
+            return rows, rows.images
+        if (parts.name, name) not in self._distorted:
+            self._distorted[parts.name, name] = distorted(rows.images, name, seed=0)
+        return rows, self._distorted[parts.name, name]
+
+
+def plan(bench: Bench, contender: Contender, seed: int, steps: Sequence[str]) -> Iterator[Measurement]:
+    """Yield every measurement of a contender in these steps of `TASKS`."""
+    for step in steps:
+        if step == STUDY_LABEL:
+            yield from _tagging(bench, contender, seed, step, bench.study, STUDY_LABEL)
+        elif step in HARDER_LABELS:
+            yield from _tagging(bench, contender, seed, step, bench.larger, step)
+        elif step == "clothing" and bench.clothing is not None:
+            yield from _tagging(bench, contender, seed, step, bench.clothing, CLOTHING_LABEL)
+        elif step == "retrieval" and contender.embeds:
+            yield from _retrieval(bench, contender, seed)
+        elif step == "same-product" and contender.embeds:
+            yield from _same_product(bench, contender, seed)
+        elif step == "distortions" and contender.embeds:
+            yield from _distortions(bench, contender, seed)
+        elif step == "learning-curve" and contender.embeds:
+            yield from _learning_curve(bench, contender, seed)
+
+
+def learned(parts: Parts, label: str) -> fs.datasets.Table:
+    """Return the training photos whose label is known."""
+    return labelled(parts.train, label)
+
+
+def _evaluated(fitted: Fitted, images: Sequence[Any], labels: npt.NDArray[Any]) -> fs.Evaluation:
+    return fs.metrics.evaluate(labels, fitted.probabilities(images), fitted.classes)
+
+
+def _tagging(
+    bench: Bench, contender: Contender, seed: int, step: str, parts: Parts, label: str
+) -> Iterator[Measurement]:
+    is_study = parts.name == "study"
+    photos = len(learned(parts, label))
+    metrics = made.STUDY_METRICS if is_study else made.HARDER_METRICS
+
+    def on_training() -> tuple[list[Figure], Fitted]:
+        fitted, rows = bench.fitted(contender, seed, parts, label), learned(parts, label)
+        support = 1 if is_study else made.MIN_SUPPORT
+        return made.training_figures(_evaluated(fitted, rows.images, rows[label]), support), fitted
+
+    def on_part(part: fs.datasets.Table, *, keep: bool) -> tuple[list[Figure], Fitted]:
+        fitted, rows = bench.fitted(contender, seed, parts, label), labelled(part, label)
+        evaluation = _evaluated(fitted, rows.images, rows[label])
+        if keep:
+            bench.details(contender, seed, fitted, evaluation)
+        return (made.study_figures if is_study else made.harder_figures)(evaluation), fitted
+
+    train, validation, test = parts.splits
+    data = parts.train.name if parts.name != "clothing" else "clothing-dataset-small"
+    yield Measurement(step, label, train, ("accuracy", "macro_f1"), photos, data, on_training)
+    yield Measurement(
+        step, label, validation, metrics, photos, data, lambda: on_part(parts.validation, keep=False)
+    )
+    yield Measurement(step, label, test, metrics, photos, data, lambda: on_part(parts.test, keep=is_study))
+
+
+def _retrieval(bench: Bench, contender: Contender, seed: int) -> Iterator[Measurement]:
+    parts = bench.larger
+    ranks: dict[str, npt.NDArray[np.intp]] = {}
+
+    def ranked(split: str, queries: fs.datasets.Table) -> tuple[npt.NDArray[np.intp], Fitted]:
+        # A network that learned from labels learned those of articleType.
+        fitted = bench.fitted(contender, seed, parts, "articleType")
+        if split not in ranks:
+            ranks[split] = nearest(fitted.embed(parts.train.images), fitted.embed(queries.images), made.RANKS)
+        return ranks[split], fitted
+
+    def measured(
+        split: str, queries: fs.datasets.Table, columns: tuple[str, ...]
+    ) -> tuple[list[Figure], Fitted]:
+        found, fitted = ranked(split, queries)
+        ours, theirs = keys(parts.train, columns), keys(queries, columns)
+        available = np.array([(ours == each).sum() if each else 0 for each in theirs])
+        return made.retrieval_figures(ours[found] == theirs[:, None], available), fitted
+
+    for split, queries in (("validation", parts.validation), ("test", parts.test)):
+        for task, columns in RELEVANCE.items():
+            yield Measurement(
+                "retrieval",
+                task,
+                split,
+                made.RETRIEVAL_METRICS,
+                len(parts.train),
+                parts.train.name,
+                lambda split=split, queries=queries, columns=columns: measured(split, queries, columns),  # type: ignore[misc]
+            )
+
+
+def keys(table: fs.datasets.Table, columns: tuple[str, ...]) -> npt.NDArray[np.object_]:
+    """Return what two rows must share to be relevant to each other; "" where a label is unknown, and is shared by none."""
+    rows = zip(*(table[column].tolist() for column in columns), strict=True)
+    return np.array([" | ".join(row) if all(row) else "" for row in rows], dtype=object)
+
+
+def nearest(collection: Vectors, queries: Vectors, k: int) -> npt.NDArray[np.intp]:
+    """Return the places of the k nearest by cosine, exactly, (n, k)."""
+    index = fs.VisualIndex(dim=collection.shape[1], engine="exact")
+    index.add_vectors(np.asarray(collection, dtype=np.float32))
+    found = index.search_vectors(np.asarray(queries, dtype=np.float32), k=k)
+    return found.ids.astype(np.intp)
+
+
+def _same_product(bench: Bench, contender: Contender, seed: int) -> Iterator[Measurement]:
+    parts = bench.larger
+    collection: list[Vectors] = []
+
+    def measured(name: str) -> tuple[list[Figure], Fitted]:
+        fitted = bench.fitted(contender, seed, parts, "articleType")
+        rows, photos = bench.distorted(parts, name)
+        if not collection:
+            collection.append(fitted.embed(bench.table.images))
+        found = bench.table["id"][nearest(collection[0], fitted.embed(photos), 5)]
+        own = found == rows["id"][:, None]
+        return [made.share(f"recall_at_{k}", own[:, :k].any(axis=1)) for k in (1, 5)], fitted
+
+    for name in ("clean", *DISTORTIONS):
+        yield Measurement(
+            "same-product",
+            "id",
+            f"test-{name}",
+            ("recall_at_1", "recall_at_5"),
+            len(parts.train),
+            parts.train.name,
+            lambda name=name: measured(name),  # type: ignore[misc]
+        )
+
+
+def _distortions(bench: Bench, contender: Contender, seed: int) -> Iterator[Measurement]:
+    def measured(parts: Parts, label: str, name: str) -> tuple[list[Figure], Fitted]:
+        fitted = bench.fitted(contender, seed, parts, label)
+        rows, photos = bench.distorted(parts, name)
+        predicted = fitted.classes[fitted.probabilities(photos).argmax(axis=1)]
+        return [made.share("accuracy", predicted == rows[label])], fitted
+
+    for parts, label in ((bench.study, STUDY_LABEL), (bench.larger, "articleType")):
+        for name in ("clean", *DISTORTIONS):
+            yield Measurement(
+                "distortions",
+                label,
+                f"{parts.splits[2]}-{name}",
+                ("accuracy",),
+                len(learned(parts, label)),
+                parts.train.name,
+                lambda parts=parts, label=label, name=name: measured(parts, label, name),  # type: ignore[misc]
+            )
+
+
+def _learning_curve(bench: Bench, contender: Contender, seed: int) -> Iterator[Measurement]:
+    def measured(parts: Parts, label: str, photos: int, split: str) -> tuple[list[Figure], Fitted]:
+        fitted = bench.fitted(contender, seed, parts, label, photos)
+        rows = learned(parts, label)[:photos] if split == "train" else labelled(parts.validation, label)
+        predicted = fitted.classes[fitted.probabilities(rows.images).argmax(axis=1)]
+        return [made.share(f"accuracy_with_{photos}", predicted == rows[label])], fitted
+
+    for parts, label in ((bench.study, STUDY_LABEL), (bench.larger, CURVED[1])):
+        for photos in SHARES:
+            if photos >= len(learned(parts, label)):
+                break
+            for split in ("train", "validation"):
+                yield Measurement(
+                    "learning-curve",
+                    label,
+                    split,
+                    (f"accuracy_with_{photos}",),
+                    photos,
+                    parts.train.name,
+                    lambda parts=parts, label=label, photos=photos, split=split: measured(  # type: ignore[misc]
+                        parts, label, photos, split
+                    ),
+                )

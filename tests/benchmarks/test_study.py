@@ -1,0 +1,328 @@
+"""The study's harness: its rows, parts, distortions and figures, and that what was measured is not measured again."""
+
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+import study
+import torch
+from harness import contenders, data, distortions, figures, rows, running, tasks
+from sklearn.metrics import f1_score
+
+import fashionsearch as fs
+
+
+@fs.register_backbone("grid_for_the_study", image_size=8)
+def grid(weights):
+    return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten())
+
+
+@pytest.fixture(scope="module")
+def table():
+    return fs.datasets.make_catalogue(220, seed=0)
+
+
+@pytest.fixture
+def bench(table, tmp_path):
+    with fs.EmbeddingCache() as cache:
+        yield tasks.Bench(
+            table,
+            clothing=None,
+            checkpoints=tmp_path / "checkpoints",
+            cache=cache,
+            details=lambda *given: running.keep_details(tmp_path / "out", *given),
+        )
+
+
+def contender(model="grid_for_the_study", weights="default", **options):
+    return contenders.make_contenders(model, weights=weights, **options)[0]
+
+
+def measured(bench, each, steps, folder, **options):
+    running.measure(bench, each, [0], steps, out=folder, **options)
+    return rows.read(folder / f"{each.stem}.json")
+
+
+def test_a_row_says_everything(bench, tmp_path):
+    found = measured(bench, contender(), ["masterCategory", "retrieval"], tmp_path / "out")
+    for row in found:
+        assert set(rows.FIELDS) <= set(row)
+        assert row["value"] is None or row["low"] - 1e-9 <= row["value"] <= row["high"] + 1e-9 <= 1 + 2e-9
+        assert row["environment"]["torch"] == torch.__version__.split("+")[0] or row["environment"]["torch"]
+    assert {(row["task"], row["split"]) for row in found} == {
+        *(("masterCategory", split) for split in ("train", "validation", "study-test")),
+        *((task, split) for task in tasks.RELEVANCE for split in ("validation", "test")),
+    }
+    assert {row["metric"] for row in found if row["split"] == "study-test"} == set(figures.STUDY_METRICS)
+    assert {row["metric"] for row in found if row["split"] == "test"} == set(figures.RETRIEVAL_METRICS)
+    assert rows.read_folder(tmp_path / "out") == found
+    kept = json.loads((tmp_path / "out" / "details" / f"{contender().stem}.json").read_text())
+    test = bench.study.test
+    assert np.array(kept["classes"])[kept["labels"]].tolist() == test["masterCategory"].tolist()
+    guessed = np.array(kept["classes"])[np.argmax(kept["probabilities"], axis=1)]
+    accuracy = next(
+        row["value"] for row in found if (row["split"], row["metric"]) == ("study-test", "accuracy")
+    )
+    assert (guessed == test["masterCategory"]).mean() == pytest.approx(accuracy)
+
+
+def test_every_step_gives_the_figures_it_promises(bench, tmp_path):
+    each = contender("baseline-pixels-pca-16-knn")
+    for measurement in tasks.plan(bench, each, 0, tasks.TASKS):
+        made, fitted = measurement.measure()
+        assert tuple(figure.metric for figure in made) == measurement.metrics
+        assert fitted.seconds >= 0
+    planned = {measurement.step for measurement in tasks.plan(bench, each, 0, tasks.TASKS)}
+    assert planned == {*tasks.TASKS} - {"clothing"}
+
+
+def test_what_is_there_is_not_measured_again(bench, tmp_path, monkeypatch):
+    each, folder = contender(), tmp_path / "out"
+    before = measured(bench, each, ["masterCategory"], folder)
+    monkeypatch.setattr(tasks, "fit", None)
+    assert measured(bench, each, ["masterCategory"], folder) == before
+    monkeypatch.undo()
+    # A library that knows more fields of training doesn't make them another recipe.
+    for row in before:
+        row["configuration"]["training"] = {"a_later_field": None}
+    # One figure lost and one that was measured otherwise: the first comes again, the second stays.
+    changed = [{**row, "value": 0.123} if row["metric"] == "auc" else row for row in before[1:]]
+    rows.write(folder / f"{each.stem}.json", changed)
+    again = measured(bench, each, ["masterCategory"], folder)
+    assert again[:-1] == changed
+    assert (rows.key(again[-1]), again[-1]["value"]) == (rows.key(before[0]), before[0]["value"])
+
+
+def test_a_recipe_is_chosen_without_the_test_part(bench, tmp_path):
+    found = measured(
+        bench,
+        contender(),
+        ["masterCategory", "retrieval", "distortions"],
+        tmp_path / "out",
+        validation_only=True,
+    )
+    assert {row["split"] for row in found} == {"train", "validation"}
+    assert not (tmp_path / "out" / "details").exists()
+
+
+def test_a_row_is_measured_again_from_its_own_file(bench, tmp_path):
+    folder = tmp_path / "out"
+    one_epoch = fs.FineTuning(epochs=1, learning_rate=0.02)
+    each = contender(weights=None, training=one_epoch)
+    before = measured(bench, each, ["masterCategory"], folder)
+    assert before[0]["configuration"]["training"] == one_epoch.recipe("scratch", normalised=False).to_dict()
+    assert before[0]["epochs"] == 1
+    pairs = running.rerun(bench, folder / f"{each.stem}.json", out=tmp_path / "again")
+    assert [then["value"] for then, _ in pairs] == [now["value"] for _, now in pairs]
+    with pytest.raises(ValueError, match="another folder"):
+        running.rerun(bench, folder / f"{each.stem}.json", out=folder)
+    other = contender(weights=None, training=fs.FineTuning(epochs=2))
+    with pytest.raises(running.OtherConfigurationError, match="another recipe"):
+        measured(bench, other, ["masterCategory"], folder)
+
+
+def test_a_network_goes_on_from_its_checkpoints(bench, table, tmp_path):
+    each = contender(weights=None, training=fs.FineTuning(epochs=2))
+    first = measured(bench, each, ["masterCategory"], tmp_path / "out")
+    (run,) = (tmp_path / "checkpoints").glob("*/study-masterCategory/seed-0")
+    written = {path.name: path.stat().st_mtime_ns for path in run.iterdir() if path.suffix == ".ckpt"}
+    assert written
+    tagger = fs.Classifier.load(run.with_name("tagger-0"))
+    test = bench.study.test
+    accuracy = next(
+        row["value"] for row in first if (row["split"], row["metric"]) == ("study-test", "accuracy")
+    )
+    assert tagger.score(test.images, test["masterCategory"]) == accuracy
+    with fs.EmbeddingCache() as cache:
+        later = tasks.Bench(
+            table,
+            clothing=None,
+            checkpoints=tmp_path / "checkpoints",
+            cache=cache,
+            details=lambda *given: None,
+        )
+        second = measured(later, each, ["masterCategory"], tmp_path / "second")
+    assert [row["value"] for row in second] == [row["value"] for row in first]
+    assert {path.name: path.stat().st_mtime_ns for path in run.iterdir() if path.suffix == ".ckpt"} == written
+
+
+def test_an_autoencoder_is_scored_by_neighbours_and_by_a_probe(bench, tmp_path):
+    pair = contenders.make_contenders(
+        "autoencoder-cnn", weights="default", image_size=32, training=fs.FineTuning(epochs=1)
+    )
+    assert [each.scorer for each in pair] == ["knn", "probe"]
+    for each in pair:
+        found = measured(bench, each, ["masterCategory"], tmp_path / "out")
+        assert found[0]["configuration"]["training"]["epochs"] == 1
+        assert found[0]["weights"] is None
+    # One network for both: the probe goes on with the same run.
+    assert len(list((tmp_path / "checkpoints").iterdir())) == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "scorers", "expected"),
+    [
+        ("cnn", None, (), ["finetuned"]),
+        ("grid_for_the_study", "default", (), ["head"]),
+        ("grid_for_the_study", "default", ("knn", "head", "finetuned"), ["head", "finetuned", "knn"]),
+        ("baseline-majority", "default", (), ["head"]),
+        ("baseline-pixels-pca-64-knn", "default", ("knn",), ["knn"]),
+        ("autoencoder-cnn", None, ("probe",), ["probe"]),
+    ],
+)
+def test_a_model_has_the_scorers_that_suit_it(model, weights, scorers, expected):
+    made = contenders.make_contenders(model, weights=weights, scorers=scorers)
+    assert [each.scorer for each in made] == expected
+    assert [contenders.Contender.from_configuration(each.configuration()).fields() for each in made] == [
+        each.fields() for each in made
+    ]
+
+
+def test_what_is_distilled_needs_a_teacher():
+    with pytest.raises(ValueError, match="need a teacher"):
+        contenders.make_contenders("cnn", weights="distilled", training=fs.FineTuning(epochs=1))
+
+
+def test_a_scorer_that_suits_nothing_is_refused():
+    with pytest.raises(ValueError, match="it has finetuned"):
+        contenders.make_contenders("cnn", weights=None, scorers=["head"])
+
+
+def test_files_and_keys_of_rows(tmp_path):
+    row = dict.fromkeys(rows.FIELDS, "x") | {"image_size": [32, 24], "value": 0.5}
+    rows.write(tmp_path / "study-a.json", [row, row | {"seed": 1}])
+    assert rows.read_folder(tmp_path) == [row, row | {"seed": 1}]
+    assert len((tmp_path / "study-a.json").read_text().splitlines()) == 4
+    assert rows.read(tmp_path / "study-none.json") == []
+    rows.write(tmp_path / "study-b.json", [row])
+    with pytest.raises(ValueError, match=r"study-b.json.*study-a.json"):
+        rows.read_folder(tmp_path)
+    rows.write(tmp_path / "study-b.json", [{"task": "x"}])
+    with pytest.raises(ValueError, match="lacks split, model"):
+        rows.read_folder(tmp_path)
+    with pytest.raises(ValueError, match="JSON compliant"):
+        rows.write(tmp_path / "study-b.json", [row | {"value": float("nan")}])
+    assert rows.stem("timm:resnet18", "default", "head") == "study-timm-resnet18-default-head"
+
+
+def test_no_name_is_in_two_parts(table):
+    parts = data.larger_parts(table)
+    names = [set(part["productDisplayName"]) for part in (parts.train, parts.validation, parts.test)]
+    assert not names[0] & names[1]
+    assert not names[0] & names[2]
+    assert not names[1] & names[2]
+    assert sum(map(len, (parts.train, parts.validation, parts.test))) == len(table)
+
+
+@pytest.mark.data
+def test_the_studys_parts_are_the_studys(real_data):
+    table = fs.datasets.load_fashion_products(real_data / "fashion-product-images-small")
+    parts = data.study_parts(table)
+    assert [len(part) for part in (parts.train, parts.validation, parts.test)] == [3200, 800, 1000]
+    assert (parts.test["masterCategory"] == "Free Items").sum() == 3
+    clothing = data.clothing_parts(real_data / "clothing-dataset-small")
+    assert (len(clothing.test), clothing.splits[2]) == (341, "validation")
+    assert not {*map(str, clothing.train.images)} & {*map(str, clothing.validation.images)}
+
+
+@pytest.mark.parametrize("name", distortions.DISTORTIONS)
+def test_a_distortion_changes_a_photo_the_same_way_each_time(name, table):
+    photos = table.images[:3]
+    first, second = (distortions.distorted(photos, name, seed=0) for _ in range(2))
+    for photo, changed, again in zip(photos, first, second, strict=True):
+        assert changed.dtype == np.uint8
+        assert changed.ndim == 3
+        assert np.array_equal(changed, again)
+        # Drawn garments lie on tinted paper, which is no white background to replace.
+        assert name == "clutter" or changed.shape != photo.shape or not np.array_equal(changed, photo)
+    # A photo's change doesn't depend on the photos beside it.
+    assert np.array_equal(distortions.distorted(photos[:1], name, seed=0)[0], first[0])
+
+
+def test_clutter_replaces_the_background_alone():
+    photo = np.full((80, 60, 3), 255, np.uint8)
+    photo[20:60, 15:45] = (200, 30, 30)
+    photo[35:45, 25:35] = 255  # white inside the garment is not background
+    changed = distortions.clutter(photo, np.random.default_rng(0))
+    assert np.array_equal(changed[20:60, 15:45], photo[20:60, 15:45])
+    assert (changed[:20] < 235).all()
+    assert len(np.unique(changed[:20].reshape(-1, 3), axis=0)) > 3
+
+
+def test_macro_f1_is_scikit_learns_over_the_common_classes():
+    rng = np.random.default_rng(0)
+    labels = rng.choice(["a", "b", "c", "rare"], 400, p=[0.5, 0.3, 0.18, 0.02])
+    labels[:3] = "rare"
+    shares = rng.random((400, 4))
+    shares[np.arange(400), np.searchsorted(["a", "b", "c", "rare"], labels)] += 0.7
+    shares /= shares.sum(axis=1, keepdims=True)
+    evaluation = fs.metrics.evaluate(labels, shares, ["a", "b", "c", "rare"])
+    common = [row.label for row in evaluation.per_class if row.support >= 20]
+    assert common == ["a", "b", "c"]
+    value, low, high = figures.macro_f1(evaluation.confusion, 20)
+    assert value == pytest.approx(f1_score(labels, evaluation.predictions, labels=common, average="macro"))
+    assert low < value < high
+    assert np.isnan(figures.macro_f1(evaluation.confusion, 1000)).all()
+    by_metric = {figure.metric: figure for figure in figures.harder_figures(evaluation)}
+    assert by_metric["macro_f1"].classes == sum(row.support >= 10 for row in evaluation.per_class)
+    error = fs.metrics.calibration_error(labels, shares, ["a", "b", "c", "rare"])
+    assert by_metric["calibration_error"].value == pytest.approx(error)
+    assert by_metric["calibration_error"].low < error < by_metric["calibration_error"].high
+
+
+def test_auc_leaves_out_rare_classes_and_the_weighted_one_does_not():
+    rng = np.random.default_rng(0)
+    labels = np.repeat(["a", "b", "rare"], [60, 60, 3])
+    shares = rng.dirichlet([1, 1, 1], 123)
+    evaluation = fs.metrics.evaluate(labels, shares, ["a", "b", "rare"])
+    by_metric = {figure.metric: figure for figure in figures.study_figures(evaluation)}
+    aucs = [row.auc for row in evaluation.per_class]
+    assert by_metric["auc"].value == pytest.approx(np.mean(aucs[:2]))
+    assert by_metric["weighted_auc"].value == pytest.approx(np.average(aucs, weights=[60, 60, 3]))
+    assert (by_metric["auc"].classes, by_metric["weighted_auc"].classes) == (2, 3)
+
+
+def test_retrieval_figures_by_hand():
+    relevant = np.zeros((3, 10), bool)
+    relevant[0, [0, 2]] = True
+    relevant[1, 7] = True
+    made = {
+        figure.metric: figure.value for figure in figures.retrieval_figures(relevant, np.array([2, 50, 0]))
+    }
+    assert made["p_at_1"] == made["recall_at_1"] == 0.5  # the third query has nothing to find
+    assert made["p_at_5"] == pytest.approx((2 / 5 + 0) / 2)
+    assert (made["recall_at_5"], made["recall_at_10"]) == (0.5, 1)
+    assert made["map_at_10"] == pytest.approx(((1 + 2 / 3) / 2 + (1 / 8) / 10) / 2)
+
+
+def test_an_unknown_label_is_relevant_to_nothing():
+    table = fs.datasets.Table(
+        images=[np.zeros((4, 4, 3), np.uint8)] * 3,
+        data={"articleType": np.array(["Shirts", "", "Shirts"]), "baseColour": np.array(["Red", "Red", ""])},
+    )
+    assert tasks.keys(table, ("articleType",)).tolist() == ["Shirts", "", "Shirts"]
+    assert tasks.keys(table, ("articleType", "baseColour")).tolist() == ["Shirts | Red", "", ""]
+
+
+def test_the_commands_that_are_shown_parse():
+    page = (Path(__file__).parents[2] / "docs" / "how-to" / "benchmark-a-backbone.md").read_text()
+    commands = [
+        line.split()[2:] for line in page.splitlines() if line.startswith("python benchmarks/study.py")
+    ]
+    assert len(commands) == 2
+    for words in commands:
+        study.parser().parse_args(words)
+    chosen = study.parser().parse_args(["--data", "x", "--training", '{"epochs": 60}', "--seeds", "0", "1"])
+    assert (chosen.training, chosen.seeds) == (fs.FineTuning(epochs=60), [0, 1])
+    with pytest.raises(SystemExit):
+        study.parser().parse_args(["--data", "x", "--training", '{"epoch": 60}'])
+
+
+def test_the_rows_of_the_repository_are_whole():
+    found = rows.read_folder(Path(__file__).parents[2] / "benchmarks" / "results")
+    assert {row["scorer"] for row in found} <= set(contenders.SCORERS)
+    for row in found:
+        assert (
+            row["value"] is None or 0 <= row["low"] <= row["value"] + 1e-9 <= row["high"] + 2e-9 <= 1 + 3e-9
+        )
