@@ -12,10 +12,13 @@ from typing import Any
 
 from fashionsearch.training.augmentation import AUGMENTATIONS
 from fashionsearch.training.options import RECIPES
+from fashionsearch.tuning.contenders import SPACES
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
-BLOCK = re.compile(r"<!-- (recipes|augmentations|results)(?:: ([\w -]+?))? -->\n.*?<!-- end -->", re.DOTALL)
+BLOCK = re.compile(
+    r"<!-- (recipes|augmentations|spaces|results)(?:: ([\w -]+?))? -->\n.*?<!-- end -->", re.DOTALL
+)
 
 
 def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
@@ -38,6 +41,19 @@ def augmentations(_: str) -> str:
     fields = [field.name for field in dataclasses.fields(AUGMENTATIONS["light"])]
     rows = [[f"`{name}`", *(_plain(getattr(each, name)) for each in named.values())] for name in fields]
     return table(("Field", *named), rows)
+
+
+def spaces(_: str) -> str:
+    """Return what `tune` searches unless it is told otherwise."""
+
+    def said(what: list[object] | tuple[float, float] | None) -> str:
+        if what is None:
+            return ""
+        return f"{what[0]} – {what[1]}" if isinstance(what, tuple) else ", ".join(str(each) for each in what)
+
+    names = dict.fromkeys(name for space in SPACES.values() for name in space)
+    rows = [[f"`{name}`", *(said(space.get(name)) for space in SPACES.values())] for name in names]
+    return table(("Field", "from weights", "from scratch"), rows)
 
 
 def results(names: str) -> str:
@@ -72,6 +88,7 @@ def results(names: str) -> str:
 MAKERS: dict[str, Callable[[str], str]] = {
     "recipes": recipes,
     "augmentations": augmentations,
+    "spaces": spaces,
     "results": results,
 }
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
@@ -86,7 +85,7 @@ class Teacher(nn.Module):
 
 
 def open_teacher(
-    options: FineTuning, classes: NDArray[Any], load: Callable[[str | os.PathLike[str]], FittedTagger]
+    options: FineTuning, classes: NDArray[Any], load: Callable[[str], FittedTagger]
 ) -> Teacher | None:
     """Return the teacher that options name, for a student of these classes; None where they name none.
 
@@ -112,7 +111,7 @@ def open_teacher(
             f"the teacher of this training was a Classifier with the fingerprint {str(given['fingerprint'])[:12]}…, which "
             "is not saved with its student; give it again: training=FineTuning(teacher=...)"
         )
-    tagger = load(given) if isinstance(given, str | os.PathLike) else given
+    tagger = load(given) if isinstance(given, str) else given
     fingerprint = teacher_fingerprint(tagger)
     known = tagger.classes_.tolist()
     strangers = [label for label in classes.tolist() if label not in known]

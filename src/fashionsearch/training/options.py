@@ -125,13 +125,14 @@ class FineTuning:
             )
 
     def _check_teacher(self) -> None:
-        teacher = self.teacher
-        noted = isinstance(teacher, Mapping) and "fingerprint" in teacher
+        if isinstance(self.teacher, os.PathLike):  # which would not equal what JSON keeps of it
+            object.__setattr__(self, "teacher", os.fspath(self.teacher))
+        noted = isinstance(self.teacher, Mapping) and "fingerprint" in self.teacher
         if not (
-            teacher is None or noted or isinstance(teacher, str | os.PathLike) or hasattr(teacher, "fit")
+            self.teacher is None or noted or isinstance(self.teacher, str) or hasattr(self.teacher, "fit")
         ):
             raise errors.InputError(
-                f"teacher={teacher!r:.80} is not a fitted Classifier or the folder of a saved one"
+                f"teacher={self.teacher!r:.80} is not a fitted Classifier or the folder of a saved one"
             )
 
     def recipe(self, case: str, *, normalised: bool = True) -> FineTuning:
@@ -170,9 +171,7 @@ class FineTuning:
             fields["augment"] = dataclasses.asdict(self.augment)
         if isinstance(self.class_weights, Mapping):
             fields["class_weights"] = [list(pair) for pair in self.class_weights.items()]
-        if isinstance(self.teacher, str | os.PathLike):
-            fields["teacher"] = os.fspath(self.teacher)
-        elif self.teacher is not None and not isinstance(self.teacher, Mapping):
+        if not (self.teacher is None or isinstance(self.teacher, str | Mapping)):
             fields["teacher"] = {"fingerprint": teacher_fingerprint(self.teacher)}
         return fields
 

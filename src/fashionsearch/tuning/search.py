@@ -122,7 +122,8 @@ class Search:
             random_state=self._run.seed if own is None else own, progress=False
         )
         if trial.number < self._heads:
-            return classifier.set_params(training=None), "frozen"
+            weights = contender.base.class_weights or classifier.class_weight
+            return classifier.set_params(training=None, class_weight=weights), "frozen"
         training = contender.suggested(trial, lambda place: self._draw_afresh(trial, place))
         return classifier.set_params(training=training), contender.case
 
