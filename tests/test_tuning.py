@@ -122,12 +122,29 @@ def test_trials_that_fall_behind_are_stopped():
 
 
 def test_a_trial_whose_loss_is_no_number_fails_alone():
-    tuning = tune(space={"epochs": [1], "learning_rate": [2e-3, 99.0], "dropout": (0.0, 0.3)}, trials=6)
-    states = dict(zip(tuning.history["learning_rate"], tuning.history["state"], strict=True))
-    assert states[2e-3] == "complete"
-    if states.get(99.0) == "failed":
-        row = next(row for row in tuning.history.rows if row["state"] == "failed")
-        assert np.isnan(row["validation_accuracy"])
+    @fs.register_backbone("never_a_number", image_size=32, replace=True)
+    def never_a_number(weights):
+        return NeverANumber()
+
+    broken = fs.Classifier("never_a_number", weights=None, training=fs.FineTuning(batch_size=16))
+    tuning = tune(backbones=[broken, SMALL], space={"epochs": [1]}, trials=2)
+    assert tuning.history["state"] == ["failed", "complete"]
+    assert np.isnan(tuning.history["validation_accuracy"][0])
+    assert tuning.best.backbone == "cnn"
+    assert repr(tuning).splitlines()[-1].startswith("0  ")
+    with pytest.raises(errors.TrainingError, match="no trial could be trained"):
+        tune(backbones=[broken], space={"epochs": [1]}, trials=2)
+
+
+class NeverANumber(torch.nn.Module):
+    """A network with one layer, whose output is no number."""
+
+    def __init__(self):
+        super().__init__()
+        self.layer = torch.nn.Linear(3, 4)
+
+    def forward(self, images):
+        return self.layer(images.mean(dim=(2, 3))) * float("nan")
 
 
 def test_it_goes_on_where_it_was(tmp_path):

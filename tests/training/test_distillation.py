@@ -88,6 +88,7 @@ def test_the_loss_is_hintons(teacher):
     assert all(parameter.grad is None for parameter in asked.parameters())
 
 
+@pytest.mark.slow
 def test_a_student_of_the_teacher_alone_learns_what_labels_would_not_teach(teacher):
     shuffled = np.random.default_rng(0).permutation(TRAIN[LABEL])
     model = student(teacher, epochs=25, teacher_weight=1.0, augment="flips", mixup=0.0)
@@ -162,7 +163,9 @@ def test_a_student_is_saved_without_its_teacher(as_folder, teacher, folder, tmp_
     shutil.rmtree(where)
     again = fs.Classifier.load(tmp_path / "student")
     assert np.array_equal(again.predict_proba(VALIDATION.images), before)
-    assert sum(file.stat().st_size for file in (tmp_path / "student").rglob("*")) < 5e6
+    assert (
+        sum(file.stat().st_size for file in (tmp_path / "student").rglob("*")) < 10e6
+    )  # the teacher alone has 13 MB
     again.save(tmp_path / "copy")
     noted = fs.Classifier.load(tmp_path / "copy").training
     assert (
