@@ -1,4 +1,4 @@
-"""Training: options, photos, what is trained, checkpoints, and the one file that knows how Lightning trains."""
+"""Training: options, photos, what is trained, checkpoints, and the one file that knows Lightning."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The file that knows how Lightning trains: epochs, devices, precision, checkpoints, early stopping and averaged weights."""
+"""The only file that knows Lightning: epochs, devices, precision, checkpoints, early stopping and averaged weights."""
 
 from __future__ import annotations
 
