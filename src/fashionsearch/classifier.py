@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from functools import partial
 from itertools import islice
 from typing import Any, TypeAlias
 
@@ -158,7 +157,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
             if options.class_weights is not None:
                 class_weight = numbered_class_weight(options.class_weights, classes, "class_weights")
             backbone, head, history = self._train(
-                options, images, numbered, classes, held_out, class_weight, checkpoints, loggers
+                options, images, numbered, held_out, class_weight, checkpoints, loggers, classes
             )
         self.backbone_, self.head_, self.history_, self.classes_ = backbone, head, history, classes
         return self
@@ -206,11 +205,11 @@ class Classifier(ClassifierMixin, ImageEstimator):
         options: FineTuning,
         images: Images,
         numbered: NDArray[np.intp],
-        classes: NDArray[Any],
         held_out: _HeldOut | None,
         class_weight: str | Mapping[int, float] | None,
         checkpoints: str | os.PathLike[str] | None,
         loggers: Sequence[object],
+        classes: NDArray[Any],
     ) -> tuple[Backbone, LinearHead, History]:
         from fashionsearch.training.distillation import open_teacher
         from fashionsearch.training.learners import TaggingLearner, is_normalised
@@ -224,7 +223,9 @@ class Classifier(ClassifierMixin, ImageEstimator):
             backbone = self._create_backbone(run.seed)
             case = "scratch" if self.weights is None else "weights"
             options = options.recipe(case, normalised=is_normalised(backbone.module))
-            teacher = open_teacher(options, classes, partial(Classifier.load, device="cpu", progress=False))
+            teacher = open_teacher(
+                options, classes, lambda folder: Classifier.load(folder, device="cpu", progress=False)
+            )
             balance = class_balance(numbered, class_weight)
             head = None
             if self.weights is not None:

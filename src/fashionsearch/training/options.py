@@ -48,9 +48,6 @@ class FineTuning:
         warmup: share of the steps in which the rate rises, 0 to below 1.
         small_first: begin with photos of half the side, and reach the full size after three fifths of the epochs, which
             is faster; networks that are built for one size start with that.
-        devices: how many devices of a machine share the work; each is a process of its own.
-        nodes: how many machines share the work, started by torchrun or SLURM.
-        workers: processes that augment photos; None is 0 on the CPU, and up to 8 elsewhere.
         teacher: a fitted `Classifier` that knows all classes, or the folder one was saved to: the network learns its
             probabilities beside the labels, photo by photo as augmented and blended (Hinton et al. 2015,
             arXiv:1503.02531; Beyer et al. 2022, arXiv:2106.05237). It is not saved with what it taught.
@@ -58,6 +55,9 @@ class FineTuning:
             for the labels' share.
         temperature: what the logits of teacher and student are divided by, above 0: the higher, the more it counts what
             the teacher thinks of the classes that it finds improbable.
+        devices: how many devices of a machine share the work; each is a process of its own.
+        nodes: how many machines share the work, started by torchrun or SLURM.
+        workers: processes that augment photos; None is 0 on the CPU, and up to 8 elsewhere.
 
     Raises:
         InputError: if a value can't be used.
@@ -83,12 +83,12 @@ class FineTuning:
     schedule: str | None = None
     warmup: float | None = None
     small_first: bool | None = None
-    devices: int = 1
-    nodes: int = 1
-    workers: int | None = None
     teacher: Any = None
     teacher_weight: float | None = None
     temperature: float | None = None
+    devices: int = 1
+    nodes: int = 1
+    workers: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience", "devices", "nodes"):
