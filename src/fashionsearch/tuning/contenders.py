@@ -41,7 +41,7 @@ SPACES: Mapping[str, Space] = {
 }
 PLACED = ("device", "precision", "runtime", "batch_size", "progress")
 _WHOLE = ("epochs", "batch_size", "patience")
-_NOT_SEARCHED = ("devices", "nodes", "workers", "class_weights", "teacher")
+_NOT_SEARCHED = ("devices", "nodes", "workers", "precision", "class_weights", "teacher")
 _WIDE = 10  # a range whose ends are so many times apart is searched by its logarithm
 
 
