@@ -112,6 +112,7 @@ def test_of_equals_the_first_wins_and_a_repeated_choice_is_not_trained_again():
     assert max(tuning.history["seconds"][1:]) < tuning.history["seconds"][0] / 2
 
 
+@pytest.mark.slow
 def test_trials_that_fall_behind_are_stopped():
     hopeless = {"epochs": [5], "learning_rate": [2e-3, 1e-7], "dropout": (0.0, 0.3)}
     tuning = tune(space=hopeless, trials=12)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
 from typing import Any
@@ -39,24 +39,27 @@ class Tuning:
     accuracy: float
     history: History
 
-    def _ranked(self) -> list[list[object]]:
+    def _ranked(self) -> list[Mapping[str, Any]]:
         order = {"complete": 0, "stopped": 1, "failed": 2}
-        rows = sorted(
-            self.history.rows,
-            key=lambda row: (order[str(row["state"])], -row["validation_accuracy"], row["trial"]),
-        )
-        return [["" if value is None else value for value in row.values()] for row in rows]
+        rows: Sequence[Mapping[str, Any]] = self.history.rows
+        return sorted(rows, key=lambda row: (order[row["state"]], -row["validation_accuracy"], row["trial"]))
+
+    def _cells(self) -> list[list[object]]:
+        return [["" if value is None else value for value in row.values()] for row in self._ranked()]
 
     def _title(self) -> str:
-        states = self.history["state"]
-        found = f"best validation accuracy {self.accuracy:.4f}, with {self.best!r}"
-        return f"Tuning: {len(states)} trials, {states.count('stopped')} stopped early; {found}"  # type: ignore[arg-type]
+        best = self._ranked()[0]
+        stopped = sum(row["state"] == "stopped" for row in self._ranked())
+        return (
+            f"Tuning: {len(self.history)} trials, {stopped} stopped early; best validation accuracy {self.accuracy:.4f} by "
+            f"{best['backbone']} in trial {best['trial']}"
+        )
 
     def __repr__(self) -> str:
-        return f"{self._title()}\n\n{text_table(self.history.columns, self._ranked())}"
+        return f"{self._title()}\n\n{text_table(self.history.columns, self._cells())}"
 
     def _repr_html_(self) -> str:
-        return html_table(self.history.columns, self._ranked(), self._title())
+        return html_table(self.history.columns, self._cells(), self._title())
 
 
 def tune(
