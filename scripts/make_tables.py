@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import json
 import re
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -13,11 +14,12 @@ from benchmark_tables import TABLES, newest, table
 
 from fashionsearch.training.augmentation import AUGMENTATIONS
 from fashionsearch.training.options import RECIPES
+from fashionsearch.tuning.contenders import SPACES
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
 BLOCK = re.compile(
-    r"<!-- (recipes|augmentations|results|views)(?:: ([\w -]+?))? -->\n.*?<!-- end -->", re.DOTALL
+    r"<!-- (recipes|augmentations|spaces|results|views)(?:: ([\w -]+?))? -->\n.*?<!-- end -->", re.DOTALL
 )
 
 
@@ -35,6 +37,19 @@ def augmentations(_: str) -> str:
     fields = [field.name for field in dataclasses.fields(AUGMENTATIONS["light"])]
     rows = [[f"`{name}`", *(_plain(getattr(each, name)) for each in named.values())] for name in fields]
     return table(("Field", *named), rows)
+
+
+def spaces(_: str) -> str:
+    """Return what `tune` searches unless it is told otherwise."""
+
+    def said(what: list[object] | tuple[float, float] | None) -> str:
+        if what is None:
+            return ""
+        return f"{what[0]} – {what[1]}" if isinstance(what, tuple) else ", ".join(str(each) for each in what)
+
+    names = dict.fromkeys(name for space in SPACES.values() for name in space)
+    rows = [[f"`{name}`", *(said(space.get(name)) for space in SPACES.values())] for name in names]
+    return table(("Field", "from weights", "from scratch"), rows)
 
 
 def results(names: str) -> str:
@@ -105,6 +120,7 @@ def views(_: str) -> str:
 MAKERS: dict[str, Callable[[str], str]] = {
     "recipes": recipes,
     "augmentations": augmentations,
+    "spaces": spaces,
     "results": results,
     "views": views,
 }

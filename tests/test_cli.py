@@ -296,6 +296,9 @@ def test_a_network_learns_from_scratch(photos, tmp_path):
     tagger = fs.Classifier.load(out)
     assert tagger.weights is None
     assert tagger.backbone_.origin == "trained"
+    student = ("train", photos, "--backbone", "cnn", "--weights", "none", *LEARN, "--teacher", out)
+    assert run(*student, "--out", tmp_path / "student") == 0
+    assert fs.Classifier.load(tmp_path / "student").training == fs.FineTuning(epochs=2, teacher=out)
 
 
 def test_an_autoencoder_learns_and_serves_a_search(photos, tmp_path, capsys):
@@ -317,6 +320,8 @@ def test_an_autoencoder_learns_and_serves_a_search(photos, tmp_path, capsys):
     [
         (("--epochs", 3), "--epochs is for a network that learns; add --fine-tune"),
         (("--learning-rate", 0.1), "--learning-rate is for a network that learns"),
+        (("--teacher", "tagger"), "--teacher is for a network that learns"),
+        (("--autoencoder", "--teacher", "tagger"), "training has teacher='tagger', and an autoencoder"),
         (("--checkpoints", "run"), "--checkpoints is for a network that learns"),
         (("--latent-dim", 8), "--latent-dim is for an autoencoder"),
         (("--autoencoder", "--balanced"), "an autoencoder learns without labels"),

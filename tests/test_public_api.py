@@ -27,6 +27,7 @@ PUBLIC = [
     "Matches",
     "Optimization",
     "Preprocess",
+    "Tuning",
     "VisualIndex",
     "__version__",
     "check_images",
@@ -40,9 +41,15 @@ PUBLIC = [
     "optimize",
     "plots",
     "register_backbone",
+    "tune",
 ]
 MODULES = ["datasets", "errors", "metrics", "plots"]
-MADE_BY_THE_LIBRARY = ["Evaluation", "Matches", "Optimization"]  # results that nobody builds by hand
+MADE_BY_THE_LIBRARY = [
+    "Evaluation",
+    "Matches",
+    "Optimization",
+    "Tuning",
+]  # results that nobody builds by hand
 SOURCE = Path(fs.__file__).parent
 STUB = ast.parse((SOURCE / "__init__.pyi").read_text(encoding="utf-8"))
 

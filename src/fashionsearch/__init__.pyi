@@ -12,6 +12,7 @@ from .precision import lower_precision
 from .preprocess import Preprocess
 from .results import Evaluation, Fidelity, History, Matches
 from .training import Augmentation, FineTuning
+from .tuning import Tuning, tune
 
 __version__: str
 
@@ -28,6 +29,7 @@ __all__ = [
     "Matches",
     "Optimization",
     "Preprocess",
+    "Tuning",
     "VisualIndex",
     "__version__",
     "check_images",
@@ -41,4 +43,5 @@ __all__ = [
     "optimize",
     "plots",
     "register_backbone",
+    "tune",
 ]

@@ -161,7 +161,16 @@ class Autoencoder(ImageEstimator):
         if not isinstance(weight, Real) or isinstance(weight, bool) or not 0 <= weight < 1e6:
             raise errors.InputError(f"perceptual={weight!r} is not a number from 0 up, such as 1.0")
         given = self.training or FineTuning()
-        for name in ("dropout", "label_smoothing", "mixup", "class_weights", "small_first"):
+        for name in (
+            "dropout",
+            "label_smoothing",
+            "mixup",
+            "class_weights",
+            "small_first",
+            "teacher",
+            "teacher_weight",
+            "temperature",
+        ):
             if getattr(given, name):
                 raise errors.InputError(
                     f"training has {name}={getattr(given, name)!r}, and an autoencoder learns without labels, has no "

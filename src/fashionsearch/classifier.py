@@ -169,7 +169,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
             if options.class_weights is not None:
                 class_weight = numbered_class_weight(options.class_weights, classes, "class_weights")
             backbone, head, history = self._train(
-                options, images, numbered, held_out, class_weight, checkpoints, loggers
+                options, images, numbered, held_out, class_weight, checkpoints, loggers, classes
             )
         self.backbone_, self.head_, self.history_, self.classes_ = backbone, head, history, classes
         return self
@@ -208,7 +208,9 @@ class Classifier(ClassifierMixin, ImageEstimator):
         class_weight: str | Mapping[int, float] | None,
         checkpoints: str | os.PathLike[str] | None,
         loggers: Sequence[object],
+        classes: NDArray[Any],
     ) -> tuple[Backbone, LinearHead, History]:
+        from fashionsearch.training.distillation import open_teacher
         from fashionsearch.training.learners import TaggingLearner, is_normalised
         from fashionsearch.training.running import train_on
         from fashionsearch.training.runs import open_run
@@ -220,6 +222,9 @@ class Classifier(ClassifierMixin, ImageEstimator):
             backbone = self._create_backbone(run.seed)
             case = "scratch" if self.weights is None else "weights"
             options = options.recipe(case, normalised=is_normalised(backbone.module))
+            teacher = open_teacher(
+                options, classes, lambda folder: Classifier.load(folder, device="cpu", progress=False)
+            )
             balance = class_balance(numbered, class_weight)
             head = None
             if self.weights is not None:
@@ -237,10 +242,11 @@ class Classifier(ClassifierMixin, ImageEstimator):
                     backbone.module,
                     backbone.preprocess,
                     dim=backbone.dim,
-                    classes=int(numbered.max()) + 1,
+                    classes=len(classes),
                     options=options,
                     class_weights=balance,
                     head=head,
+                    teacher=teacher,
                 )
             history = train_on(
                 run,
@@ -249,7 +255,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
                 (images, numbered),
                 held_out,
                 options,
-                decided_by={"class_weights": balance.tolist()},
+                decided_by={"class_weights": balance.tolist(), "teacher": teacher and teacher.fingerprint},
                 loggers=loggers,
                 progress=self.progress,
             )

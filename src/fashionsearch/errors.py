@@ -13,6 +13,7 @@ FashionSearchError
 ├── TrainingError                    a loss that is not a number any more
 ├── DeviceError                      a device or precision this machine doesn't have
 ├── RuntimeUnavailableError          a runtime that can't run this network here
+├── MissingPackageError (ImportError)  a package that an extra brings, and isn't installed
 ├── FidelityError                    a faster encoder that loses more than is allowed
 └── StorageError (OSError)           a folder that can't be written or read
     └── CorruptFileError             a saved file that isn't what was written
@@ -110,6 +111,10 @@ class DeviceError(FashionSearchError, RuntimeError):
 
 class RuntimeUnavailableError(FashionSearchError, RuntimeError):
     """A runtime that can't run this network on this machine."""
+
+
+class MissingPackageError(FashionSearchError, ImportError):
+    """A package that an extra brings, and that isn't installed."""
 
 
 class FidelityError(FashionSearchError):

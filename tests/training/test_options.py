@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -48,7 +49,12 @@ def test_what_can_not_be_used_is_refused(field, value, words):
 def test_a_recipe_leaves_nothing_open(case):
     filled = fs.FineTuning().recipe(case)
     left = [field.name for field in dataclasses.fields(filled) if getattr(filled, field.name) is None]
-    assert left == ["class_weights", "precision", "workers"]
+    assert left == ["class_weights", "teacher", "teacher_weight", "temperature", "precision", "workers"]
+
+
+def test_a_teacher_gets_its_share():
+    filled = fs.FineTuning(teacher="tagger", temperature=3.0).recipe("scratch")
+    assert (filled.teacher_weight, filled.temperature) == (RECIPES["scratch"].teacher_weight, 3.0)
 
 
 def test_what_is_given_stays():
@@ -77,6 +83,7 @@ def test_networks_without_normalisation_go_slower():
         fs.FineTuning(epochs=3, augment="strong", class_weights="balanced"),
         fs.FineTuning(augment=fs.Augmentation(rotation=4, colour=0.2), class_weights={"a": 2.0, "b": 1.0}),
         fs.FineTuning(class_weights={3: 2.0}),
+        fs.FineTuning(teacher=Path("tagger"), teacher_weight=0.5),
     ],
 )
 def test_options_survive_json(options):

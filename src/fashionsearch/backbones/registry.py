@@ -164,6 +164,15 @@ def _recipe(name: str) -> Recipe:
     )
 
 
+def has_default_weights(name: str) -> bool:
+    """Return whether a backbone has weights of its own.
+
+    Raises:
+        UnknownBackboneError: if the name isn't known.
+    """
+    return _recipe(name).load_default is not None
+
+
 def untrained_module(name: str, preprocess: Preprocess) -> nn.Module:
     """Build a backbone's untrained network for a preprocessing, leaving torch's random state alone."""
     return _build(name, _recipe(name), preprocess, None)

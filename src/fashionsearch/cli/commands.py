@@ -162,7 +162,7 @@ def _training(options: argparse.Namespace, *, learns: bool) -> FineTuning | None
     """Return the options of a network that learns; those that nobody would hear of are an error."""
     from fashionsearch.training import FineTuning
 
-    names = ("epochs", "learning_rate", "augment", "unfreeze")
+    names = ("epochs", "learning_rate", "augment", "unfreeze", "teacher")
     given = {name: getattr(options, name) for name in names if getattr(options, name) is not None}
     if not learns:
         ignored = [*given, *(["checkpoints"] if options.checkpoints else [])]

@@ -244,5 +244,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     learning.add_argument("--augment", help="none, flips, light or strong; default: the recipe's")
     learning.add_argument("--unfreeze", help="what learns: head, last or all (all)")
     learning.add_argument(
+        "--teacher",
+        type=Path,
+        help="folder of a saved tagger whose probabilities are learned beside the labels",
+    )
+    learning.add_argument(
         "--checkpoints", type=Path, help="folder to go on from when the same command was interrupted"
     )

@@ -12,6 +12,7 @@ from torch.nn import functional
 from fashionsearch.head import LinearHead
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.runtimes.base import Network
+from fashionsearch.training.distillation import Teacher
 from fashionsearch.training.options import FineTuning
 from fashionsearch.training.perception import PerceptualLoss
 
@@ -36,7 +37,7 @@ class Learner(Protocol):
 
 
 class TaggingLearner(nn.Module):
-    """A backbone, dropout and a linear head, trained by cross-entropy.
+    """A backbone, dropout and a linear head, trained by cross-entropy, and perhaps by what a teacher says.
 
     Args:
         backbone: maps (n, 3, H, W) to (n, dim).
@@ -46,6 +47,7 @@ class TaggingLearner(nn.Module):
         options: a filled recipe.
         class_weights: (c,) weights in the loss.
         head: where the head starts; None is at random.
+        teacher: whose probabilities are learned beside the labels, if any.
     """
 
     class_weights: torch.Tensor
@@ -60,6 +62,7 @@ class TaggingLearner(nn.Module):
         options: FineTuning,
         class_weights: np.ndarray[Any, np.dtype[np.float32]],
         head: LinearHead | None,
+        teacher: Teacher | None = None,
     ) -> None:
         from torchvision.transforms import v2
 
@@ -74,6 +77,8 @@ class TaggingLearner(nn.Module):
         self.register_buffer("class_weights", torch.from_numpy(class_weights), persistent=False)
         self._smoothing = options.label_smoothing or 0.0
         self._mixup = v2.MixUp(alpha=options.mixup, num_classes=classes) if options.mixup else None
+        # In a tuple it is no part of the module: it doesn't learn, and is kept in no checkpoint.
+        self._teachers = () if teacher is None else (teacher,)
         unfreeze(self, options.unfreeze or "all", (2, 3, *preprocess.image_size))
 
     @property
@@ -100,7 +105,7 @@ class TaggingLearner(nn.Module):
     def training_loss(
         self, photos: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the cross-entropy of augmented, and perhaps blended, photos."""
+        """Return the cross-entropy of augmented, and perhaps blended, photos, and the teacher's share."""
         mixed, soft = (photos, targets) if self._mixup is None else self._mixup(photos, targets)
         logits = self(mixed)
         loss = functional.cross_entropy(
@@ -112,6 +117,9 @@ class TaggingLearner(nn.Module):
             # For blended labels torch divides by n, and for plain ones by the sum of their weights.
             hard = soft.argmax(dim=1)
             loss = loss / (soft @ self.class_weights).mean()
+        for teacher in self._teachers:
+            taught = teacher.to(photos.device).loss(mixed, logits)
+            loss = (1 - teacher.weight) * loss + teacher.weight * taught
         return loss, {"training_accuracy": (logits.argmax(dim=1) == hard).float().mean()}
 
     def validation_figures(self, photos: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
@@ -14,6 +16,7 @@ from fashionsearch.training.augmentation import AUGMENTATIONS, Augmentation
 UNFREEZE = ("head", "last", "all")
 SCHEDULES = ("cosine", "one_cycle")
 PRECISIONS = ("fastest",)
+_OF_A_TEACHER = ("teacher_weight", "temperature")
 
 
 @dataclass(frozen=True)
@@ -46,6 +49,13 @@ class FineTuning:
         warmup: share of the steps in which the rate rises, 0 to below 1.
         small_first: begin with photos of half the side, and reach the full size after three fifths of the epochs, which
             is faster; networks that are built for one size start with that.
+        teacher: a fitted `Classifier` that knows all classes, or the folder one was saved to: the network learns its
+            probabilities beside the labels, photo by photo as augmented and blended (Hinton et al. 2015,
+            arXiv:1503.02531; Beyer et al. 2022, arXiv:2106.05237). It is not saved with what it taught.
+        teacher_weight: share of the teacher in the loss, above 0 to 1, which leaves the labels out; `class_weights` are
+            for the labels' share.
+        temperature: what the logits of teacher and student are divided by, above 0: the higher, the more it counts what
+            the teacher thinks of the classes that it finds improbable.
         devices: how many devices of a machine share the work; each is a process of its own.
         nodes: how many machines share the work, started by torchrun or SLURM.
         precision: None, the classifier's or autoencoder's; or "fastest", on the CPU: a few steps are timed before the first,
@@ -77,6 +87,9 @@ class FineTuning:
     schedule: str | None = None
     warmup: float | None = None
     small_first: bool | None = None
+    teacher: Any = None
+    teacher_weight: float | None = None
+    temperature: float | None = None
     devices: int = 1
     nodes: int = 1
     precision: str | None = None
@@ -88,6 +101,8 @@ class FineTuning:
         _check(self, "workers", Integral, lambda value: value >= 0, "a whole number from 0 up")
         for name in ("learning_rate", "backbone_learning_rate"):
             _check(self, name, Real, lambda value: 0 < value < 100, "a number above 0, such as 0.001")
+        _check(self, "temperature", Real, lambda value: 0 < value < 100, "a number above 0, such as 2")
+        _check(self, "teacher_weight", Real, lambda value: 0 < value <= 1, "a number above 0 up to 1")
         for name in ("mixup", "weight_decay"):
             _check(self, name, Real, lambda value: 0 <= value < 100, "a number from 0 up")
         for name in ("dropout", "label_smoothing", "warmup"):
@@ -110,10 +125,22 @@ class FineTuning:
             raise errors.InputError(
                 f"{name}={value!r} is not one of {', '.join(known)}{besides}{errors.did_you_mean(value, known)}"
             )
+        self._check_teacher()
         named = self.class_weights is None or isinstance(self.class_weights, Mapping)
         if not named and not (isinstance(self.class_weights, str) and self.class_weights == "balanced"):
             raise errors.InputError(
                 f"class_weights={self.class_weights!r} is not None, 'balanced' or a mapping of classes to weights"
+            )
+
+    def _check_teacher(self) -> None:
+        if isinstance(self.teacher, os.PathLike):  # which would not equal what JSON keeps of it
+            object.__setattr__(self, "teacher", os.fspath(self.teacher))
+        noted = isinstance(self.teacher, Mapping) and "fingerprint" in self.teacher
+        if not (
+            self.teacher is None or noted or isinstance(self.teacher, str) or hasattr(self.teacher, "fit")
+        ):
+            raise errors.InputError(
+                f"teacher={self.teacher!r:.80} is not a fitted Classifier or the folder of a saved one"
             )
 
     def recipe(self, case: str, *, normalised: bool = True) -> FineTuning:
@@ -129,6 +156,7 @@ class FineTuning:
             field.name: getattr(recipe, field.name)
             for field in dataclasses.fields(self)
             if getattr(self, field.name) is None
+            and (self.teacher is not None or field.name not in _OF_A_TEACHER)
         }
         if "backbone_learning_rate" in filled:
             # A rate of one's own moves both: their ratio is what the recipe is about.
@@ -145,12 +173,14 @@ class FineTuning:
         )
 
     def to_dict(self) -> dict[str, Any]:
-        """Return the fields as JSON holds them."""
+        """Return the fields as JSON holds them; of a teacher that is an object, its fingerprint."""
         fields = {field.name: getattr(self, field.name) for field in dataclasses.fields(self)}
         if isinstance(self.augment, Augmentation):
             fields["augment"] = dataclasses.asdict(self.augment)
         if isinstance(self.class_weights, Mapping):
             fields["class_weights"] = [list(pair) for pair in self.class_weights.items()]
+        if not (self.teacher is None or isinstance(self.teacher, str | Mapping)):
+            fields["teacher"] = {"fingerprint": teacher_fingerprint(self.teacher)}
         return fields
 
     @classmethod
@@ -171,6 +201,24 @@ class FineTuning:
         if isinstance(fields.get("class_weights"), list):
             fields["class_weights"] = dict(fields["class_weights"])
         return cls(**fields)
+
+
+def teacher_fingerprint(tagger: Any) -> str:
+    """Return what decides a fitted `Classifier`'s probabilities, as one SHA-256.
+
+    Raises:
+        InputError: if it is none, or isn't fitted.
+    """
+    missing = [name for name in ("backbone_", "head_", "classes_") if not hasattr(tagger, name)]
+    if missing:
+        raise errors.InputError(
+            f"teacher={type(tagger).__name__}(...) is no fitted Classifier: it has no {missing[0]}; call its fit first, or "
+            "give the folder of a saved one"
+        )
+    digest = hashlib.sha256(tagger.backbone_.fingerprint.encode())
+    digest.update(tagger.head_.weight.tobytes() + tagger.head_.bias.tobytes())
+    digest.update(repr(tagger.classes_.tolist()).encode())
+    return digest.hexdigest()
 
 
 def _check(options: FineTuning, name: str, kind: type, fine: Any, need: str) -> None:
@@ -199,6 +247,8 @@ RECIPES = {
         schedule="cosine",
         warmup=0.1,
         small_first=False,
+        teacher_weight=0.5,
+        temperature=2.0,
     ),
     "scratch": FineTuning(
         epochs=40,
@@ -216,6 +266,8 @@ RECIPES = {
         schedule="cosine",
         warmup=0.1,
         small_first=False,
+        teacher_weight=0.5,
+        temperature=2.0,
     ),
     "autoencoder": FineTuning(
         epochs=15,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import hashlib
 import importlib.metadata
 from collections.abc import Mapping, Sequence
@@ -75,6 +76,8 @@ def train_on(
         )
     if options.devices * options.nodes > 1:
         _check_processes(options, backbone.placement)
+    # By now the learner holds the teacher; it goes to no other process twice, and is known by what it is, not where.
+    options = dataclasses.replace(options, teacher=None)
     identity: dict[str, Any] = {
         **decided_by,
         "options": options.to_dict(),

@@ -39,12 +39,14 @@ class RunFolder:
         scratch: of files that go when the run ends.
         seed: of everything random in the run.
         kept: whether the user asked for the checkpoints.
+        argument: by which they asked.
     """
 
     folder: Path
     scratch: Path
     seed: int
     kept: bool
+    argument: str = "checkpoints"
 
     @property
     def last(self) -> Path:
@@ -73,7 +75,7 @@ class RunFolder:
         for name, was, now in _differences(there, plain):
             raise errors.InputError(
                 f"{self.folder} holds the checkpoints of another run: its {name} is {str(was)[:80]}, and now it is "
-                f"{str(now)[:80]}; give checkpoints= another folder, or delete this one"
+                f"{str(now)[:80]}; give {self.argument}= another folder, or delete this one"
             )
         self.note({"identity": plain})
 
@@ -100,12 +102,15 @@ class RunFolder:
 
 
 @contextlib.contextmanager
-def open_run(checkpoints: str | os.PathLike[str] | None, random_state: int | None) -> Iterator[RunFolder]:
+def open_run(
+    checkpoints: str | os.PathLike[str] | None, random_state: int | None, *, argument: str = "checkpoints"
+) -> Iterator[RunFolder]:
     """Open the folder of a run, or a temporary one that goes when the block ends.
 
     Args:
         checkpoints: a folder, new or of a run that was begun before; None keeps nothing.
         random_state: the seed; None draws one, or takes that of the run that was begun.
+        argument: what the user knows the folder by.
 
     Raises:
         StorageError: if the folder can't be written, or another process trains there.
@@ -120,7 +125,7 @@ def open_run(checkpoints: str | os.PathLike[str] | None, random_state: int | Non
         )
     if was_started_for_many() and (checkpoints is None or random_state is None):
         raise errors.InputError(
-            "torchrun or SLURM started several processes, which must agree: give random_state=, and checkpoints= a folder "
+            f"torchrun or SLURM started several processes, which must agree: give random_state=, and {argument}= a folder "
             "that all of them see"
         )
     with tempfile.TemporaryDirectory(prefix="fashionsearch-") as scratch:
@@ -137,7 +142,7 @@ def open_run(checkpoints: str | os.PathLike[str] | None, random_state: int | Non
                 f"{folder} is not empty ({min(names)!r} is in it) and holds no checkpoints; choose another folder"
             )
         with _locked(folder):
-            run = RunFolder(folder, Path(scratch), _seed(random_state, there), kept=True)
+            run = RunFolder(folder, Path(scratch), _seed(random_state, there), kept=True, argument=argument)
             run.note({})
             yield run
 

@@ -1,0 +1,263 @@
+"""The search behind `tune`: trial after trial in an Optuna study, each decided by the seed, its number and those before."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+from sklearn.base import clone
+from tqdm.auto import tqdm
+
+from fashionsearch import errors
+from fashionsearch.classifier import Classifier
+from fashionsearch.images import Images
+from fashionsearch.results import History
+from fashionsearch.training import FineTuning
+from fashionsearch.training.runs import RunFolder
+from fashionsearch.tuning.contenders import PLACED, Contender
+
+_SHARES = 5  # trials are compared after each fifth of their epochs
+_COMPLETE_BEFORE_STOPPING = 4
+
+
+class Search:
+    """Runs trial after trial, each decided by the seed, its number and the trials before."""
+
+    def __init__(
+        self,
+        optuna: Any,
+        study: Any,
+        contenders: Sequence[Contender],
+        training: tuple[Images, Any],
+        validation: tuple[Images, Any],
+        run: RunFolder,
+    ) -> None:
+        self._optuna, self._study, self._run = optuna, study, run
+        self._contenders = {contender.label: contender for contender in contenders}
+        self._training, self._validation = training, validation
+        frozen = [contender for contender in contenders if contender.case == "weights"]
+        self._heads = len(frozen)
+        self._starts = [
+            *({"backbone": contender.label} for contender in frozen),
+            *(each.start() for each in contenders),
+        ]
+        self._states = optuna.trial.TrialState
+        self._best: Classifier | None = None
+
+    def go_on(self, trials: int, *, progress: bool) -> None:
+        """Run trials until there are so many."""
+        begun = sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
+        with tqdm(
+            total=trials,
+            initial=min(begun, trials),
+            desc="tuning",
+            unit="trial",
+            delay=2,
+            disable=None if progress else True,
+        ) as bar:
+            for _ in range(begun, trials):
+                self._run_one()
+                bar.update()
+        for left in self._run.folder.glob("trial-*"):
+            shutil.rmtree(left, ignore_errors=True)
+
+    def _run_one(self) -> None:
+        trial = self._next()
+        began = time.perf_counter()
+        value, state = None, self._states.COMPLETE
+        classifier, training = self._suggested(trial)
+        checkpoints = None
+        if self._run.kept and training != "frozen":
+            checkpoints = self._run.folder / f"trial-{trial.number}"
+        trial.set_user_attr("training", training)
+        twin = self._twin(trial)
+        try:
+            if twin is None:
+                classifier.fit(
+                    *self._training,
+                    validation=self._validation,
+                    checkpoints=checkpoints,
+                    loggers=[] if training == "frozen" else [self._listener(trial, classifier, training)],
+                )
+                value = _validation_accuracy(classifier.history_)
+            else:  # the seed decides the result, so it is known
+                value, state = twin.value, twin.state
+                for share, accuracy in twin.intermediate_values.items():
+                    trial.report(accuracy, share)
+        except self._optuna.TrialPruned:
+            state = self._states.PRUNED
+        except errors.TrainingError:
+            state = self._states.FAIL
+        best = self._best_trial()
+        if twin is None and value is not None and (best is None or value > best.value):
+            self._best = classifier
+            if self._run.kept:
+                classifier.save(self._run.folder / "best")
+        trial.set_user_attr("seconds", time.perf_counter() - began)
+        self._study.tell(trial, value if state == self._states.COMPLETE else None, state=state)
+        if checkpoints is not None:
+            shutil.rmtree(checkpoints, ignore_errors=True)
+
+    def _next(self) -> Any:
+        """Return the trial that was interrupted, or a new one."""
+        there = self._study.get_trials(deepcopy=False)
+        for trial in there:
+            if trial.state == self._states.RUNNING:
+                return self._optuna.trial.Trial(self._study, trial._trial_id)
+        waiting = any(trial.state == self._states.WAITING for trial in there)
+        if not waiting and len(there) < len(self._starts):
+            self._study.enqueue_trial(self._starts[len(there)])
+        return self._study.ask()
+
+    def _suggested(self, trial: Any) -> tuple[Classifier, str]:
+        """Return an unfitted classifier, and how it is trained."""
+        self._draw_afresh(trial, 0)
+        contender = self._contenders[trial.suggest_categorical("backbone", list(self._contenders))]
+        own = contender.classifier.random_state
+        classifier = clone(contender.classifier).set_params(
+            random_state=self._run.seed if own is None else own, progress=False
+        )
+        if trial.number < self._heads:
+            weights = contender.base.class_weights or classifier.class_weight
+            return classifier.set_params(training=None, class_weight=weights), "frozen"
+        training = contender.suggested(trial, lambda place: self._draw_afresh(trial, place))
+        return classifier.set_params(training=training), contender.case
+
+    def _draw_afresh(self, trial: Any, place: int) -> None:
+        # Drawn from the seed and the place alone, a trial that was interrupted goes on with the same draws.
+        state = np.random.SeedSequence((self._run.seed, trial.number, place)).generate_state(1)
+        self._study.sampler = self._optuna.samplers.TPESampler(seed=int(state[0]), multivariate=False)
+
+    def _listener(self, trial: Any, classifier: Classifier, case: str) -> object:
+        from fashionsearch.training.listening import EpochListener
+
+        epochs = (classifier.training or FineTuning()).recipe(case).epochs or 1
+        reported = set(self._study.get_trials(deepcopy=False)[trial.number].intermediate_values)
+
+        def hear(done: int, accuracy: float) -> None:
+            share = _SHARES * done // epochs
+            if share == _SHARES * (done - 1) // epochs:
+                return
+            if share not in reported:
+                reported.add(share)
+                trial.report(accuracy, share)
+            if done < epochs and trial.should_prune():
+                raise self._optuna.TrialPruned
+
+        return EpochListener(hear)
+
+    def _twin(self, trial: Any) -> Any:
+        """Return an earlier trial of the same options, if there is one."""
+        for other in self._study.get_trials(deepcopy=False)[: trial.number]:
+            alike = other.params == trial.params and (other.number < self._heads) == (
+                trial.number < self._heads
+            )
+            if alike and other.state.is_finished():
+                return other
+        return None
+
+    def _best_trial(self) -> Any:
+        complete = self._study.get_trials(deepcopy=False, states=(self._states.COMPLETE,))
+        return max(complete, key=lambda trial: (trial.value, -trial.number), default=None)
+
+    def best(self) -> tuple[Classifier, float]:
+        """Return the fitted classifier that did best, and its accuracy.
+
+        Raises:
+            TrainingError: if no trial could be trained.
+        """
+        best = self._best_trial()
+        if best is None:
+            raise errors.TrainingError(
+                "no trial could be trained: each loss became no number; try a lower range for learning_rate"
+            )
+        if self._best is None:
+            given = self._contenders[best.params["backbone"]].classifier
+            placed = {name: getattr(given, name) for name in PLACED}
+            self._best = Classifier.load(self._run.folder / "best", **placed)
+        return self._best, float(best.value)
+
+    def history(self) -> History:
+        """Return a row for each trial."""
+        trials = self._study.get_trials(deepcopy=False)
+        return History(tuple(self._row(trial) for trial in trials if trial.state.is_finished()))
+
+    def _row(self, trial: Any) -> dict[str, Any]:
+        names = dict.fromkeys(name for contender in self._contenders.values() for name in contender.space)
+        contender = self._contenders[trial.params["backbone"]]
+        value, state = trial.value, "complete"
+        if trial.state == self._states.PRUNED:
+            value, state = trial.intermediate_values[max(trial.intermediate_values)], "stopped"
+        elif trial.state == self._states.FAIL:
+            value, state = float("nan"), "failed"
+        return {
+            "trial": trial.number,
+            "state": state,
+            "validation_accuracy": value,
+            "backbone": contender.label,
+            "training": trial.user_attrs["training"],
+            **{name: trial.params.get(contender.key(name)) for name in names},
+            "seconds": trial.user_attrs["seconds"],
+        }
+
+
+def _validation_accuracy(history: History) -> float:
+    """Return the accuracy of the row that was kept: the lowest loss at the full size."""
+    largest = max(row.get("image_size", 0) for row in history.rows)
+    rows = [row for row in history.rows if row.get("image_size", 0) == largest]
+    return float(min(rows, key=lambda row: row["validation_loss"])["validation_accuracy"])
+
+
+def import_optuna() -> Any:
+    """Import Optuna.
+
+    Raises:
+        MissingPackageError: if it isn't installed.
+    """
+    try:
+        import optuna
+    except ImportError as error:
+        raise errors.MissingPackageError("tune needs Optuna: pip install optuna") from error
+    return optuna
+
+
+@contextlib.contextmanager
+def quiet(optuna: Any) -> Iterator[None]:
+    """Keep Optuna's notes about new studies off the user's screen."""
+    level = optuna.logging.get_verbosity()
+    optuna.logging.set_verbosity(optuna.logging.WARNING)
+    try:
+        yield
+    finally:
+        optuna.logging.set_verbosity(level)
+
+
+@contextlib.contextmanager
+def opened(optuna: Any, run: RunFolder) -> Iterator[Any]:
+    """Open the study in a folder, or one in memory."""
+    storage: Any = None
+    if run.kept:
+        path = run.folder / "study.db"
+        try:
+            storage = optuna.storages.RDBStorage(f"sqlite:///{path.as_posix()}")
+        # A damaged file raises errors of SQLAlchemy, of alembic and of Optuna.
+        except Exception as error:
+            raise errors.CorruptFileError(
+                f"{path} can't be read ({str(error).splitlines()[0][:200]}); delete the folder to search from the start"
+            ) from error
+    try:
+        yield optuna.create_study(
+            storage=storage,
+            study_name="fashionsearch",
+            direction="maximize",
+            load_if_exists=True,
+            pruner=optuna.pruners.MedianPruner(n_startup_trials=_COMPLETE_BEFORE_STOPPING),
+        )
+    finally:
+        if storage is not None:
+            storage.remove_session()
+            storage.engine.dispose()
