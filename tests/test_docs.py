@@ -17,7 +17,6 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import huggingface_hub
-import make_results
 import matplotlib.pyplot as plt
 import pytest
 import yaml
@@ -244,6 +243,8 @@ def test_the_tables_are_those_of_the_code_and_the_results() -> None:
 
 
 def test_the_pages_of_results_are_made_of_the_rows() -> None:
+    import make_results  # pytest finds it in scripts/; the file run by itself doesn't need it
+
     rows = make_results.load(make_results.RESULTS)
     for page in make_results.pages():
         text = page.read_text(encoding="utf-8")

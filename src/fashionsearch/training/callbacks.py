@@ -1,13 +1,15 @@
-"""What watches a run for Lightning: the bar, checkpoints, early stopping and averaged weights."""
+"""What watches a run for Lightning: the bar, checkpoints, early stopping, averaged weights, and a listener."""
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.loggers.logger import DummyLogger
 from tqdm.auto import tqdm
 
 from fashionsearch.training.checkpoints import read_checkpoint, write_checkpoint
@@ -131,3 +133,20 @@ class _SafeCheckpoints(TorchCheckpointIO):
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
         return read_checkpoint(Path(path))
+
+
+class EpochListener(DummyLogger):
+    """A logger that calls a function after every epoch; what the function raises ends the training.
+
+    Args:
+        hear: takes the number of epochs that are done, and the epoch's validation accuracy.
+    """
+
+    def __init__(self, hear: Callable[[int, float], None]) -> None:
+        super().__init__()
+        self._hear = hear
+
+    def log_metrics(self, metrics: dict[str, float], step: int | None = None) -> None:
+        """Pick the validation accuracy from what Lightning logs."""
+        if "validation_accuracy" in metrics:
+            self._hear(int(metrics["epoch"]) + 1, float(metrics["validation_accuracy"]))

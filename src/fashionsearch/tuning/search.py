@@ -125,7 +125,8 @@ class Search:
             weights = contender.base.class_weights or classifier.class_weight
             return classifier.set_params(training=None, class_weight=weights), "frozen"
         training = contender.suggested(trial, lambda place: self._draw_afresh(trial, place))
-        return classifier.set_params(training=training), contender.case
+        # Augmented views are for heads; a network that learns sees its photos augmented in every epoch.
+        return classifier.set_params(training=training, augmented_views=0), contender.case
 
     def _draw_afresh(self, trial: Any, place: int) -> None:
         # Drawn from the seed and the place alone, a trial that was interrupted goes on with the same draws.
@@ -133,7 +134,7 @@ class Search:
         self._study.sampler = self._optuna.samplers.TPESampler(seed=int(state[0]), multivariate=False)
 
     def _listener(self, trial: Any, classifier: Classifier, case: str) -> object:
-        from fashionsearch.training.listening import EpochListener
+        from fashionsearch.training.callbacks import EpochListener
 
         epochs = (classifier.training or FineTuning()).recipe(case).epochs or 1
         reported = set(self._study.get_trials(deepcopy=False)[trial.number].intermediate_values)
