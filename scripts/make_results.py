@@ -27,7 +27,7 @@ DISTORTIONS = ("clean", "crop", "rotation", "blur", "colour-cast", "jpeg", "clut
 SHARES = (100, 200, 400, 800, 1600, 3200)
 # The study's Table I: accuracy, and the AUC it gives for one of them.
 PUBLISHED = (
-    ("the study's VGG19", "ImageNet", "fine-tuned", 0.925, "0.95"),
+    ("the study's VGG19", "ImageNet", "fine-tuned", 0.925, "95"),
     ("the study's CNN autoencoder", "scratch", "", 0.850, "–"),
     ("the study's ResNet-50 autoencoder", "", "", 0.885, "–"),
 )
