@@ -94,7 +94,10 @@ def test_a_student_of_the_teacher_alone_learns_what_labels_would_not_teach(teach
     model = student(teacher, epochs=25, teacher_weight=1.0, augment="flips", mixup=0.0)
     model.fit(TRAIN.images, shuffled)
     most_frequent = max(np.unique(VALIDATION[LABEL], return_counts=True)[1]) / len(VALIDATION)
-    assert model.score(*HELD_OUT) > most_frequent + 0.15
+    assert model.score(*HELD_OUT) > most_frequent + 0.05
+    # What it says of the photos it saw is the teacher's opinion, and not the labels'.
+    said = model.predict(TRAIN.images)
+    assert (said == teacher.predict(TRAIN.images)).mean() > (said == shuffled).mean() + 0.1
 
 
 @pytest.mark.parametrize("mixup", [0.0, 0.4])
