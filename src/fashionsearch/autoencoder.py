@@ -13,8 +13,9 @@ import torch
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
-from fashionsearch.backbones.base import Projected, read_backbone
 from fashionsearch.backbones.decoder import Decoder
+from fashionsearch.backbones.projection import Projected
+from fashionsearch.backbones.reading import read_backbone
 from fashionsearch.estimator import ImageEstimator, read_options, repeatable
 from fashionsearch.images import Images, iterate, ordered_map
 from fashionsearch.results import History

@@ -15,7 +15,7 @@ from sklearn.base import ClassifierMixin
 
 from fashionsearch import errors, metrics, storage
 from fashionsearch.backbones import Backbone
-from fashionsearch.backbones.base import read_backbone
+from fashionsearch.backbones.reading import read_backbone
 from fashionsearch.decoding import Image
 from fashionsearch.estimator import ImageEstimator, read_options, repeatable
 from fashionsearch.explanation import grad_cam

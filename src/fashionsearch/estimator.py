@@ -62,16 +62,11 @@ class ImageEstimator(BaseEstimator):
 
     def _trained(self, backbone: Backbone, module: nn.Module | None = None) -> Backbone:
         """Return a backbone around the same network, by now trained, or around a module that holds it."""
-        return Backbone(
-            backbone.module if module is None else module,
-            backbone.preprocess,
-            name=backbone.name,
+        return backbone.variant(
+            module=backbone.module
+            if module is None
+            else module,  # given, also where it is the same: it has learned
             origin="trained" if backbone.origin is None else f"fine-tuned from {backbone.origin}",
-            device=str(backbone.device),
-            precision=backbone.precision,
-            runtime=self.runtime,
-            batch_size=self.batch_size,
-            progress=self.progress,
         )
 
     def __sklearn_is_fitted__(self) -> bool:

@@ -25,7 +25,7 @@ from fashionsearch.preprocess import Preprocess
 from fashionsearch.results import Fidelity, html_table, text_table
 from fashionsearch.runtimes.openvino import openvino_has_bf16
 
-_SHARES = (1, 6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7)
+_SHARES = (6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7)
 _MULTIPLE = 16
 _SECONDS = 1.0
 _ROUNDS = 3
@@ -186,7 +186,6 @@ class _Search:
         self._given, self._sample, self._max_loss = given, sample, max_loss
         self._expected = given.embed(sample.compared)
         self._left_out: list[str] = []
-        self._embedded: dict[tuple[int, int], NDArray[np.float32]] = {}
         self._found: list[tuple[Trial, Backbone]] = []
         self._note(given, self._compared(self._expected))
 
@@ -202,24 +201,23 @@ class _Search:
             _latency(backbone, self._sample.compared),
             fidelity,
         )
-        self._found.append(
-            (trial, copy.copy(backbone))
-        )  # a copy has no open session, which takes much memory
+        # A copy has no open session, which takes much memory.
+        self._found.append((trial, copy.copy(backbone)))
 
     def _sized(self, size: tuple[int, int], runtime: str) -> Backbone:
         preprocess = dataclasses.replace(self._given.preprocess, image_size=size)
         return self._given.variant(preprocess=preprocess, runtime=runtime)
 
     def try_float(self, size: tuple[int, int], runtime: str) -> None:
-        """Try a size in one runtime; its embeddings are those of the others."""
+        """Try a size in one runtime; at the encoder's own size its embeddings are known."""
 
         def attempt() -> None:
             backbone = self._sized(size, runtime)
             if backbone.dim != self._given.dim:
                 raise errors.InputError(f"embeddings have length {backbone.dim} and not {self._given.dim}")
-            if size not in self._embedded:
-                self._embedded[size] = backbone.embed(self._sample.compared)
-            self._note(backbone, self._compared(self._embedded[size]))
+            known = size == self._given.preprocess.image_size
+            embeddings = self._expected if known else backbone.embed(self._sample.compared)
+            self._note(backbone, self._compared(embeddings))
 
         self._attempt(attempt, f"{size[0]}×{size[1]} in {runtime}")
 
@@ -276,14 +274,16 @@ class _Search:
 
 def _sizes(own: tuple[int, int], wanted: Sequence[int | tuple[int, int]] | None) -> list[tuple[int, int]]:
     if wanted is None:
-        scaled = [
-            tuple(max(_MULTIPLE, round(side * share / _MULTIPLE) * _MULTIPLE) for side in own)
-            for share in _SHARES
-        ]
-        return list(dict.fromkeys([own, *((height, width) for height, width in scaled[1:])]))
+        height, width = own
+        smaller = [(_rounded(height * share), _rounded(width * share)) for share in _SHARES]
+        return list(dict.fromkeys([own, *smaller]))
     sides = [(size, size) if isinstance(size, int) else size for size in wanted]
     sizes = [Preprocess(size).image_size for size in sides]  # which refuses what is no size
     return sorted(dict.fromkeys(sizes), key=lambda size: -size[0] * size[1])
+
+
+def _rounded(side: float) -> int:
+    return max(_MULTIPLE, round(side / _MULTIPLE) * _MULTIPLE)
 
 
 def _runtimes(given: Backbone) -> list[str]:

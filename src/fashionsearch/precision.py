@@ -15,7 +15,7 @@ from fashionsearch.decoding import Image
 from fashionsearch.images import Images, iterate
 from fashionsearch.labels import checked_labels
 from fashionsearch.results import Fidelity
-from fashionsearch.runtimes import Lowered
+from fashionsearch.runtimes import Lowered, probe_pixels
 from fashionsearch.runtimes.quantisation import Quantiser
 
 PRECISIONS = ("bf16", "int8")
@@ -156,7 +156,10 @@ def lowest_loss(
     def judged(lowered: Lowered) -> tuple[Backbone, Fidelity]:
         candidate = original.variant(lowered=lowered, runtime=runtime)
         found = metrics.fidelity(candidate.embed(sample.compared), expected, sample.labels)
-        candidate.lowered = replace(lowered, fidelity=found, expected=candidate.embed(list(candidate.probes)))
+        probed = None
+        if lowered.graph is not None:
+            probed = candidate.embed(list(probe_pixels(candidate.preprocess.image_size)))
+        candidate.lowered = replace(lowered, fidelity=found, expected=probed)
         return candidate, found
 
     runtime = original.runtime_option if original.runtime_option in _RUNTIMES[precision] else "auto"

@@ -130,21 +130,11 @@ def test_folder_and_object_are_the_same_teacher(teacher, folder, tmp_path):
     assert again.backbone_.weights_hash == given.backbone_.weights_hash
 
 
-def test_a_run_goes_on_and_refuses_another_teacher(teacher, tmp_path):
-    from lightning.pytorch.loggers.logger import DummyLogger
-
-    class StopError(Exception):
-        pass
-
-    class Killer(DummyLogger):
-        def log_metrics(self, metrics, step=None):
-            if metrics.get("epoch") == 1:
-                raise StopError
-
+def test_a_run_goes_on_and_refuses_another_teacher(teacher, killer, tmp_path):
     model = student(teacher, epochs=3, mixup=0.3)
     whole = clone(model).fit(TRAIN.images, TRAIN[LABEL])
-    with pytest.raises(StopError):
-        clone(model).fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path, loggers=[Killer()])
+    with pytest.raises(killer.StopError):
+        clone(model).fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path, loggers=[killer()])
     other = fs.Classifier("efficientnet_lite0", image_size=48, progress=False).fit(TRAIN.images, TRAIN[LABEL])
     for changed in (other, None):
         training = dataclasses.replace(model.training, teacher=changed)

@@ -5,7 +5,6 @@ import json
 import numpy as np
 import pytest
 import torch
-from lightning.pytorch.loggers.logger import DummyLogger
 
 import fashionsearch as fs
 from fashionsearch import errors
@@ -110,21 +109,11 @@ def test_the_network_learns_in_what_was_chosen(arithmetic, monkeypatch):
     assert model.backbone_.precision == "fp32", "photos are embedded in the classifier's precision"
 
 
-class StopError(Exception):
-    pass
-
-
-class Killer(DummyLogger):
-    def log_metrics(self, metrics, step=None):
-        if metrics.get("epoch") == 1:
-            raise StopError
-
-
-def test_a_run_goes_on_in_the_arithmetic_it_began_in(monkeypatch, tmp_path):
+def test_a_run_goes_on_in_the_arithmetic_it_began_in(monkeypatch, killer, tmp_path):
     monkeypatch.setattr(speed, "_timed_steps", lambda *_: {USUAL: 1.0, LOW: 0.5})
     whole = tagger().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "whole")
-    with pytest.raises(StopError):
-        tagger().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "killed", loggers=[Killer()])
+    with pytest.raises(killer.StopError):
+        tagger().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "killed", loggers=[killer()])
     monkeypatch.setattr(speed, "_timed_steps", lambda *_: pytest.fail("it was timed again"))
     for _ in range(2):  # goes on, and then only reads
         again = tagger().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "killed")

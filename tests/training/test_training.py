@@ -229,7 +229,7 @@ def test_a_killed_run_ends_in_the_same_weights(epochs_before, tmp_path):
     assert run_script(tmp_path / "killed") == expected  # and a finished run is only read
 
 
-def test_a_moved_folder_remembers_its_best_epoch(tmp_path):
+def test_a_moved_folder_remembers_its_best_epoch(killer, tmp_path):
     training = fs.FineTuning(
         epochs=8, batch_size=16, patience=8, learning_rate=0.05, average_weights=False, label_smoothing=0
     )
@@ -238,23 +238,13 @@ def test_a_moved_folder_remembers_its_best_epoch(tmp_path):
     )
     best = int(np.argmin(whole.history_["validation_loss"]))
 
-    class StopError(Exception):
-        pass
-
-    from lightning.pytorch.loggers.logger import DummyLogger
-
-    class Killer(DummyLogger):
-        def log_metrics(self, metrics, step=None):
-            if metrics.get("epoch", 0) > min(best + 1, 6):
-                raise StopError
-
-    with pytest.raises(StopError):
+    with pytest.raises(killer.StopError):
         tagger(training=training).fit(
             TRAIN.images,
             TRAIN[LABEL],
             validation=HELD_OUT,
             checkpoints=tmp_path / "begun",
-            loggers=[Killer()],
+            loggers=[killer(lambda epoch: epoch > min(best + 1, 6))],
         )
     (tmp_path / "begun").rename(tmp_path / "moved")
     moved = tagger(training=training).fit(
@@ -265,23 +255,14 @@ def test_a_moved_folder_remembers_its_best_epoch(tmp_path):
 
 
 @pytest.mark.slow
-def test_worker_processes_go_on_where_they_were(tmp_path):
+def test_worker_processes_go_on_where_they_were(killer, tmp_path):
     training = fs.FineTuning(epochs=3, batch_size=16, workers=1, average_weights=False)
     plain = fs.FineTuning(epochs=3, batch_size=16, workers=0, average_weights=False)
     losses = tagger(training=plain).fit(TRAIN.images, TRAIN[LABEL]).history_["training_loss"]
-    from lightning.pytorch.loggers.logger import DummyLogger
 
-    class StopError(Exception):
-        pass
-
-    class Killer(DummyLogger):
-        def log_metrics(self, metrics, step=None):
-            if metrics.get("epoch") == 1:
-                raise StopError
-
-    with pytest.raises(StopError):
+    with pytest.raises(killer.StopError):
         tagger(training=training).fit(
-            TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run", loggers=[Killer()]
+            TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run", loggers=[killer()]
         )
     model = tagger(training=training).fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
     assert model.history_["training_loss"] == losses

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fashionsearch import errors, storage
+from fashionsearch.backbones.projection import Projected
 from fashionsearch.backbones.weights import weights_hash
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.device import place
@@ -22,7 +23,7 @@ from fashionsearch.embedding import Batch, Pipeline, View
 from fashionsearch.images import Images
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.results import Fidelity
-from fashionsearch.runtimes import Lowered, Runtime, check_runtime, float_graph, open_runtime, probe_pixels
+from fashionsearch.runtimes import Lowered, Runtime, check_runtime, float_graph, open_runtime
 
 
 class Backbone:
@@ -179,11 +180,6 @@ class Backbone:
             progress=self.progress,
         )
 
-    @property
-    def probes(self) -> NDArray[np.uint8]:
-        """Pictures of the network's size, (4, H, W, 3) uint8, by whose embeddings one machine is compared with another."""
-        return probe_pixels(self.preprocess.image_size)
-
     def float_graph(self) -> bytes:
         """Return the network in float32 as an ONNX graph from (n, H, W, 3) uint8 "pixels" to (n, dim) float32.
 
@@ -195,37 +191,41 @@ class Backbone:
     def variant(
         self,
         *,
+        module: nn.Module | None = None,
         preprocess: Preprocess | None = None,
+        origin: str | None = None,
+        device: str | None = None,
         precision: str | None = None,
         runtime: str | None = None,
         lowered: Lowered | None = None,
         progress: bool | None = None,
     ) -> Backbone:
-        """Return another backbone around the same network, in which what is not given stays.
+        """Return another backbone, in which what is not given stays.
 
-        A lower precision was measured for one preprocessing: it goes where another is given.
+        A lower precision was measured for one network and preprocessing: it goes where another is given.
 
         Raises:
             InputError: if the network doesn't take images of the new size.
             RuntimeUnavailableError: if the runtime doesn't go with the device and precision.
         """
-        if lowered is None and preprocess is None and precision is None:
+        if lowered is None and module is None and preprocess is None and precision is None:
             lowered = self.lowered
         if precision is None:
             precision = self.placement.precision if lowered is None else lowered.precision
         other = Backbone(
-            self.module,
+            self.module if module is None else module,
             self.preprocess if preprocess is None else preprocess,
             name=self.name,
-            origin=self.origin,
-            device=str(self.device),
+            origin=self.origin if origin is None else origin,
+            device=str(self.device) if device is None else device,
             precision=precision,
             runtime=self.runtime_option if runtime is None else runtime,
             batch_size=self._batch_size,
             progress=self.progress if progress is None else progress,
             lowered=lowered,
         )
-        other.weights_hash = self.weights_hash
+        if module is None:
+            other.weights_hash = self.weights_hash
         return other
 
     @property
@@ -333,6 +333,8 @@ class Backbone:
             StorageError: if the folder holds no backbone or is damaged.
             UnknownBackboneError: if its architecture came from a plug-in that isn't installed.
         """
+        from fashionsearch.backbones.reading import read_backbone
+
         options: dict[str, Any] = {
             "device": device,
             "precision": precision,
@@ -348,61 +350,6 @@ class Backbone:
             f"Backbone({self.name!r}, dim={self.dim}, image_size={height}×{width}, weights={self.origin!r}, "
             f"device={str(self.device)!r}, precision={self.precision!r})"
         )
-
-
-class Projected(nn.Module):
-    """A network and a linear layer that makes its embeddings shorter.
-
-    Args:
-        module: maps (n, 3, H, W) to (n, dim).
-        dim: length of its embeddings.
-        shorter: length of the projected ones.
-    """
-
-    def __init__(self, module: nn.Module, dim: int, shorter: int) -> None:
-        super().__init__()
-        self.module = module
-        self.projection = nn.Linear(dim, shorter)
-
-    def forward(self, images: torch.Tensor) -> torch.Tensor:
-        """Map (n, 3, H, W) to (n, shorter)."""
-        projected: torch.Tensor = self.projection(self.module(images))
-        return projected
-
-
-def read_backbone(saved: storage.Saved, *, options: dict[str, Any], prefix: str = "") -> Backbone:
-    """Read a backbone from a verified folder, as part of another if there is a prefix."""
-    import safetensors.torch
-
-    from fashionsearch.backbones.registry import untrained_module
-
-    config = saved.json(f"{prefix}backbone.json")
-    preprocess = Preprocess.from_dict(config["preprocess"])
-    try:
-        module = untrained_module(config["name"], preprocess)
-    except errors.UnknownBackboneError as error:
-        raise errors.UnknownBackboneError(
-            f"{saved.folder} was saved with backbone {config['name']!r}, which nobody has registered here; install its "
-            "plug-in, or run the code that registers it, and load again"
-        ) from error
-    tensors = safetensors.torch.load_file(saved.path(f"{prefix}backbone.safetensors"))
-    if config.get("projected"):
-        shorter, dim = tensors["projection.weight"].shape
-        module = Projected(module, dim, shorter)
-    try:
-        module.load_state_dict(tensors)
-    except RuntimeError as error:
-        raise errors.WeightsError(
-            f"{saved.folder}: the saved weights don't fit backbone {config['name']!r} as it is defined now: {error}"
-        ) from error
-    lowered = None
-    if config.get("lowered") is not None:
-        int8 = config["lowered"]["precision"] == "int8"
-        graph = saved.path(f"{prefix}backbone.int8.onnx").read_bytes() if int8 else None
-        lowered = Lowered.from_dict(config["lowered"], graph)
-    return Backbone(
-        module, preprocess, name=config["name"], origin=config["origin"], lowered=lowered, **options
-    )
 
 
 def _write_bytes(path: Path, content: bytes) -> None:

@@ -20,6 +20,7 @@ from fashionsearch.exporting import folder as folders
 from fashionsearch.exporting import graphs, texts
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.runtimes.graph import MAX_ERROR, relative_error
+from fashionsearch.runtimes.openvino import import_openvino
 
 _Run: TypeAlias = "Callable[[NDArray[np.uint8]], Mapping[str, NDArray[Any]]]"
 
@@ -74,7 +75,7 @@ def export(
         )
     backbone, classifier = _parts(encoder)
     if format == "openvino":
-        _openvino()
+        import_openvino("format")
     target = folders.checked(folder)
     reference = _on_the_cpu(backbone)
     graph = graphs.embedding_graph(reference)
@@ -108,26 +109,7 @@ def _parts(encoder: object) -> tuple[Backbone, Classifier | None]:
 def _on_the_cpu(backbone: Backbone) -> Backbone:
     """Return the backbone as torch runs it in float32 on the CPU, whatever it runs on otherwise."""
     module = backbone.module if backbone.device.type == "cpu" else copy.deepcopy(backbone.module)
-    return Backbone(
-        module,
-        backbone.preprocess,
-        name=backbone.name,
-        origin=backbone.origin,
-        device="cpu",
-        precision="fp32",
-        runtime="torch",
-        progress=False,
-    )
-
-
-def _openvino() -> Any:
-    try:
-        import openvino
-    except ImportError as error:
-        raise errors.RuntimeUnavailableError(
-            "format='openvino' needs OpenVINO: pip install openvino; or use format='onnx'"
-        ) from error
-    return openvino
+    return backbone.variant(module=module, device="cpu", precision="fp32", runtime="torch", progress=False)
 
 
 def _write_model(graph: bytes, folder: Path, format: str) -> None:
@@ -135,7 +117,7 @@ def _write_model(graph: bytes, folder: Path, format: str) -> None:
     path.write_bytes(graph)
     if format == "onnx":
         return
-    openvino = _openvino()
+    openvino = import_openvino("format")
     try:
         # Not its `convert_model`, which reports to its maker.
         openvino.save_model(

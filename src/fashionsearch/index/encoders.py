@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.backbones import Backbone
-from fashionsearch.backbones.base import read_backbone
+from fashionsearch.backbones.reading import read_backbone
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.embedding import Embeds
 from fashionsearch.images import Images, check_images, iterate, source_of

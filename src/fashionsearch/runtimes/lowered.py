@@ -24,7 +24,7 @@ class Lowered:
         precision: "bf16" or "int8".
         graph: the ONNX graph in int8; None in bf16, which is the same network computed otherwise.
         fidelity: what was lost, once it is measured.
-        expected: (m, dim) float32, what `probe_pixels` gave where it was measured.
+        expected: (m, dim) float32, what the graph gave for `probe_pixels` where it was measured.
     """
 
     precision: str

@@ -25,7 +25,7 @@ class OpenVinoRuntime:
     name = "openvino"
 
     def __init__(self, graph: bytes, *, precision: str = "fp32") -> None:
-        core = _core()
+        core = import_openvino().Core()
         if precision == "bf16" and not _has_bf16(core):
             raise errors.RuntimeUnavailableError(
                 "this CPU has no arithmetic in bf16, so OpenVINO would compute in fp32; use precision='fp32'"
@@ -56,14 +56,15 @@ class OpenVinoRuntime:
         """The graph is ready already."""
 
 
-def _core() -> Any:
+def import_openvino(argument: str = "runtime") -> Any:
+    """Return the package, or raise RuntimeUnavailableError, which names the argument that asked for it."""
     try:
         import openvino
     except ImportError as error:
         raise errors.RuntimeUnavailableError(
-            "runtime='openvino' needs OpenVINO: pip install openvino; or use runtime='onnx'"
+            f"{argument}='openvino' needs OpenVINO: pip install openvino; or use {argument}='onnx'"
         ) from error
-    return openvino.Core()
+    return openvino
 
 
 def _has_bf16(core: Any) -> bool:
@@ -73,6 +74,6 @@ def _has_bf16(core: Any) -> bool:
 def openvino_has_bf16() -> bool:
     """Return whether OpenVINO is installed and this CPU computes in bf16."""
     try:
-        return _has_bf16(_core())
+        return _has_bf16(import_openvino().Core())
     except errors.RuntimeUnavailableError:
         return False
