@@ -69,28 +69,29 @@ def decode_photos(images: Images, preprocess: Preprocess, path: Path, *, progres
         delay=2,
         disable=None if progress else True,
     )
-    with _written(path.parent):
+    with written(path.parent):
         file = path.open("wb")
     with file, bar:
         for pixels in bar:
             block = np.ascontiguousarray(pixels).data
-            with _written(path.parent):
+            with written(path.parent):
                 file.write(block)
             digest.update(block)
             n += 1
-        with _written(path.parent):
+        with written(path.parent):
             file.flush()
     height, width = preprocess.image_size
     return Photos(path, (n, height, width, 3), digest.hexdigest())
 
 
 @contextlib.contextmanager
-def _written(folder: Path) -> Iterator[None]:
+def written(folder: Path) -> Iterator[None]:
+    """Say what to do where a file of a run can't be written."""
     try:
         yield
     except OSError as error:
         raise errors.StorageError(
-            f"{folder} could not be written: {error}; decoded photos are kept there while a network learns, so set the "
+            f"{folder} could not be written: {error}; what a network learns from is kept there, so set the "
             "environment variable TMPDIR to a folder with more space"
         ) from error
 
@@ -100,12 +101,13 @@ class PhotoDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     Args:
         photos: n photos.
-        targets: (n,) what to learn of each.
+        targets: (n,) what to learn of each; an attribute too.
         augmentation: done to photos whose key has a seed.
     """
 
     def __init__(self, photos: Photos, targets: torch.Tensor, augmentation: Augmentation) -> None:
-        self._photos, self._targets, self._augmentation = photos, targets, augmentation
+        self.targets = targets
+        self._photos, self._augmentation = photos, augmentation
 
     def __len__(self) -> int:
         return len(self._photos)
@@ -118,7 +120,31 @@ class PhotoDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
             for row, (_, seed) in enumerate(keys):
                 if seed is not None:
                     photos[row] = self._augmentation.apply_tensor(photos[row], seed)
-        return photos, self._targets[positions]
+        return photos, self.targets[positions]
+
+
+class CachedDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Batches of kept activations and targets; a key's seed picks one of the views.
+
+    Args:
+        path: of float16 activations.
+        shape: (views, n, …) of them.
+        targets: (n,) what to learn of each photo; an attribute too.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], targets: torch.Tensor) -> None:
+        self.targets = targets
+        self._path, self._shape = path, shape
+
+    def __len__(self) -> int:
+        return self._shape[1]
+
+    def __getitems__(self, keys: list[Key]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (m, …) float32 and (m,) targets."""
+        kept = np.memmap(self._path, np.float16, "r", shape=self._shape)
+        positions = [position for position, _ in keys]
+        views = [0 if seed is None else seed % self._shape[0] for _, seed in keys]
+        return torch.from_numpy(kept[views, positions].astype(np.float32)), self.targets[positions]
 
 
 @contextlib.contextmanager
@@ -134,7 +160,7 @@ def one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Parts:
-    """The photos of a run.
+    """The photos of a run, or what frozen layers made of them.
 
     Attributes:
         training: to learn from.
@@ -142,8 +168,8 @@ class Parts:
         image_size: (height, width) of both.
     """
 
-    training: PhotoDataset
-    validation: PhotoDataset | None
+    training: PhotoDataset | CachedDataset
+    validation: PhotoDataset | CachedDataset | None
     image_size: tuple[int, int]
 
 
