@@ -18,6 +18,7 @@ from fashionsearch.backbones.projection import Projected
 from fashionsearch.backbones.reading import read_backbone
 from fashionsearch.estimator import ImageEstimator, read_options, repeatable
 from fashionsearch.images import Images, iterate, ordered_map
+from fashionsearch.preprocess import Preprocess
 from fashionsearch.results import History
 from fashionsearch.training import FineTuning
 
@@ -122,7 +123,7 @@ class Autoencoder(ImageEstimator):
             TrainingError: if the loss is not a number any more.
             StorageError: if checkpoints can't be written.
         """
-        from fashionsearch.training.learners import ReconstructingLearner, is_normalised
+        from fashionsearch.training.learners import is_normalised
         from fashionsearch.training.running import train_on
         from fashionsearch.training.runs import open_run
 
@@ -136,12 +137,9 @@ class Autoencoder(ImageEstimator):
                 torch.manual_seed(run.seed)
                 encoder = Projected(start.module, start.dim, int(self.latent_dim))
                 decoder = Decoder(int(self.latent_dim), start.preprocess.image_size)
-            learner = ReconstructingLearner(
-                encoder, decoder, start.preprocess, perceptual=float(self.perceptual)
-            )
             history = train_on(
                 run,
-                learner,
+                self._learner(encoder, decoder, start.preprocess),
                 start,
                 (images, None),
                 None if validation is None else (validation, None),
@@ -153,6 +151,12 @@ class Autoencoder(ImageEstimator):
         _centre(encoder, decoder, self._trained(start, encoder).embed(images).mean(axis=0))
         self.backbone_, self.decoder_, self.history_ = self._trained(start, encoder), decoder, history
         return self
+
+    def _learner(self, encoder: Projected, decoder: Decoder, preprocess: Preprocess) -> torch.nn.Module:
+        """Return what is trained, which decides the loss."""
+        from fashionsearch.training.learners import ReconstructingLearner
+
+        return ReconstructingLearner(encoder, decoder, preprocess, perceptual=float(self.perceptual))
 
     def _checked_training(self) -> FineTuning:
         self._check_training()

@@ -21,6 +21,7 @@ from fashionsearch.index import exact
 
 _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
+_ROUNDING = 1e-4
 
 
 def available() -> bool:
@@ -151,10 +152,10 @@ class HnswGraph:
         count = min(count, len(self))
         self._index.set_ef(max(ef_search, count))
         try:
-            labels, _ = self._index.knn_query(queries, k=count)
+            labels, distances = self._index.knn_query(queries, k=count)
         except RuntimeError:
             return None  # fewer nodes within reach than asked for; exact search knows
-        labels = self._with_hidden(labels.astype(np.int64), queries, known)
+        labels = self._with_hidden(labels.astype(np.int64), distances, queries, known)
         slots = np.where(labels >= 0, self._first_slot[labels], -1)
         several = (labels >= 0) & self._is_shared[labels]
         if not several.any():
@@ -169,15 +170,24 @@ class HnswGraph:
         return np.concatenate([slots, more], axis=1)
 
     def _with_hidden(
-        self, labels: NDArray[np.int64], queries: NDArray[np.float32], known: NDArray[np.float32]
+        self,
+        labels: NDArray[np.int64],
+        distances: NDArray[np.float32],
+        queries: NDArray[np.float32],
+        known: NDArray[np.float32],
     ) -> NDArray[np.int64]:
-        """Add the nearest of the hidden nodes, −1 where a row has them already."""
-        if not self._hidden:
+        """Add the hidden nodes that are nearer than the farthest that the walk found, −1 where a row has none more."""
+        if not self._hidden or not labels.size:
             return labels
         hidden = np.array(self._hidden, dtype=np.int64)
         rows = known[self._first_slot[hidden]]
         scores = exact.similarities(queries, rows, np.linalg.norm(rows, axis=1), self._metric)
-        nearest = hidden[exact.best(scores, labels.shape[1])]
+        farthest = distances.max(axis=1, keepdims=True)  # hnswlib's: 1 − cosine, or the squared distance
+        least = 1 - farthest if self._metric == "cosine" else -np.sqrt(farthest)
+        scores[scores < least - _ROUNDING * (1 + np.abs(least))] = -np.inf
+        most = min(int((scores > -np.inf).sum(axis=1).max()), labels.shape[1])
+        places = exact.best(scores, most)
+        nearest = np.where(np.take_along_axis(scores, places, 1) > -np.inf, hidden[places], -1)
         there = (nearest[:, :, None] == labels[:, None, :]).any(axis=2)
         return np.concatenate([labels, np.where(there, -1, nearest)], axis=1)
 

@@ -16,7 +16,9 @@ from fashionsearch.results import Matches
 
 Scalar = TypeVar("Scalar", bound=np.generic)
 
-_EXACT_SUBSET_BYTES = 64 * 2**20
+# Nanoseconds at 128 dimensions, of which only the ratios count (`benchmarks/search.py`): to pick a row that a filter
+# keeps, to compare it with a query, and of a walk through the graph for each of its candidates.
+_PICK, _COMPARE, _WALK = 80, 14, 1400
 _EQUAL = 1e-6
 
 
@@ -74,36 +76,31 @@ def _candidates(
     metric: str,
     ef_search: int,
 ) -> NDArray[np.intp]:
-    slots = np.flatnonzero(store.alive) if where is None else store.matching(where)
-    # The graph is poor at nearly all of its nodes, and a narrow filter leaves too few to walk on.
-    narrow = where is not None and 4 * store.dim * len(slots) <= _EXACT_SUBSET_BYTES
-    if graph is not None and k < len(slots) // 4 and not narrow:
-        approximate = _walk(store, graph, queries, k, None if where is None else slots, ef_search)
-        if approximate is not None:
-            return approximate
+    kept = None if where is None else store.matching(where)
+    count = len(store) if kept is None else len(kept)
+    # The graph is poor at nearly all of its nodes.
+    if graph is not None and k < count // 4:
+        wider = k if kept is None else _wider(k, count / len(store))
+        if kept is None or _walk_pays(len(queries), count, max(wider, ef_search)):
+            found = graph.candidates(queries, wider, ef_search, store.vectors)
+            if found is not None and kept is not None:
+                wanted = np.zeros(store.size, dtype=bool)
+                wanted[kept] = True
+                found = np.where((found >= 0) & wanted[found], found, -1)
+            if found is not None and ((found >= 0).sum(axis=1) >= k).all():
+                return found
+    slots = np.flatnonzero(store.alive) if kept is None else kept
     return exact.nearest(store.vectors, store.norms, slots, queries, k, metric)
 
 
-def _walk(
-    store: Store,
-    graph: HnswGraph,
-    queries: NDArray[np.float32],
-    k: int,
-    slots: NDArray[np.intp] | None,
-    ef_search: int,
-) -> NDArray[np.intp] | None:
-    """Return candidates from the graph, or None if it finds fewer than k for some query."""
-    if slots is None:
-        found = graph.candidates(queries, k, ef_search, store.vectors)
-    else:
-        # As many more as the filter will take away, and half as many again to spare.
-        wider = int(1.5 * k * len(store) / len(slots)) + 10
-        found = graph.candidates(queries, wider, ef_search, store.vectors)
-        if found is not None:
-            wanted = np.zeros(store.size, dtype=bool)
-            wanted[slots] = True
-            found = np.where((found >= 0) & wanted[found], found, -1)
-    return None if found is None or ((found >= 0).sum(axis=1) < k).any() else found
+def _wider(k: int, share: float) -> int:
+    """Return how many candidates leave k after a filter: as many more as it takes away, and half as many again to spare."""
+    return int(1.5 * k / share) + 10
+
+
+def _walk_pays(queries: int, kept: int, candidates: int) -> bool:
+    """Return whether a walk for so many candidates takes less time than to compare all rows that a filter keeps."""
+    return queries * candidates * _WALK < kept * (_PICK + queries * _COMPARE)
 
 
 def _itself_first(

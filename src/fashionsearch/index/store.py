@@ -135,12 +135,22 @@ class Store:
     def metadata_of(self, slots: NDArray[np.intp]) -> NDArray[np.object_]:
         """Return the metadata of an array of slots, None for −1."""
         there = slots >= 0
-        items: list[dict[str, Value]] = [{} for _ in range(int(there.sum()))]
+        wanted = slots[there]
+        items: list[dict[str, Value]] = [{} for _ in wanted]
+        everywhere: dict[str, list[Value]] = {}
         for field, column in self._columns.items():
             column.grow(self.size)
-            for item, code in zip(items, column.codes[slots[there]].tolist(), strict=True):
+            codes = column.codes[wanted].tolist()
+            if -1 not in codes:
+                everywhere[field] = [column.values[code] for code in codes]
+                continue
+            for item, code in zip(items, codes, strict=True):
                 if code >= 0:
                     item[field] = column.values[code]
+        # Fields that all rows have, as is usual, go into the dictionaries at once: one by one takes twice as long.
+        if everywhere:
+            for item, values in zip(items, zip(*everywhere.values(), strict=True), strict=True):
+                item.update(zip(everywhere, values, strict=True))
         rows = np.full(slots.shape, None, dtype=object)
         rows[there] = items
         return rows
