@@ -72,26 +72,25 @@ def best(scores: NDArray[np.float32], count: int) -> NDArray[np.intp]:
     return np.argpartition(scores, columns - count, axis=1)[:, columns - count :]
 
 
-def rank(
+def score(
     vectors: NDArray[np.float32],
     norms: NDArray[np.float32],
     candidates: NDArray[np.intp],
     queries: NDArray[np.float32],
     metric: str,
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Order each query's candidates, nearest first and older first among equals.
+) -> NDArray[np.float32]:
+    """Return the similarities, added up in float64, of each query's candidates.
 
     Args:
         vectors: (size, dim).
         norms: (size,) their lengths.
-        candidates: (n, m) slots, each once in a row; −1 is none.
+        candidates: (n, m) slots; −1 is none.
         queries: (n, dim).
         metric: "cosine" or "euclidean".
 
     Returns:
-        (n, m) slots and their (n, m) similarities; −1 and NaN at the end of a row where there were none.
+        (n, m), NaN where there was none.
     """
-    ordered = np.empty(candidates.shape, dtype=np.intp)
     scores = np.empty(candidates.shape, dtype=np.float32)
     step = max(1, _RANKED_BYTES // (8 * vectors.shape[1] * max(1, candidates.shape[1])))
     for start in range(0, len(queries), step):
@@ -104,8 +103,13 @@ def rank(
             similar = np.clip(products / lengths, -1, 1)
         else:
             similar = -np.linalg.norm(rows - precise[:, None], axis=2)
-        similar[slots < 0] = np.nan
-        order = np.lexsort((slots, -similar), axis=1)  # NaN goes last
-        ordered[part] = np.take_along_axis(slots, order, 1)
-        scores[part] = np.take_along_axis(similar, order, 1)
-    return ordered, scores
+        scores[part] = np.where(slots < 0, np.nan, similar)
+    return scores
+
+
+def in_order(
+    slots: NDArray[np.intp], similarities: NDArray[np.float32]
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Order each query's (n, m) candidates, nearest first and older first among equals; NaN goes last."""
+    order = np.lexsort((slots, -similarities), axis=1)
+    return np.take_along_axis(slots, order, 1), np.take_along_axis(similarities, order, 1)

@@ -21,7 +21,6 @@ from fashionsearch.index import exact
 
 _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
-_ROUNDING = 1e-4
 
 
 def available() -> bool:
@@ -144,52 +143,53 @@ class HnswGraph:
 
     def candidates(
         self, queries: NDArray[np.float32], count: int, ef_search: int, known: NDArray[np.float32]
-    ) -> NDArray[np.intp] | None:
-        """Return (n, m) slots, about the `count` nearest of each query or more, −1 where a row has fewer.
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32]] | None:
+        """Return (n, m) slots, about the `count` nearest of each query or more, and their (n, m) similarities.
 
-        None where the graph can't tell. `known` is the store's vectors.
+        A row that has fewer is filled up with −1 and NaN. None where the graph can't tell. `known` is the store's vectors.
         """
         count = min(count, len(self))
         self._index.set_ef(max(ef_search, count))
         try:
-            labels, distances = self._index.knn_query(queries, k=count)
+            found, distances = self._index.knn_query(queries, k=count)
         except RuntimeError:
             return None  # fewer nodes within reach than asked for; exact search knows
-        labels = self._with_hidden(labels.astype(np.int64), distances, queries, known)
+        labels, similarities = found.astype(np.int64), _similarities(distances, self._metric)
+        if self._hidden and labels.size:
+            labels, similarities = self._with_hidden(labels, similarities, queries, known)
         slots = np.where(labels >= 0, self._first_slot[labels], -1)
         several = (labels >= 0) & self._is_shared[labels]
         if not several.any():
-            return slots
-        twins = [
-            [slot for label in labels[query][several[query]] for slot in self._slots_of_label[label][1:]]
-            for query in range(len(labels))
-        ]
-        more = np.full((len(labels), max(map(len, twins))), -1, dtype=np.intp)
-        for query, row in enumerate(twins):
-            more[query, : len(row)] = row
-        return np.concatenate([slots, more], axis=1)
+            return slots, similarities
+        rows, places = np.nonzero(several)
+        twins = [self._slots_of_label[label][1:] for label in labels[rows, places].tolist()]
+        counts = np.array([len(slots_of_one) for slots_of_one in twins])
+        of_query = np.bincount(rows, weights=counts, minlength=len(labels)).astype(np.intp)
+        more = np.full((len(labels), int(of_query.max())), -1, dtype=np.intp)
+        alike = np.full(more.shape, np.nan, dtype=np.float32)
+        filled = np.arange(more.shape[1]) < of_query[:, None]
+        more[filled] = [slot for slots_of_one in twins for slot in slots_of_one]
+        alike[filled] = np.repeat(similarities[rows, places], counts)
+        return np.concatenate([slots, more], axis=1), np.concatenate([similarities, alike], axis=1)
 
     def _with_hidden(
         self,
         labels: NDArray[np.int64],
-        distances: NDArray[np.float32],
+        similarities: NDArray[np.float32],
         queries: NDArray[np.float32],
         known: NDArray[np.float32],
-    ) -> NDArray[np.int64]:
-        """Add the hidden nodes that are nearer than the farthest that the walk found, −1 where a row has none more."""
-        if not self._hidden or not labels.size:
-            return labels
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Add the nearest of the hidden nodes, −1 and NaN where a row has them already."""
         hidden = np.array(self._hidden, dtype=np.int64)
         rows = known[self._first_slot[hidden]]
-        scores = exact.similarities(queries, rows, np.linalg.norm(rows, axis=1), self._metric)
-        farthest = distances.max(axis=1, keepdims=True)  # hnswlib's: 1 − cosine, or the squared distance
-        least = 1 - farthest if self._metric == "cosine" else -np.sqrt(farthest)
-        scores[scores < least - _ROUNDING * (1 + np.abs(least))] = -np.inf
-        most = min(int((scores > -np.inf).sum(axis=1).max()), labels.shape[1])
-        places = exact.best(scores, most)
-        nearest = np.where(np.take_along_axis(scores, places, 1) > -np.inf, hidden[places], -1)
-        there = (nearest[:, :, None] == labels[:, None, :]).any(axis=2)
-        return np.concatenate([labels, np.where(there, -1, nearest)], axis=1)
+        norms = np.linalg.norm(rows, axis=1)
+        scores = exact.similarities(queries, rows, norms, self._metric)
+        nearest = exact.best(scores, labels.shape[1])
+        there = (hidden[nearest][:, :, None] == labels[:, None, :]).any(axis=2)
+        nearest = np.where(there, -1, nearest)
+        more = np.where(there, -1, hidden[nearest])
+        scored = exact.score(rows, norms, nearest, queries, self._metric)
+        return np.concatenate([labels, more], axis=1), np.concatenate([similarities, scored], axis=1)
 
     def write(self, path: Path) -> None:
         """Write hnswlib's file.
@@ -229,6 +229,14 @@ class HnswGraph:
             self._note(slot, label)
         self._label_of_digest = None
         self._next_label, self._dead, self._hidden = next_label, dead, list(hidden)
+
+
+def _similarities(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
+    """Return what hnswlib's distances mean: it gives 1 − cosine, or the squared distance."""
+    if metric == "cosine":
+        similarities: NDArray[np.float32] = np.clip(1 - distances, -1, 1)
+        return similarities
+    return -np.sqrt(distances)
 
 
 def _digest(vector: NDArray[np.float32]) -> bytes:

@@ -1,4 +1,4 @@
-"""One search: which way to look for candidates, and their ranking by exact similarity."""
+"""One search: which way to look for candidates, and their ranking by similarity."""
 
 from __future__ import annotations
 
@@ -45,8 +45,7 @@ def find(
         ef_search: candidates of a walk through the graph.
         query_sources: the path of each query's photo, or None.
     """
-    candidates = _candidates(store, graph, queries, k, where, metric, ef_search)
-    slots, similarities = exact.rank(store.vectors, store.norms, candidates, queries, metric)
+    slots, similarities = exact.in_order(*_candidates(store, graph, queries, k, where, metric, ef_search))
     if query_sources is not None:
         for query, source in enumerate(query_sources):
             _itself_first(store, slots[query], similarities[query], source)
@@ -75,7 +74,7 @@ def _candidates(
     where: Where | None,
     metric: str,
     ef_search: int,
-) -> NDArray[np.intp]:
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     kept = None if where is None else store.matching(where)
     count = len(store) if kept is None else len(kept)
     # The graph is poor at nearly all of its nodes.
@@ -83,14 +82,22 @@ def _candidates(
         wider = k if kept is None else _wider(k, count / len(store))
         if kept is None or _walk_pays(len(queries), count, max(wider, ef_search)):
             found = graph.candidates(queries, wider, ef_search, store.vectors)
-            if found is not None and kept is not None:
-                wanted = np.zeros(store.size, dtype=bool)
-                wanted[kept] = True
-                found = np.where((found >= 0) & wanted[found], found, -1)
-            if found is not None and ((found >= 0).sum(axis=1) >= k).all():
-                return found
-    slots = np.flatnonzero(store.alive) if kept is None else kept
-    return exact.nearest(store.vectors, store.norms, slots, queries, k, metric)
+            if found is not None:
+                slots, similarities = found if kept is None else _only(kept, store.size, *found)
+                if ((slots >= 0).sum(axis=1) >= k).all():
+                    return slots, similarities
+    searched = np.flatnonzero(store.alive) if kept is None else kept
+    slots = exact.nearest(store.vectors, store.norms, searched, queries, k, metric)
+    return slots, exact.score(store.vectors, store.norms, slots, queries, metric)
+
+
+def _only(
+    kept: NDArray[np.intp], size: int, slots: NDArray[np.intp], similarities: NDArray[np.float32]
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    wanted = np.zeros(size, dtype=bool)
+    wanted[kept] = True
+    passes = (slots >= 0) & wanted[slots]
+    return np.where(passes, slots, -1), np.where(passes, similarities, np.nan)
 
 
 def _wider(k: int, share: float) -> int:

@@ -152,7 +152,7 @@ class Store:
             for item, values in zip(items, zip(*everywhere.values(), strict=True), strict=True):
                 item.update(zip(everywhere, values, strict=True))
         rows = np.full(slots.shape, None, dtype=object)
-        rows[there] = items
+        rows[there] = np.fromiter(items, dtype=object, count=len(items))
         return rows
 
     def matching(self, where: Where) -> NDArray[np.intp]:
@@ -227,6 +227,8 @@ class Store:
 
 def _gathered(values: NDArray[np.object_], slots: NDArray[np.intp]) -> NDArray[np.object_]:
     there = slots >= 0
+    if there.all():
+        return values[slots]
     result = np.full(slots.shape, None, dtype=object)
     result[there] = values[slots[there]]
     return result
