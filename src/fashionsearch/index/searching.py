@@ -62,8 +62,10 @@ def find(
 
 def _cut(rows: NDArray[Scalar], k: int, filling: float) -> NDArray[Scalar]:
     """Return (n, k): the first k columns, or all of them and a filling."""
-    missing = max(0, k - rows.shape[1])
-    return np.pad(rows[:, :k], ((0, 0), (0, missing)), constant_values=filling)
+    missing = k - rows.shape[1]
+    if missing <= 0:
+        return rows[:, :k]
+    return np.pad(rows, ((0, 0), (0, missing)), constant_values=filling)
 
 
 def _candidates(

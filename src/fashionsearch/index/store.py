@@ -161,7 +161,7 @@ class Store:
         Raises:
             InputError: if the filter is malformed, or names a field that no row has.
         """
-        mask = self.alive.copy()
+        mask = self.alive
         for condition in parse(where):
             column = self._columns.get(condition.field)
             if column is None:
@@ -174,7 +174,7 @@ class Store:
                 )
             column.grow(self.size)
             # The last verdict, which code −1 picks, is for rows that lack the field.
-            mask &= column.verdicts(condition)[column.codes[: self.size]]
+            mask = mask & column.verdicts(condition).take(column.codes[: self.size])
         return np.flatnonzero(mask)
 
     def compacted(self) -> Store:
