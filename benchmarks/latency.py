@@ -1,6 +1,8 @@
 """How long one photo takes to its five nearest among 12,000: ours against timm's eager loop and hnswlib.
 
-Each round is another photo, as a file, searched by both in alternating order after a warm-up. Both have the same network,
+Each round is another photo, as a file, searched by both in alternating order after a warm-up. Before each timed query its
+contender answers another one off the clock, as in a server that runs nothing else: the other's threads, which wait
+spinning for a while after their work, would be in its way. Both have the same network,
 weights and vectors; hnswlib's `ef` is the least with which it finds as much as our index. Embeddings of the catalogue come
 from the embedding cache where they are there.
 """
@@ -135,13 +137,16 @@ def main() -> None:
     drawn = np.random.default_rng(0).integers(0, len(table), WARM_UPS + pairs)
     files = [table.images[row] for row in drawn]
     recalls = set_equal_recall(peer, index, vectors[drawn])
+    searches: dict[str, Callable[[Path], object]] = {
+        "timm + hnswlib": peer.search,
+        "ours": lambda path: index.search(path, k=K),
+    }
+    off_the_clock = {name: walk(files[::-1], search) for name, search in searches.items()}
     seconds = alternate(
-        {
-            "timm + hnswlib": walk(files, peer.search),
-            "ours": walk(files, lambda path: index.search(path, k=K)),
-        },
+        {name: walk(files, search) for name, search in searches.items()},
         pairs=pairs,
         warm_ups=WARM_UPS,
+        before=lambda name: off_the_clock[name](),
         progress=False,
     )
     rows: list[dict[str, Any]] = [
