@@ -175,10 +175,9 @@ class Pipeline:
         )
 
     def _bar(self, total: int | None) -> tqdm[None]:
-        # disable=None: no bar where standard error is not a terminal.
-        return tqdm(
-            total=total, desc="embedding", unit="image", delay=2, disable=None if self._progress else True
-        )
+        # disable=None: no bar where standard error is not a terminal. A single query has no time to make one.
+        shown = self._progress and total != 1
+        return tqdm(total=total, desc="embedding", unit="image", delay=2, disable=None if shown else True)
 
     def _prepare(
         self, position: int, image: decoding.Image, cache: EmbeddingCache | None, view: View | None

@@ -21,6 +21,7 @@ from fashionsearch.index import exact
 
 _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
+_ROUNDING = 1e-4
 
 
 def available() -> bool:
@@ -184,6 +185,9 @@ class HnswGraph:
         rows = known[self._first_slot[hidden]]
         norms = np.linalg.norm(rows, axis=1)
         scores = exact.similarities(queries, rows, norms, self._metric)
+        # Nearly always all of them are too far. The fast formula for distances is too rough to say so.
+        if self._metric == "cosine" and (scores < similarities.min(axis=1, keepdims=True) - _ROUNDING).all():
+            return labels, similarities
         nearest = exact.best(scores, labels.shape[1])
         there = (hidden[nearest][:, :, None] == labels[:, None, :]).any(axis=2)
         nearest = np.where(there, -1, nearest)
