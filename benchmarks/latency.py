@@ -2,9 +2,9 @@
 
 Each round is another photo, as a file, searched by all in alternating order after a warm-up. Before each timed query
 there is a pause, and its contender answers two others off the clock, as in a server that runs nothing else: the others'
-threads, which wait spinning for a while after their work, would be in its way. All have the same network and weights, and the same vectors but
-that in bf16, whose index has its own; hnswlib's `ef` is the least with which it finds as much as our index. Embeddings of
-the catalogue come from the embedding cache where they are there.
+threads, which wait spinning for a while after their work, would be in its way. All have the same network and weights, and
+the same vectors but that in bf16, whose index has its own; hnswlib's `ef` is the least with which it finds as much as our
+index. Embeddings of the catalogue come from the embedding cache where they are there.
 """
 
 from __future__ import annotations
