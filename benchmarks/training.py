@@ -160,6 +160,11 @@ def fastai_fine_tuned(data: Path, rows: int, seed: int, epochs: int) -> Row:
     return {"ends": ends, "accuracies": accuracies}
 
 
+def start_processes_by(method: str) -> None:
+    """Set how this process starts others. The module's own function, sent to another process, would set it nowhere."""
+    multiprocessing.set_start_method(method, force=True)
+
+
 def in_fresh_process(work: Callable[..., Row], *arguments: object) -> Row:
     """Run one measurement with an empty cache, in a process of its own."""
     with tempfile.TemporaryDirectory() as cold:
@@ -168,8 +173,8 @@ def in_fresh_process(work: Callable[..., Row], *arguments: object) -> Row:
         pool = ProcessPoolExecutor(
             1,
             mp_context=multiprocessing.get_context("spawn"),
-            initializer=multiprocessing.set_start_method,
-            initargs=(multiprocessing.get_start_method(), True),
+            initializer=start_processes_by,
+            initargs=(multiprocessing.get_start_method(),),
         )
         with pool:
             return pool.submit(work, *arguments).result()
