@@ -233,11 +233,11 @@ def summary(ours: str, pairs: list[tuple[Row, Row]]) -> Row:
     return row
 
 
-def frozen(runs: Runs, data: Path, rows: int, rounds: int, most_epochs: int) -> list[Row]:
+def frozen(runs: Runs, data: Path, rows: int, rounds: int, fewest_epochs: int, most_epochs: int) -> list[Row]:
     """Run the frozen part; return its summaries."""
     sizes = {"Classifier at 128 px": SIZE, "Classifier at its default size": None}
     pairs: dict[str, list[tuple[Row, Row]]] = {name: [] for name in sizes}
-    epochs = 1
+    epochs = fewest_epochs
     for seed in range(rounds):
 
         def peer(seed: int = seed, start: int = epochs) -> Row:
@@ -285,6 +285,12 @@ def main() -> None:
     made = parser(__doc__)
     made.add_argument("--only", choices=("frozen", "fine-tuned"), help="one part (default: both)")
     made.add_argument("--frozen-rounds", type=int, default=5, help="(%(default)s)")
+    made.add_argument(
+        "--fewest-epochs",
+        type=int,
+        default=1,
+        help="of fastai's frozen body; more where fewer are known to be too few (%(default)s)",
+    )
     made.add_argument("--fine-tuned-rounds", type=int, default=3, help="(%(default)s)")
     made.add_argument(
         "--quick", action="store_true", help="384 photos, one round and few epochs; its figures mean little"
@@ -302,7 +308,8 @@ def main() -> None:
         }
         runs = Runs(options.out / f"training-{part}-unfinished.json", about)
         if part == "frozen":
-            summaries = frozen(runs, options.data, rows, rounds, most_epochs)
+            fewest_epochs = min(options.fewest_epochs, most_epochs)
+            summaries = frozen(runs, options.data, rows, rounds, fewest_epochs, most_epochs)
         else:
             summaries = fine_tuned(runs, options.data, rows, rounds, most_epochs, own_epochs)
         write(
