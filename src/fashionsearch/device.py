@@ -84,6 +84,11 @@ class Placement:
         return torch.random.fork_rng(devices=devices)
 
     @property
+    def may_compile(self) -> bool:
+        """Whether torch.compile may pay; on the CPU other runtimes are faster."""
+        return self.device.type == "cuda"
+
+    @property
     def batch_size(self) -> int:
         """How many images a batch holds where the caller doesn't say."""
         return 128 if self.device.type == "cuda" else 32

@@ -14,6 +14,7 @@ from fashionsearch import errors
 from fashionsearch.device import Placement
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.runtimes.base import Runtime
+from fashionsearch.runtimes.compiled import CompilingRuntime
 from fashionsearch.runtimes.graph import MAX_ERROR, exported, is_exported
 from fashionsearch.runtimes.onnx import OnnxRuntime
 from fashionsearch.runtimes.openvino import OpenVinoRuntime, openvino_has_bf16
@@ -25,7 +26,8 @@ WORTH_AN_EXPORT = 400
 class AutoRuntime:
     """Torch for a few images; from a few hundred on, on the CPU, for trained weights, what is faster there.
 
-    That is ONNX Runtime in fp32, and OpenVINO in bf16 where it is installed and the processor has that arithmetic.
+    That is ONNX Runtime in fp32, and OpenVINO in bf16 where it is installed and the processor has that arithmetic. On CUDA
+    torch stays, and is compiled for much work where that is faster.
 
     An export takes about as long as torch needs for `WORTH_AN_EXPORT` images; one made before is used at once. Each call
     decides for itself, so that a model saved and loaded again runs as it did before.
@@ -42,7 +44,9 @@ class AutoRuntime:
     ) -> None:
         self._module, self._preprocess, self._fingerprint = module, preprocess, fingerprint
         self._precision = placement.precision
-        self._current: Runtime = TorchRuntime(module, preprocess, placement)
+        eager = TorchRuntime(module, preprocess, placement)
+        compiles = trained and placement.may_compile
+        self._current: Runtime = CompilingRuntime(eager, placement.precision) if compiles else eager
         self._may_export = trained and placement.device.type == "cpu" and placement.precision in MAX_ERROR
         self._seen = self._expected = 0
 
@@ -54,6 +58,7 @@ class AutoRuntime:
     def expect(self, images: int) -> None:
         """Hear how many images are coming, before the first of them."""
         self._expected, self._seen = images, 0
+        self._current.expect(images)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""
