@@ -21,6 +21,7 @@ from numpy.typing import NDArray
 from options import parser
 from peers import network, read, timm_transform
 from timing import Seconds, alternate, ratio, resampled, write
+from torch.utils.flop_counter import FlopCounterMode
 
 import fashionsearch as fs
 
@@ -129,6 +130,19 @@ def stages(index: fs.VisualIndex, backbone: fs.Backbone, files: Sequence[Path]) 
     }
 
 
+def limits(backbone: fs.Backbone) -> dict[str, float]:
+    """Return the arithmetic of a photo in float32, and how much of it a second the processor does at its best."""
+    height, width = backbone.preprocess.image_size
+    with FlopCounterMode(display=False) as counted, torch.inference_mode():
+        network(backbone)(torch.zeros(1, 3, height, width))
+    square = torch.rand(2048, 2048)
+    seconds = alternate({"product": lambda: square @ square}, pairs=10, progress=False)["product"]
+    return {
+        "gflop_a_photo": round(counted.get_total_flops() / 1e9, 3),
+        "gflop_a_second_of_a_matrix_product": round(2 * 2048**3 / float(seconds.min()) / 1e9, 1),
+    }
+
+
 def main() -> None:
     """Run the command line."""
     arguments = parser(__doc__, pairs=300)
@@ -192,6 +206,7 @@ def main() -> None:
         "pairs": pairs,
         "confidence": rows[0]["ratio_of_p50"]["confidence"],
         "graph": index.has_graph,
+        "limits": limits(backbone),
         "bf16_cosine": None if low.fidelity is None else round(low.fidelity.cosine, 5),
         **recalls,
     }
