@@ -167,11 +167,11 @@ def test_a_killed_run_goes_on_with_the_same_views(killer, tmp_path):
         ({"unfreeze": "head"}, 3),
         ({"unfreeze": "last", "cached_views": 0}, 0),
         ({"unfreeze": "last", "cached_views": 7}, 7),
-        ({}, 0),
-        ({"unfreeze": "last", "mixup": 0.2}, 0),
-        ({"unfreeze": "last", "small_first": True}, 0),
-        ({"unfreeze": "last", "teacher": "a folder"}, 0),
-        ({"unfreeze": "last", "devices": 2}, 0),
+        ({}, None),
+        ({"unfreeze": "last", "mixup": 0.2}, None),
+        ({"unfreeze": "last", "small_first": True}, None),
+        ({"unfreeze": "last", "teacher": "a folder"}, None),
+        ({"unfreeze": "last", "devices": 2}, None),
     ],
 )
 def test_how_many_views_are_kept(options, views):
