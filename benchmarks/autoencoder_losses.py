@@ -10,6 +10,7 @@ test part is not used. Each finished row is in the file, and is not measured aga
 
 from __future__ import annotations
 
+import hashlib
 import json
 import time
 from dataclasses import asdict, dataclass
@@ -99,7 +100,8 @@ class Learner(ReconstructingLearner):
         drawn = self.decoder(latents)
         pixels = functional.mse_loss(drawn, photos)
         for perception in self._perception:
-            extra = extra + self._terms.perceptual * perception(drawn, photos)
+            looks = perception.to(photos.device)(drawn, photos)
+            extra = extra + self._terms.perceptual * looks
         if self._terms.ssim:
             similarity = structural_similarity_index_measure(drawn.float(), photos, data_range=1.0)
             extra = extra + self._terms.ssim * (1 - torch.as_tensor(similarity))
@@ -180,17 +182,23 @@ def main() -> None:
     for name in options.only:
         configuration = {
             "loss": name,
+            "terms": asdict(LOSSES[name]),
             "backbone": options.backbone,
             "epochs": options.epochs,
             "image_size": options.image_size,
             "seed": options.seed,
+            "precision": options.precision,
         }
         if any(row.items() >= configuration.items() for row in rows):
             continue
         began = time.perf_counter()
-        folder = options.checkpoints / f"{options.backbone}-{name.replace(', ', '-').replace(' ', '-')}"
+        # The loss is none of the options by which a run knows its folder again.
+        digest = hashlib.sha256(json.dumps(configuration).encode()).hexdigest()[:12]
+        folder = (
+            options.checkpoints / f"{options.backbone}-{name.replace(', ', '-').replace(' ', '-')}-{digest}"
+        )
         figures = measure(train, validation, LOSSES[name], options, folder)
-        rows.append({**configuration, "terms": asdict(LOSSES[name]), **figures, "environment": environment()})
+        rows.append({**configuration, **figures, "environment": environment()})
         path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
         print(f"{name}: {figures}, {time.perf_counter() - began:.0f} s", flush=True)
     print(f"written to {path}")

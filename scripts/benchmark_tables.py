@@ -136,7 +136,7 @@ def training(_: Sequence[str]) -> str:
                     f"{row['accuracy']['value']:.1%}, {row['reached']} of {row['rounds']}",
                     f"{row['fastai_seconds']['value']:.0f} s" if complete else "–",
                     f"{row['fastai_accuracy']['value']:.1%}, {row['fastai_reached']} of {row['rounds']}",
-                    times(row["ratio"]) if complete else "–",
+                    ("at least " if row["is_a_bound"] else "") + times(row["ratio"]) if complete else "–",
                 ]
             )
     head = (
@@ -206,8 +206,8 @@ def _limits(content: Row) -> str:
     network = next(row["milliseconds"]["model"] for row in content["rows"] if row["contender"] == "ours")
     return (
         f" A photo takes {gflop:.2f} GFLOP in the network, so in float32 ours does {1000 * gflop / network:.0f} GFLOP a "
-        f"second, where a large matrix product reaches {most:.0f}. The embeddings in bf16 have a mean cosine of {cosine:.4f} "
-        "with those in float32."
+        f"second, where a large matrix product reaches {most:.0f}. "
+        f"The embeddings in bf16 have a mean cosine of {cosine:.4f} with those in float32."
     )
 
 

@@ -153,7 +153,7 @@ class Autoencoder(ImageEstimator):
         return self
 
     def _learner(self, encoder: Projected, decoder: Decoder, preprocess: Preprocess) -> torch.nn.Module:
-        """Return what is trained, which decides the loss."""
+        """Return what is trained; another loss is a subclass's, as in benchmarks/autoencoder_losses.py."""
         from fashionsearch.training.learners import ReconstructingLearner
 
         return ReconstructingLearner(encoder, decoder, preprocess, perceptual=float(self.perceptual))

@@ -1,5 +1,7 @@
 """What is frozen sees each view of a photo once, and learning goes on from what it made of them."""
 
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 import torch
@@ -7,6 +9,7 @@ from torch import nn
 
 import fashionsearch as fs
 from fashionsearch import errors
+from fashionsearch.training import cached_views
 from fashionsearch.training import prefix as prefixes
 from fashionsearch.training.learners import TaggingLearner
 from fashionsearch.training.photos import CachedDataset
@@ -36,24 +39,42 @@ def tagger(unfreeze="last", **options):
     )
 
 
+class Wrapped(nn.Module):
+    """A network of one's own around another, which gets the photo too."""
+
+    def __init__(self):
+        super().__init__()
+        self.net = fs.create_backbone("torchvision:resnet18", weights=None, image_size=64).module
+
+    def forward(self, photos):
+        return self.net(photos)
+
+
+@fs.register_backbone("wrapped_for_the_prefix", image_size=64)
+def wrapped(weights):
+    return Wrapped()
+
+
 @pytest.mark.parametrize(
-    ("name", "inside"),
+    ("name", "cut"),
     [
-        ("efficientnet_lite0", "module.blocks.5.0"),
-        ("resnet50", "module.layer4.0"),
-        ("torchvision:resnet18", "module.layer4.0"),
-        ("vgg19_bn", "module.features"),
-        ("timm:vit_tiny_patch16_224", "module.blocks.8"),
-        ("timm:mobilenetv3_small_050", "module.blocks"),
-        ("timm:convnext_atto", "module.stages.3"),
-        ("cnn", "module"),
+        ("efficientnet_lite0", "blocks.5.0"),
+        ("resnet50", "layer4.0"),
+        ("torchvision:resnet18", "layer4.0"),
+        ("wrapped_for_the_prefix", "net.layer4.0"),
+        ("vgg19_bn", "features.40"),
+        ("timm:vit_tiny_patch16_224", "blocks.8"),
+        ("timm:mobilenetv3_small_050", "blocks.4.0"),
+        ("timm:convnext_atto", "stages.3.downsample.1"),
+        ("timm:regnety_002", "s4.b1"),
+        ("cnn", "22"),
     ],
 )
-def test_both_parts_make_the_whole(name, inside):
+def test_both_parts_make_the_whole(name, cut):
     network = learner(name).network
     prefix = find_prefix(network, (64, 64))
     names = {module: path for path, module in network.named_modules()}
-    assert names[prefix._cut].startswith(inside)
+    assert names[prefix._cut] == f"module.{cut}"
     photos = torch.rand(5, 3, 64, 64)
     whole = network.embed(photos)
     activations = prefix.run(photos)
@@ -100,6 +121,35 @@ def test_what_sees_two_tensors_is_not_cut():
     assert find_prefix(model.network, (64, 64)) is None
 
 
+class Rude(Skipping):
+    """A network that says in its own way that batches differ."""
+
+    def forward(self, photos):
+        activations = self.first(photos)
+        features = self.second(activations).mean((2, 3))
+        if len(features) != len(photos):
+            raise KeyError(len(features))
+        return features
+
+
+def test_a_network_that_raises_is_not_cut():
+    model = learner("cnn")
+    model.network.module = Rude().eval()
+    model.network.module.first.requires_grad_(False)
+    assert find_prefix(model.network, (64, 64)) is None
+
+
+def test_a_forward_of_its_own_stays():
+    model, photos = learner("resnet50"), torch.rand(2, 3, 64, 64)
+    stem = model.network.module.conv1
+    own = stem.forward
+    stem.forward = lambda each: own(each)
+    forward = stem.forward
+    prefix = find_prefix(model.network, (64, 64))
+    prefix.rest(prefix.run(photos))
+    assert stem.forward is forward
+
+
 class Shared(nn.Module):
     """One activation, as a module, runs on both sides of the cut."""
 
@@ -132,7 +182,7 @@ def test_frozen_layers_see_each_view_once(monkeypatch):
     train, held_out = TABLE[:45], TABLE[45:]
     model = tagger(cached_views=2)
     model.fit(train.images, train[LABEL], validation=(held_out.images, held_out[LABEL]))
-    assert sum(runs) == 2 + 2 * 45 + 15  # two photos to try the cut with
+    assert sum(runs) == 2 + 1 + 2 * 45 + 15  # two photos to try the cut with, and one to learn the size
     assert sum(drawn) == 2 * (32 + 15)  # two epochs, whose last batch isn't full
 
 
@@ -164,6 +214,8 @@ def test_a_killed_run_goes_on_with_the_same_views(killer, tmp_path):
     ("options", "views"),
     [
         ({"unfreeze": "last"}, 3),
+        ({"unfreeze": "last", "epochs": 2}, 2),
+        ({"unfreeze": "last", "augment": "none"}, 1),
         ({"unfreeze": "head"}, 3),
         ({"unfreeze": "last", "cached_views": 0}, 0),
         ({"unfreeze": "last", "cached_views": 7}, 7),
@@ -199,7 +251,25 @@ def test_a_number_of_views_that_is_none_is_refused(given):
         fs.FineTuning(cached_views=given)
 
 
-def test_too_little_space_is_said_beforehand(monkeypatch):
-    monkeypatch.setattr(prefixes.shutil, "disk_usage", lambda _: type("Usage", (), {"free": 1000}))
-    with pytest.raises(errors.StorageError, match=r"3 views of 60 photos take .* MB .* give cached_views=0"):
-        tagger().fit(TABLE.images, TABLE[LABEL])
+@pytest.mark.parametrize(("free", "views"), [(10**12, 60 * 3), (10**5, 0)])
+def test_with_too_little_space_it_learns_from_photos(free, views, monkeypatch):
+    runs = []
+    own = prefixes.FrozenPrefix.run
+    monkeypatch.setattr(prefixes.FrozenPrefix, "run", lambda *a: runs.append(len(a[1])) or own(*a))
+    monkeypatch.setattr(cached_views.shutil, "disk_usage", lambda _: SimpleNamespace(free=free))
+    model = tagger(cached_views=3)
+    if views:
+        model.fit(TABLE.images, TABLE[LABEL])
+    else:
+        message = r"^no views are cached: 180 views take \d+ MB in .*, where 0 MB are free\. Every epoch runs the whole"
+        with pytest.warns(errors.DataWarning, match=message):
+            model.fit(TABLE.images, TABLE[LABEL])
+    assert sum(runs) == 2 + 1 + views  # two photos to try the cut with, and one to learn the size
+
+
+def test_a_network_that_is_not_cut_learns_from_photos(monkeypatch):
+    monkeypatch.setattr(cached_views, "find_prefix", lambda *_: None)
+    model = tagger()
+    with pytest.warns(errors.DataWarning, match="hands on more than one tensor"):
+        model.fit(TABLE.images, TABLE[LABEL])
+    assert len(model.history_) == 2

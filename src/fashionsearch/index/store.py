@@ -137,20 +137,22 @@ class Store:
         there = slots >= 0
         wanted = slots[there]
         items: list[dict[str, Value]] = [{} for _ in wanted]
-        everywhere: dict[str, list[Value]] = {}
+        codes_of: dict[str, list[int]] = {}
         for field, column in self._columns.items():
             column.grow(self.size)
-            codes = column.codes[wanted].tolist()
-            if -1 not in codes:
-                everywhere[field] = [column.values[code] for code in codes]
-                continue
-            for item, code in zip(items, codes, strict=True):
-                if code >= 0:
-                    item[field] = column.values[code]
-        # Fields that all rows have, as is usual, go into the dictionaries at once: one by one takes twice as long.
-        if everywhere:
-            for item, values in zip(items, zip(*everywhere.values(), strict=True), strict=True):
-                item.update(zip(everywhere, values, strict=True))
+            codes_of[field] = column.codes[wanted].tolist()
+        if codes_of and not any(-1 in codes for codes in codes_of.values()):
+            # As is usual, all rows have all fields: one by one takes twice as long.
+            columns = [
+                [self._columns[field].values[code] for code in codes] for field, codes in codes_of.items()
+            ]
+            for item, values in zip(items, zip(*columns, strict=True), strict=True):
+                item.update(zip(codes_of, values, strict=True))
+        else:
+            for field, codes in codes_of.items():
+                for item, code in zip(items, codes, strict=True):
+                    if code >= 0:
+                        item[field] = self._columns[field].values[code]
         rows = np.full(slots.shape, None, dtype=object)
         rows[there] = np.fromiter(items, dtype=object, count=len(items))
         return rows

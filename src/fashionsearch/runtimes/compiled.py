@@ -15,7 +15,7 @@ from fashionsearch.runtimes.torch import TorchRuntime
 WORTH_COMPILING = 5000
 _ROUNDS, _CLEARLY = 3, 0.9
 _MAX_ERROR = {"fp32": 0.001}
-_MAX_ERROR_IN_LOWER_PRECISION = 0.05
+_MAX_ERROR_IN_LOWER_PRECISION = 0.02
 
 
 class CompilingRuntime:
@@ -44,8 +44,10 @@ class CompilingRuntime:
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""
         self._seen += len(pixels)
-        if not self._decided and max(self._seen, self._expected) >= WORTH_COMPILING:
-            self._decided, self._shape = True, pixels.shape
+        # A shape that comes twice is that of full batches, and not of a few photos that a cache or a stream left over.
+        again, self._shape = pixels.shape == self._shape, self._shape if self._decided else pixels.shape
+        if again and not self._decided and max(self._seen, self._expected) >= WORTH_COMPILING:
+            self._decided = True
             try:
                 self._compiled = self._faster(pixels)
             # What can go wrong between Python, the compilers and the driver has no common base but Exception.

@@ -39,9 +39,10 @@ class FineTuning:
             "all".
         cached_views: how often what is frozen below the head or the last layers sees each photo: so many augmented views of
             it are drawn before the first epoch, what the frozen layers make of them is kept in a file in TMPDIR, and
-            each epoch picks among them. 0 draws new views in every epoch. None is 3, and off where all layers learn, where
-            mixup, small_first or a teacher need the photos, and with several devices. Two bytes are kept for each
-            number, which is 132 KB a photo for `efficientnet_lite0` at 224 px and 3 views.
+            each epoch picks among them. 0 draws new views in every epoch. None is 3, or as many as there are epochs or
+            different views if that is fewer; and off where all layers learn, where mixup, small_first or a teacher need
+            the photos, and with several devices. Two bytes are kept for each number, which is 132 KB a photo for
+            `efficientnet_lite0` at 224 px and 3 views.
         label_smoothing: share of each label that is spread over all classes, 0 to below 1 (Szegedy et al. 2016,
             arXiv:1512.00567).
         mixup: alpha of the Beta distribution that photos are blended by, 0 is off (Zhang et al. 2018,
@@ -186,7 +187,15 @@ class FineTuning:
                 f"cached_views={asked} keeps what frozen layers make of photos, and with {against[0]} the network needs "
                 "the photos themselves in every epoch; leave cached_views out"
             )
-        return dataclasses.replace(self, cached_views=None) if against else self
+        if against:
+            return dataclasses.replace(self, cached_views=None)
+        if asked is not None or self.cached_views is None:
+            return self
+        # More views than epochs would take longer than none kept, and without augmentation all are the same.
+        plain = self.augmentation == AUGMENTATIONS["none"]
+        return dataclasses.replace(
+            self, cached_views=1 if plain else min(self.cached_views, self.epochs or 1)
+        )
 
     @property
     def augmentation(self) -> Augmentation:

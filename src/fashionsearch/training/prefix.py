@@ -1,29 +1,18 @@
-"""What is frozen below the layers that learn: it sees each view of a photo once, and what it makes of it is kept."""
+"""A network in two parts, what is frozen and what learns, so that the first can run once."""
 
 from __future__ import annotations
 
 import contextlib
-import dataclasses
-import itertools
-import shutil
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 from torch import nn
-from tqdm.auto import tqdm
 
 from fashionsearch import errors
-from fashionsearch.device import Placement
 from fashionsearch.runtimes.base import Network
-from fashionsearch.training.options import FineTuning
-from fashionsearch.training.photos import CachedDataset, Key, Parts, PhotoDataset, written
-from fashionsearch.training.runs import RunFolder
 
-_BATCH = 32
-_LARGEST = float(np.finfo(np.float16).max)
+_NEARLY = 0.9
 
 
 class FrozenPrefix:
@@ -109,19 +98,22 @@ def _hooked(module: nn.Module, hook: Callable[..., Any]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def _replaced(module: nn.Module, forward: Callable[..., Any]) -> Iterator[None]:
+    own = vars(module).get("forward")  # some modules and libraries set one of their own
     module.forward = forward
     try:
         yield
     finally:
-        del module.forward
+        if own is None:
+            del module.forward
+        else:
+            module.forward = own
 
 
 @torch.no_grad()
 def find_prefix(network: Network, image_size: tuple[int, int]) -> FrozenPrefix | None:
     """Return the network in two parts, or None where more than one tensor goes from one to the other.
 
-    The second part begins with the module that first learns, or with one around it. Of those that can be cut at, the one
-    whose input is smallest, and of those the last.
+    The second part begins with the module that first learns, or with one around it.
 
     Args:
         network: in evaluation mode; it is left as it is.
@@ -131,37 +123,53 @@ def find_prefix(network: Network, image_size: tuple[int, int]) -> FrozenPrefix |
     if not any(parameter.requires_grad for parameter in network.parameters()):
         return FrozenPrefix(network, shape, None, {})
     events = _events(network, shape)
-    first = next(
-        (
-            module
-            for module, starts, _ in events
-            if starts and any(each.requires_grad for each in module.parameters(recurse=False))
-        ),
-        None,
-    )
-    if first is None:
-        return None
-    around = [
-        (module, values[0])
-        for module, starts, values in events[: _start(events, first) + 1]
-        if starts
-        and module not in (network, network.module)
-        and any(inner is first for inner in module.modules())
-        and len(values) == 1
-        and isinstance(values[0], torch.Tensor)
-    ]
     photos = torch.rand((2, *shape[1:]), generator=torch.Generator().manual_seed(0)).to(network.mean.device)
     wanted = network.embed(photos)
-    order = sorted(range(len(around)), key=lambda place: (around[place][1].numel(), -place))
-    for module in (around[place][0] for place in order):
+    for module in _cuts(events):
         prefix = FrozenPrefix(network, shape, module, _ran_before(events, module))
-        try:
-            found = prefix.rest(prefix.run(photos))
-        except (RuntimeError, ValueError, TypeError, IndexError, StopIteration):
-            continue  # what the rest computes needs more than the blank photo's outputs
-        if found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-3, atol=1e-4):
+        if _agrees(prefix, photos, wanted):
             return prefix
     return None
+
+
+def _agrees(prefix: FrozenPrefix, photos: torch.Tensor, wanted: torch.Tensor) -> bool:
+    try:
+        found = prefix.rest(prefix.run(photos))
+    # What networks raise when one part of them sees another batch than the rest has no common base.
+    except Exception:
+        return False
+    return found.shape == wanted.shape and torch.allclose(found, wanted, rtol=1e-3, atol=1e-4)
+
+
+def _cuts(events: list[_Event]) -> list[nn.Module]:
+    """Return the modules around the one that first learns, and itself, in the order to try them.
+
+    First those before which at least nine tenths ran of all that could be saved, the smallest input first, for that is kept;
+    then the others, from the inside out. One before which nothing with weights ran saves nothing.
+    """
+    weighted = [bool(list(module.parameters(recurse=False))) for module, _, _ in events]
+    first = next(
+        (
+            place
+            for place, (module, starts, _) in enumerate(events)
+            if starts and any(each.requires_grad for each in module.parameters(recurse=False))
+        ),
+        -1,
+    )
+    around = []
+    for place, (module, starts, values) in enumerate(events[: first + 1]):
+        saved = sum(weighted[each] and not events[each][1] for each in range(place))
+        takes_one_tensor = starts and len(values) == 1 and isinstance(values[0], torch.Tensor)
+        if takes_one_tensor and saved and any(inner is events[first][0] for inner in module.modules()):
+            around.append((saved, values[0].numel(), place, module))
+    most = max((saved for saved, *_ in around), default=0)
+
+    def order(cut: tuple[int, int, int, nn.Module]) -> tuple[bool, int, int]:
+        saved, numbers, place, _ = cut
+        late = saved >= _NEARLY * most
+        return not late, numbers if late else -place, -place
+
+    return [cut[-1] for cut in sorted(around, key=order)]
 
 
 _Event = tuple[nn.Module, bool, Any]
@@ -185,13 +193,11 @@ def _events(network: Network, shape: tuple[int, ...]) -> list[_Event]:
     return events
 
 
-def _start(events: list[_Event], module: nn.Module) -> int:
-    return next(place for place, (each, starts, _) in enumerate(events) if each is module and starts)
-
-
 def _ran_before(events: list[_Event], cut: nn.Module) -> dict[nn.Module, list[Any]]:
     """Return the outermost modules that ended before another began, with their outputs."""
-    earlier = events[: _start(events, cut)]
+    earlier = events[
+        : next(place for place, (each, starts, _) in enumerate(events) if each is cut and starts)
+    ]
     ended: dict[nn.Module, list[Any]] = {}
     running: list[nn.Module] = []
     unfinished = {module for module, starts, _ in earlier if starts} - {
@@ -205,92 +211,3 @@ def _ran_before(events: list[_Event], cut: nn.Module) -> dict[nn.Module, list[An
         if all(outer in unfinished for outer in running):
             ended.setdefault(module, []).append(value)
     return ended
-
-
-def with_cached_views(
-    learner: nn.Module,
-    parts: Parts,
-    options: FineTuning,
-    run: RunFolder,
-    placement: Placement,
-    memory_format: torch.memory_format,
-    *,
-    progress: bool,
-) -> Parts:
-    """Let what is frozen of a tagger see the photos once, if the options say so and it can be cut off.
-
-    Args:
-        learner: gets the prefix; in evaluation mode.
-        parts: the photos.
-        options: a filled recipe.
-        run: where the files go, and the seed of the views.
-        placement: device and precision.
-        memory_format: of the network.
-        progress: show a bar.
-
-    Returns:
-        The parts with activations in place of photos, or as they are.
-
-    Raises:
-        StorageError: if there is no space.
-    """
-    if not options.cached_views:
-        return parts
-    tagger: Any = learner.eval()
-    prefix = find_prefix(tagger.network, parts.image_size)
-    if prefix is None:
-        return parts
-    tagger.prefix = prefix
-
-    def cached(part: Any, name: str, views: int) -> CachedDataset:
-        path = run.scratch / f"{name}.activations"
-        return _cached(prefix, part, views, path, run.seed, placement, memory_format, progress)
-
-    validation = None if parts.validation is None else cached(parts.validation, "validation", 0)
-    training = cached(parts.training, "training", options.cached_views)
-    return dataclasses.replace(parts, training=training, validation=validation)
-
-
-def _cached(
-    prefix: FrozenPrefix,
-    dataset: PhotoDataset,
-    views: int,
-    path: Path,
-    seed: int,
-    placement: Placement,
-    memory_format: torch.memory_format,
-    progress: bool,
-) -> CachedDataset:
-    """Run what is frozen over augmented views of all photos, or over the photos as they are if there are 0 views."""
-    n, count = len(dataset), max(views, 1)
-    seeds = np.random.default_rng((seed, 1)).integers(0, 2**32, (count, n)).tolist()
-    keys: Iterator[Key] = (
-        (position, seeds[view][position] if views else None) for view in range(count) for position in range(n)
-    )
-    shape: tuple[int, ...] = ()
-    bar = tqdm(
-        total=count * n, desc="frozen layers", unit="image", delay=2, disable=None if progress else True
-    )
-    with bar, written(path.parent), path.open("wb") as file:
-        while batch := list(itertools.islice(keys, _BATCH)):
-            pixels, _ = dataset.__getitems__(batch)
-            photos = (pixels.to(placement.device) / 255).contiguous(memory_format=memory_format)
-            with placement.autocast():
-                activations = prefix.run(photos).float()
-            # Larger ones than float16 holds are cut: no network in use has them.
-            kept = activations.clamp(-_LARGEST, _LARGEST).to(torch.float16).contiguous().cpu().numpy()
-            if not shape:
-                shape = (count, n, *kept.shape[1:])
-                _check_space(path.parent, shape, views)
-            file.write(kept.data)
-            bar.update(len(batch))
-    return CachedDataset(path, shape, dataset.targets)
-
-
-def _check_space(folder: Path, shape: tuple[int, ...], views: int) -> None:
-    needed, free = 2 * int(np.prod(shape)), shutil.disk_usage(folder).free
-    if needed > free:
-        raise errors.StorageError(
-            f"{max(views, 1)} views of {shape[1]:,} photos take {needed / 2**20:,.0f} MB in {folder}, where "
-            f"{free / 2**20:,.0f} MB are free; give cached_views=0, or set TMPDIR to a folder with more space"
-        )

@@ -13,7 +13,7 @@ from torch import nn
 
 from fashionsearch.device import Placement
 from fashionsearch.training.learners import Learner
-from fashionsearch.training.photos import CachedDataset, PhotoDataset
+from fashionsearch.training.photos import PhotoDataset
 from fashionsearch.training.runs import RunFolder
 
 _FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous_format}
@@ -45,7 +45,7 @@ class Arithmetic:
 
 
 def fastest_arithmetic(
-    learner: nn.Module, dataset: PhotoDataset | CachedDataset, placement: Placement, run: RunFolder
+    learner: nn.Module, dataset: PhotoDataset, placement: Placement, run: RunFolder
 ) -> Arithmetic:
     """Return the arithmetic in which a few steps took the least time, or what the run took before.
 
@@ -71,7 +71,7 @@ def fastest_arithmetic(
 
 
 def _timed_steps(
-    learner: nn.Module, dataset: PhotoDataset | CachedDataset, placement: Placement, usual: Arithmetic
+    learner: nn.Module, dataset: PhotoDataset, placement: Placement, usual: Arithmetic
 ) -> dict[Arithmetic, float]:
     """Return the seconds of the quickest of a few steps in each arithmetic, taken in turn."""
     pixels, targets = dataset.__getitems__([(place, None) for place in range(min(_PHOTOS, len(dataset)))])

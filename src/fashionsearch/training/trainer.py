@@ -26,13 +26,13 @@ from torch.utils.data import DataLoader
 from fashionsearch import errors
 from fashionsearch.device import Placement
 from fashionsearch.results import History
+from fashionsearch.training.cached_views import with_cached_views
 from fashionsearch.training.callbacks import MONITOR, callbacks, figures_of, safe_checkpoints
 from fashionsearch.training.checkpoints import read_checkpoint
 from fashionsearch.training.learners import Learner, parameter_groups
 from fashionsearch.training.options import FineTuning
 from fashionsearch.training.pace import WarmCosine, epoch_sizes
 from fashionsearch.training.photos import CachedDataset, Parts, PhotoDataset, PlainBatches, SeededBatches
-from fashionsearch.training.prefix import with_cached_views
 from fashionsearch.training.runs import RunFolder, was_started_for_many
 from fashionsearch.training.speed import Arithmetic, fastest_arithmetic
 
@@ -68,7 +68,7 @@ def train(
     arithmetic = Arithmetic(placement.precision)
     if options.precision == "fastest":
         with placement.own_randomness():
-            arithmetic = fastest_arithmetic(learner, parts.training, placement, run)
+            arithmetic = fastest_arithmetic(learner, cast(PhotoDataset, parts.training), placement, run)
     learner.to(memory_format=arithmetic.memory_format)
     placement = dataclasses.replace(placement, precision=arithmetic.precision)
     if not run.finished:

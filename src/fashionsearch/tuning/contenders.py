@@ -41,7 +41,7 @@ SPACES: Mapping[str, Space] = {
 }
 PLACED = ("device", "precision", "runtime", "batch_size", "progress")
 _WHOLE = ("epochs", "batch_size", "patience")
-_NOT_SEARCHED = ("devices", "nodes", "workers", "precision", "class_weights", "teacher")
+_NOT_SEARCHED = ("devices", "nodes", "workers", "precision", "cached_views", "class_weights", "teacher")
 _WIDE = 10  # a range whose ends are so many times apart is searched by its logarithm
 
 
@@ -123,6 +123,11 @@ def make_contenders(backbones: Sequence[str | Classifier], space: Space | None) 
         training = classifier.training or FineTuning()
         if training.devices * training.nodes > 1:
             raise errors.InputError("tune trains each trial on one device; leave devices= and nodes= out")
+        if training.cached_views:
+            raise errors.InputError(
+                f"cached_views={training.cached_views} can't be kept in every trial of a search; leave it out: it is "
+                "taken where a trial can use it"
+            )
         case = "scratch" if classifier.weights is None else "weights"
         searched = {
             name: what
