@@ -60,6 +60,45 @@ def test_the_graph_finds_what_exact_search_finds(metric, small_graphs):
     assert (found.ids[:, 0] == np.arange(2000)).all()
 
 
+@pytest.mark.parametrize("metric", ["cosine", "euclidean"])
+def test_similarities_from_the_graph_are_those_of_exact_search(metric, small_graphs, monkeypatch):
+    from fashionsearch.index import searching
+
+    vectors = clustered(1500) * np.random.default_rng(1).uniform(0.1, 10, (1500, 1)).astype(np.float32)
+    vectors[300:700] = vectors[300]  # twins, which share a node
+    index = fs.VisualIndex(dim=32, metric=metric, m=3, ef_construction=5, ef_search=4)
+    index.add_vectors(vectors, metadata={"third": [i % 3 for i in range(1500)]})
+    index.remove(list(range(300, 320)) + list(range(900, 950)))
+    assert index._graph._hidden, "the graph is too good for this test to mean anything"
+    monkeypatch.setattr(searching, "_walk_pays", lambda *_: True)
+    for where in (None, {"third": [0, 1]}):
+        found = index.search_vectors(vectors, k=10, where=where)
+        for query in range(0, 1500, 7):
+            alike = index.search_vectors(vectors[query], k=1500, where=where, exact=True)
+            exact = dict(zip(alike.ids[0].tolist(), alike.similarities[0].tolist(), strict=True))
+            wanted = [exact[item] for item in found.ids[query].tolist()]
+            np.testing.assert_allclose(found.similarities[query], wanted, rtol=1e-4, atol=2e-3)
+            assert (np.diff(found.similarities[query]) <= 0).all()
+
+
+@pytest.mark.parametrize(
+    ("queries", "kept", "candidates", "pays"),
+    [(1, 10_000, 160, True), (1, 1_000, 1510, False), (1000, 10_000, 160, False), (1000, 90_000, 50, True)],
+)
+def test_a_walk_pays_for_few_queries_and_many_rows(queries, kept, candidates, pays):
+    from fashionsearch.index import searching
+
+    assert searching._walk_pays(queries, kept, candidates) is pays
+
+
+def test_fields_come_in_the_order_they_were_added():
+    index = fs.VisualIndex(dim=2)
+    index.add_vectors([[1, 0], [1, 0.1], [0, 1]], metadata=[{"a": 1, "b": 2}, {"b": 3}, {"a": 4, "b": 5}])
+    some, all_ = index.search_vectors([1, 0], k=3), index.search_vectors([1, 0], k=1)
+    assert [list(row) for row in some.metadata[0]] == [["a", "b"], ["b"], ["a", "b"]]
+    assert list(all_.metadata[0, 0]) == list(index.get(0).metadata) == ["a", "b"]
+
+
 def test_every_vector_finds_itself_even_with_a_poor_graph(small_graphs):
     vectors = np.random.default_rng(0).normal(size=(3000, 32)).astype(np.float32)
     index = fs.VisualIndex(dim=32, m=3, ef_construction=5, ef_search=4)
