@@ -10,7 +10,7 @@ import hashlib
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,9 +19,10 @@ from tqdm.auto import tqdm
 from fashionsearch import errors
 from fashionsearch.index import exact
 
+Whole = TypeVar("Whole", bound=np.signedinteger[Any])
+
 _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
-_ROUNDING = 1e-4
 
 
 def available() -> bool:
@@ -53,6 +54,9 @@ class HnswGraph:
         self._metric = metric
         self._ef_search = ef_search
         self._hidden: list[int] = []
+        self._hidden_rows: NDArray[np.float32] | None = (
+            None  # their vectors, gathered when they are first needed
+        )
         self._progress = progress
         self._index: Any = hnswlib.Index(space=_SPACES[metric], dim=dim)
         self._settings = {"M": m, "ef_construction": ef_construction, "random_seed": random_state}
@@ -117,6 +121,7 @@ class HnswGraph:
         self._index.set_ef(self._ef_search)
         found, _ = self._index.knn_query(vectors, k=1)
         self._hidden += labels[found[:, 0].astype(np.int64) != labels].tolist()
+        self._hidden_rows = None
 
     def _digests(self, known: NDArray[np.float32]) -> dict[bytes, int]:
         if self._label_of_digest is None:
@@ -138,6 +143,7 @@ class HnswGraph:
                 del self._slots_of_label[label]
                 if label in self._hidden:
                     self._hidden.remove(label)
+                    self._hidden_rows = None
                 digests.pop(_digest(known[slot]), None)
                 self._index.mark_deleted(label)
                 self._dead += 1
@@ -164,14 +170,15 @@ class HnswGraph:
             return slots, similarities
         rows, places = np.nonzero(several)
         twins = [self._slots_of_label[label][1:] for label in labels[rows, places].tolist()]
-        counts = np.array([len(slots_of_one) for slots_of_one in twins])
-        of_query = np.bincount(rows, weights=counts, minlength=len(labels)).astype(np.intp)
-        more = np.full((len(labels), int(of_query.max())), -1, dtype=np.intp)
-        alike = np.full(more.shape, np.nan, dtype=np.float32)
-        filled = np.arange(more.shape[1]) < of_query[:, None]
-        more[filled] = [slot for slots_of_one in twins for slot in slots_of_one]
-        alike[filled] = np.repeat(similarities[rows, places], counts)
-        return np.concatenate([slots, more], axis=1), np.concatenate([similarities, alike], axis=1)
+        counts = [len(slots_of_one) for slots_of_one in twins]
+        others = np.array([slot for slots_of_one in twins for slot in slots_of_one], dtype=np.intp)
+        return _widened(
+            slots,
+            similarities,
+            np.repeat(rows, counts),
+            others,
+            np.repeat(similarities[rows, places], counts),
+        )
 
     def _with_hidden(
         self,
@@ -180,20 +187,15 @@ class HnswGraph:
         queries: NDArray[np.float32],
         known: NDArray[np.float32],
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Add the nearest of the hidden nodes, −1 and NaN where a row has them already."""
-        hidden = np.array(self._hidden, dtype=np.int64)
-        rows = known[self._first_slot[hidden]]
-        norms = np.linalg.norm(rows, axis=1)
-        scores = exact.similarities(queries, rows, norms, self._metric)
-        # Nearly always all of them are too far. The fast formula for distances is too rough to say so.
-        if self._metric == "cosine" and (scores < similarities.min(axis=1, keepdims=True) - _ROUNDING).all():
-            return labels, similarities
-        nearest = exact.best(scores, labels.shape[1])
-        there = (hidden[nearest][:, :, None] == labels[:, None, :]).any(axis=2)
-        nearest = np.where(there, -1, nearest)
-        more = np.where(there, -1, hidden[nearest])
-        scored = exact.score(rows, norms, nearest, queries, self._metric)
-        return np.concatenate([labels, more], axis=1), np.concatenate([similarities, scored], axis=1)
+        """Add the hidden nodes that are nearer than the farthest which the walk found, if it didn't find them too."""
+        if self._hidden_rows is None:
+            self._hidden_rows = known[self._first_slot[self._hidden]]
+        rows, places = exact.nearer(queries, self._hidden_rows, similarities.min(axis=1), self._metric)
+        hidden = np.array(self._hidden, dtype=np.int64)[places]
+        fresh = ~(labels[rows] == hidden[:, None]).any(axis=1)
+        rows, places, hidden = rows[fresh], places[fresh], hidden[fresh]
+        scored = exact.paired(queries[rows], self._hidden_rows[places], self._metric)
+        return _widened(labels, similarities, rows, hidden, scored)
 
     def write(self, path: Path) -> None:
         """Write hnswlib's file.
@@ -232,7 +234,33 @@ class HnswGraph:
         for slot, label in enumerate(labels.tolist()):
             self._note(slot, label)
         self._label_of_digest = None
-        self._next_label, self._dead, self._hidden = next_label, dead, list(hidden)
+        self._next_label, self._dead, self._hidden, self._hidden_rows = next_label, dead, list(hidden), None
+
+
+def _widened(
+    nodes: NDArray[Whole],
+    similarities: NDArray[np.float32],
+    rows: NDArray[np.intp],
+    more: NDArray[Whole],
+    alike: NDArray[np.float32],
+) -> tuple[NDArray[Whole], NDArray[np.float32]]:
+    """Append to rows of (n, m) nodes and similarities, −1 and NaN where a row gets fewer than others.
+
+    Args:
+        nodes: (n, m).
+        similarities: (n, m).
+        rows: (p,) in ascending order: where each addition belongs.
+        more: (p,) nodes to add.
+        alike: (p,) their similarities.
+    """
+    if not len(rows):
+        return nodes, similarities
+    counts = np.bincount(rows, minlength=len(nodes))
+    filled = np.arange(counts.max()) < counts[:, None]
+    added = np.full(filled.shape, -1, dtype=nodes.dtype)
+    scores = np.full(filled.shape, np.nan, dtype=np.float32)
+    added[filled], scores[filled] = more, alike
+    return np.concatenate([nodes, added], axis=1), np.concatenate([similarities, scores], axis=1)
 
 
 def _similarities(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
