@@ -195,7 +195,11 @@ class HnswGraph:
         fresh = ~(labels[rows] == hidden[:, None]).any(axis=1)
         rows, places, hidden = rows[fresh], places[fresh], hidden[fresh]
         scored = exact.paired(queries[rows], self._hidden_rows[places], self._metric)
-        return _widened(labels, similarities, rows, hidden, scored)
+        # No more of a row than it has: where the walk went astray, hundreds are nearer.
+        order = np.lexsort((-scored, rows))
+        rows, hidden, scored = rows[order], hidden[order], scored[order]
+        kept = np.arange(len(rows)) - np.searchsorted(rows, rows) < labels.shape[1]
+        return _widened(labels, similarities, rows[kept], hidden[kept], scored[kept])
 
     def write(self, path: Path) -> None:
         """Write hnswlib's file.
