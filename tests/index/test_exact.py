@@ -33,19 +33,3 @@ def test_the_nearest_are_among_the_candidates(metric, order, k, dead, rows_a_blo
     for candidates, nearest in zip(found.tolist(), wanted.tolist(), strict=True):
         assert len(set(candidates)) == len(candidates)
         assert set(nearest) <= set(candidates) <= set(slots.tolist())
-
-
-@pytest.mark.parametrize("metric", exact.METRICS)
-def test_nearer_misses_none(metric):
-    rng = np.random.default_rng(0)
-    rows, queries = (rng.normal(size=(n, 16)).astype(np.float32) * 3 for n in (300, 20))
-    every = np.broadcast_to(np.arange(300), (20, 300))
-    similar = exact.score(rows, np.linalg.norm(rows, axis=1), every, queries, metric)
-    least = np.sort(similar, axis=1)[:, -5]
-    queried, places = exact.nearer(queries, rows, least, metric)
-    pairs = set(zip(queried.tolist(), places.tolist(), strict=True))
-    assert set(zip(*(each.tolist() for each in np.nonzero(similar >= least[:, None])), strict=True)) <= pairs
-    assert len(pairs) < 20 * 7
-    np.testing.assert_allclose(
-        exact.paired(queries[queried], rows[places], metric), similar[queried, places], rtol=1e-4, atol=1e-5
-    )

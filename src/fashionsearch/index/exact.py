@@ -9,7 +9,6 @@ METRICS = ("cosine", "euclidean")
 _BLOCK_BYTES = 8 * 2**20
 _FEW = 4
 _RANKED_BYTES = 2**20  # rows in float64 that stay in the processor's cache
-_ROUNDING = 1e-5
 _SPARE = 8  # candidates beyond k, so that rounding in the fast formula can't cost a place
 
 
@@ -83,34 +82,6 @@ def _contenders(
             return scores, places
     top = best(fresh, wanted)
     return np.take_along_axis(fresh, top, 1), top
-
-
-def nearer(
-    queries: NDArray[np.float32], rows: NDArray[np.float32], least: NDArray[np.float32], metric: str
-) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
-    """Return the pairs of a query and a row that are about as similar as the query's `least`, or more, by query.
-
-    One product and one comparison: where few rows qualify, to rank them all would take ten times as long.
-    """
-    lengths, norms = np.linalg.norm(queries, axis=1), np.linalg.norm(rows, axis=1)
-    if metric == "cosine":
-        products = queries @ (rows / norms[:, None]).T
-        limits = (least - _ROUNDING) * lengths
-    else:  # |q − r| ≤ d where q·r − |r|²/2 ≥ (|q|² − d²)/2
-        products = queries @ rows.T - 0.5 * norms**2
-        limits = 0.5 * (lengths**2 - least**2) - _ROUNDING * (lengths**2 + (norms**2).max())
-    found, places = np.nonzero(products >= limits[:, None])
-    return found, places
-
-
-def paired(queries: NDArray[np.float32], rows: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
-    """Return the (p,) similarities of p queries, each with its own row."""
-    if metric == "cosine":
-        lengths = np.linalg.norm(queries, axis=1) * np.linalg.norm(rows, axis=1)
-        cosines: NDArray[np.float32] = np.clip(np.einsum("ij,ij->i", queries, rows) / lengths, -1, 1)
-        return cosines
-    distances: NDArray[np.float32] = np.linalg.norm(queries - rows, axis=1)
-    return -distances
 
 
 def best(scores: NDArray[np.float32], count: int) -> NDArray[np.intp]:

@@ -10,16 +10,13 @@ import hashlib
 import importlib
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
 from fashionsearch import errors
-from fashionsearch.index import exact
-
-Whole = TypeVar("Whole", bound=np.signedinteger[Any])
 
 _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
@@ -121,7 +118,7 @@ class HnswGraph:
         self._index.set_ef(self._ef_search)
         found, _ = self._index.knn_query(vectors, k=1)
         self._hidden += labels[found[:, 0].astype(np.int64) != labels].tolist()
-        self._hidden_rows = None
+        self._hidden_index = None
 
     def _digests(self, known: NDArray[np.float32]) -> dict[bytes, int]:
         if self._label_of_digest is None:
@@ -143,7 +140,7 @@ class HnswGraph:
                 del self._slots_of_label[label]
                 if label in self._hidden:
                     self._hidden.remove(label)
-                    self._hidden_rows = None
+                    self._hidden_index = None
                 digests.pop(_digest(known[slot]), None)
                 self._index.mark_deleted(label)
                 self._dead += 1
@@ -187,19 +184,34 @@ class HnswGraph:
         queries: NDArray[np.float32],
         known: NDArray[np.float32],
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Add the hidden nodes that are nearer than the farthest which the walk found, if it didn't find them too."""
-        if self._hidden_rows is None:
-            self._hidden_rows = known[self._first_slot[self._hidden]]
-        rows, places = exact.nearer(queries, self._hidden_rows, similarities.min(axis=1), self._metric)
-        hidden = np.array(self._hidden, dtype=np.int64)[places]
-        fresh = ~(labels[rows] == hidden[:, None]).any(axis=1)
-        rows, places, hidden = rows[fresh], places[fresh], hidden[fresh]
-        scored = exact.paired(queries[rows], self._hidden_rows[places], self._metric)
-        # No more of a row than it has: where the walk went astray, hundreds are nearer.
-        order = np.lexsort((-scored, rows))
-        rows, hidden, scored = rows[order], hidden[order], scored[order]
-        kept = np.arange(len(rows)) - np.searchsorted(rows, rows) < labels.shape[1]
-        return _widened(labels, similarities, rows[kept], hidden[kept], scored[kept])
+        """Add the nearest of the hidden nodes, −1 and NaN where the walk found them too."""
+        hidden = self._hidden_index
+        if hidden is None:
+            hidden = self._hidden_index = self._compared_one_by_one(known)
+        count = min(labels.shape[1], len(self._hidden))
+        found, distances = hidden.knn_query(self._prepared(queries), k=count)
+        more, alike = found.astype(np.int64), _similarities(distances, self._metric)
+        there = (more[:, :, None] == labels[:, None, :]).any(axis=2)
+        more[there], alike[there] = -1, np.nan
+        return np.concatenate([labels, more], axis=1), np.concatenate([similarities, alike], axis=1)
+
+    def _compared_one_by_one(self, known: NDArray[np.float32]) -> Any:
+        """Return hnswlib's index without a graph, of the hidden nodes.
+
+        The threads of numpy's products would spin on after them, where the next walk needs the processor.
+        """
+        import hnswlib
+
+        space = {"cosine": "ip", "euclidean": "l2"}[self._metric]
+        index = hnswlib.BFIndex(space=space, dim=known.shape[1])
+        index.init_index(max_elements=len(self._hidden))
+        rows = known[self._first_slot[self._hidden]]
+        index.add_items(self._prepared(rows), np.array(self._hidden, dtype=np.int64))
+        return index
+
+    def _prepared(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        """Return rows of length one for cosine: hnswlib's index without a graph doesn't see to that for queries."""
+        return rows / np.linalg.norm(rows, axis=1, keepdims=True) if self._metric == "cosine" else rows
 
     def write(self, path: Path) -> None:
         """Write hnswlib's file.
@@ -238,33 +250,31 @@ class HnswGraph:
         for slot, label in enumerate(labels.tolist()):
             self._note(slot, label)
         self._label_of_digest = None
-        self._next_label, self._dead, self._hidden, self._hidden_rows = next_label, dead, list(hidden), None
+        self._next_label, self._dead, self._hidden, self._hidden_index = next_label, dead, list(hidden), None
 
 
 def _widened(
-    nodes: NDArray[Whole],
+    slots: NDArray[np.intp],
     similarities: NDArray[np.float32],
     rows: NDArray[np.intp],
-    more: NDArray[Whole],
+    more: NDArray[np.intp],
     alike: NDArray[np.float32],
-) -> tuple[NDArray[Whole], NDArray[np.float32]]:
-    """Append to rows of (n, m) nodes and similarities, −1 and NaN where a row gets fewer than others.
+) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+    """Append to rows of (n, m) slots and similarities, −1 and NaN where a row gets fewer than others.
 
     Args:
-        nodes: (n, m).
+        slots: (n, m).
         similarities: (n, m).
         rows: (p,) in ascending order: where each addition belongs.
-        more: (p,) nodes to add.
+        more: (p,) slots to add.
         alike: (p,) their similarities.
     """
-    if not len(rows):
-        return nodes, similarities
-    counts = np.bincount(rows, minlength=len(nodes))
+    counts = np.bincount(rows, minlength=len(slots))
     filled = np.arange(counts.max()) < counts[:, None]
-    added = np.full(filled.shape, -1, dtype=nodes.dtype)
+    added = np.full(filled.shape, -1, dtype=np.intp)
     scores = np.full(filled.shape, np.nan, dtype=np.float32)
     added[filled], scores[filled] = more, alike
-    return np.concatenate([nodes, added], axis=1), np.concatenate([similarities, scores], axis=1)
+    return np.concatenate([slots, added], axis=1), np.concatenate([similarities, scores], axis=1)
 
 
 def _similarities(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
