@@ -49,7 +49,15 @@ def test_what_can_not_be_used_is_refused(field, value, words):
 def test_a_recipe_leaves_nothing_open(case):
     filled = fs.FineTuning().recipe(case)
     left = [field.name for field in dataclasses.fields(filled) if getattr(filled, field.name) is None]
-    assert left == ["class_weights", "teacher", "teacher_weight", "temperature", "precision", "workers"]
+    assert left == [
+        "cached_views",  # all layers learn
+        "class_weights",
+        "teacher",
+        "teacher_weight",
+        "temperature",
+        "precision",
+        "workers",
+    ]
 
 
 def test_a_teacher_gets_its_share():
