@@ -32,10 +32,15 @@ def environment() -> dict[str, object]:
         "python": platform.python_version(),
         "machine": platform.machine(),
         "processor": _processor(),
-        "cores": os.cpu_count(),
+        "cores": _cores(),
         "device": "cpu",
         **{name: version for name in PACKAGES if (version := _version(name))},
     }
+
+
+def _cores() -> int | None:
+    # Those this process may use: a run that taskset keeps on one core must not say that it had two.
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
 def _version(package: str) -> str | None:

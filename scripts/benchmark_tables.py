@@ -124,8 +124,9 @@ def memory(_: Sequence[str]) -> str:
 def training(_: Sequence[str]) -> str:
     """Return a table of the time to the target, frozen and fine-tuned."""
     rows = []
-    for part in ("frozen", "fine-tuned"):
-        for row in newest(f"training-{part}")["rows"]:
+    parts = {part: newest(f"training-{part}") for part in ("frozen", "fine-tuned")}
+    for content in parts.values():
+        for row in content["rows"]:
             if "against" not in row:
                 continue
             complete = "ratio" in row
@@ -147,7 +148,12 @@ def training(_: Sequence[str]) -> str:
         "Its accuracy, likewise",
         "Speed, fastai = 1×",
     )
-    return table(head, rows)
+    where = "; ".join(
+        f"{part}: {content['environment']['date']}, {content['environment']['processor']}, "
+        f"{content['environment']['cores']} cores"
+        for part, content in parts.items()
+    )
+    return f"{table(head, rows)}\n\nMeasured {where}."
 
 
 def throughput(networks: Sequence[str]) -> str:
@@ -229,6 +235,34 @@ def measured(content: dict[str, Any]) -> str:
     )
 
 
+def autoencoder_losses(_: Sequence[str]) -> str:
+    """Return what benchmarks/autoencoder_losses.py measured: a line a loss, the best matches first."""
+    rows = newest("autoencoder-losses")
+    plain = next(row["seconds"] for row in rows if row["loss"] == "pixels")
+    lines = [
+        [
+            row["loss"],
+            *(f"{100 * row[figure]:.1f}" for figure in ("p_at_5", "accuracy")),
+            f"{row['pixel_error']:.4f}",
+            f"{row['seconds'] / plain:.2f}×",
+        ]
+        for row in sorted(rows, key=lambda row: -row["p_at_5"])
+    ]
+    head = (
+        "Minimised",
+        "P@5, article type, %",
+        "5 neighbours right, %",
+        "Error of pixels",
+        "Time, pixels = 1×",
+    )
+    where = rows[0]["environment"]
+    return (
+        f"{table(head, lines)}\n\n`{rows[0]['backbone']}` at {rows[0]['image_size']} px, {rows[0]['epochs']} epochs, seed "
+        f"{rows[0]['seed']}. Measured on {where['date']} on {where['cores']} cores ({where['processor']}), with torch "
+        f"{where['torch']}."
+    )
+
+
 TABLES: dict[str, Callable[[Sequence[str]], str]] = {
     "throughput": throughput,
     "latency": latency,
@@ -236,4 +270,5 @@ TABLES: dict[str, Callable[[Sequence[str]], str]] = {
     "startup": startup,
     "memory": memory,
     "training": training,
+    "autoencoder-losses": autoencoder_losses,
 }

@@ -89,7 +89,7 @@ def learning(names: Sequence[str]) -> str:
         "Network",
         "Size",
         "Epochs",
-        f"Training, on {' or '.join(map(str, sorted(cores)))} cores",
+        f"Training, on {' or '.join(map(str, sorted(cores)))} core{'s' if max(cores) > 1 else ''}",
         "Accuracy on the test part (95 % interval)",
     )
     return table(head, rows)
