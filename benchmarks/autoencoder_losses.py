@@ -15,7 +15,7 @@ import json
 import time
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import torch
@@ -27,6 +27,8 @@ from torch.nn import functional
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 import fashionsearch as fs
+from fashionsearch.backbones.decoder import Decoder
+from fashionsearch.runtimes.base import Network
 from fashionsearch.training.learners import ReconstructingLearner
 
 NEIGHBOURS = 5
@@ -39,7 +41,10 @@ class Loss:
     """What is minimised beside the mean squared error of the pixels, and what is done to the input.
 
     Attributes:
-        perceptual: weight of the distance in a frozen network's feature maps.
+        perceptual: weight of how the photo looks to a frozen network, told from the latents: the library's own term.
+        drawn: weight of how differently photo and drawing look to that network, by its feature maps (Johnson et al.
+            2016, arXiv:1603.08155).
+        drawn_size: side in pixels at which it sees both; 0 is the drawing's.
         masked: share of the patches that are grey in the input, and must be drawn (He et al. 2022, arXiv:2111.06377).
         noise: standard deviation of noise on the input, in pixels of [0, 1] (Vincent et al. 2010, JMLR 11).
         ssim: weight of 1 − structural similarity (Wang et al. 2004, doi:10.1109/TIP.2003.819861).
@@ -49,6 +54,8 @@ class Loss:
     """
 
     perceptual: float = 0.0
+    drawn: float = 0.0
+    drawn_size: int = 0
     masked: float = 0.0
     noise: float = 0.0
     ssim: float = 0.0
@@ -63,30 +70,82 @@ LOSSES = {
     "pixels and structural similarity": Loss(ssim=0.05),
     "pixels, orthogonal latents": Loss(orthogonal=0.01),
     "pixels, variational": Loss(variational=1e-3),
+    "pixels, looks of the drawing": Loss(drawn=1.0),
+    "pixels, looks of the drawing at 96 px": Loss(drawn=1.0, drawn_size=96),
     "pixels and looks, weight 0.1": Loss(perceptual=0.1),
     "pixels and looks, weight 1": Loss(perceptual=1.0),
-    "pixels and looks, weight 3": Loss(perceptual=3.0),
+    "pixels and looks, weight 10": Loss(perceptual=10.0),
     "pixels and looks, noisy input": Loss(perceptual=1.0, noise=0.1),
     "pixels and looks, orthogonal latents": Loss(perceptual=1.0, orthogonal=0.01),
 }
+
+
+class DrawnLooks(nn.Module):
+    """How differently two batches of photos look to the frozen `efficientnet_lite0`.
+
+    The mean over three feature maps and the embedding of the squared distance of unit vectors, from 0 to 4 (unit vectors
+    after Zhang et al. 2018, arXiv:1801.03924).
+
+    Args:
+        size: side at which it sees them; 0 is their own.
+    """
+
+    def __init__(self, size: int) -> None:
+        super().__init__()
+        backbone = fs.create_backbone("efficientnet_lite0", device="cpu", progress=False)
+        self.network = Network(backbone.module.requires_grad_(False), backbone.preprocess)
+        self._size = size
+        self.to(memory_format=torch.channels_last)
+        self.eval()
+
+    def train(self, mode: bool = True) -> DrawnLooks:
+        """Stay as it is: running statistics that moved would be another measure each step."""
+        return super().train(False)
+
+    def forward(self, drawn: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
+        """Map two batches, (n, 3, H, W) float32 in [0, 1], to their mean distance; gradients reach the first alone."""
+        with torch.no_grad():
+            wanted = self._features(photos)
+        distances = [
+            (got - want).square().sum(dim=1).mean()
+            for got, want in zip(self._features(drawn), wanted, strict=True)
+        ]
+        return torch.stack(distances).mean()
+
+    def _features(self, photos: torch.Tensor) -> list[torch.Tensor]:
+        if self._size:
+            photos = functional.interpolate(photos, (self._size, self._size), mode="bilinear")
+        module = cast(Any, self.network.module)
+        # Feature maps at 1/8, 1/16 and 1/32 of the side, in timm's count; the embedding comes on top of them.
+        last, maps = module.forward_intermediates(self.network.normalised(photos), indices=[2, 3, 4])
+        found = [*maps, module.forward_head(last, pre_logits=True)]
+        return [functional.normalize(features, dim=1, eps=1e-4) for features in found]
 
 
 class Learner(ReconstructingLearner):
     """The library's learner with other terms in its loss.
 
     Args:
-        encoder: as for the library's; likewise `decoder` and `preprocess`.
+        encoder: as for the library's; likewise `decoder`, `preprocess` and `looks`.
         loss: the terms.
+        looks: as there.
     """
 
-    def __init__(self, encoder: nn.Module, decoder: nn.Module, preprocess: Any, loss: Loss) -> None:
-        super().__init__(encoder, decoder, preprocess, perceptual=loss.perceptual)
+    def __init__(
+        self, encoder: nn.Module, decoder: Decoder, preprocess: fs.Preprocess, loss: Loss, looks: int
+    ) -> None:
+        super().__init__(encoder, decoder, preprocess, perceptual=loss.perceptual, looks=looks)
         self._terms = loss
         self.log_variance = nn.Linear(LATENTS, LATENTS) if loss.variational else nn.Identity()
+        # In a tuple it is no part of the module: it doesn't learn, and is kept in no checkpoint.
+        self._drawn_looks = (DrawnLooks(loss.drawn_size),) if loss.drawn else ()
 
-    def _losses(self, photos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+    def _losses(self, photos: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         latents = self.network.embed(self._spoilt(photos) if self.training else photos)
         extra = photos.new_zeros(())
+        if self.describer is not None:
+            described = functional.mse_loss(self.describer(latents).float(), looks)
+            extra = extra + self._terms.perceptual * described
         if self._terms.variational:
             log_variance = self.log_variance(latents)
             divergence = 0.5 * (latents.square() + log_variance.exp() - log_variance - 1)
@@ -99,9 +158,8 @@ class Learner(ReconstructingLearner):
             extra = extra + self._terms.orthogonal * away.square().mean()
         drawn = self.decoder(latents)
         pixels = functional.mse_loss(drawn, photos)
-        for perception in self._perception:
-            looks = perception.to(photos.device)(drawn, photos)
-            extra = extra + self._terms.perceptual * looks
+        for distance in self._drawn_looks:
+            extra = extra + self._terms.drawn * distance.to(photos.device)(drawn, photos)
         if self._terms.ssim:
             similarity = structural_similarity_index_measure(drawn.float(), photos, data_range=1.0)
             extra = extra + self._terms.ssim * (1 - torch.as_tensor(similarity))
@@ -123,8 +181,10 @@ class Varied(fs.Autoencoder):
 
     loss = Loss()
 
-    def _learner(self, encoder: nn.Module, decoder: nn.Module, preprocess: Any) -> nn.Module:
-        return Learner(encoder, decoder, preprocess, self.loss)
+    def _learner(
+        self, encoder: nn.Module, decoder: Decoder, preprocess: fs.Preprocess, looks: int
+    ) -> nn.Module:
+        return Learner(encoder, decoder, preprocess, self.loss, looks)
 
 
 def measure(

@@ -8,7 +8,7 @@ from sklearn.base import clone
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.backbones.decoder import Decoder
-from fashionsearch.training.perception import PerceptualLoss
+from fashionsearch.training.perception import Looks
 
 TABLE = fs.datasets.make_catalogue(72, seed=0)
 TRAIN, REST = TABLE.images[:48], TABLE.images[48:]
@@ -133,29 +133,36 @@ def test_what_photos_look_like_counts_by_its_weight():
     assert -runs[1].score(REST) == pytest.approx(once["validation_error"], rel=1e-3)
 
 
-def test_looks_are_learned_and_their_network_is_not():
-    measure = PerceptualLoss()
-    before = {name: tensor.clone() for name, tensor in measure.state_dict().items()}
-    photos = torch.rand(4, 3, 64, 64, generator=torch.Generator().manual_seed(0))
-    drawn = torch.full_like(photos, 0.5, requires_grad=True)
-    optimiser = torch.optim.Adam([drawn], lr=0.02)
-    losses = []
-    for _ in range(12):
-        loss = measure.train()(drawn, photos)
-        optimiser.zero_grad()
-        loss.backward()
-        optimiser.step()
-        losses.append(float(loss.detach()))
-    assert losses[-1] < 0.8 * losses[0] < 4
-    assert all(torch.equal(tensor, before[name]) for name, tensor in measure.state_dict().items())
-    assert not any(parameter.requires_grad for parameter in measure.parameters())
-    assert float(measure(photos, photos)) == 0
+def test_latents_tell_how_photos_look():
+    training = fs.FineTuning(epochs=30, batch_size=16, augment="none")
+    looks = Looks(TRAIN)
+    wanted, unseen = looks.training, looks.of(REST)
+
+    def explained(weight):
+        model = autoencoder(training=training, perceptual=weight).fit(TRAIN, validation=REST)
+        known, asked = (np.c_[model.embed(part), np.ones(len(part))] for part in (TRAIN, REST))
+        solution = np.linalg.lstsq(known, wanted, rcond=None)[0]
+        return 1 - ((asked @ solution - unseen) ** 2).mean() / (unseen**2).mean()
+
+    assert explained(10) > explained(0) + 0.05
+
+
+def test_looks_are_centred_and_scaled_on_the_training_photos():
+    looks = Looks(TRAIN)
+    assert looks.training.shape == (48, 1280)
+    assert looks.training.dtype == np.float32
+    assert abs(looks.training.mean(axis=0)).max() < 1e-3
+    assert (looks.training**2).mean() == pytest.approx(1, rel=1e-3)
+    assert np.allclose(looks.of(TRAIN[:5]), looks.training[:5], atol=1e-3)
+    assert np.isfinite(Looks([TRAIN[0]] * 3).training).all()
+    with pytest.raises(errors.DataError, match="0 training photos, and at least 2"):
+        Looks([])
 
 
 def test_checkpoints_hold_no_frozen_network(tmp_path):
     autoencoder().fit(TRAIN, checkpoints=tmp_path / "run")
     kept = torch.load(tmp_path / "run" / "last.ckpt", weights_only=True)["state_dict"]
-    assert {name.split(".")[1] for name in kept} == {"network", "decoder"}
+    assert {name.split(".")[1] for name in kept} == {"network", "decoder", "describer"}
 
 
 @pytest.mark.parametrize(

@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator, Sequence
 from itertools import islice
 from numbers import Integral, Real
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
@@ -22,6 +23,9 @@ from fashionsearch.preprocess import Preprocess
 from fashionsearch.results import History
 from fashionsearch.training import FineTuning
 
+if TYPE_CHECKING:
+    from fashionsearch.training.perception import Looks
+
 # Pixels can be drawn again only by who knows where things are, and a global average forgets it.
 _KEEPS_LAYOUT = {"cnn": "cnn_grid"}
 
@@ -31,15 +35,17 @@ class Autoencoder(ImageEstimator):
 
     The encoder is a backbone and a linear layer to `latent_dim` numbers; the decoder is a linear layer, transposed
     convolutions and an upsampling. Both learn to minimise the mean squared error of pixels in [0, 1] (Hinton and
-    Salakhutdinov 2006, doi:10.1126/science.1127647) and, beside it, how differently the two look to a frozen network with
-    ImageNet weights (Johnson et al. 2016, arXiv:1603.08155): pixels alone make the numbers remember shades, and forget
-    what the thing is. The latents are centred on the training photos, so that their cosine means something.
+    Salakhutdinov 2006, doi:10.1126/science.1127647). Beside the drawing, a linear layer must tell from the latents how the
+    photo looks to a frozen network with ImageNet weights, its embedding (after Johnson et al. 2016, arXiv:1603.08155, and
+    Wei et al. 2022, arXiv:2112.09133): pixels alone make the numbers remember shades, and forget what the thing is. The
+    latents are centred on the training photos, so that their cosine means something.
 
     Args:
         backbone: the encoder's network, a name `create_backbone` knows; "cnn" is taken in its form `cnn_grid`, which
             keeps where things are.
         latent_dim: length of a latent vector.
-        perceptual: weight of the looks beside the pixels, from 0 up; 0 draws sharper pixels, and makes poorer matches.
+        perceptual: weight of the looks beside the pixels, from 0 up; 0 has seen no ImageNet, draws a little better, and
+            makes poorer matches.
         weights: where the encoder starts: None (at random), "default", or a `.safetensors` or `.pth` file.
         training: a `FineTuning`; None is the recipe for autoencoders. What speaks of labels, a head or another size is
             refused: dropout, label_smoothing, mixup, class_weights, small_first, and an unfreeze other than "all".
@@ -133,18 +139,25 @@ class Autoencoder(ImageEstimator):
         with open_run(checkpoints, self.random_state) as run:
             start = self._create_backbone(run.seed, _KEEPS_LAYOUT.get(self.backbone))
             options = options.recipe("autoencoder", normalised=is_normalised(start.module))
+            looks = self._looks(images)
             with start.placement.own_randomness():
                 torch.manual_seed(run.seed)
                 encoder = Projected(start.module, start.dim, int(self.latent_dim))
                 decoder = Decoder(int(self.latent_dim), start.preprocess.image_size)
+                numbers = 0 if looks is None else looks.training.shape[1]
+                learner = self._learner(encoder, decoder, start.preprocess, numbers)
             history = train_on(
                 run,
-                self._learner(encoder, decoder, start.preprocess),
+                learner,
                 start,
-                (images, None),
-                None if validation is None else (validation, None),
+                (images, None if looks is None else looks.training),
+                None if validation is None else (validation, None if looks is None else looks.of(validation)),
                 options,
-                decided_by={"latent_dim": int(self.latent_dim), "perceptual": float(self.perceptual)},
+                decided_by={
+                    "latent_dim": int(self.latent_dim),
+                    "perceptual": float(self.perceptual),
+                    "looks": None if looks is None else looks.fingerprint,
+                },
                 loggers=loggers,
                 progress=self.progress,
             )
@@ -152,11 +165,21 @@ class Autoencoder(ImageEstimator):
         self.backbone_, self.decoder_, self.history_ = self._trained(start, encoder), decoder, history
         return self
 
-    def _learner(self, encoder: Projected, decoder: Decoder, preprocess: Preprocess) -> torch.nn.Module:
+    def _looks(self, images: Images) -> Looks | None:
+        from fashionsearch.training.perception import Looks
+
+        if not self.perceptual:
+            return None
+        return Looks(images, device=self.device, batch_size=self.batch_size, progress=self.progress)
+
+    def _learner(
+        self, encoder: Projected, decoder: Decoder, preprocess: Preprocess, looks: int
+    ) -> torch.nn.Module:
         """Return what is trained; another loss is a subclass's, as in benchmarks/autoencoder_losses.py."""
         from fashionsearch.training.learners import ReconstructingLearner
 
-        return ReconstructingLearner(encoder, decoder, preprocess, perceptual=float(self.perceptual))
+        weight = float(self.perceptual)
+        return ReconstructingLearner(encoder, decoder, preprocess, perceptual=weight, looks=looks)
 
     def _checked_training(self) -> FineTuning:
         self._check_training()

@@ -9,12 +9,12 @@ import torch
 from torch import nn
 from torch.nn import functional
 
+from fashionsearch.backbones.decoder import Decoder
 from fashionsearch.head import LinearHead
 from fashionsearch.preprocess import Preprocess
 from fashionsearch.runtimes.base import Network
 from fashionsearch.training.distillation import Teacher
 from fashionsearch.training.options import FineTuning
-from fashionsearch.training.perception import PerceptualLoss
 from fashionsearch.training.prefix import FrozenPrefix
 
 
@@ -138,24 +138,30 @@ class TaggingLearner(nn.Module):
 
 
 class ReconstructingLearner(nn.Module):
-    """An encoder and a decoder, trained by the mean squared error of pixels in [0, 1] and how the photos look.
+    """An encoder and a decoder, trained by the mean squared error of pixels in [0, 1] and of how the photos look.
 
     Args:
         encoder: maps (n, 3, H, W) to (n, latent_dim).
         decoder: maps (n, latent_dim) to (n, 3, H, W) in [0, 1].
         preprocess: the encoder's normalisation.
-        perceptual: weight of the perceptual term beside the pixels'; 0 leaves it out.
+        perceptual: weight of the looks beside the pixels; 0 leaves them out, and the targets unread.
+        looks: how many numbers say how a photo looks; the targets are (n, looks).
     """
 
     def __init__(
-        self, encoder: nn.Module, decoder: nn.Module, preprocess: Preprocess, *, perceptual: float
+        self,
+        encoder: nn.Module,
+        decoder: Decoder,
+        preprocess: Preprocess,
+        *,
+        perceptual: float,
+        looks: int = 0,
     ) -> None:
         super().__init__()
         self.network = Network(encoder, preprocess)
         self.decoder = decoder
+        self.describer = nn.Linear(decoder.linear.in_features, looks) if perceptual else None
         self._weight = perceptual
-        # In a tuple it is no part of the module: it doesn't learn, and is kept in no checkpoint.
-        self._perception = (PerceptualLoss(),) if perceptual else ()
 
     @property
     def backbone(self) -> nn.Module:
@@ -170,20 +176,22 @@ class ReconstructingLearner(nn.Module):
     def training_loss(
         self, photos: torch.Tensor, targets: torch.Tensor
     ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the loss of augmented photos, and the pixels' part; there are no targets but the photos."""
-        loss, pixels = self._losses(photos)
+        """Return the loss of augmented photos, and the pixels' part; the looks are those before augmentation."""
+        loss, pixels = self._losses(photos, targets)
         return loss, {"training_error": pixels.detach()}
 
     def validation_figures(self, photos: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
         """Return the loss, and the pixels' part of it."""
-        loss, pixels = self._losses(photos)
+        loss, pixels = self._losses(photos, targets)
         return {"validation_loss": loss, "validation_error": pixels}
 
-    def _losses(self, photos: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        drawn = self(photos)
-        pixels = functional.mse_loss(drawn, photos)
-        looks = [perception.to(photos.device)(drawn, photos) for perception in self._perception]
-        return pixels + self._weight * sum(looks), pixels
+    def _losses(self, photos: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        latents = self.network.embed(photos)
+        pixels = functional.mse_loss(self.decoder(latents), photos)
+        if self.describer is None:
+            return pixels, pixels
+        described = functional.mse_loss(self.describer(latents).float(), looks)
+        return pixels + self._weight * described, pixels
 
 
 def is_normalised(network: nn.Module) -> bool:

@@ -1,56 +1,69 @@
-"""What photos look like to a network that knows photos: the perceptual term of the autoencoder's loss."""
+"""What photos look like to a network that knows photos: what an autoencoder must tell beside their pixels."""
 
 from __future__ import annotations
 
-from typing import Any, cast
+import numpy as np
+from numpy.typing import NDArray
 
-import torch
-from torch import nn
-from torch.nn import functional
-
+from fashionsearch import errors
 from fashionsearch.backbones import create_backbone
-from fashionsearch.runtimes.base import Network
-
-# Feature maps at 1/8, 1/16 and 1/32 of the side, in timm's count; the embedding comes on top of them.
-_STAGES = (2, 3, 4)
+from fashionsearch.cache import EmbeddingCache
+from fashionsearch.images import Images
 
 
-class PerceptualLoss(nn.Module):
-    """How differently two batches of photos look to a frozen `efficientnet_lite0` with its ImageNet weights.
+class Looks:
+    """Photos as the frozen `efficientnet_lite0` with its ImageNet weights sees them, at its own 224 pixels.
 
-    The mean over three feature maps and the embedding of the squared distance of unit vectors, from 0 to 4 (Johnson et
-    al. 2016, arXiv:1603.08155; unit vectors after Zhang et al. 2018, arXiv:1801.03924).
+    Its embeddings, as unit vectors, are centred on those of the training photos and scaled so that the mean square of
+    their numbers there is 1: who says nothing of how a photo looks is wrong by 1. A photo is embedded once, by way of the
+    embedding cache. Features of a frozen network as what to reconstruct: Johnson et al. 2016, arXiv:1603.08155; from the
+    code and not from a drawing, as Wei et al. 2022, arXiv:2112.09133.
+
+    Args:
+        images: the training photos.
+        device: of the network.
+        batch_size: images a forward pass; None is chosen from the device.
+        progress: show bars.
+
+    Attributes:
+        training: (n, dim) float32, of the training photos.
+        fingerprint: names the network and its preprocessing.
+
+    Raises:
+        ImageError: if an image can't be read.
+        DataError: if there are none.
 
     Examples:
-        >>> import torch
-        >>> photos = torch.rand(2, 3, 64, 64)
-        >>> float(PerceptualLoss()(photos, photos))
-        0.0
+        >>> import fashionsearch as fs
+        >>> looks = Looks(fs.datasets.make_catalogue(8, seed=0).images)
+        >>> looks.training.shape, round(float((looks.training**2).mean()), 3)
+        ((8, 1280), 1.0)
     """
 
-    def __init__(self) -> None:
-        super().__init__()
-        backbone = create_backbone("efficientnet_lite0", device="cpu", progress=False)
-        self.network = Network(backbone.module.requires_grad_(False), backbone.preprocess)
-        self.to(memory_format=torch.channels_last)
-        self.eval()
+    def __init__(
+        self, images: Images, *, device: str = "auto", batch_size: int | None = None, progress: bool = False
+    ) -> None:
+        self._backbone = create_backbone(
+            "efficientnet_lite0", device=device, batch_size=batch_size, progress=progress
+        )
+        self.fingerprint = self._backbone.fingerprint
+        vectors = self._unit_vectors(images)
+        if not len(vectors):
+            raise errors.DataError("there are 0 training photos, and at least 2 are needed; give more")
+        self._mean = vectors.mean(axis=0, keepdims=True)
+        # Photos that all look the same have no spread to scale by.
+        self._spread = float(np.sqrt(np.square(vectors - self._mean).mean())) or 1.0
+        self.training = self._scaled(vectors)
 
-    def train(self, mode: bool = True) -> PerceptualLoss:
-        """Stay as it is: running statistics that moved would be another measure each step."""
-        return super().train(False)
+    def of(self, images: Images) -> NDArray[np.float32]:
+        """Return how other photos look, (n, dim) float32, centred and scaled as the training photos are."""
+        return self._scaled(self._unit_vectors(images))
 
-    def forward(self, drawn: torch.Tensor, photos: torch.Tensor) -> torch.Tensor:
-        """Map two batches, (n, 3, H, W) float32 in [0, 1], to their mean distance; gradients reach the first alone."""
-        with torch.no_grad():
-            wanted = self._features(photos)
-        distances = [
-            (got - want).square().sum(dim=1).mean()
-            for got, want in zip(self._features(drawn), wanted, strict=True)
-        ]
-        return torch.stack(distances).mean()
+    def _unit_vectors(self, images: Images) -> NDArray[np.float32]:
+        with EmbeddingCache() as cache:
+            vectors = self._backbone.embed(images, cache=cache)
+        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
+        return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
 
-    def _features(self, photos: torch.Tensor) -> list[torch.Tensor]:
-        module = cast(Any, self.network.module)
-        last, maps = module.forward_intermediates(self.network.normalised(photos), indices=list(_STAGES))
-        found = [*maps, module.forward_head(last, pre_logits=True)]
-        return [functional.normalize(features, dim=1, eps=1e-4) for features in found]
+    def _scaled(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
+        return np.asarray((vectors - self._mean) / self._spread, dtype=np.float32)

@@ -22,7 +22,7 @@ from fashionsearch.training.options import FineTuning
 from fashionsearch.training.photos import Parts, PhotoDataset, decode_photos
 from fashionsearch.training.runs import RunFolder
 
-Part: TypeAlias = "tuple[Images, NDArray[np.intp] | None]"
+Part: TypeAlias = "tuple[Images, NDArray[np.intp] | NDArray[np.float32] | None]"
 
 
 def train_on(
@@ -43,7 +43,7 @@ def train_on(
         run: where checkpoints go.
         learner: what is trained; follows the protocol `Learner`.
         backbone: whose preprocessing and device are used; its module is the learner's.
-        training: n images, and their n classes or None.
+        training: n images, and their n classes, (n, d) float32 that follow from the photos, or None.
         validation: likewise; None trains for all epochs.
         options: a filled recipe.
         decided_by: what else decides the result, as JSON holds it.
@@ -104,7 +104,9 @@ def train_on(
             raise errors.DataError(
                 f"there are {len(photos)} {name} photos, and at least {least} are needed; give more"
             )
-        identity[name] = f"{photos.digest} {hashlib.sha256(targets.tobytes()).hexdigest()}"
+        # What follows from the photos is rounded otherwise by another runtime, and is no other run for that.
+        labels = b"" if targets.dtype.kind == "f" else targets.tobytes()
+        identity[name] = f"{photos.digest} {hashlib.sha256(labels).hexdigest()}"
         datasets.append(PhotoDataset(photos, torch.from_numpy(targets), options.augmentation))
     run.recognise(identity)
     learner.to(backbone.device)
