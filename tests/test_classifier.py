@@ -13,7 +13,7 @@ from sklearn.preprocessing import StandardScaler
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.embedding import Pipeline
-from fashionsearch.head import STRENGTHS, fit_head
+from fashionsearch.head import STRENGTHS, LinearHead, fit_head
 
 
 @pytest.fixture(scope="module")
@@ -352,3 +352,31 @@ def test_other_backbones_tag_too(parts, tmp_path):
     model.save(tmp_path / "tagger")
     again = fs.Classifier.load(tmp_path / "tagger")
     np.testing.assert_array_equal(again.predict_proba(test.images[:5]), model.predict_proba(test.images[:5]))
+
+
+def drawn_labels(logits, rng):
+    """Return labels that these logits are the true ones of."""
+    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
+    shares /= shares.sum(axis=1, keepdims=True)
+    return (rng.random((len(logits), 1)) > shares.cumsum(axis=1)).sum(axis=1)
+
+
+@pytest.mark.parametrize("temperature", [0.25, 1.0, 4.0])
+def test_calibration_finds_the_temperature_of_the_labels(temperature):
+    rng = np.random.default_rng(0)
+    true = LinearHead(*(rng.normal(size=shape).astype(np.float32) for shape in ((5, 8), (5,))))
+    embeddings = rng.normal(size=(4000, 8)).astype(np.float32)
+    labels = drawn_labels(embeddings @ true.weight.T + true.bias, rng)
+    factor = np.float32(temperature)
+    found = LinearHead(true.weight * factor, true.bias * factor).calibrated(embeddings, labels)
+    assert np.allclose(found.weight, true.weight * (found.weight[0, 0] / true.weight[0, 0]), rtol=1e-4)
+    assert found.weight[0, 0] / true.weight[0, 0] == pytest.approx(1, abs=0.1)
+    assert found.weight.dtype == found.bias.dtype == np.float32
+
+
+def test_calibration_on_few_photos_that_are_all_right_does_not_end_in_certainty():
+    head = LinearHead(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
+    embeddings = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
+    sure = head.calibrated(embeddings, np.array([0, 1, 2, 0, 1, 2])).probabilities(embeddings)
+    # Six seen and each of three classes once more: 6/9 + 1/9.
+    assert sure.max(axis=1) == pytest.approx(7 / 9, abs=0.01)

@@ -122,8 +122,8 @@ class Classifier(ClassifierMixin, ImageEstimator):
             images: n images in any form.
             labels: (n,) their classes: strings, integers or booleans.
             validation: images and labels on which the regularisation, or the best epoch, is chosen; a class that
-                `labels` lack is an error. With None the head is cross-validated within the training part, and a
-                network learns for all its epochs.
+                `labels` lack is an error. What a network that learned says is calibrated on it too. With None the head
+                is cross-validated within the training part, and a network learns for all its epochs.
             checkpoints: a folder that is written after every epoch; the same call goes on from what is there, and ends
                 in the same weights as if it had never been interrupted. Only where a network learns.
             loggers: Lightning loggers, such as TensorBoardLogger, that hear of every epoch. Only where a network learns.
@@ -259,7 +259,11 @@ class Classifier(ClassifierMixin, ImageEstimator):
                 loggers=loggers,
                 progress=self.progress,
             )
-        return self._trained(backbone), learner.linear_head(), history
+        trained, head = self._trained(backbone), learner.linear_head()
+        if held_out is not None:
+            # Smoothed and blended labels teach a network to be less sure than it may be.
+            head = head.calibrated(trained.embed(held_out[0]), held_out[1])
+        return trained, head, history
 
     def predict_proba(self, images: Images) -> NDArray[np.float64]:
         """Return the probability of each class, (n, c) float64 in the order of `classes_`, rows adding up to 1.

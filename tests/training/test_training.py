@@ -14,6 +14,7 @@ from sklearn.base import clone
 
 import fashionsearch as fs
 from fashionsearch import errors
+from fashionsearch.head import LinearHead
 
 TABLE = fs.datasets.make_catalogue(72, seed=0)
 TRAIN, VALIDATION = TABLE[:48], TABLE[48:]
@@ -100,14 +101,14 @@ def test_fine_tuning_starts_from_the_frozen_head():
     training = fs.FineTuning(epochs=1, learning_rate=1e-9, unfreeze="head", augment="none", dropout=0)
     model = tagger("efficientnet_lite0", weights="default", image_size=64, training=training)
     model.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
-    np.testing.assert_allclose(model.head_.weight, frozen.head_.weight, atol=1e-6)
-    np.testing.assert_allclose(
-        model.predict_proba(VALIDATION.images), frozen.predict_proba(VALIDATION.images), atol=1e-4
-    )
+    factor = np.linalg.norm(model.head_.weight) / np.linalg.norm(frozen.head_.weight)  # by calibration
+    np.testing.assert_allclose(model.head_.weight, factor * frozen.head_.weight, rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(model.head_.bias, factor * frozen.head_.bias, rtol=1e-4, atol=1e-6)
     assert model.backbone_.weights_hash == frozen.backbone_.weights_hash
 
 
-def test_the_best_epoch_is_kept_and_patience_ends_a_run():
+def test_the_best_epoch_is_kept_and_patience_ends_a_run(monkeypatch):
+    monkeypatch.setattr(LinearHead, "calibrated", lambda head, *_: head)
     training = fs.FineTuning(
         epochs=30, batch_size=16, patience=2, learning_rate=0.05, average_weights=False, label_smoothing=0
     )
@@ -119,6 +120,18 @@ def test_the_best_epoch_is_kept_and_patience_ends_a_run():
     places = np.searchsorted(model.classes_, VALIDATION[LABEL])
     kept = -np.log(probabilities[np.arange(len(places)), places]).mean()
     assert kept == pytest.approx(min(losses), rel=1e-3)
+
+
+def test_a_network_that_learned_is_calibrated_on_the_validation_part(monkeypatch):
+    training = fs.FineTuning(epochs=6, batch_size=16)
+    calibrated, alone = (tagger(training=training) for _ in range(2))
+    calibrated.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    monkeypatch.setattr(LinearHead, "calibrated", lambda head, *_: head)
+    alone.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    said, raw = (model.predict_proba(VALIDATION.images) for model in (calibrated, alone))
+    assert np.array_equal(said.argmax(axis=1), raw.argmax(axis=1))
+    places = np.arange(len(said)), np.searchsorted(alone.classes_, VALIDATION[LABEL])
+    assert -np.log(said[places]).mean() < -np.log(raw[places]).mean()
 
 
 def test_without_validation_all_epochs_are_learned():
