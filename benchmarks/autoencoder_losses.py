@@ -144,7 +144,7 @@ class Learner(ReconstructingLearner):
         latents = self.network.embed(self._spoilt(photos) if self.training else photos)
         extra = photos.new_zeros(())
         if self.describer is not None:
-            described = functional.mse_loss(self.describer(latents).float(), looks)
+            described = functional.mse_loss(self.describer(latents).float(), looks.float())
             extra = extra + self._terms.perceptual * described
         if self._terms.variational:
             log_variance = self.log_variance(latents)

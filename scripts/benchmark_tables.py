@@ -236,8 +236,10 @@ def measured(content: dict[str, Any]) -> str:
 
 
 def autoencoder_losses(_: Sequence[str]) -> str:
-    """Return what benchmarks/autoencoder_losses.py measured: a line a loss, the best matches first."""
-    rows = newest("autoencoder-losses")
+    """Return what benchmarks/autoencoder_losses.py measured around `cnn`: a line a loss, the best matches first."""
+    every = newest("autoencoder-losses-cnn")
+    same = ("epochs", "image_size", "seed", "precision")
+    rows = [row for row in every if all(row[name] == every[0][name] for name in same)]
     plain = next(row["seconds"] for row in rows if row["loss"] == "pixels")
     lines = [
         [
@@ -253,13 +255,13 @@ def autoencoder_losses(_: Sequence[str]) -> str:
         "P@5, article type, %",
         "5 neighbours right, %",
         "Error of pixels",
-        "Time, pixels = 1×",
+        "Time of the epochs, pixels = 1×",
     )
-    where = rows[0]["environment"]
+    first, where = rows[0], rows[0]["environment"]
     return (
-        f"{table(head, lines)}\n\n`{rows[0]['backbone']}` at {rows[0]['image_size']} px, {rows[0]['epochs']} epochs, seed "
-        f"{rows[0]['seed']}. Measured on {where['date']} on {where['cores']} cores ({where['processor']}), with torch "
-        f"{where['torch']}."
+        f"{table(head, lines)}\n\n`{first['backbone']}` at {first['image_size']} px, {first['epochs']} epochs, seed "
+        f"{first['seed']}. Measured on {where['date']} on {where['cores']} core{'s' if where['cores'] > 1 else ''} "
+        f"({where['processor']}), with torch {where['torch']}."
     )
 
 

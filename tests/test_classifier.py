@@ -378,5 +378,21 @@ def test_calibration_on_few_photos_that_are_all_right_does_not_end_in_certainty(
     head = LinearHead(np.eye(3, dtype=np.float32), np.zeros(3, np.float32))
     embeddings = np.eye(3, dtype=np.float32)[[0, 1, 2, 0, 1, 2]]
     sure = head.calibrated(embeddings, np.array([0, 1, 2, 0, 1, 2])).probabilities(embeddings)
-    # Six seen and each of three classes once more: 6/9 + 1/9.
-    assert sure.max(axis=1) == pytest.approx(7 / 9, abs=0.01)
+    # Six seen, and a seventh that is a third of each class: 6/7 + 1/21.
+    assert sure.max(axis=1) == pytest.approx(19 / 21, abs=0.01)
+
+
+@pytest.mark.parametrize(("photos", "classes"), [(200, 100), (800, 140), (800, 5)])
+def test_calibration_suits_other_photos_of_many_classes_too(photos, classes):
+    rng = np.random.default_rng(1)
+    embeddings = rng.normal(size=(photos + 20_000, classes)).astype(np.float32)
+    true = LinearHead(np.eye(classes, dtype=np.float32) * 8, np.zeros(classes, np.float32))
+    labels = drawn_labels(embeddings @ true.weight.T, rng)
+    meek = LinearHead(true.weight * np.float32(0.4), true.bias)
+    calibrated = meek.calibrated(embeddings[:photos], labels[:photos])
+    unseen, wanted = embeddings[photos:], labels[photos:]
+    losses = [
+        log_loss(wanted, head.probabilities(unseen), labels=range(classes))
+        for head in (true, calibrated, meek)
+    ]
+    assert losses[1] < losses[0] + 0.1 * (losses[2] - losses[0])

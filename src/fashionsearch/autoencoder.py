@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 from collections.abc import Iterator, Sequence
+from functools import partial
 from itertools import islice
 from numbers import Integral, Real
 from typing import TYPE_CHECKING
@@ -144,14 +145,16 @@ class Autoencoder(ImageEstimator):
                 torch.manual_seed(run.seed)
                 encoder = Projected(start.module, start.dim, int(self.latent_dim))
                 decoder = Decoder(int(self.latent_dim), start.preprocess.image_size)
-                numbers = 0 if looks is None else looks.training.shape[1]
+                numbers = 0 if looks is None else looks.dim
                 learner = self._learner(encoder, decoder, start.preprocess, numbers)
             history = train_on(
                 run,
                 learner,
                 start,
-                (images, None if looks is None else looks.training),
-                None if validation is None else (validation, None if looks is None else looks.of(validation)),
+                (images, None if looks is None else looks.of_training),
+                None
+                if validation is None
+                else (validation, None if looks is None else partial(looks.of, validation)),
                 options,
                 decided_by={
                     "latent_dim": int(self.latent_dim),

@@ -261,8 +261,10 @@ class Classifier(ClassifierMixin, ImageEstimator):
             )
         trained, head = self._trained(backbone), learner.linear_head()
         if held_out is not None:
-            # Smoothed and blended labels teach a network to be less sure than it may be.
-            head = head.calibrated(trained.embed(held_out[0]), held_out[1])
+            # Smoothed and blended labels teach a network to be less sure than it may be. Always in torch: a runtime that
+            # is there or not would round otherwise, and its export is none of this call's business.
+            embedded = backbone.variant(module=backbone.module, runtime="torch").embed(held_out[0])
+            head = head.calibrated(embedded, held_out[1])
         return trained, head, history
 
     def predict_proba(self, images: Images) -> NDArray[np.float64]:

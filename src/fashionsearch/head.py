@@ -45,7 +45,8 @@ class LinearHead:
         """Return a head of the same predictions whose probabilities fit held-out photos best.
 
         The logits are divided by the temperature of least log loss (Guo et al. 2017, arXiv:1706.04599). The labels count as
-        if each class had been seen once more, so that a few photos that are all right don't end in certainty.
+        if there had been one photo more, of every class alike, so that a few photos that are all right don't end in
+        certainty.
 
         Args:
             embeddings: (n, dim) float32, n from 1 up.
@@ -53,8 +54,8 @@ class LinearHead:
         """
         logits = (embeddings @ self.weight.T + self.bias).astype(np.float64)
         n, classes = logits.shape
-        wanted = np.full((n, classes), 1 / (n + classes))
-        wanted[np.arange(n), labels] += n / (n + classes)
+        wanted = np.full((n, classes), 1 / ((n + 1) * classes))
+        wanted[np.arange(n), labels] += n / (n + 1)
 
         def loss(log_temperature: float) -> float:
             scaled = logits * np.exp(-log_temperature)

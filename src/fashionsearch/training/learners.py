@@ -190,7 +190,7 @@ class ReconstructingLearner(nn.Module):
         pixels = functional.mse_loss(self.decoder(latents), photos)
         if self.describer is None:
             return pixels, pixels
-        described = functional.mse_loss(self.describer(latents).float(), looks)
+        described = functional.mse_loss(self.describer(latents).float(), looks.float())
         return pixels + self._weight * described, pixels
 
 

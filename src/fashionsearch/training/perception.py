@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import cached_property
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -10,60 +12,75 @@ from fashionsearch.backbones import create_backbone
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.images import Images
 
+_LEAST_SPREAD = 1e-6  # below it photos all look the same, and what differs is rounding
+
 
 class Looks:
     """Photos as the frozen `efficientnet_lite0` with its ImageNet weights sees them, at its own 224 pixels.
 
     Its embeddings, as unit vectors, are centred on those of the training photos and scaled so that the mean square of
-    their numbers there is 1: who says nothing of how a photo looks is wrong by 1. A photo is embedded once, by way of the
-    embedding cache. Features of a frozen network as what to reconstruct: Johnson et al. 2016, arXiv:1603.08155; from the
-    code and not from a drawing, as Wei et al. 2022, arXiv:2112.09133.
+    their numbers there is 1: who says nothing of how a photo looks is wrong by 1. A photo is embedded once, when it is
+    first asked for, in float32 and by way of the embedding cache. Features of a frozen network as what to reconstruct:
+    Johnson et al. 2016, arXiv:1603.08155; from the code and not from a drawing, as Wei et al. 2022, arXiv:2112.09133.
 
     Args:
-        images: the training photos.
+        images: the training photos, in a form that can be gone through more than once.
         device: of the network.
         batch_size: images a forward pass; None is chosen from the device.
         progress: show bars.
 
     Attributes:
-        training: (n, dim) float32, of the training photos.
-        fingerprint: names the network and its preprocessing.
-
-    Raises:
-        ImageError: if an image can't be read.
-        DataError: if there are none.
+        dim: how many numbers say how a photo looks.
+        fingerprint: names the network, in float32, and its preprocessing.
 
     Examples:
         >>> import fashionsearch as fs
-        >>> looks = Looks(fs.datasets.make_catalogue(8, seed=0).images)
-        >>> looks.training.shape, round(float((looks.training**2).mean()), 3)
-        ((8, 1280), 1.0)
+        >>> Looks(fs.datasets.make_catalogue(8, seed=0).images).of_training().shape
+        (8, 1280)
     """
 
     def __init__(
         self, images: Images, *, device: str = "auto", batch_size: int | None = None, progress: bool = False
     ) -> None:
+        self._images = images
         self._backbone = create_backbone(
-            "efficientnet_lite0", device=device, batch_size=batch_size, progress=progress
+            "efficientnet_lite0", device=device, precision="fp32", batch_size=batch_size, progress=progress
         )
-        self.fingerprint = self._backbone.fingerprint
+        self.dim, self.fingerprint = self._backbone.dim, self._backbone.fingerprint
+
+    def of_training(self) -> NDArray[np.float16]:
+        """Return how the training photos look, (n, dim).
+
+        Raises:
+            ImageError: if an image can't be read.
+            DataError: if there are none.
+        """
+        return self._fitted[0]
+
+    def of(self, images: Images) -> NDArray[np.float16]:
+        """Return how other photos look, (n, dim), centred and scaled as the training photos are."""
+        _, mean, spread = self._fitted
         vectors = self._unit_vectors(images)
+        vectors -= mean
+        vectors /= spread
+        return vectors.astype(np.float16)
+
+    @cached_property
+    def _fitted(self) -> tuple[NDArray[np.float16], NDArray[np.float32], float]:
+        vectors = self._unit_vectors(self._images)
         if not len(vectors):
             raise errors.DataError("there are 0 training photos, and at least 2 are needed; give more")
-        self._mean = vectors.mean(axis=0, keepdims=True)
-        # Photos that all look the same have no spread to scale by.
-        self._spread = float(np.sqrt(np.square(vectors - self._mean).mean())) or 1.0
-        self.training = self._scaled(vectors)
-
-    def of(self, images: Images) -> NDArray[np.float32]:
-        """Return how other photos look, (n, dim) float32, centred and scaled as the training photos are."""
-        return self._scaled(self._unit_vectors(images))
+        mean = vectors.mean(axis=0)
+        vectors -= mean
+        # The square of a length, since a temporary array of squares would be as large as the vectors.
+        spread = float(np.sqrt(np.einsum("nd,nd->", vectors, vectors) / vectors.size))
+        if spread < _LEAST_SPREAD:
+            vectors[:], spread = 0, 1.0
+        vectors /= spread
+        return vectors.astype(np.float16), mean, spread
 
     def _unit_vectors(self, images: Images) -> NDArray[np.float32]:
         with EmbeddingCache() as cache:
             vectors = self._backbone.embed(images, cache=cache)
-        lengths = np.linalg.norm(vectors, axis=1, keepdims=True)
-        return np.asarray(vectors / np.maximum(lengths, 1e-12), dtype=np.float32)
-
-    def _scaled(self, vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-        return np.asarray((vectors - self._mean) / self._spread, dtype=np.float32)
+        vectors /= np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-12)
+        return vectors

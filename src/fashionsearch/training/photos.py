@@ -101,7 +101,7 @@ class PhotoDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
 
     Args:
         photos: n photos.
-        targets: (n,) what to learn of each; an attribute too.
+        targets: (n, …) what to learn of each; an attribute too.
         augmentation: done to photos whose key has a seed.
     """
 
@@ -113,7 +113,7 @@ class PhotoDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return len(self._photos)
 
     def __getitems__(self, keys: list[Key]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (m, 3, H, W) uint8 and (m,) targets."""
+        """Return (m, 3, H, W) uint8 and (m, …) targets."""
         positions = [position for position, _ in keys]
         photos = self._photos.read(positions)
         with one_thread():

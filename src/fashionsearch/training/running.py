@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import hashlib
 import importlib.metadata
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -19,10 +19,12 @@ from fashionsearch.device import Placement
 from fashionsearch.images import Images
 from fashionsearch.results import History
 from fashionsearch.training.options import FineTuning
-from fashionsearch.training.photos import Parts, PhotoDataset, decode_photos
+from fashionsearch.training.photos import Parts, PhotoDataset, Photos, decode_photos
 from fashionsearch.training.runs import RunFolder
 
-Part: TypeAlias = "tuple[Images, NDArray[np.intp] | NDArray[np.float32] | None]"
+# What follows from the photos is made when the run is known to be this one, and to need it.
+Targets: TypeAlias = "NDArray[np.intp] | Callable[[], NDArray[np.float16]] | None"
+Part: TypeAlias = "tuple[Images, Targets]"
 
 
 def train_on(
@@ -43,7 +45,7 @@ def train_on(
         run: where checkpoints go.
         learner: what is trained; follows the protocol `Learner`.
         backbone: whose preprocessing and device are used; its module is the learner's.
-        training: n images, and their n classes, (n, d) float32 that follow from the photos, or None.
+        training: n images, and their n classes; or what makes (n, d) targets of the photos; or None.
         validation: likewise; None trains for all epochs.
         options: a filled recipe.
         decided_by: what else decides the result, as JSON holds it.
@@ -86,16 +88,14 @@ def train_on(
         "device": f"{backbone.device.type} {backbone.precision}",
         "versions": [importlib.metadata.version(name) for name in ("torch", "lightning")],
     }
-    datasets: list[PhotoDataset | None] = []
+    decoded: list[tuple[str, Photos, Targets]] = []
     for name, part in (("training", training), ("validation", validation)):
         if part is None:
             identity[name] = None
-            datasets.append(None)
             continue
         images, targets = part
         photos = decode_photos(images, backbone.preprocess, run.scratch / f"{name}.pixels", progress=progress)
-        targets = np.zeros(len(photos), dtype=np.intp) if targets is None else targets
-        if len(photos) != len(targets):
+        if isinstance(targets, np.ndarray) and len(photos) != len(targets):
             raise errors.DataError(
                 f"there are {len(photos)} images and {len(targets)} labels; give one label for each image"
             )
@@ -104,19 +104,29 @@ def train_on(
             raise errors.DataError(
                 f"there are {len(photos)} {name} photos, and at least {least} are needed; give more"
             )
-        # What follows from the photos is rounded otherwise by another runtime, and is no other run for that.
-        labels = b"" if targets.dtype.kind == "f" else targets.tobytes()
-        identity[name] = f"{photos.digest} {hashlib.sha256(labels).hexdigest()}"
-        datasets.append(PhotoDataset(photos, torch.from_numpy(targets), options.augmentation))
+        labels = targets if isinstance(targets, np.ndarray) else np.zeros(len(photos), dtype=np.intp)
+        identity[name] = f"{photos.digest} {hashlib.sha256(labels.tobytes()).hexdigest()}"
+        decoded.append((name, photos, targets))
     run.recognise(identity)
+    datasets = [
+        PhotoDataset(photos, _targets(run, name, len(photos), targets), options.augmentation)
+        for name, photos, targets in decoded
+    ]
     learner.to(backbone.device)
-    first, second = datasets
-    if first is None:
-        raise errors.DataError("there are no photos to learn from")
-    parts = Parts(first, second, backbone.preprocess.image_size)
+    parts = Parts(
+        datasets[0], datasets[1] if validation is not None else None, backbone.preprocess.image_size
+    )
     history = train(learner, parts, options, backbone.placement, run, loggers=loggers, progress=progress)
     learner.to(backbone.device)
     return history
+
+
+def _targets(run: RunFolder, name: str, photos: int, targets: Targets) -> torch.Tensor:
+    if isinstance(targets, np.ndarray):
+        return torch.from_numpy(targets)
+    if targets is None or run.finished:
+        return torch.zeros(photos, dtype=torch.long)
+    return torch.from_numpy(run.remembered(name, targets))
 
 
 def _check_processes(options: FineTuning, placement: Placement) -> None:

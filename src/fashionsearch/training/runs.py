@@ -6,6 +6,7 @@ checkpoints/
                and whether it is finished
   last.ckpt    after the latest epoch: where a killed run goes on
   best.ckpt    the epoch with the lowest validation loss
+  *.npy        what photos must be told apart by, while the run isn't finished
 ```
 """
 
@@ -15,7 +16,7 @@ import contextlib
 import json
 import os
 import tempfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
@@ -23,6 +24,7 @@ from typing import Any
 
 import filelock
 import numpy as np
+from numpy.typing import NDArray
 
 from fashionsearch import errors
 
@@ -83,9 +85,40 @@ class RunFolder:
         """Return what was added to run.json under a name, or None."""
         return _read(self.folder).get(name) if self.kept else None
 
+    def remembered(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
+        """Return an array that is made once for the run, and kept until it ends.
+
+        Made again by another runtime it would be rounded otherwise, and the run would end elsewhere.
+
+        Raises:
+            StorageError: if it can't be written, or what is there is damaged.
+        """
+        path = self.folder / f"{name}.npy"
+        if self.kept and path.exists():
+            try:
+                kept: NDArray[Any] = np.load(path, allow_pickle=False)
+            except (ValueError, EOFError, OSError) as error:
+                raise errors.CorruptFileError(
+                    f"{path} is damaged: {error!r}; delete it, and it is made again"
+                ) from error
+            return kept
+        array = make()
+        if self.kept and is_first_process():
+            fresh = path.with_name(f".{path.name}.new")
+            with _written(self.folder):
+                with fresh.open("wb") as file:
+                    np.save(file, array, allow_pickle=False)
+                    file.flush()
+                    os.fsync(file.fileno())
+                fresh.replace(path)
+        return array
+
     def finish(self) -> None:
         """Note that the run has ended."""
         self.note({"finished": True})
+        if self.kept and is_first_process():
+            for path in self.folder.glob("*.npy"):
+                path.unlink(missing_ok=True)
 
     def note(self, facts: Mapping[str, Any]) -> None:
         """Add to run.json so that a crash leaves the old file or the new one."""
