@@ -240,13 +240,11 @@ def autoencoder_losses(_: Sequence[str]) -> str:
     every = newest("autoencoder-losses-cnn")
     same = ("epochs", "image_size", "seed", "precision")
     rows = [row for row in every if all(row[name] == every[0][name] for name in same)]
-    plain = next(row["seconds"] for row in rows if row["loss"] == "pixels")
     lines = [
         [
             row["loss"],
             *(f"{100 * row[figure]:.1f}" for figure in ("p_at_5", "accuracy")),
             f"{row['pixel_error']:.4f}",
-            f"{row['seconds'] / plain:.2f}×",
         ]
         for row in sorted(rows, key=lambda row: -row["p_at_5"])
     ]
@@ -255,7 +253,6 @@ def autoencoder_losses(_: Sequence[str]) -> str:
         "P@5, article type, %",
         "5 neighbours right, %",
         "Error of pixels",
-        "Time of the epochs, pixels = 1×",
     )
     first, where = rows[0], rows[0]["environment"]
     return (

@@ -49,7 +49,8 @@ def draw(results: Path, images: Path) -> Iterator[Path]:
         figure = Figure(figsize=(7.2, 4.4), layout="constrained")
         yield _saved(plot(evaluation, ax=figure.subplots()), figure, name, images / f"study-{kind}.png")
     for stem, kept in details.items():
-        if kept["history"] and "epoch" in kept["history"][0]:
+        # An autoencoder's two scorers share a training.
+        if kept["history"] and "epoch" in kept["history"][0] and kept["scorer"] != "probe":
             figure = Figure(figsize=(8.4, 3.4))
             fs.plots.training_curves(fs.History(tuple(kept["history"])), figure=figure)
             figure.suptitle(title(kept), fontsize=10)
