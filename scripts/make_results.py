@@ -225,7 +225,8 @@ def surroundings(_: Figures) -> str:
     for path in sorted(RESULTS.glob("study-*.json")):
         for row in json.loads(path.read_text(encoding="utf-8")):
             around = row["environment"]
-            machine = f"{around['processor']}, {around['cores']} cores, {around['device']}"
+            cores = f"{around['cores']} core{'s' if around['cores'] > 1 else ''}"
+            machine = f"{around['processor']}, {cores}, {around['device']}"
             seen[around["date"], machine, around["python"], around["torch"], around["scikit-learn"]].add(
                 f"`{path.name}`"
             )
