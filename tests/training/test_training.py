@@ -318,8 +318,10 @@ def test_a_seed_that_was_drawn_is_remembered(tmp_path):
 
 @pytest.mark.slow
 def test_an_interruption_is_an_interruption(tmp_path):
+    # A shell's background jobs ignore SIGINT, and so does what they start.
+    heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT.replace("epochs=6", "epochs=500"), str(tmp_path / "run")],
+        [sys.executable, "-c", heard + SCRIPT.replace("epochs=6", "epochs=500"), str(tmp_path / "run")],
         stderr=subprocess.PIPE,
         text=True,
     )
