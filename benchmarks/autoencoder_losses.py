@@ -142,10 +142,7 @@ class Learner(ReconstructingLearner):
 
     def _losses(self, photos: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         latents = self.network.embed(self._spoilt(photos) if self.training else photos)
-        extra = photos.new_zeros(())
-        if self.describer is not None:
-            described = functional.mse_loss(self.describer(latents).float(), looks.float())
-            extra = extra + self._terms.perceptual * described
+        extra = self._terms.perceptual * self.looks_error(latents, looks)
         if self._terms.variational:
             log_variance = self.log_variance(latents)
             divergence = 0.5 * (latents.square() + log_variance.exp() - log_variance - 1)

@@ -27,6 +27,11 @@ def table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
 
 
+def cores(*counts: int) -> str:
+    """Return numbers of cores, in words."""
+    return f"{' or '.join(map(str, sorted(set(counts))))} core{'s' if max(counts) > 1 else ''}"
+
+
 def times(figure: Row) -> str:
     """Return a ratio and its interval."""
     return f"{figure['value']:.3g}× ({figure['low']:.3g} – {figure['high']:.3g})"
@@ -150,7 +155,7 @@ def training(_: Sequence[str]) -> str:
     )
     where = "; ".join(
         f"{part}: {content['environment']['date']}, {content['environment']['processor']}, "
-        f"{content['environment']['cores']} cores"
+        f"{cores(content['environment']['cores'])}"
         for part, content in parts.items()
     )
     return f"{table(head, rows)}\n\nMeasured {where}."
@@ -230,7 +235,7 @@ def measured(content: dict[str, Any]) -> str:
         f"{name} {where[name]}" for name in ("torch", "onnxruntime", "openvino") if name in where
     )
     return (
-        f"Measured on {where['date']} on {where['cores']} cores ({where['processor']}), with {versions}. In brackets: an "
+        f"Measured on {where['date']} on {cores(where['cores'])} ({where['processor']}), with {versions}. In brackets: an "
         f"interval of {100 * content['confidence']:.0f} % from {content['pairs']} alternating rounds."
     )
 
@@ -257,7 +262,7 @@ def autoencoder_losses(_: Sequence[str]) -> str:
     first, where = rows[0], rows[0]["environment"]
     return (
         f"{table(head, lines)}\n\n`{first['backbone']}` at {first['image_size']} px, {first['epochs']} epochs, seed "
-        f"{first['seed']}. Measured on {where['date']} on {where['cores']} core{'s' if where['cores'] > 1 else ''} "
+        f"{first['seed']}. Measured on {where['date']} on {cores(where['cores'])} "
         f"({where['processor']}), with torch {where['torch']}."
     )
 

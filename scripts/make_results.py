@@ -13,7 +13,7 @@ from statistics import fmean
 from typing import Any
 
 import result_charts
-from make_tables import table
+from benchmark_tables import cores, table
 from result_charts import STARTS, scored_by
 
 ROOT = Path(__file__).parent.parent
@@ -225,8 +225,7 @@ def surroundings(_: Figures) -> str:
     for path in sorted(RESULTS.glob("study-*.json")):
         for row in json.loads(path.read_text(encoding="utf-8")):
             around = row["environment"]
-            cores = f"{around['cores']} core{'s' if around['cores'] > 1 else ''}"
-            machine = f"{around['processor']}, {cores}, {around['device']}"
+            machine = f"{around['processor']}, {cores(around['cores'])}, {around['device']}"
             seen[around["date"], machine, around["python"], around["torch"], around["scikit-learn"]].add(
                 f"`{path.name}`"
             )

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
-from benchmark_tables import TABLES, newest, table
+from benchmark_tables import TABLES, cores, newest, table
 
 from fashionsearch.training.augmentation import AUGMENTATIONS
 from fashionsearch.training.options import RECIPES
@@ -61,7 +61,7 @@ def results(names: str) -> str:
 def learning(names: Sequence[str]) -> str:
     """Return what benchmarks/study.py measured of these contenders: means over the seeds, on the study's test part."""
     rows = []
-    cores: set[int] = set()
+    used: set[int] = set()
     for name in names:
         path = RESULTS / f"study-{name}.json"
         measured: list[dict[str, Any]] = [
@@ -84,12 +84,12 @@ def learning(names: Sequence[str]) -> str:
                 f"{value:.1%} ({low:.1%} – {high:.1%})",
             ]
         )
-        cores |= {row["environment"]["cores"] for row in measured}
+        used |= {row["environment"]["cores"] for row in measured}
     head = (
         "Network",
         "Size",
         "Epochs",
-        f"Training, on {' or '.join(map(str, sorted(cores)))} core{'s' if max(cores) > 1 else ''}",
+        f"Training, on {cores(*used)}",
         "Accuracy on the test part (95 % interval)",
     )
     return table(head, rows)

@@ -354,11 +354,10 @@ def test_other_backbones_tag_too(parts, tmp_path):
     np.testing.assert_array_equal(again.predict_proba(test.images[:5]), model.predict_proba(test.images[:5]))
 
 
-def drawn_labels(logits, rng):
-    """Return labels that these logits are the true ones of."""
-    shares = np.exp(logits - logits.max(axis=1, keepdims=True))
-    shares /= shares.sum(axis=1, keepdims=True)
-    return (rng.random((len(logits), 1)) > shares.cumsum(axis=1)).sum(axis=1)
+def drawn_labels(head, embeddings, rng):
+    """Return labels whose probabilities are those of the head."""
+    shares = head.probabilities(embeddings)
+    return (rng.random((len(shares), 1)) > shares.cumsum(axis=1)).sum(axis=1)
 
 
 @pytest.mark.parametrize("temperature", [0.25, 1.0, 4.0])
@@ -366,7 +365,7 @@ def test_calibration_finds_the_temperature_of_the_labels(temperature):
     rng = np.random.default_rng(0)
     true = LinearHead(*(rng.normal(size=shape).astype(np.float32) for shape in ((5, 8), (5,))))
     embeddings = rng.normal(size=(4000, 8)).astype(np.float32)
-    labels = drawn_labels(embeddings @ true.weight.T + true.bias, rng)
+    labels = drawn_labels(true, embeddings, rng)
     factor = np.float32(temperature)
     found = LinearHead(true.weight * factor, true.bias * factor).calibrated(embeddings, labels)
     assert np.allclose(found.weight, true.weight * (found.weight[0, 0] / true.weight[0, 0]), rtol=1e-4)
@@ -387,7 +386,7 @@ def test_calibration_suits_other_photos_of_many_classes_too(photos, classes):
     rng = np.random.default_rng(1)
     embeddings = rng.normal(size=(photos + 20_000, classes)).astype(np.float32)
     true = LinearHead(np.eye(classes, dtype=np.float32) * 8, np.zeros(classes, np.float32))
-    labels = drawn_labels(embeddings @ true.weight.T, rng)
+    labels = drawn_labels(true, embeddings, rng)
     meek = LinearHead(true.weight * np.float32(0.4), true.bias)
     calibrated = meek.calibrated(embeddings[:photos], labels[:photos])
     unseen, wanted = embeddings[photos:], labels[photos:]

@@ -35,9 +35,13 @@ class LinearHead:
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
 
+    def logits(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
+        """Return (n, c) float64."""
+        return np.asarray(embeddings @ self.weight.T + self.bias, dtype=np.float64)
+
     def probabilities(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
         """Return (n, c) float64, rows adding up to 1."""
-        logits = (embeddings @ self.weight.T + self.bias).astype(np.float64)
+        logits = self.logits(embeddings)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
 
@@ -52,7 +56,7 @@ class LinearHead:
             embeddings: (n, dim) float32, n from 1 up.
             labels: (n,) class numbers.
         """
-        logits = (embeddings @ self.weight.T + self.bias).astype(np.float64)
+        logits = self.logits(embeddings)
         n, classes = logits.shape
         wanted = np.full((n, classes), 1 / ((n + 1) * classes))
         wanted[np.arange(n), labels] += n / (n + 1)

@@ -188,10 +188,13 @@ class ReconstructingLearner(nn.Module):
     def _losses(self, photos: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
         latents = self.network.embed(photos)
         pixels = functional.mse_loss(self.decoder(latents), photos)
+        return pixels + self._weight * self.looks_error(latents, looks), pixels
+
+    def looks_error(self, latents: torch.Tensor, looks: torch.Tensor) -> torch.Tensor:
+        """Return the mean squared error of the looks that (n, latent_dim) tell; 0 where they are left out."""
         if self.describer is None:
-            return pixels, pixels
-        described = functional.mse_loss(self.describer(latents).float(), looks.float())
-        return pixels + self._weight * described, pixels
+            return latents.new_zeros(())
+        return functional.mse_loss(self.describer(latents).float(), looks.float())
 
 
 def is_normalised(network: nn.Module) -> bool:

@@ -20,7 +20,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import filelock
 import numpy as np
@@ -28,7 +28,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 
-_RUN, _FRESH, _LOCK = "run.json", ".run.json.new", ".lock"
+_RUN, _LOCK = "run.json", ".lock"
 _FORMAT = 1
 
 
@@ -104,13 +104,7 @@ class RunFolder:
             return kept
         array = make()
         if self.kept and is_first_process():
-            fresh = path.with_name(f".{path.name}.new")
-            with _written(self.folder):
-                with fresh.open("wb") as file:
-                    np.save(file, array, allow_pickle=False)
-                    file.flush()
-                    os.fsync(file.fileno())
-                fresh.replace(path)
+            self._replace(path.name, lambda file: np.save(file, array, allow_pickle=False))
         return array
 
     def finish(self) -> None:
@@ -125,13 +119,16 @@ class RunFolder:
         if not self.kept or not is_first_process():
             return
         content = {"format_version": _FORMAT, "seed": self.seed, **_read(self.folder), **facts}
-        fresh = self.folder / _FRESH
-        with _written(self.folder), fresh.open("w", encoding="utf-8") as file:
-            file.write(json.dumps(content, indent=1))
-            file.flush()
-            os.fsync(file.fileno())
+        self._replace(_RUN, lambda file: file.write(json.dumps(content, indent=1).encode()))
+
+    def _replace(self, name: str, write: Callable[[BinaryIO], object]) -> None:
+        fresh = self.folder / f".{name}.new"
         with _written(self.folder):
-            fresh.replace(self.folder / _RUN)
+            with fresh.open("wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            fresh.replace(self.folder / name)
 
 
 @contextlib.contextmanager
@@ -168,7 +165,7 @@ def open_run(
         folder = Path(checkpoints)
         with _written(folder):
             folder.mkdir(parents=True, exist_ok=True)
-            names = {path.name for path in folder.iterdir()} - {_LOCK, _FRESH}
+            names = {path.name for path in folder.iterdir()} - {_LOCK, f".{_RUN}.new"}
         there = _read(folder)
         if names and not there and is_first_process():
             raise errors.InputError(
