@@ -20,6 +20,7 @@ from typing import Any, cast
 import numpy as np
 import torch
 from environment import environment
+from harness import rows
 from options import parser
 from sklearn.neighbors import KNeighborsClassifier
 from torch import nn
@@ -33,6 +34,8 @@ from fashionsearch.training.learners import ReconstructingLearner
 
 NEIGHBOURS = 5
 LATENTS = 16
+# What tells one row from another.
+FIELDS = ("loss", "terms", "backbone", "epochs", "image_size", "seed", "precision")
 PATCHES = 8  # a side, of what masking blanks
 
 
@@ -233,9 +236,7 @@ def main() -> None:
         made.error(f"--data {options.data} holds no styles.csv: give the folder of Kaggle's download")
     table = fs.datasets.load_fashion_products(options.data)[:5000]
     train, validation, _ = table.split(test=0.2, validation=0.2, seed=42)
-    options.out.mkdir(parents=True, exist_ok=True)
     path = options.out / f"autoencoder-losses-{options.backbone}-{environment()['device']}.json"
-    rows = json.loads(path.read_text(encoding="utf-8")) if path.exists() else []
     for name in options.only:
         configuration = {
             "loss": name,
@@ -246,7 +247,7 @@ def main() -> None:
             "seed": options.seed,
             "precision": options.precision,
         }
-        if any(row.items() >= configuration.items() for row in rows):
+        if any(row.items() >= configuration.items() for row in rows.load(path)):
             continue
         began = time.perf_counter()
         # The loss is none of the options by which a run knows its folder again.
@@ -255,8 +256,8 @@ def main() -> None:
             options.checkpoints / f"{options.backbone}-{name.replace(', ', '-').replace(' ', '-')}-{digest}"
         )
         figures = measure(train, validation, LOSSES[name], options, folder)
-        rows.append({**configuration, **figures, "environment": environment()})
-        path.write_text(json.dumps(rows, indent=1) + "\n", encoding="utf-8")
+        row = {**configuration, **figures, "environment": environment()}
+        rows.add(path, [row], lambda row: tuple(repr(row[field]) for field in FIELDS))
         print(f"{name}: {figures}, {time.perf_counter() - began:.0f} s", flush=True)
     print(f"written to {path}")
 

@@ -6,9 +6,11 @@ import datetime
 import importlib.metadata
 import os
 import platform
+import subprocess
 from pathlib import Path
 
 PACKAGES = (
+    "fashionsearch-kit",
     "torch",
     "torchvision",
     "timm",
@@ -34,6 +36,7 @@ def environment() -> dict[str, object]:
         "processor": _processor(),
         "cores": _cores(),
         "device": "cpu",
+        "commit": _commit(),
         **{name: version for name in PACKAGES if (version := _version(name))},
     }
 
@@ -41,6 +44,14 @@ def environment() -> dict[str, object]:
 def _cores() -> int | None:
     # Those this process may use: a run that taskset keeps on one core must not say that it had two.
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
+
+
+def _commit() -> str | None:
+    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
+    try:
+        return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+    except (OSError, subprocess.CalledProcessError):  # no checkout
+        return None
 
 
 def _version(package: str) -> str | None:

@@ -1,7 +1,7 @@
 """The study's protocol and harder tasks, for any backbone: every figure is a row in a JSON file.
 
-One file for a model, its weights and its scorer, in the folder of results. A figure that is there is not measured again, and
-a network goes on from its checkpoints, so the same command finishes what was stopped. Recipes are chosen with
+One file for a model, its weights, its scorer and its size, in the folder of results. A figure that is there is not measured
+again, and a network goes on from its checkpoints, so the same command finishes what was stopped. Recipes are chosen with
 --validation-only; each test part is measured once a seed. `python scripts/make_results.py` makes the pages from the rows.
 
     python benchmarks/study.py --data fashion-product-images-small --backbone efficientnet_lite0
@@ -14,51 +14,91 @@ from __future__ import annotations
 
 import argparse
 import functools
+import importlib.util
 import json
 from pathlib import Path
 
-from harness.contenders import BASELINES, SCORERS, make_contenders
+from harness.contenders import BASELINES, SCORERS, SUITABLE, Contender, make_contenders
 from harness.running import OtherConfigurationError, keep_details, measure, rerun
 from harness.tasks import TASKS, Bench
 
 import fashionsearch as fs
 
+RESULTS = Path(__file__).parent / "results"
+
 
 def main() -> None:
     """Run the command line."""
     options = parser().parse_args()
+    try:
+        for plugin in options.plugin:
+            _register(plugin)
+        run(options)
+    except (fs.errors.FashionSearchError, OtherConfigurationError, ValueError, OSError) as error:
+        raise SystemExit(f"error: {error}") from error
+
+
+def run(options: argparse.Namespace) -> None:
+    """Measure what the command line asks for; whatever can't be used is refused before anything is measured."""
+    if "clothing" in (options.tasks or ()) and options.clothing is None:
+        raise ValueError("the task clothing needs the photos: --clothing clothing-dataset-small")
+    out = options.out or (Path("study-trials") if options.validation_only else RESULTS)
+    checkpoints = options.checkpoints
+    if checkpoints is None:
+        # What is measured again learns again.
+        checkpoints = out / "checkpoints" if options.rerun else Path("study-checkpoints")
     bench = Bench(
         fs.datasets.load_fashion_products(options.data),
         clothing=options.clothing,
-        checkpoints=options.checkpoints,
+        checkpoints=checkpoints,
         cache=fs.EmbeddingCache(),
-        details=functools.partial(keep_details, options.out),
+        details=functools.partial(keep_details, out),
     )
-    try:
-        if options.rerun is not None:
-            for then, now in rerun(bench, options.rerun, out=options.out):
-                name = f"{then['model']} {then['scorer']} {then['task']} {then['split']} {then['metric']}"
-                print(f"{name}: {_shown(then['value'])}, again {_shown(now and now['value'])}")
-            return
-        for model in options.backbone or ["efficientnet_lite0"]:
-            contenders = make_contenders(
-                model,
-                weights=None if options.weights == "none" else options.weights,
-                scorers=options.scorers or (),
-                image_size=options.image_size,
-                training=options.training,
-            )
-            for contender in contenders:
-                measure(
-                    bench,
-                    contender,
-                    options.seeds,
-                    options.tasks,
-                    out=options.out,
-                    validation_only=options.validation_only,
-                )
-    except (fs.errors.FashionSearchError, OtherConfigurationError, ValueError) as error:
-        raise SystemExit(f"error: {error}") from error
+    if options.rerun is not None:
+        _compare(bench, options.rerun, out)
+        return
+    for contender in contenders(options):
+        measure(
+            bench,
+            contender,
+            options.seeds,
+            options.tasks or TASKS,
+            out=out,
+            validation_only=options.validation_only,
+        )
+
+
+def contenders(options: argparse.Namespace) -> list[Contender]:
+    """Return what the command line names."""
+    return [
+        contender
+        for model in options.backbone or ["efficientnet_lite0"]
+        for contender in make_contenders(
+            model,
+            weights=None if options.weights == "none" else options.weights,
+            scorers=options.scorers or (),
+            image_size=options.image_size,
+            training=options.training,
+        )
+    ]
+
+
+def _register(plugin: Path) -> None:
+    if not plugin.is_file():
+        raise ValueError(f"--plugin {plugin} is no file; give the Python file that registers your backbone")
+    spec = importlib.util.spec_from_file_location(plugin.stem, plugin)
+    if spec is None or spec.loader is None:
+        raise ValueError(f"--plugin {plugin} is no Python file")
+    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+
+
+def _compare(bench: Bench, path: Path, out: Path) -> None:
+    pairs = rerun(bench, path, out=out)
+    for then, now in pairs:
+        name = f"{then['model']} {then['scorer']} {then['task']} {then['split']} {then['metric']}"
+        print(f"{name}: {_shown(then['value'])}, again {_shown(now and now['value'])}")
+    equal = sum(now is not None and now["value"] == then["value"] for then, now in pairs)
+    print(f"{equal} of {len(pairs)} figures are equal")
 
 
 def _shown(value: float | None) -> str:
@@ -68,7 +108,7 @@ def _shown(value: float | None) -> str:
 def _training(text: str) -> fs.FineTuning:
     try:
         return fs.FineTuning.from_dict(json.loads(text))
-    except (ValueError, AttributeError, fs.errors.InputError) as error:
+    except (ValueError, TypeError, AttributeError, fs.errors.InputError) as error:
         raise argparse.ArgumentTypeError(f"{text!r} is not a recipe: {error}") from error
 
 
@@ -85,19 +125,26 @@ def parser() -> argparse.ArgumentParser:
         f"{', '.join(BASELINES)}; may be given several times (efficientnet_lite0)",
     )
     add(
+        "--plugin",
+        type=Path,
+        action="append",
+        default=[],
+        metavar="FILE",
+        help="a Python file that registers backbones with fs.register_backbone; may be given several times",
+    )
+    add(
         "--weights",
-        default="default",
-        help="default, none, a file, or distilled: from scratch, with a teacher in --training; autoencoders start "
-        "from none (%(default)s)",
+        default=SUITABLE,
+        help="default, none, a file, or distilled: from scratch, with a teacher in --training; without it default, "
+        "and none for autoencoders",
     )
     add("--image-size", type=int, help="side in pixels; default: the backbone's own")
     add(
         "--tasks",
         nargs="+",
         choices=TASKS,
-        default=list(TASKS),
         metavar="TASK",
-        help=f"of {', '.join(TASKS)}; default: all",
+        help=f"of {', '.join(TASKS)}; default: all for which there are photos",
     )
     add("--seeds", nargs="+", type=int, default=[0], help="of training (0)")
     add("--scorers", nargs="+", choices=SCORERS, help="default: the cheap ones that suit the backbone")
@@ -108,8 +155,8 @@ def parser() -> argparse.ArgumentParser:
         help="""fields of FineTuning, such as '{"epochs": 60}'; the others are the library's recipe""",
     )
     add("--validation-only", action="store_true", help="leave the test parts alone: to choose a recipe")
-    add("--checkpoints", type=Path, default=Path("study-checkpoints"), help="folder (%(default)s)")
-    add("--out", type=Path, default=Path(__file__).parent / "results", help="folder (%(default)s)")
+    add("--checkpoints", type=Path, help="folder (study-checkpoints; with --rerun one in --out)")
+    add("--out", type=Path, help=f"folder ({RESULTS}; with --validation-only study-trials)")
     add(
         "--rerun",
         type=Path,

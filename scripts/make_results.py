@@ -3,18 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
-from statistics import fmean
-from typing import Any
 
+import make_tables
 import result_charts
 from benchmark_tables import cores, table
-from result_charts import STARTS, scored_by
+from result_rows import Contender, Figures, Results, load
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -22,6 +19,7 @@ PAGES = ROOT / "docs" / "results"
 BLOCK = re.compile(r"<!-- study: ([\w+ -]+?) -->\n.*?<!-- end -->", re.DOTALL)
 
 STUDY_LABEL, STUDY_TEST = "masterCategory", "study-test"
+CLOTHING = "label"  # of clothing-dataset-small, whose chosen-on part is "tuning" and whose measured part is "validation"
 HARDER = ("subCategory", "articleType", "baseColour", "gender", "season", "usage")
 DISTORTIONS = ("clean", "crop", "rotation", "blur", "colour-cast", "jpeg", "clutter")
 SHARES = (100, 200, 400, 800, 1600, 3200)
@@ -31,86 +29,23 @@ PUBLISHED = (
     ("the study's CNN autoencoder", "scratch", "", 0.850, "–"),
     ("the study's ResNet-50 autoencoder", "", "", 0.885, "–"),
 )
-
-
-@dataclass(frozen=True)
-class Figure:
-    """A figure over all seeds: means of the values and of the ends of their intervals.
-
-    Attributes:
-        value: fraction, or None where there was nothing to measure.
-        low: lower end.
-        high: upper end.
-        seeds: how many.
-    """
-
-    value: float | None
-    low: float | None
-    high: float | None
-    seeds: int
-
-    def __str__(self) -> str:
-        if self.value is None or self.low is None or self.high is None:
-            return "–"
-        return f"{100 * self.value:.1f} ({100 * self.low:.1f} – {100 * self.high:.1f})"
-
-
-@dataclass(frozen=True)
-class Contender:
-    """What a line of a table is about.
-
-    Attributes:
-        model: as in the rows; likewise `weights` and `scorer`.
-        weights: None, "default", "distilled" or a file.
-        scorer: how it is scored.
-        size: of its photos.
-    """
-
-    model: str
-    weights: str | None
-    scorer: str
-    size: str
-
-    @property
-    def cells(self) -> list[str]:
-        """The first cells of its line."""
-        if self.model.startswith("baseline-"):
-            return [f"`{self.model}`", "–", "–", self.size]
-        start, scored = STARTS.get(self.weights, "a file"), scored_by(self.weights, self.scorer)
-        return [f"`{self.model}`", start, scored, self.size]
+# What each network was to reach on a test part: model, weights, scorer, label, split, metric, fraction.
+AIMS = (
+    ("vgg19_bn", None, "finetuned", STUDY_LABEL, STUDY_TEST, "accuracy", 0.98),
+    ("vgg19_bn", "distilled", "finetuned", STUDY_LABEL, STUDY_TEST, "accuracy", 0.985),
+    ("resnet50", None, "finetuned", STUDY_LABEL, STUDY_TEST, "accuracy", 0.975),
+    ("cnn", None, "finetuned", STUDY_LABEL, STUDY_TEST, "accuracy", 0.983),
+    ("efficientnet_lite0", "default", "head", STUDY_LABEL, STUDY_TEST, "accuracy", 0.982),
+    ("efficientnet_lite0", "default", "finetuned", STUDY_LABEL, STUDY_TEST, "accuracy", 0.99),
+    ("efficientnet_lite0", "default", "finetuned", STUDY_LABEL, STUDY_TEST, "weighted_auc", 0.999),
+    ("efficientnet_lite0", "default", "finetuned", "articleType", "test", "accuracy", 0.88),
+    ("autoencoder-cnn", None, "knn", STUDY_LABEL, STUDY_TEST, "accuracy", 0.965),
+    ("autoencoder-resnet50", None, "knn", STUDY_LABEL, STUDY_TEST, "accuracy", 0.965),
+    ("autoencoder-cnn", None, "knn", "articleType", "test", "p_at_5", 0.66),
+)
 
 
 HEAD = ("Model", "Starts from", "Scored by", "Size")
-Figures = dict[Contender, dict[tuple[str, str, str], Figure]]
-
-
-def load(folder: Path) -> Figures:
-    """Return every contender's figures by task, split and metric."""
-    seeds: dict[Contender, dict[tuple[str, str, str], list[dict[str, Any]]]] = defaultdict(
-        lambda: defaultdict(list)
-    )
-    for path in sorted(folder.glob("study-*.json")):
-        for row in json.loads(path.read_text(encoding="utf-8")):
-            contender = Contender(row["model"], row["weights"], row["scorer"], _size(row["image_size"]))
-            seeds[contender][row["task"], row["split"], row["metric"]].append(row)
-    return {
-        contender: {name: _over_seeds(rows) for name, rows in figures.items()}
-        for contender, figures in seeds.items()
-    }
-
-
-def _over_seeds(rows: Sequence[dict[str, Any]]) -> Figure:
-    def mean(field: str) -> float | None:
-        values = [row[field] for row in rows]
-        return None if None in values else fmean(values)
-
-    return Figure(mean("value"), mean("low"), mean("high"), len(rows))
-
-
-def _size(image_size: int | list[int] | None) -> str:
-    if image_size is None:
-        return "–"
-    return f"{image_size} px" if isinstance(image_size, int) else "×".join(map(str, image_size)) + " px"
 
 
 def lines(
@@ -151,6 +86,41 @@ def table_one(figures: Figures) -> str:
     return table(head, [cells for _, cells in sorted([*ours, *theirs], key=lambda line: -line[0])])
 
 
+def aims(results: Results) -> str:
+    """Return what each network was to reach, and whether it did, by the size that did best on the validation part."""
+    found = []
+    for *of, label, split, metric, aim in AIMS:
+        reached = {
+            contender: known
+            for contender, known in results.figures.items()
+            if [contender.model, contender.weights, contender.scorer] == of
+            and (label, split, metric) in known
+        }
+        if not reached:
+            continue
+        best = max(reached, key=lambda contender: reached[contender][label, "validation", metric].value or 0)
+        figure = reached[best][label, split, metric]
+        before = [
+            known[label, split, metric]
+            for contender, known in results.earlier.items()
+            if [contender.model, contender.weights, contender.scorer] == of
+            and (label, split, metric) in known
+        ]
+        found.append(
+            [
+                *best.cells,
+                f"{label}, {metric.replace('p_at_', 'P@').replace('_auc', ' AUC')}",
+                f"{100 * aim:.1f}",
+                str(reached[best][label, "validation", metric]),
+                str(figure),
+                f"{100 * (before[0].value or 0):.1f}" if before else "–",
+                "yes" if (figure.value or 0) >= aim else "**no**",
+            ]
+        )
+    head = (*HEAD, "Figure", "Aim, %", "Validation, %", "Test, %", "Measured before, %", "Reached")
+    return table(head, found)
+
+
 def averages(figures: Figures) -> str:
     """Return precision, recall and F1 on the study's test part."""
     metrics = [
@@ -172,7 +142,7 @@ def clothing(figures: Figures) -> str:
     """Return the figures on clothing-dataset-small's validation part."""
     metrics = ("accuracy", "macro_f1", "weighted_f1", "calibration_error")
     head = (*HEAD, "Accuracy, %", "Macro F1, %", "Weighted F1, %", "Calibration error, %")
-    return table(head, lines(figures, [("label", "validation", metric) for metric in metrics]))
+    return table(head, lines(figures, [(CLOTHING, "validation", metric) for metric in metrics]))
 
 
 def retrieval(figures: Figures, relevance: str) -> str:
@@ -180,35 +150,39 @@ def retrieval(figures: Figures, relevance: str) -> str:
     metrics = ("p_at_1", "p_at_5", "recall_at_5", "recall_at_10", "map_at_10")
     head = (*HEAD, "P@1, %", "P@5, %", "Recall@5, %", "Recall@10, %", "mAP@10, %")
     names = [(relevance, "test", metric) for metric in metrics]
+    return table(head, lines(_by_latents(figures), names, (relevance, "test", "p_at_5")))
+
+
+def _by_latents(figures: Figures) -> Figures:
     # An autoencoder's two scorers have the same latents.
-    by_latents = {contender: known for contender, known in figures.items() if contender.scorer != "probe"}
-    return table(head, lines(by_latents, names, (relevance, "test", "p_at_5")))
+    return {contender: known for contender, known in figures.items() if contender.scorer != "probe"}
 
 
 def distorted(figures: Figures, task: str, split: str, metric: str) -> str:
     """Return one metric on clean photos and on those of each distortion."""
     names = [(task, f"{split}-{name}", metric) for name in DISTORTIONS]
     titles = [name.replace("-", " ").replace("jpeg", "JPEG").capitalize() for name in DISTORTIONS]
-    return table((*HEAD, *(title.replace("Jpeg", "JPEG") for title in titles)), lines(figures, names))
+    contenders = _by_latents(figures) if task == "id" else figures
+    return table((*HEAD, *(title.replace("Jpeg", "JPEG") for title in titles)), lines(contenders, names))
 
 
 def overfitting(figures: Figures) -> str:
     """Return the accuracy on training, validation and test photos, and the distance of the outer two."""
+    parts = {
+        STUDY_LABEL: ("train", "validation", STUDY_TEST),
+        **dict.fromkeys(HARDER, ("train", "validation", "test")),
+        CLOTHING: ("train", "tuning", "validation"),
+    }
     found = []
-    for label, test in ((STUDY_LABEL, STUDY_TEST), *((label, "test") for label in HARDER)):
+    for place, (label, splits) in enumerate(parts.items()):
         for contender, known in figures.items():
-            parts = [known.get((label, split, "accuracy")) for split in ("train", "validation", test)]
-            if parts[0] is not None and parts[2] is not None:
-                gap = (parts[0].value or 0) - (parts[2].value or 0)
-                cells = [
-                    label,
-                    *contender.cells,
-                    *(str(part or "–") for part in parts),
-                    f"{round(100 * gap, 1) + 0.0:.1f}",
-                ]
-                found.append(((STUDY_LABEL, *HARDER).index(label), -(parts[2].value or 0), cells))
+            train, chosen, test = (known.get((label, split, "accuracy")) for split in splits)
+            if train is not None and test is not None:
+                gap = round(100 * ((train.value or 0) - (test.value or 0)), 1) + 0.0
+                cells = [label, *contender.cells, str(train), str(chosen or "–"), str(test), f"{gap:.1f}"]
+                found.append((place, -(test.value or 0), cells))
     head = ("Label", *HEAD, "Training, %", "Validation, %", "Test, %", "Training − test")
-    return table(head, [cells for *_, cells in sorted(found, key=lambda line: (line[0], line[1], line[2]))])
+    return table(head, [cells for *_, cells in sorted(found)])
 
 
 def curves(figures: Figures, label: str) -> str:
@@ -219,49 +193,62 @@ def curves(figures: Figures, label: str) -> str:
     return table((*HEAD, *map(str, SHARES), "all"), lines(having, names, names[-1]))
 
 
-def surroundings(_: Figures) -> str:
+def surroundings(results: Results) -> str:
     """Return when, on what and by which versions the rows were measured."""
     seen: dict[tuple[str, ...], set[str]] = defaultdict(set)
-    for path in sorted(RESULTS.glob("study-*.json")):
-        for row in json.loads(path.read_text(encoding="utf-8")):
+    for stem, rows in results.rows.items():
+        for row in rows:
             around = row["environment"]
             machine = f"{around['processor']}, {cores(around['cores'])}, {around['device']}"
-            seen[around["date"], machine, around["python"], around["torch"], around["scikit-learn"]].add(
-                f"`{path.name}`"
-            )
-    rows = [[*about, ", ".join(sorted(files))] for about, files in sorted(seen.items())]
-    return table(("Date", "Machine", "Python", "torch", "scikit-learn", "Files"), rows)
+            about = around["date"], machine, around["python"], around["torch"], around["scikit-learn"]
+            seen[about].add(f"`{stem}.json`")
+    lines = [[*about, ", ".join(sorted(files))] for about, files in sorted(seen.items())]
+    return table(("Date", "Machine", "Python", "torch", "scikit-learn", "Files"), lines)
 
 
-MAKERS: dict[str, Callable[[Figures], str]] = {
-    "table one": table_one,
-    "averages": averages,
+def training_curves(results: Results) -> str:
+    """Return the pictures of every network that learned."""
+    return "\n\n".join(
+        f"![Loss by epoch, and accuracy where there are labels, of {title}](../images/{name})"
+        for title, name in result_charts.trained(results)
+    )
+
+
+def _of_figures(make: Callable[..., str], *given: str) -> Callable[[Results], str]:
+    return lambda results: make(results.figures, *given)
+
+
+MAKERS: dict[str, Callable[[Results], str]] = {
+    "table one": _of_figures(table_one),
+    "aims": aims,
+    "averages": _of_figures(averages),
+    "training curves": training_curves,
     **{
-        f"harder {metric}": (lambda figures, metric=metric: harder(figures, metric))
+        f"harder {metric}": _of_figures(harder, metric)
         for metric in ("accuracy", "macro_f1", "calibration_error")
     },
-    "clothing": clothing,
+    "clothing": _of_figures(clothing),
     **{
-        f"retrieval {by}": (lambda figures, by=by: retrieval(figures, by))
+        f"retrieval {by}": _of_figures(retrieval, by)
         for by in ("articleType", "baseColour", "articleType+baseColour")
     },
     **{
-        f"same product {metric}": (lambda figures, metric=metric: distorted(figures, "id", "test", metric))
+        f"same product {metric}": _of_figures(distorted, "id", "test", metric)
         for metric in ("recall_at_1", "recall_at_5")
     },
-    f"distorted {STUDY_LABEL}": lambda figures: distorted(figures, STUDY_LABEL, STUDY_TEST, "accuracy"),
-    "distorted articleType": lambda figures: distorted(figures, "articleType", "test", "accuracy"),
-    "overfitting": overfitting,
-    f"curve {STUDY_LABEL}": lambda figures: curves(figures, STUDY_LABEL),
-    "curve articleType": lambda figures: curves(figures, "articleType"),
+    f"distorted {STUDY_LABEL}": _of_figures(distorted, STUDY_LABEL, STUDY_TEST, "accuracy"),
+    "distorted articleType": _of_figures(distorted, "articleType", "test", "accuracy"),
+    "overfitting": _of_figures(overfitting),
+    f"curve {STUDY_LABEL}": _of_figures(curves, STUDY_LABEL),
+    "curve articleType": _of_figures(curves, "articleType"),
     "environment": surroundings,
 }
 
 
-def filled(text: str, figures: Figures) -> str:
+def filled(text: str, results: Results) -> str:
     """Return a page with its tables made again."""
     return BLOCK.sub(
-        lambda match: f"<!-- study: {match[1]} -->\n\n{MAKERS[match[1]](figures)}\n\n<!-- end -->", text
+        lambda match: f"<!-- study: {match[1]} -->\n\n{MAKERS[match[1]](results)}\n\n<!-- end -->", text
     )
 
 
@@ -273,16 +260,22 @@ def pages() -> Iterable[Path]:
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--results", type=Path, default=RESULTS, help="folder of rows (%(default)s)")
+    parser.add_argument(
+        "--out", type=Path, default=ROOT / "docs", help="folder for results/ and images/ (%(default)s)"
+    )
     parser.add_argument("--no-charts", action="store_true", help="tables only")
     options = parser.parse_args()
-    figures = load(RESULTS)
+    results = load(options.results)
     for page in pages():
-        text = page.read_text(encoding="utf-8")
-        if filled(text, figures) != text:
-            page.write_text(filled(text, figures), encoding="utf-8")
-            print(f"written: {page}")
+        text = make_tables.filled(filled(page.read_text(encoding="utf-8"), results))
+        made = options.out / "results" / page.name
+        if not made.exists() or made.read_text(encoding="utf-8") != text:
+            made.parent.mkdir(parents=True, exist_ok=True)
+            made.write_text(text, encoding="utf-8")
+            print(f"written: {made}")
     if not options.no_charts:
-        for path in result_charts.draw(RESULTS, ROOT / "docs" / "images"):
+        for path in result_charts.draw(results, options.out / "images"):
             print(f"written: {path}")
 
 

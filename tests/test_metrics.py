@@ -133,6 +133,17 @@ def test_intervals_hold_the_value(n):
         evaluation.interval("acuracy")
 
 
+def test_an_interval_is_of_the_same_classes_as_its_figure():
+    """Three of 100 photos are of a class that is never guessed; a resample without them is no reason to leave it out."""
+    labels = np.repeat(["a", "b", "rare"], [60, 37, 3])
+    shares = np.eye(3)[np.repeat([0, 1, 0], [60, 37, 3])]
+    evaluation = evaluate(labels, shares, ["a", "b", "rare"])
+    assert evaluation.recall == pytest.approx(2 / 3)
+    for name in ("precision", "recall", "f1"):
+        low, high = evaluation.interval(name)
+        assert low <= getattr(evaluation, name) <= high <= 2 / 3 + 1e-9
+
+
 def test_intervals_are_the_same_every_time():
     assert evaluate(*draw(), random_state=3).intervals == evaluate(*draw(), random_state=3).intervals
 

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import dataclasses
+import hashlib
+import json
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,11 +19,17 @@ from sklearn.neighbors import KNeighborsClassifier
 import fashionsearch as fs
 from fashionsearch.head import fit_head
 from fashionsearch.training.learners import is_normalised
+from fashionsearch.training.options import teacher_fingerprint
 from harness import rows
 
 NEIGHBOURS = 5
 AUTOENCODER = "autoencoder-"
 DISTILLED = "distilled"
+LATENTS, LOOKS = (
+    16,
+    1.0,
+)  # of autoencoders: the study's number, and the library's weight of how photos look to a network
+SUITABLE = "suitable"  # trained weights, and none for an autoencoder
 MAJORITY = "baseline-majority"
 PIXELS = {"baseline-pixels-pca-16-knn": 16, "baseline-pixels-pca-64-knn": 64}
 PIXEL_SIZE = (32, 24)
@@ -58,7 +66,13 @@ class Contender:
     @property
     def stem(self) -> str:
         """The name of its file of rows."""
-        return rows.stem(self.model, self.weights, self.scorer)
+        return rows.stem(**self.fields())
+
+    @property
+    def digest(self) -> str:
+        """Eight digits that tell recipes apart, for the names of folders."""
+        text = json.dumps(self.configuration(), sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()[:8]
 
     @property
     def learns(self) -> bool:
@@ -93,12 +107,24 @@ class Contender:
         }
 
     def configuration(self) -> dict[str, Any]:
-        """Return everything that makes it again, as JSON holds it."""
-        training = None
-        if self.learns:
-            given = self.training or fs.FineTuning()
-            training = given.recipe(self.recipe, normalised=self._normalised()).to_dict()
-        return {**self.fields(), "training": training}
+        """Return everything that makes it again, as JSON holds it: `learning` without the fields of the rows."""
+        return {**self.fields(), **self.learning()}
+
+    def learning(self) -> dict[str, Any]:
+        """Return how it learns: the recipe in full, what an autoencoder minimises besides, and which teacher is asked."""
+        if not self.learns:
+            return {"training": None}
+        given = self.training or fs.FineTuning()
+        recipe = given.recipe(self.recipe, normalised=self._normalised()).to_dict()
+        # A field that a later version of the library brings is None where it isn't used.
+        settings: dict[str, Any] = {
+            "training": {name: value for name, value in recipe.items() if value is not None}
+        }
+        if self.model.startswith(AUTOENCODER):
+            settings["autoencoder"] = {"latent_dim": LATENTS, "perceptual": LOOKS}
+        if isinstance(given.teacher, str):
+            settings["teacher_fingerprint"] = teacher_fingerprint(fs.Classifier.load(given.teacher))
+        return settings
 
     def _normalised(self) -> bool:
         name = self.model.removeprefix(AUTOENCODER)
@@ -129,16 +155,18 @@ def make_contenders(
 
     Args:
         model: as in `Contender`.
-        weights: where its network starts; None is from scratch, which is all that autoencoders and baselines do here
-            unless a file is given.
+        weights: where its network starts; None is from scratch; "suitable" is "default", and None for an autoencoder.
         scorers: which are wanted; empty are those that cost least: "head" from weights, "finetuned" from scratch, and
             "knn" and "probe" for an autoencoder.
         image_size: side in pixels; None is the backbone's own.
         training: of a network that learns.
 
     Raises:
-        ValueError: if none of the wanted scorers suits the model, or what is distilled has no teacher.
+        ValueError: if none of the wanted scorers suits the model, a baseline is unknown, or what is distilled has no
+            teacher.
     """
+    if model.startswith("baseline-") and model not in BASELINES:
+        raise ValueError(f"{model} is no baseline; there are {', '.join(BASELINES)}")
     if weights == DISTILLED and getattr(training, "teacher", None) is None:
         raise ValueError(
             "weights 'distilled' need a teacher among the fields of training: the folder of a saved Classifier"
@@ -150,8 +178,8 @@ def make_contenders(
     else:
         is_autoencoder = model.startswith(AUTOENCODER)
         fitting = ("knn", "probe") if is_autoencoder else ("head", "finetuned", "knn")
-        if is_autoencoder and weights == "default":
-            weights = None
+        if weights == SUITABLE:
+            weights = None if is_autoencoder else "default"
         if not is_autoencoder and weights in (None, DISTILLED):
             fitting = ("finetuned",)
         name = model.removeprefix(AUTOENCODER)
@@ -179,6 +207,7 @@ class Fitted:
         embed: photos to (n, dim).
         seconds: wall time of learning, embedding included; less where the embedding cache or a checkpoint helped.
         history: of the epochs, or of the head's regularisation.
+        arithmetic: in which a network learned, such as "bf16 channels_last"; None where none did.
     """
 
     classes: Labels
@@ -186,6 +215,7 @@ class Fitted:
     embed: Embed
     seconds: float
     history: fs.History = field(default_factory=fs.History)
+    arithmetic: str | None = None
 
 
 def fit(
@@ -236,7 +266,25 @@ def fit(
         embedded,
         _seconds(tagger.history_, began),
         tagger.history_,
+        _arithmetic(checkpoints) if contender.learns else None,
     )
+
+
+@dataclass(frozen=True)
+class Encoder:
+    """What embeds photos without their labels.
+
+    Attributes:
+        embed: photos to (n, dim).
+        history: of the epochs in which it learned.
+        seconds: wall time of that.
+        arithmetic: as `Fitted` has it.
+    """
+
+    embed: Embed
+    history: fs.History
+    seconds: float
+    arithmetic: str | None = None
 
 
 def encoder(
@@ -247,16 +295,18 @@ def encoder(
     seed: int,
     checkpoints: Path,
     cache: fs.EmbeddingCache,
-) -> tuple[Embed, fs.History, float]:
-    """Return what embeds photos without their labels, with its history and the seconds it learned."""
+) -> Encoder:
+    """Return what embeds photos without their labels; an autoencoder learns them first."""
     began = time.perf_counter()
     if contender.model in PIXELS:
         projection = PCA(PIXELS[contender.model], random_state=seed).fit(_pixels(images))
         embed = remembered(lambda photos: projection.transform(_pixels(photos)))
-        return embed, fs.History(), time.perf_counter() - began
+        return Encoder(embed, fs.History(), time.perf_counter() - began)
     if contender.model.startswith(AUTOENCODER):
         learner = fs.Autoencoder(
             contender.model.removeprefix(AUTOENCODER),
+            latent_dim=LATENTS,
+            perceptual=LOOKS,
             weights=contender.start,
             training=contender.training,
             image_size=contender.image_size,
@@ -264,16 +314,17 @@ def encoder(
             progress=False,
         )
         learner.fit(images, validation=held_out, checkpoints=checkpoints)
-        backbone, history = learner.backbone_, learner.history_
+        backbone, history, arithmetic = learner.backbone_, learner.history_, _arithmetic(checkpoints)
     else:
-        backbone, history = (
+        backbone, history, arithmetic = (
             fs.create_backbone(
                 contender.model, weights=contender.weights, image_size=contender.image_size, progress=False
             ),
             fs.History(),
+            None,
         )
     embed = remembered(lambda photos: backbone.embed(photos, cache=cache))
-    return embed, history, _seconds(history, began)
+    return Encoder(embed, history, _seconds(history, began), arithmetic)
 
 
 def remembered(embed: Embed) -> Embed:
@@ -289,6 +340,12 @@ def remembered(embed: Embed) -> Embed:
         return np.stack([known[path] for path in images])
 
     return once
+
+
+def _arithmetic(checkpoints: Path) -> str:
+    # Where it was timed, the choice is in the run's folder.
+    noted = json.loads((checkpoints / "run.json").read_text(encoding="utf-8")).get("arithmetic")
+    return f"{noted['precision']} {noted['layout']}" if noted else "fp32 channels_last"
 
 
 def _seconds(history: fs.History, began: float) -> float:

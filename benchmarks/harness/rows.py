@@ -1,12 +1,15 @@
-"""A figure is a row, and rows live in JSON files: one file for a model, its weights and its scorer, one row a line."""
+"""A figure is a row, and rows live in JSON files: one file for a model, its weights, its scorer and size, one row a line."""
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Iterable, Mapping
+import os
+from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
+
+import filelock
 
 Row: TypeAlias = "dict[str, Any]"
 
@@ -28,17 +31,18 @@ FIELDS = (
 KEY = ("task", "split", "model", "weights", "scorer", "metric", "seed", "image_size")
 
 
-def stem(model: str, weights: str | None, scorer: str) -> str:
+def stem(model: str, weights: str | None, scorer: str, image_size: int | list[int] | None) -> str:
     """Return the name of a contender's file, without its ending.
 
     Examples:
-        >>> stem("timm:resnet18", None, "finetuned"), stem("baseline-majority", None, "head")
-        ('study-timm-resnet18-scratch-finetuned', 'study-baseline-majority')
+        >>> stem("timm:resnet18", None, "finetuned", 64), stem("baseline-majority", None, "head", None)
+        ('study-timm-resnet18-scratch-finetuned-64px', 'study-baseline-majority')
     """
     if model.startswith("baseline-"):
         return f"study-{model}"
     start = Path(weights).stem if weights else "scratch"
-    return "-".join(["study", *model.replace("/", ":").split(":"), start, scorer])
+    size = image_size if isinstance(image_size, int) else "x".join(map(str, image_size or ()))
+    return "-".join(["study", *model.replace("/", ":").split(":"), start, scorer, f"{size}px"])
 
 
 def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
@@ -55,11 +59,34 @@ def number(value: float | None) -> float | None:
     return None if value is None or math.isnan(value) else float(value)
 
 
-def read(path: Path) -> list[Row]:
-    """Return the rows of a file; none where there is no file."""
+def load(path: Path) -> list[Row]:
+    """Return the rows of a file, whichever fields they have; none where there is no file.
+
+    Raises:
+        ValueError: if it holds anything but rows.
+    """
     if not path.exists():
         return []
-    rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))
+    try:
+        rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path} is no JSON: {error}; mend it, or move it away") from error
+    if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+        raise ValueError(f"{path} is no list of rows; mend it, or move it away")
+    return rows
+
+
+def read(path: Path) -> list[Row]:
+    """Return the rows of a file of the study; none where there is no file.
+
+    Raises:
+        ValueError: if it holds anything but whole rows.
+    """
+    rows = load(path)
+    for row in rows:
+        missing = [field for field in (*FIELDS, "configuration") if field not in row]
+        if missing:
+            raise ValueError(f"{path}: a row lacks {', '.join(missing)}: {str(row)[:200]}")
     return rows
 
 
@@ -67,24 +94,31 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows, one a line, so that the file is either the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(row, allow_nan=False, ensure_ascii=False) for row in rows)
-    beside = path.with_suffix(".writing")
+    beside = path.with_suffix(f".{os.getpid()}.writing")
     beside.write_text(f"[\n{lines}\n]\n" if lines else "[]\n", encoding="utf-8")
     beside.replace(path)
+
+
+def add(path: Path, rows: Iterable[Row], name: Callable[[Row], Hashable] = key) -> None:
+    """Add the rows whose names a file lacks; other processes may add to it meanwhile."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with filelock.FileLock(path.with_suffix(".lock")):
+        known = {name(row): row for row in load(path)}
+        for row in rows:
+            known.setdefault(name(row), row)
+        write(path, known.values())
 
 
 def read_folder(folder: Path) -> list[Row]:
     """Return the rows of all files of the study in a folder, in the order of the files' names.
 
     Raises:
-        ValueError: if a row lacks a field, or two rows have one key.
+        ValueError: if a file holds anything but whole rows, or two rows have one key.
     """
     rows: list[Row] = []
     seen: dict[tuple[Any, ...], Path] = {}
     for path in sorted(folder.glob("study-*.json")):
         for row in read(path):
-            missing = [field for field in FIELDS if field not in row]
-            if missing:
-                raise ValueError(f"{path}: a row lacks {', '.join(missing)}: {row}")
             if key(row) in seen:
                 raise ValueError(f"{path}: the row {key(row)} is also in {seen[key(row)]}")
             seen[key(row)] = path

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +14,7 @@ from fashionsearch.device import place
 from harness.contenders import Contender, Fitted
 from harness.data import SEED
 from harness.figures import Figure
-from harness.rows import Row, key, number, read, write
+from harness.rows import Row, add, key, number, read
 from harness.tasks import Bench, Measurement, plan
 
 DETAILS = "details"
@@ -44,83 +44,78 @@ def measure(
         validation_only: leave everything out that looks at a test part, to choose a recipe.
 
     Raises:
-        OtherConfigurationError: if the file holds a figure that was measured by another recipe.
+        OtherConfigurationError: if the file holds a figure that was measured by another recipe, or of other data.
     """
-    path = out / f"{contender.stem}.json"
-    rows = read(path)
-    known = {key(row): row for row in rows}
-    training = contender.configuration()["training"]
+    path = rows_file(out, contender, validation_only=validation_only)
+    learning = contender.learning()
     for seed in seeds:
         for measurement in plan(bench, contender, seed, steps):
             if validation_only and measurement.looks_at_test:
                 continue
-            wanted = {
-                metric: key({**_named(measurement, contender, seed), "metric": metric})
-                for metric in measurement.metrics
+            known = {key(row): row for row in read(path)}
+            configuration = {
+                "step": measurement.step,
+                "data": measurement.data,
+                "rows": len(bench.table),
+                "split_seed": SEED,
+                **learning,
             }
-            for each in wanted.values():
-                if each in known and _given(known[each]["configuration"]["training"]) != _given(training):
+            named = {"task": measurement.task, "split": measurement.split, **contender.fields(), "seed": seed}
+            wanted = [key({**named, "metric": metric}) for metric in measurement.metrics]
+            for each in wanted:
+                if each in known and not _same(known[each]["configuration"], configuration):
                     raise OtherConfigurationError(
-                        f"{path} holds {each} by another recipe; write to another folder (--out), or move the file away"
+                        f"{path} holds {each} by another recipe or of other data; write to another folder (--out), or move "
+                        "the file away"
                     )
-            if all(each in known for each in wanted.values()):
+            if all(each in known for each in wanted):
                 continue
             figures, fitted = measurement.measure()
-            for figure in figures:
-                if wanted[figure.metric] not in known:
-                    row = _row(measurement, contender, seed, figure, fitted, training, len(bench.table))
-                    known[wanted[figure.metric]] = row
-                    rows.append(row)
-            write(path, rows)
+            add(path, [_row(named, measurement, figure, fitted, configuration) for figure in figures])
             told = ", ".join(f"{figure.metric} {figure.value:.4f}" for figure in figures[:3])
-            print(f"{contender.stem} seed {seed}: {measurement.task} {measurement.split}: {told}", flush=True)
+            print(f"{path.stem} seed {seed}: {measurement.task} {measurement.split}: {told}", flush=True)
         bench.forget()
 
 
-def _given(training: dict[str, Any] | None) -> dict[str, Any]:
-    # A field that a later version of the library brings is None where it isn't used.
-    return {name: value for name, value in (training or {}).items() if value is not None}
+def rows_file(out: Path, contender: Contender, *, validation_only: bool) -> Path:
+    """Return the file of a contender's rows; while a recipe is chosen, each has a file of its own."""
+    ending = f"-{contender.digest}" if validation_only else ""
+    return out / f"{contender.stem}{ending}.json"
 
 
-def _named(measurement: Measurement, contender: Contender, seed: int) -> Row:
-    return {"task": measurement.task, "split": measurement.split, **contender.fields(), "seed": seed}
+def _same(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
+    def given(configuration: Mapping[str, Any]) -> dict[str, Any]:
+        training = configuration["training"] or {}
+        # A field that a later version of the library brings is None where it isn't used.
+        fields = {name: value for name, value in training.items() if value is not None}
+        return {**configuration, "training": fields}
+
+    return given(then) == given(now)
 
 
 def _row(
-    measurement: Measurement,
-    contender: Contender,
-    seed: int,
-    figure: Figure,
-    fitted: Fitted,
-    training: dict[str, Any] | None,
-    photos: int,
+    named: Row, measurement: Measurement, figure: Figure, fitted: Fitted, configuration: dict[str, Any]
 ) -> Row:
-    fields = contender.fields()
     return {
-        "task": measurement.task,
-        "split": measurement.split,
-        "model": fields["model"],
-        "weights": fields["weights"],
-        "scorer": fields["scorer"],
+        "task": named["task"],
+        "split": named["split"],
+        "model": named["model"],
+        "weights": named["weights"],
+        "scorer": named["scorer"],
         "metric": figure.metric,
         "value": number(figure.value),
         "low": number(figure.low),
         "high": number(figure.high),
-        "seed": seed,
-        "image_size": fields["image_size"],
+        "seed": named["seed"],
+        "image_size": named["image_size"],
         "seconds": round(fitted.seconds, 1),
         "examples": figure.examples,
         "classes": figure.classes,
         "photos": measurement.photos,
-        "epochs": len(fitted.history) if training is not None else None,
+        "epochs": None if fitted.arithmetic is None else len(fitted.history),
+        "arithmetic": fitted.arithmetic,
         "environment": {**environment(), "device": place().device.type},
-        "configuration": {
-            "step": measurement.step,
-            "data": measurement.data,
-            "rows": photos,
-            "split_seed": SEED,
-            "training": training,
-        },
+        "configuration": configuration,
     }
 
 
@@ -159,6 +154,8 @@ def rerun(bench: Bench, path: Path, *, out: Path) -> list[tuple[Row, Row | None]
     if out.resolve() == path.parent.resolve():
         raise ValueError(f"{out} holds the file itself; give another folder for the new rows")
     before = read(path)
+    if not before:
+        raise ValueError(f"{path} holds no rows; give a file that the same script wrote")
     runs = {}
     for row in before:
         settings = row["configuration"]
@@ -170,6 +167,6 @@ def rerun(bench: Bench, path: Path, *, out: Path) -> list[tuple[Row, Row | None]
         runs[repr((contender, row["seed"], settings["step"]))] = contender, row["seed"], settings["step"]
     for contender, seed, step in runs.values():
         measure(bench, contender, [seed], [step], out=out)
-    files = {out / f"{contender.stem}.json" for contender, _, _ in runs.values()}
+    files = {rows_file(out, contender, validation_only=False) for contender, _, _ in runs.values()}
     now = {key(row): row for file in files for row in read(file)}
     return [(row, now.get(key(row))) for row in before]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 import fashionsearch as fs
 from harness import figures as made
-from harness.contenders import Contender, Embed, Fitted, encoder, fit
+from harness.contenders import Contender, Encoder, Fitted, encoder, fit
 from harness.data import (
     CLOTHING_LABEL,
     HARDER_LABELS,
@@ -99,12 +99,12 @@ class Bench:
         details: Callable[[Contender, int, Fitted, fs.Evaluation], None],
     ) -> None:
         self.table = table
-        self.clothing_root = clothing
+        self.clothing = None if clothing is None else clothing_parts(clothing)
         self.checkpoints = checkpoints
         self.cache = cache
         self.details = details
         self._fitted: dict[tuple[Any, ...], Fitted] = {}
-        self._encoders: dict[tuple[Any, ...], tuple[Embed, fs.History, float]] = {}
+        self._encoders: dict[tuple[Any, ...], Encoder] = {}
         self._distorted: dict[tuple[str, str], list[Pixels]] = {}
 
     @cached_property
@@ -117,11 +117,6 @@ class Bench:
         """The division for the harder tasks."""
         return larger_parts(self.table)
 
-    @cached_property
-    def clothing(self) -> Parts | None:
-        """The division of clothing-dataset-small."""
-        return None if self.clothing_root is None else clothing_parts(self.clothing_root)
-
     def fitted(
         self, contender: Contender, seed: int, parts: Parts, label: str, photos: int | None = None
     ) -> Fitted:
@@ -130,11 +125,8 @@ class Bench:
         if known not in self._fitted:
             train = learned(parts, label)[:photos]
             held_out = of_known_classes(labelled(parts.validation, label), label, train)
-            embed, history, seconds = (
-                self._encoder(contender, seed, parts)
-                if contender.scorer in ("head", "knn", "probe") and contender.embeds
-                else (None, fs.History(), 0.0)
-            )
+            frozen = contender.scorer != "finetuned" and contender.embeds
+            encoded = self._encoder(contender, seed, parts) if frozen else None
             name = f"{parts.name}-{label}" + ("" if photos is None else f"-{photos}")
             result = fit(
                 contender,
@@ -142,23 +134,26 @@ class Bench:
                 (held_out.images, held_out[label]),
                 seed=seed,
                 checkpoints=self._folder(contender, name, seed),
-                embed=embed,
+                embed=encoded and encoded.embed,
                 cache=self.cache,
             )
-            if contender.scorer in ("knn", "probe"):
+            if encoded is not None:
                 result = dataclasses.replace(
                     result,
-                    seconds=result.seconds + seconds,
-                    history=history if len(history) else result.history,
+                    seconds=result.seconds + encoded.seconds,
+                    history=encoded.history if len(encoded.history) else result.history,
+                    arithmetic=encoded.arithmetic,
                 )
+            # Each share of a learning curve is asked for twice in a row, and then no more.
+            self._fitted = {each: held for each, held in self._fitted.items() if each[-1] is None}
             self._fitted[known] = result
         return self._fitted[known]
 
     def forget(self) -> None:
-        """Let go of what was fitted to labels: a dozen networks of one seed are enough to hold."""
+        """Let go of what was fitted to labels: those of one seed are enough to hold."""
         self._fitted.clear()
 
-    def _encoder(self, contender: Contender, seed: int, parts: Parts) -> tuple[Embed, fs.History, float]:
+    def _encoder(self, contender: Contender, seed: int, parts: Parts) -> Encoder:
         known = (repr(dataclasses.replace(contender, scorer="knn")), seed, parts.name)
         if known not in self._encoders:
             self._encoders[known] = encoder(
@@ -172,11 +167,15 @@ class Bench:
         return self._encoders[known]
 
     def _folder(self, contender: Contender, name: str, seed: int) -> Path:
-        # Every scorer of an autoencoder goes on with the same run.
+        # Every scorer of an autoencoder goes on with the same run; another recipe has another.
         scorer = contender.scorer if contender.scorer == "finetuned" else "encoder"
-        network = dataclasses.replace(contender, scorer=scorer).stem.removeprefix("study-")
-        side = "x".join(str(side) for side in contender.image_size or ())
-        return self.checkpoints / f"{network}-{side}" / name / f"seed-{seed}"
+        network = dataclasses.replace(contender, scorer=scorer)
+        return (
+            self.checkpoints
+            / f"{network.stem.removeprefix('study-')}-{network.digest}"
+            / name
+            / f"seed-{seed}"
+        )
 
     def distorted(self, parts: Parts, name: str) -> tuple[fs.datasets.Table, Sequence[Any]]:
         """Return the first thousand test photos' rows, and the photos distorted; "clean" are as they are."""

@@ -1,6 +1,10 @@
 """The study's harness: its rows, parts, distortions and figures, and that what was measured is not measured again."""
 
+import importlib.metadata
 import json
+import shlex
+import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +53,8 @@ def test_a_row_says_everything(bench, tmp_path):
     for row in found:
         assert set(rows.FIELDS) <= set(row)
         assert row["value"] is None or row["low"] - 1e-9 <= row["value"] <= row["high"] + 1e-9 <= 1 + 2e-9
-        assert row["environment"]["torch"] == torch.__version__.split("+")[0] or row["environment"]["torch"]
+        assert row["environment"]["torch"] == importlib.metadata.version("torch")
+        assert row["environment"]["fashionsearch-kit"] == importlib.metadata.version("fashionsearch-kit")
     assert {(row["task"], row["split"]) for row in found} == {
         *(("masterCategory", split) for split in ("train", "validation", "study-test")),
         *((task, split) for task in tasks.RELEVANCE for split in ("validation", "test")),
@@ -95,31 +100,120 @@ def test_what_is_there_is_not_measured_again(bench, tmp_path, monkeypatch):
 
 
 def test_a_recipe_is_chosen_without_the_test_part(bench, tmp_path):
-    found = measured(
-        bench,
-        contender(),
-        ["masterCategory", "retrieval", "distortions"],
-        tmp_path / "out",
-        validation_only=True,
-    )
-    assert {row["split"] for row in found} == {"train", "validation"}
+    steps = ["masterCategory", "retrieval", "distortions"]
+    running.measure(bench, contender(), [0], steps, out=tmp_path / "out", validation_only=True)
+    assert {row["split"] for row in rows.read_folder(tmp_path / "out")} == {"train", "validation"}
     assert not (tmp_path / "out" / "details").exists()
 
 
-def test_a_row_is_measured_again_from_its_own_file(bench, tmp_path):
+def test_a_row_is_measured_again_from_its_own_file(bench, table, tmp_path):
     folder = tmp_path / "out"
     one_epoch = fs.FineTuning(epochs=1, learning_rate=0.02)
     each = contender(weights=None, training=one_epoch)
     before = measured(bench, each, ["masterCategory"], folder)
-    assert before[0]["configuration"]["training"] == one_epoch.recipe("scratch", normalised=False).to_dict()
-    assert before[0]["epochs"] == 1
-    pairs = running.rerun(bench, folder / f"{each.stem}.json", out=tmp_path / "again")
+    recipe = one_epoch.recipe("scratch", normalised=False).to_dict()
+    assert before[0]["configuration"]["training"] == {
+        name: value for name, value in recipe.items() if value is not None
+    }
+    assert (before[0]["epochs"], before[0]["arithmetic"]) == (1, "fp32 channels_last")
+    with fs.EmbeddingCache() as cache:
+        elsewhere = tasks.Bench(
+            table,
+            clothing=None,
+            checkpoints=tmp_path / "others",
+            cache=cache,
+            details=lambda *given: None,
+        )
+        pairs = running.rerun(elsewhere, folder / f"{each.stem}.json", out=tmp_path / "again")
+    assert list((tmp_path / "others").glob("*/study-masterCategory/seed-0/last.ckpt"))
     assert [then["value"] for then, _ in pairs] == [now["value"] for _, now in pairs]
     with pytest.raises(ValueError, match="another folder"):
         running.rerun(bench, folder / f"{each.stem}.json", out=folder)
+    with pytest.raises(ValueError, match="holds no rows"):
+        running.rerun(bench, folder / "study-none.json", out=tmp_path)
+
+
+def test_figures_of_another_recipe_or_other_data_are_not_mixed(bench, table, tmp_path):
+    folder = tmp_path / "out"
+    measured(bench, contender(weights=None, training=fs.FineTuning(epochs=1)), ["masterCategory"], folder)
     other = contender(weights=None, training=fs.FineTuning(epochs=2))
     with pytest.raises(running.OtherConfigurationError, match="another recipe"):
         measured(bench, other, ["masterCategory"], folder)
+    each = contender("baseline-pixels-pca-16-knn")
+    measured(bench, each, ["masterCategory"], folder)
+    with fs.EmbeddingCache() as cache:
+        smaller = tasks.Bench(
+            table[:200], clothing=None, checkpoints=tmp_path, cache=cache, details=lambda *given: None
+        )
+        with pytest.raises(running.OtherConfigurationError, match="other data"):
+            measured(smaller, each, ["masterCategory"], folder)
+
+
+def test_recipes_are_tried_side_by_side(bench, tmp_path):
+    trials = [contender(weights=None, training=fs.FineTuning(epochs=epochs)) for epochs in (1, 2)]
+    for each in trials:
+        running.measure(bench, each, [0], ["masterCategory"], out=tmp_path / "trials", validation_only=True)
+    files = [running.rows_file(tmp_path / "trials", each, validation_only=True) for each in trials]
+    assert [rows.read(file)[0]["epochs"] for file in files] == [1, 2]
+    # The chosen one's network is not trained again for its test part.
+    runs = list((tmp_path / "checkpoints").glob("*/study-masterCategory/seed-0/last.ckpt"))
+    before = {path: path.stat().st_mtime_ns for path in runs}
+    measured(bench, trials[1], ["masterCategory"], tmp_path / "out")
+    assert {path: path.stat().st_mtime_ns for path in runs} == before
+    assert len(list((tmp_path / "checkpoints").glob("*/study-masterCategory/seed-0/last.ckpt"))) == 2
+
+
+def test_an_autoencoders_rows_say_what_it_learned_from():
+    pair = contenders.make_contenders("autoencoder-cnn", weights="suitable")
+    saved = pair[0].configuration()
+    assert saved["autoencoder"] == {"latent_dim": 16, "perceptual": 1.0}
+    assert pair[0].weights is None
+    assert contenders.make_contenders("autoencoder-cnn", weights="default")[0].weights == "default"
+
+
+def test_processes_add_to_one_file(tmp_path):
+    row = dict.fromkeys(rows.FIELDS, "x") | {"value": 0.5, "configuration": {}}
+    with ThreadPoolExecutor(8) as pool:
+        list(pool.map(lambda seed: rows.add(tmp_path / "study-a.json", [row | {"seed": seed}]), range(24)))
+    assert {each["seed"] for each in rows.read(tmp_path / "study-a.json")} == set(range(24))
+    # What is there stays.
+    rows.add(tmp_path / "study-a.json", [row | {"seed": 3, "value": 0.9}])
+    assert {each["value"] for each in rows.read(tmp_path / "study-a.json")} == {0.5}
+
+
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (["--data", "nowhere"], "nowhere"),
+        (["--data", ".", "--tasks", "clothing"], "--clothing"),
+        (["--data", ".", "--plugin", "nowhere.py"], "nowhere.py is no file"),
+    ],
+)
+def test_what_cannot_be_used_is_refused_in_a_line(words, message, monkeypatch, capsys):
+    monkeypatch.setattr(sys, "argv", ["study.py", *words])
+    with pytest.raises(SystemExit, match=message) as refused:
+        study.main()
+    assert str(refused.value.code).startswith("error: ")
+
+
+def test_every_backbone_is_known_before_the_first_is_measured():
+    options = study.parser().parse_args(["--data", "x", "--backbone", "baseline-majority"])
+    assert [each.model for each in study.contenders(options)] == ["baseline-majority"]
+    options.backbone.append("baseline-minority")
+    with pytest.raises(ValueError, match="is no baseline; there are baseline-majority"):
+        study.contenders(options)
+
+
+def test_a_plugin_is_a_file(tmp_path):
+    file = tmp_path / "mine.py"
+    file.write_text(
+        "import fashionsearch as fs, torch\n"
+        "@fs.register_backbone('from_a_file', image_size=8)\n"
+        "def build(weights):\n"
+        "    return torch.nn.Flatten()\n"
+    )
+    study._register(file)
+    assert contender("from_a_file").image_size == (8, 8)
 
 
 def test_a_network_goes_on_from_its_checkpoints(bench, table, tmp_path):
@@ -149,7 +243,7 @@ def test_a_network_goes_on_from_its_checkpoints(bench, table, tmp_path):
 
 def test_an_autoencoder_is_scored_by_neighbours_and_by_a_probe(bench, tmp_path):
     pair = contenders.make_contenders(
-        "autoencoder-cnn", weights="default", image_size=32, training=fs.FineTuning(epochs=1)
+        "autoencoder-cnn", weights="suitable", image_size=32, training=fs.FineTuning(epochs=1)
     )
     assert [each.scorer for each in pair] == ["knn", "probe"]
     for each in pair:
@@ -190,7 +284,7 @@ def test_a_scorer_that_suits_nothing_is_refused():
 
 
 def test_files_and_keys_of_rows(tmp_path):
-    row = dict.fromkeys(rows.FIELDS, "x") | {"image_size": [32, 24], "value": 0.5}
+    row = dict.fromkeys(rows.FIELDS, "x") | {"image_size": [32, 24], "value": 0.5, "configuration": {}}
     rows.write(tmp_path / "study-a.json", [row, row | {"seed": 1}])
     assert rows.read_folder(tmp_path) == [row, row | {"seed": 1}]
     assert len((tmp_path / "study-a.json").read_text().splitlines()) == 4
@@ -201,9 +295,14 @@ def test_files_and_keys_of_rows(tmp_path):
     rows.write(tmp_path / "study-b.json", [{"task": "x"}])
     with pytest.raises(ValueError, match="lacks split, model"):
         rows.read_folder(tmp_path)
+    for text in ("[{]", "{}"):
+        (tmp_path / "study-b.json").write_text(text)
+        with pytest.raises(ValueError, match=r"study-b.json is no .*; mend it, or move it away"):
+            rows.read(tmp_path / "study-b.json")
     with pytest.raises(ValueError, match="JSON compliant"):
         rows.write(tmp_path / "study-b.json", [row | {"value": float("nan")}])
-    assert rows.stem("timm:resnet18", "default", "head") == "study-timm-resnet18-default-head"
+    assert rows.stem("timm:resnet18", "default", "head", 64) == "study-timm-resnet18-default-head-64px"
+    assert rows.stem("cnn", None, "finetuned", [32, 24]) == "study-cnn-scratch-finetuned-32x24px"
 
 
 def test_no_name_is_in_two_parts(table):
@@ -305,18 +404,21 @@ def test_an_unknown_label_is_relevant_to_nothing():
     assert tasks.keys(table, ("articleType", "baseColour")).tolist() == ["Shirts | Red", "", ""]
 
 
-def test_the_commands_that_are_shown_parse():
+def test_the_commands_that_are_shown_parse(capsys):
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "benchmark-a-backbone.md").read_text()
-    commands = [
-        line.split()[2:] for line in page.splitlines() if line.startswith("python benchmarks/study.py")
-    ]
-    assert len(commands) == 2
+    lines = [line.strip() for line in page.splitlines()]
+    commands = [shlex.split(line)[2:] for line in lines if line.startswith("python benchmarks/study.py")]
+    assert len(commands) == 5
     for words in commands:
         study.parser().parse_args(words)
     chosen = study.parser().parse_args(["--data", "x", "--training", '{"epochs": 60}', "--seeds", "0", "1"])
     assert (chosen.training, chosen.seeds) == (fs.FineTuning(epochs=60), [0, 1])
     with pytest.raises(SystemExit):
         study.parser().parse_args(["--data", "x", "--training", '{"epoch": 60}'])
+    for unusable in ("null", "[1]", '{"augment": {"foo": 1}}'):
+        with pytest.raises(SystemExit):
+            study.parser().parse_args(["--data", "x", "--training", unusable])
+    assert "is not a recipe" in capsys.readouterr().err
 
 
 def test_the_rows_of_the_repository_are_whole():

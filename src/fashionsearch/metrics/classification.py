@@ -73,7 +73,7 @@ def evaluate(
     by_class = precision_recall_fscore_support(truth, predictions, labels=everything, zero_division=0)
     aucs, influence = _one_vs_rest(truth, wide, everything, min_support)
     support = by_class[3].astype(np.float64)
-    averages = _averages(confusion[None])
+    averages = _averages(confusion[None], confusion)
     macro_auc, macro_ends = _mean_auc(aucs, influence, (~np.isnan(aucs)).astype(np.float64))
     weighted_auc, weighted_ends = _mean_auc(aucs, influence, np.where(np.isnan(aucs), 0, support))
     accuracy = float((predictions == truth).mean())
@@ -134,21 +134,31 @@ def _numbers(probabilities: ArrayLike) -> NDArray[np.float64]:
         raise errors.InputError(f"probabilities are not an (n, c) array of numbers: {error}") from error
 
 
-def _averages(confusions: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
-    """Return macro and weighted averages of (b, c, c) confusion matrices, each (b,)."""
-    hits = np.diagonal(confusions, axis1=1, axis2=2).astype(np.float64)
+def _averages(confusions: NDArray[np.int64], whole: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Return macro and weighted averages of (b, c, c) confusion matrices of resamples of a whole (c, c), each (b,).
+
+    The classes averaged are those of the whole. One that a resample lacks keeps the whole's value there: leaving it out
+    would be another mean, and a high one where the class is hard.
+    """
+    of_whole, present = _by_class(whole[None]), (whole.sum(axis=0) + whole.sum(axis=1)) > 0
     true, predicted = confusions.sum(axis=2), confusions.sum(axis=1)
-    precision = np.divide(hits, predicted, out=np.zeros_like(hits), where=predicted > 0)
-    recall = np.divide(hits, true, out=np.zeros_like(hits), where=true > 0)
-    f1 = np.divide(2 * hits, true + predicted, out=np.zeros_like(hits), where=true + predicted > 0)
-    present = (
-        true + predicted
-    ) > 0  # scikit-learn's default: the classes that occur in labels or predictions
+    lacking = true + predicted == 0
     result = {}
-    for name, values in (("precision", precision), ("recall", recall), ("f1", f1)):
-        result[name] = (values * present).sum(axis=1) / present.sum(axis=1)
+    for name, values in _by_class(confusions).items():
+        # scikit-learn's default: the classes that occur in labels or predictions
+        result[name] = np.where(lacking, of_whole[name], values)[:, present].mean(axis=1)
         result[f"weighted_{name}"] = (values * true).sum(axis=1) / true.sum(axis=1)
     return result
+
+
+def _by_class(confusions: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+    """Return precision, recall and F1 of each class of (b, c, c) confusion matrices, each (b, c), 0 where undefined."""
+    hits = np.diagonal(confusions, axis1=1, axis2=2).astype(np.float64)
+    true, predicted = confusions.sum(axis=2), confusions.sum(axis=1)
+    pairs = {"precision": (hits, predicted), "recall": (hits, true), "f1": (2 * hits, true + predicted)}
+    return {
+        name: np.divide(part, of, out=np.zeros_like(hits), where=of > 0) for name, (part, of) in pairs.items()
+    }
 
 
 def _bootstrap(
@@ -164,7 +174,7 @@ def _bootstrap(
         size = min(block, resamples - start)
         drawn = np.zeros((size, confusion.size), dtype=np.int64)
         drawn[:, cells] = rng.multinomial(counts.sum(), counts / counts.sum(), size=size)
-        for name, values in _averages(drawn.reshape(size, *confusion.shape)).items():
+        for name, values in _averages(drawn.reshape(size, *confusion.shape), confusion).items():
             collected[name].append(values)
     ends = {name: np.quantile(np.concatenate(values), [0.025, 0.975]) for name, values in collected.items()}
     return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
