@@ -36,7 +36,7 @@ RELEVANCE = {
     "baseColour": ("baseColour",),
     "articleType+baseColour": ("articleType", "baseColour"),
 }
-CURVED = (STUDY_LABEL, "articleType")
+OF_ARTICLE_TYPE = "-articleType"  # the same step for the harder label, on the larger split
 TASKS = (
     STUDY_LABEL,
     *HARDER_LABELS,
@@ -44,7 +44,9 @@ TASKS = (
     "retrieval",
     "same-product",
     "distortions",
+    f"distortions{OF_ARTICLE_TYPE}",
     "learning-curve",
+    f"learning-curve{OF_ARTICLE_TYPE}",
 )
 
 Vectors = npt.NDArray[np.floating]
@@ -200,10 +202,10 @@ def plan(bench: Bench, contender: Contender, seed: int, steps: Sequence[str]) ->
             yield from _retrieval(bench, contender, seed)
         elif step == "same-product" and contender.embeds:
             yield from _same_product(bench, contender, seed)
-        elif step == "distortions" and contender.embeds:
-            yield from _distortions(bench, contender, seed)
-        elif step == "learning-curve" and contender.embeds:
-            yield from _learning_curve(bench, contender, seed)
+        elif contender.embeds and step.startswith("distortions"):
+            yield from _distortions(bench, contender, seed, step)
+        elif contender.embeds and step.startswith("learning-curve"):
+            yield from _learning_curve(bench, contender, seed, step)
 
 
 def learned(parts: Parts, label: str) -> fs.datasets.Table:
@@ -314,46 +316,50 @@ def _same_product(bench: Bench, contender: Contender, seed: int) -> Iterator[Mea
         )
 
 
-def _distortions(bench: Bench, contender: Contender, seed: int) -> Iterator[Measurement]:
-    def measured(parts: Parts, label: str, name: str) -> tuple[list[Figure], Fitted]:
+def _labelled_parts(bench: Bench, step: str) -> tuple[Parts, str]:
+    return (bench.larger, "articleType") if step.endswith(OF_ARTICLE_TYPE) else (bench.study, STUDY_LABEL)
+
+
+def _distortions(bench: Bench, contender: Contender, seed: int, step: str) -> Iterator[Measurement]:
+    parts, label = _labelled_parts(bench, step)
+
+    def measured(name: str) -> tuple[list[Figure], Fitted]:
         fitted = bench.fitted(contender, seed, parts, label)
         rows, photos = bench.distorted(parts, name)
         predicted = fitted.classes[fitted.probabilities(photos).argmax(axis=1)]
         return [made.share("accuracy", predicted == rows[label])], fitted
 
-    for parts, label in ((bench.study, STUDY_LABEL), (bench.larger, "articleType")):
-        for name in ("clean", *DISTORTIONS):
-            yield Measurement(
-                "distortions",
-                label,
-                f"{parts.splits[2]}-{name}",
-                ("accuracy",),
-                len(learned(parts, label)),
-                parts.train.name,
-                lambda parts=parts, label=label, name=name: measured(parts, label, name),  # type: ignore[misc]
-            )
+    for name in ("clean", *DISTORTIONS):
+        yield Measurement(
+            step,
+            label,
+            f"{parts.splits[2]}-{name}",
+            ("accuracy",),
+            len(learned(parts, label)),
+            parts.train.name,
+            lambda name=name: measured(name),  # type: ignore[misc]
+        )
 
 
-def _learning_curve(bench: Bench, contender: Contender, seed: int) -> Iterator[Measurement]:
-    def measured(parts: Parts, label: str, photos: int, split: str) -> tuple[list[Figure], Fitted]:
+def _learning_curve(bench: Bench, contender: Contender, seed: int, step: str) -> Iterator[Measurement]:
+    parts, label = _labelled_parts(bench, step)
+
+    def measured(photos: int, split: str) -> tuple[list[Figure], Fitted]:
         fitted = bench.fitted(contender, seed, parts, label, photos)
         rows = learned(parts, label)[:photos] if split == "train" else labelled(parts.validation, label)
         predicted = fitted.classes[fitted.probabilities(rows.images).argmax(axis=1)]
         return [made.share(f"accuracy_with_{photos}", predicted == rows[label])], fitted
 
-    for parts, label in ((bench.study, STUDY_LABEL), (bench.larger, CURVED[1])):
-        for photos in SHARES:
-            if photos >= len(learned(parts, label)):
-                break
-            for split in ("train", "validation"):
-                yield Measurement(
-                    "learning-curve",
-                    label,
-                    split,
-                    (f"accuracy_with_{photos}",),
-                    photos,
-                    parts.train.name,
-                    lambda parts=parts, label=label, photos=photos, split=split: measured(  # type: ignore[misc]
-                        parts, label, photos, split
-                    ),
-                )
+    for photos in SHARES:
+        if photos >= len(learned(parts, label)):
+            break
+        for split in ("train", "validation"):
+            yield Measurement(
+                step,
+                label,
+                split,
+                (f"accuracy_with_{photos}",),
+                photos,
+                parts.train.name,
+                lambda photos=photos, split=split: measured(photos, split),  # type: ignore[misc]
+            )
