@@ -5,6 +5,7 @@
 
 import argparse
 import inspect
+import json
 import os
 import re
 import runpy
@@ -251,6 +252,25 @@ def test_the_pages_of_results_are_made_of_the_rows() -> None:
         assert make_results.filled(text, rows) == text, "run: python scripts/make_results.py"
     shown = "".join(page.read_text(encoding="utf-8") for page in make_results.pages())
     assert {match[1] for match in make_results.BLOCK.finditer(shown)} == set(make_results.MAKERS)
+
+
+def test_rows_of_your_own_make_pages_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import make_results
+
+    (row, *_) = json.loads((make_results.RESULTS / "study-baseline-majority.json").read_text())
+    mine = row | {"model": "my_backbone", "weights": "default", "split": "study-test", "metric": "accuracy"}
+    (tmp_path / "rows").mkdir()
+    (tmp_path / "rows" / "study-mine.json").write_text(json.dumps([mine]))
+    monkeypatch.setattr(
+        sys,
+        "argv",
+        ["make_results.py", "--results", str(tmp_path / "rows"), "--out", str(tmp_path / "docs")],
+    )
+    make_results.main()
+    page = (tmp_path / "docs" / "results" / "study.md").read_text(encoding="utf-8")
+    assert "`my_backbone` | ImageNet | linear head" in page
+    assert "baseline-majority` |" not in page
+    assert (tmp_path / "docs" / "images" / "study-learning-curves.png").exists()
 
 
 def test_the_plug_in_shown_uses_the_group_that_is_read() -> None:
