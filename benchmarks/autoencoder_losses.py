@@ -10,6 +10,7 @@ test part is not used. Each finished row is in the file, and is not measured aga
 
 from __future__ import annotations
 
+import functools
 import hashlib
 import json
 import time
@@ -34,8 +35,6 @@ from fashionsearch.training.learners import ReconstructingLearner
 
 NEIGHBOURS = 5
 LATENTS = 16
-# What tells one row from another.
-FIELDS = ("loss", "terms", "backbone", "epochs", "image_size", "seed", "precision")
 PATCHES = 8  # a side, of what masking blanks
 
 
@@ -257,9 +256,13 @@ def main() -> None:
         )
         figures = measure(train, validation, LOSSES[name], options, folder)
         row = {**configuration, **figures, "environment": environment()}
-        rows.add(path, [row], lambda row: tuple(repr(row[field]) for field in FIELDS))
+        rows.add(path, [row], functools.partial(_name, fields=tuple(configuration)))
         print(f"{name}: {figures}, {time.perf_counter() - began:.0f} s", flush=True)
     print(f"written to {path}")
+
+
+def _name(row: rows.Row, fields: tuple[str, ...]) -> str:
+    return repr([row[field] for field in fields])
 
 
 if __name__ == "__main__":

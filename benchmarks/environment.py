@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime
+import functools
 import importlib.metadata
 import os
 import platform
@@ -46,10 +47,18 @@ def _cores() -> int | None:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
 
 
+@functools.cache  # a checkout may move on while a network learns
 def _commit() -> str | None:
-    asked = ["git", "-C", str(Path(__file__).parent), "describe", "--always", "--dirty", "--abbrev=12"]
-    try:
+    folder = Path(__file__).parent.parent
+
+    def git(*words: str) -> str:
+        asked = ["git", "-C", str(folder), *words]
         return subprocess.run(asked, capture_output=True, text=True, check=True).stdout.strip()  # noqa: S603
+
+    try:
+        # Results are written while figures are measured, and decide none.
+        changed = git("status", "--porcelain", "--", "src", "benchmarks", ":!benchmarks/results")
+        return git("rev-parse", "--short=12", "HEAD") + ("-changed" if changed else "")
     except (OSError, subprocess.CalledProcessError):  # no checkout
         return None
 

@@ -14,50 +14,59 @@ from __future__ import annotations
 
 import argparse
 import functools
-import importlib.util
+import importlib
 import json
+import sys
 from pathlib import Path
 
+from environment import environment
 from harness.contenders import BASELINES, SCORERS, SUITABLE, Contender, make_contenders
-from harness.running import OtherConfigurationError, keep_details, measure, rerun
+from harness.rows import StudyError
+from harness.running import keep_details, measure, rerun
 from harness.tasks import TASKS, Bench
 
 import fashionsearch as fs
 
 RESULTS = Path(__file__).parent / "results"
+TRIALS = Path("study-trials")
+CHECKPOINTS = Path("study-checkpoints")
 
 
 def main() -> None:
     """Run the command line."""
     options = parser().parse_args()
     try:
-        for plugin in options.plugin:
-            _register(plugin)
         run(options)
-    except (fs.errors.FashionSearchError, OtherConfigurationError, ValueError, OSError) as error:
+    except (fs.errors.FashionSearchError, StudyError) as error:
         raise SystemExit(f"error: {error}") from error
 
 
 def run(options: argparse.Namespace) -> None:
-    """Measure what the command line asks for; whatever can't be used is refused before anything is measured."""
+    """Measure what the command line asks for; what it names is opened before anything is measured."""
+    environment()  # reads the commit that runs
     if "clothing" in (options.tasks or ()) and options.clothing is None:
-        raise ValueError("the task clothing needs the photos: --clothing clothing-dataset-small")
-    out = options.out or (Path("study-trials") if options.validation_only else RESULTS)
-    checkpoints = options.checkpoints
-    if checkpoints is None:
-        # What is measured again learns again.
-        checkpoints = out / "checkpoints" if options.rerun else Path("study-checkpoints")
+        raise StudyError("the task clothing needs the photos: --clothing clothing-dataset-small")
+    if options.rerun is not None and (options.out is None or options.validation_only):
+        raise StudyError("--rerun measures what its file holds, and needs a folder for it: --out again")
+    for plugin in options.plugin:
+        _register(plugin)
+    out = options.out or (TRIALS if options.validation_only else RESULTS)
+    # What is measured again is made again.
+    beside = out if options.rerun else None
     bench = Bench(
         fs.datasets.load_fashion_products(options.data),
         clothing=options.clothing,
-        checkpoints=checkpoints,
-        cache=fs.EmbeddingCache(),
+        checkpoints=options.checkpoints or (beside / "checkpoints" if beside else CHECKPOINTS),
+        cache=fs.EmbeddingCache(beside / "embeddings.sqlite" if beside else None),
         details=functools.partial(keep_details, out),
     )
     if options.rerun is not None:
         _compare(bench, options.rerun, out)
         return
-    for contender in contenders(options):
+    wanted = contenders(options)
+    for contender in wanted:
+        contender.learning()
+    for contender in wanted:
         measure(
             bench,
             contender,
@@ -84,12 +93,12 @@ def contenders(options: argparse.Namespace) -> list[Contender]:
 
 
 def _register(plugin: Path) -> None:
-    if not plugin.is_file():
-        raise ValueError(f"--plugin {plugin} is no file; give the Python file that registers your backbone")
-    spec = importlib.util.spec_from_file_location(plugin.stem, plugin)
-    if spec is None or spec.loader is None:
-        raise ValueError(f"--plugin {plugin} is no Python file")
-    spec.loader.exec_module(importlib.util.module_from_spec(spec))
+    if not plugin.is_file() or plugin.suffix != ".py":
+        raise StudyError(
+            f"--plugin {plugin} is no Python file; give the one that registers your backbone, such as my_backbone.py"
+        )
+    sys.path.insert(0, str(plugin.parent.resolve()))  # its own imports, too
+    importlib.import_module(plugin.stem)
 
 
 def _compare(bench: Bench, path: Path, out: Path) -> None:
@@ -155,13 +164,13 @@ def parser() -> argparse.ArgumentParser:
         help="""fields of FineTuning, such as '{"epochs": 60}'; the others are the library's recipe""",
     )
     add("--validation-only", action="store_true", help="leave the test parts alone: to choose a recipe")
-    add("--checkpoints", type=Path, help="folder (study-checkpoints; with --rerun one in --out)")
-    add("--out", type=Path, help=f"folder ({RESULTS}; with --validation-only study-trials)")
+    add("--checkpoints", type=Path, help=f"folder ({CHECKPOINTS}; with --rerun one in --out)")
+    add("--out", type=Path, help=f"folder ({RESULTS}; with --validation-only {TRIALS})")
     add(
         "--rerun",
         type=Path,
         metavar="FILE",
-        help="measure a file's rows again, each from its own configuration",
+        help="measure a file's rows again, each from its own configuration, into --out",
     )
     return made
 

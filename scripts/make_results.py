@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import dataclasses
 import re
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
@@ -89,33 +90,32 @@ def table_one(figures: Figures) -> str:
 def aims(results: Results) -> str:
     """Return what each network was to reach, and whether it did, by the size that did best on the validation part."""
     found = []
-    for *of, label, split, metric, aim in AIMS:
-        reached = {
+    for model, weights, scorer, label, split, metric, aim in AIMS:
+        name = label, split, metric
+        about = [f"{label}, {metric.replace('p_at_', 'P@').replace('_auc', ' AUC')}", f"{100 * aim:.1f}"]
+        measured = {
             contender: known
             for contender, known in results.figures.items()
-            if [contender.model, contender.weights, contender.scorer] == of
-            and (label, split, metric) in known
+            if (contender.model, contender.weights, contender.scorer) == (model, weights, scorer)
+            and name in known
         }
-        if not reached:
+        if not measured:
+            cells = Contender(model, weights, scorer, "–", is_taught=False).cells
+            found.append([*cells, *about, "–", "–", "–", "not measured yet"])
             continue
-        best = max(reached, key=lambda contender: reached[contender][label, "validation", metric].value or 0)
-        figure = reached[best][label, split, metric]
+        best = max(
+            measured, key=lambda contender: measured[contender][label, "validation", metric].value or 0
+        )
         before = [
-            known[label, split, metric]
+            str(known[name])
             for contender, known in results.earlier.items()
-            if [contender.model, contender.weights, contender.scorer] == of
-            and (label, split, metric) in known
+            if dataclasses.replace(contender, is_taught=best.is_taught) == best and name in known
         ]
+        figure = measured[best][name]
+        reached = figure.value is not None and figure.value >= aim
+        validation = str(measured[best][label, "validation", metric])
         found.append(
-            [
-                *best.cells,
-                f"{label}, {metric.replace('p_at_', 'P@').replace('_auc', ' AUC')}",
-                f"{100 * aim:.1f}",
-                str(reached[best][label, "validation", metric]),
-                str(figure),
-                f"{100 * (before[0].value or 0):.1f}" if before else "–",
-                "yes" if (figure.value or 0) >= aim else "**no**",
-            ]
+            [*best.cells, *about, validation, str(figure), *(before or ["–"]), "yes" if reached else "**no**"]
         )
     head = (*HEAD, "Figure", "Aim, %", "Validation, %", "Test, %", "Measured before, %", "Reached")
     return table(head, found)
@@ -175,11 +175,12 @@ def overfitting(figures: Figures) -> str:
     }
     found = []
     for place, (label, splits) in enumerate(parts.items()):
+        shown = "clothing-dataset-small" if label == CLOTHING else label
         for contender, known in figures.items():
             train, chosen, test = (known.get((label, split, "accuracy")) for split in splits)
             if train is not None and test is not None:
                 gap = round(100 * ((train.value or 0) - (test.value or 0)), 1) + 0.0
-                cells = [label, *contender.cells, str(train), str(chosen or "–"), str(test), f"{gap:.1f}"]
+                cells = [shown, *contender.cells, str(train), str(chosen or "–"), str(test), f"{gap:.1f}"]
                 found.append((place, -(test.value or 0), cells))
     head = ("Label", *HEAD, "Training, %", "Validation, %", "Test, %", "Training − test")
     return table(head, [cells for *_, cells in sorted(found)])

@@ -48,28 +48,28 @@ class Contender:
         weights: None, "default", "distilled" or a file.
         scorer: how it is scored.
         size: of its photos.
-        looks: whether an autoencoder also learns to tell how a photo looks to a network trained on ImageNet.
+        is_taught: whether an autoencoder also learns to tell the embedding of a network trained on ImageNet.
     """
 
     model: str
     weights: str | None
     scorer: str
     size: str
-    looks: bool
+    is_taught: bool
 
     @classmethod
     def of(cls, row: Row) -> Contender:
         """Return the contender of a row."""
         size = row["image_size"]
         shown = "–" if size is None else f"{size if isinstance(size, int) else '×'.join(map(str, size))} px"
-        looks = row["configuration"].get("autoencoder", {}).get("perceptual", 0) > 0
-        return cls(row["model"], row["weights"], row["scorer"], shown, looks)
+        is_taught = row["configuration"].get("autoencoder", {}).get("perceptual", 0) > 0
+        return cls(row["model"], row["weights"], row["scorer"], shown, is_taught)
 
     @property
     def start(self) -> str:
         """Where its network starts, in words."""
         start = STARTS.get(self.weights, "a file")
-        return f"{start}, with ImageNet looks" if self.looks else start
+        return f"{start}, taught ImageNet embeddings" if self.is_taught else start
 
     @property
     def scored_by(self) -> str:
@@ -115,7 +115,11 @@ class Results:
 
 
 def load(folder: Path) -> Results:
-    """Return what a folder of results holds."""
+    """Return what a folder of results holds.
+
+    Raises:
+        ValueError: if a figure has two rows of one seed: a folder of trials has several recipes, and no mean.
+    """
     rows, details, superseded = (
         {
             path.stem: json.loads(path.read_text(encoding="utf-8"))
@@ -142,4 +146,10 @@ def _over_seeds(rows: Sequence[Row]) -> Figure:
         values = [row[field] for row in rows]
         return None if None in values else fmean(values)
 
+    seeds = [row["seed"] for row in rows]
+    if len(set(seeds)) < len(seeds):
+        about = ", ".join(
+            f"{name} {rows[0][name]}" for name in ("model", "scorer", "task", "split", "metric")
+        )
+        raise ValueError(f"two rows of {about} have one seed; give a folder with one recipe for each model")
     return Figure(mean("value"), mean("low"), mean("high"), len(rows))

@@ -254,23 +254,53 @@ def test_the_pages_of_results_are_made_of_the_rows() -> None:
     assert {match[1] for match in make_results.BLOCK.finditer(shown)} == set(make_results.MAKERS)
 
 
-def test_rows_of_your_own_make_pages_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def rows_of(folder: Path, stem: str, *changes: dict[str, object]) -> None:
+    """Write rows like one of ours, each changed."""
     import make_results
 
     (row, *_) = json.loads((make_results.RESULTS / "study-baseline-majority.json").read_text())
-    mine = row | {"model": "my_backbone", "weights": "default", "split": "study-test", "metric": "accuracy"}
-    (tmp_path / "rows").mkdir()
-    (tmp_path / "rows" / "study-mine.json").write_text(json.dumps([mine]))
-    monkeypatch.setattr(
-        sys,
-        "argv",
-        ["make_results.py", "--results", str(tmp_path / "rows"), "--out", str(tmp_path / "docs")],
-    )
+    folder.mkdir(parents=True, exist_ok=True)
+    (folder / f"study-{stem}.json").write_text(json.dumps([row | change for change in changes]))
+
+
+def test_rows_of_your_own_make_pages_of_your_own(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import make_results
+
+    mine: dict[str, object] = {"model": "my_backbone", "weights": "default", "metric": "accuracy"}
+    rows_of(tmp_path / "rows", "mine", mine | {"split": "study-test"})
+    words = ["make_results.py", "--results", str(tmp_path / "rows"), "--out", str(tmp_path / "docs")]
+    monkeypatch.setattr(sys, "argv", words)
     make_results.main()
     page = (tmp_path / "docs" / "results" / "study.md").read_text(encoding="utf-8")
     assert "`my_backbone` | ImageNet | linear head" in page
     assert "baseline-majority` |" not in page
     assert (tmp_path / "docs" / "images" / "study-learning-curves.png").exists()
+    rows_of(tmp_path / "rows", "again", mine | {"split": "study-test"})
+    with pytest.raises(ValueError, match=r"two rows of model my_backbone.*have one seed"):
+        make_results.load(tmp_path / "rows")
+
+
+def test_an_aim_is_met_by_the_size_that_validation_chose(tmp_path: Path) -> None:
+    import make_results
+
+    cnn: dict[str, object] = {"model": "cnn", "weights": None, "scorer": "finetuned", "metric": "accuracy"}
+    for size, chosen, tested in ((64, 0.97, 0.99), (96, 0.98, 0.97)):
+        rows_of(
+            tmp_path,
+            str(size),
+            cnn | {"image_size": size, "split": "validation", "value": chosen},
+            cnn | {"image_size": size, "split": "study-test", "value": tested},
+        )
+    rows_of(
+        tmp_path / "superseded",
+        "cnn",
+        cnn | {"image_size": 96, "split": "study-test", "value": 0.96, "low": 0.95, "high": 0.965},
+    )
+    lines = make_results.aims(make_results.load(tmp_path)).splitlines()
+    (line,) = (line for line in lines if line.startswith("| `cnn`"))
+    assert "| 96 px |" in line
+    assert "96.0 (95.0 – 96.5) | **no** |" in line
+    assert sum("not measured yet" in line for line in lines) == len(make_results.AIMS) - 1
 
 
 def test_the_plug_in_shown_uses_the_group_that_is_read() -> None:

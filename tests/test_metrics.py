@@ -142,6 +142,12 @@ def test_an_interval_is_of_the_same_classes_as_its_figure():
     for name in ("precision", "recall", "f1"):
         low, high = evaluation.interval(name)
         assert low <= getattr(evaluation, name) <= high <= 2 / 3 + 1e-9
+    # Nor is one photo wrongly given that class, in a resample without it, a reason to count the class as never found.
+    labels = np.repeat(["a", "b", "rare"], [600, 397, 3])
+    guessed = np.repeat([0, 1, 2], [600, 397, 3])
+    guessed[0] = 2
+    low, high = evaluate(labels, np.eye(3)[guessed], ["a", "b", "rare"]).interval("recall")
+    assert 0.99 < low < high <= 1
 
 
 def test_intervals_are_the_same_every_time():

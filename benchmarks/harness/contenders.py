@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import functools
 import hashlib
 import json
 import time
@@ -17,18 +18,19 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
 import fashionsearch as fs
+from fashionsearch.device import place
 from fashionsearch.head import fit_head
 from fashionsearch.training.learners import is_normalised
 from fashionsearch.training.options import teacher_fingerprint
+from fashionsearch.training.speed import Arithmetic
 from harness import rows
+from harness.rows import StudyError
 
 NEIGHBOURS = 5
 AUTOENCODER = "autoencoder-"
 DISTILLED = "distilled"
-LATENTS, LOOKS = (
-    16,
-    1.0,
-)  # of autoencoders: the study's number, and the library's weight of how photos look to a network
+LATENTS = 16  # the study's number
+PERCEPTUAL = 1.0
 SUITABLE = "suitable"  # trained weights, and none for an autoencoder
 MAJORITY = "baseline-majority"
 PIXELS = {"baseline-pixels-pca-16-knn": 16, "baseline-pixels-pca-64-knn": 64}
@@ -68,7 +70,7 @@ class Contender:
         """The name of its file of rows."""
         return rows.stem(**self.fields())
 
-    @property
+    @functools.cached_property
     def digest(self) -> str:
         """Eight digits that tell recipes apart, for the names of folders."""
         text = json.dumps(self.configuration(), sort_keys=True)
@@ -107,21 +109,28 @@ class Contender:
         }
 
     def configuration(self) -> dict[str, Any]:
-        """Return everything that makes it again, as JSON holds it: `learning` without the fields of the rows."""
+        """Return everything that makes it again, as JSON holds it: the fields of its rows, and `learning`."""
         return {**self.fields(), **self.learning()}
 
     def learning(self) -> dict[str, Any]:
-        """Return how it learns: the recipe in full, what an autoencoder minimises besides, and which teacher is asked."""
+        """Return what its rows' fields don't say: the recipe in full, an autoencoder's terms, teacher and first weights.
+
+        Raises:
+            FashionSearchError: if a teacher, or a file of weights, can't be read.
+        """
+        settings: dict[str, Any] = {"training": None}
+        if self.start is not None and not self.model.startswith("baseline-"):
+            name = self.model.removeprefix(AUTOENCODER)
+            network = fs.create_backbone(name, weights=self.start, image_size=self.image_size, progress=False)
+            settings["network"] = network.fingerprint
         if not self.learns:
-            return {"training": None}
+            return settings
         given = self.training or fs.FineTuning()
         recipe = given.recipe(self.recipe, normalised=self._normalised()).to_dict()
         # A field that a later version of the library brings is None where it isn't used.
-        settings: dict[str, Any] = {
-            "training": {name: value for name, value in recipe.items() if value is not None}
-        }
+        settings["training"] = {name: value for name, value in recipe.items() if value is not None}
         if self.model.startswith(AUTOENCODER):
-            settings["autoencoder"] = {"latent_dim": LATENTS, "perceptual": LOOKS}
+            settings["autoencoder"] = {"latent_dim": LATENTS, "perceptual": PERCEPTUAL}
         if isinstance(given.teacher, str):
             settings["teacher_fingerprint"] = teacher_fingerprint(fs.Classifier.load(given.teacher))
         return settings
@@ -162,13 +171,13 @@ def make_contenders(
         training: of a network that learns.
 
     Raises:
-        ValueError: if none of the wanted scorers suits the model, a baseline is unknown, or what is distilled has no
+        StudyError: if none of the wanted scorers suits the model, a baseline is unknown, or what is distilled has no
             teacher.
     """
     if model.startswith("baseline-") and model not in BASELINES:
-        raise ValueError(f"{model} is no baseline; there are {', '.join(BASELINES)}")
+        raise StudyError(f"{model} is no baseline; there are {', '.join(BASELINES)}")
     if weights == DISTILLED and getattr(training, "teacher", None) is None:
-        raise ValueError(
+        raise StudyError(
             "weights 'distilled' need a teacher among the fields of training: the folder of a saved Classifier"
         )
     if model in BASELINES:
@@ -188,7 +197,7 @@ def make_contenders(
     if not scorers and "head" in fitting:
         wanted = ["head"]
     if not wanted:
-        raise ValueError(
+        raise StudyError(
             f"{model}, weights {weights}, has no scorer {', '.join(scorers)}; it has {', '.join(fitting)}"
         )
     return [
@@ -244,7 +253,7 @@ def fit(
         return _majority(train[1])
     if contender.scorer in ("knn", "probe"):
         if embed is None:
-            raise ValueError(f"{contender.stem} is scored on embeddings; give its encoder")
+            raise StudyError(f"{contender.stem} is scored on embeddings; give its encoder")
         fitted = _knn(embed, *train) if contender.scorer == "knn" else _probe(embed, train, held_out, seed)
         return dataclasses.replace(fitted, seconds=time.perf_counter() - began)
     tagger = fs.Classifier(
@@ -306,7 +315,7 @@ def encoder(
         learner = fs.Autoencoder(
             contender.model.removeprefix(AUTOENCODER),
             latent_dim=LATENTS,
-            perceptual=LOOKS,
+            perceptual=PERCEPTUAL,
             weights=contender.start,
             training=contender.training,
             image_size=contender.image_size,
@@ -345,7 +354,7 @@ def remembered(embed: Embed) -> Embed:
 def _arithmetic(checkpoints: Path) -> str:
     # Where it was timed, the choice is in the run's folder.
     noted = json.loads((checkpoints / "run.json").read_text(encoding="utf-8")).get("arithmetic")
-    return f"{noted['precision']} {noted['layout']}" if noted else "fp32 channels_last"
+    return str(Arithmetic(noted["precision"], noted["layout"]) if noted else Arithmetic(place().precision))
 
 
 def _seconds(history: fs.History, began: float) -> float:
@@ -364,7 +373,7 @@ def _majority(labels: Labels) -> Fitted:
     shares = counts / counts.sum()
 
     def nothing(images: Sequence[Any]) -> Vectors:
-        raise ValueError("the majority class tells no photos apart")
+        raise StudyError("the majority class tells no photos apart")
 
     return Fitted(classes, lambda images: np.tile(shares, (len(images), 1)), nothing, 0.0)
 

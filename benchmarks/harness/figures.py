@@ -118,7 +118,7 @@ def macro_f1(
 ) -> tuple[float, float, float]:
     """Return macro-F1 over the classes with enough true examples, and its bootstrap interval.
 
-    A class that a resample happens to lack keeps its own F1 there: leaving it out would be another mean.
+    A class of which a resample has no example keeps its own F1 there.
 
     Args:
         confusion: (c, c), rows are true classes and columns predicted ones.
@@ -142,7 +142,7 @@ def macro_f1(
     hits = measured @ (each[rows] * (rows == columns)[:, None])
     both = true + predicted
     f1 = np.divide(2 * hits, both, out=np.zeros_like(both), where=both > 0)
-    f1 = np.where(both > 0, f1, f1[0])[:, common].mean(axis=1)
+    f1 = np.where(true > 0, f1, f1[0])[:, common].mean(axis=1)
     low, high = np.quantile(f1[1:], [0.025, 0.975])
     return float(f1[0]), float(low), float(high)
 

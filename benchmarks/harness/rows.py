@@ -4,12 +4,16 @@ from __future__ import annotations
 
 import json
 import math
-import os
 from collections.abc import Callable, Hashable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import filelock
+
+
+class StudyError(ValueError):
+    """The study can't go on: what it was given, or what it finds in a file, can't be used."""
+
 
 Row: TypeAlias = "dict[str, Any]"
 
@@ -63,16 +67,16 @@ def load(path: Path) -> list[Row]:
     """Return the rows of a file, whichever fields they have; none where there is no file.
 
     Raises:
-        ValueError: if it holds anything but rows.
+        StudyError: if it holds anything but rows.
     """
     if not path.exists():
         return []
     try:
         rows: list[Row] = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
-        raise ValueError(f"{path} is no JSON: {error}; mend it, or move it away") from error
+        raise StudyError(f"{path} is no JSON: {error}; mend it, or move it away") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
-        raise ValueError(f"{path} is no list of rows; mend it, or move it away")
+        raise StudyError(f"{path} is no list of rows; mend it, or move it away")
     return rows
 
 
@@ -80,13 +84,13 @@ def read(path: Path) -> list[Row]:
     """Return the rows of a file of the study; none where there is no file.
 
     Raises:
-        ValueError: if it holds anything but whole rows.
+        StudyError: if it holds anything but whole rows.
     """
     rows = load(path)
     for row in rows:
         missing = [field for field in (*FIELDS, "configuration") if field not in row]
         if missing:
-            raise ValueError(f"{path}: a row lacks {', '.join(missing)}: {str(row)[:200]}")
+            raise StudyError(f"{path}: a row lacks {', '.join(missing)}: {str(row)[:200]}")
     return rows
 
 
@@ -94,16 +98,30 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     """Write rows, one a line, so that the file is either the old or the new one."""
     path.parent.mkdir(parents=True, exist_ok=True)
     lines = ",\n".join(json.dumps(row, allow_nan=False, ensure_ascii=False) for row in rows)
-    beside = path.with_suffix(f".{os.getpid()}.writing")
+    beside = path.with_suffix(".writing")
     beside.write_text(f"[\n{lines}\n]\n" if lines else "[]\n", encoding="utf-8")
     beside.replace(path)
 
 
-def add(path: Path, rows: Iterable[Row], name: Callable[[Row], Hashable] = key) -> None:
-    """Add the rows whose names a file lacks; other processes may add to it meanwhile."""
+def add(
+    path: Path,
+    rows: Iterable[Row],
+    name: Callable[[Row], Hashable] = key,
+    check: Callable[[list[Row]], None] = lambda there: None,
+) -> None:
+    """Add the rows whose names a file lacks; other processes may add to it meanwhile.
+
+    Args:
+        path: of the file.
+        rows: to add.
+        name: what tells one row from another.
+        check: called with the rows that are there, before any is added; what it raises is raised.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path.with_suffix(".lock")):
-        known = {name(row): row for row in load(path)}
+        there = load(path)
+        check(there)
+        known = {name(row): row for row in there}
         for row in rows:
             known.setdefault(name(row), row)
         write(path, known.values())
@@ -113,14 +131,14 @@ def read_folder(folder: Path) -> list[Row]:
     """Return the rows of all files of the study in a folder, in the order of the files' names.
 
     Raises:
-        ValueError: if a file holds anything but whole rows, or two rows have one key.
+        StudyError: if a file holds anything but whole rows, or two rows have one key.
     """
     rows: list[Row] = []
     seen: dict[tuple[Any, ...], Path] = {}
     for path in sorted(folder.glob("study-*.json")):
         for row in read(path):
             if key(row) in seen:
-                raise ValueError(f"{path}: the row {key(row)} is also in {seen[key(row)]}")
+                raise StudyError(f"{path}: the row {key(row)} is also in {seen[key(row)]}")
             seen[key(row)] = path
             rows.append(row)
     return rows

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -14,14 +15,10 @@ from fashionsearch.device import place
 from harness.contenders import Contender, Fitted
 from harness.data import SEED
 from harness.figures import Figure
-from harness.rows import Row, add, key, number, read
+from harness.rows import Row, StudyError, add, key, number, read
 from harness.tasks import Bench, Measurement, plan
 
 DETAILS = "details"
-
-
-class OtherConfigurationError(Exception):
-    """A figure was measured already, and by another configuration: the test part is measured once."""
 
 
 def measure(
@@ -32,6 +29,7 @@ def measure(
     *,
     out: Path,
     validation_only: bool = False,
+    splits: Container[tuple[str, str]] | None = None,
 ) -> None:
     """Measure what a contender's file lacks.
 
@@ -42,39 +40,51 @@ def measure(
         steps: of `TASKS`.
         out: folder of the files.
         validation_only: leave everything out that looks at a test part, to choose a recipe.
+        splits: pairs of task and split to measure; None is all of the steps.
 
     Raises:
-        OtherConfigurationError: if the file holds a figure that was measured by another recipe, or of other data.
+        StudyError: if the file holds figures of one of these steps by another recipe, or of other data, of whichever seed.
     """
     path = rows_file(out, contender, validation_only=validation_only)
     learning = contender.learning()
+    there = 0
     for seed in seeds:
         for measurement in plan(bench, contender, seed, steps):
-            if validation_only and measurement.looks_at_test:
+            left_out = validation_only and measurement.looks_at_test
+            if left_out or (splits is not None and (measurement.task, measurement.split) not in splits):
                 continue
-            known = {key(row): row for row in read(path)}
-            configuration = {
-                "step": measurement.step,
-                "data": measurement.data,
-                "rows": len(bench.table),
-                "split_seed": SEED,
-                **learning,
-            }
+            configuration = _configuration(bench, measurement.step, measurement.data, learning)
+            check = functools.partial(_check, path, configuration)
+            known = read(path)
+            check(known)
             named = {"task": measurement.task, "split": measurement.split, **contender.fields(), "seed": seed}
-            wanted = [key({**named, "metric": metric}) for metric in measurement.metrics]
-            for each in wanted:
-                if each in known and not _same(known[each]["configuration"], configuration):
-                    raise OtherConfigurationError(
-                        f"{path} holds {each} by another recipe or of other data; write to another folder (--out), or move "
-                        "the file away"
-                    )
-            if all(each in known for each in wanted):
+            wanted = {key({**named, "metric": metric}) for metric in measurement.metrics}
+            if wanted <= {key(row) for row in known}:
+                there += len(wanted)
                 continue
             figures, fitted = measurement.measure()
-            add(path, [_row(named, measurement, figure, fitted, configuration) for figure in figures])
+            rows = [_row(named, measurement, figure, fitted, configuration) for figure in figures]
+            add(path, rows, check=check)
             told = ", ".join(f"{figure.metric} {figure.value:.4f}" for figure in figures[:3])
             print(f"{path.stem} seed {seed}: {measurement.task} {measurement.split}: {told}", flush=True)
         bench.forget()
+    if there:
+        print(f"{path.stem}: {there} figures were measured before", flush=True)
+
+
+def _configuration(bench: Bench, step: str, data: str, learning: Mapping[str, Any]) -> dict[str, Any]:
+    return {"step": step, "data": data, "rows": len(bench.table), "split_seed": SEED, **learning}
+
+
+def _check(path: Path, configuration: Mapping[str, Any], there: Sequence[Row]) -> None:
+    # Steps may differ: a teacher knows one label.
+    for row in there:
+        then = row["configuration"]
+        if then["step"] == configuration["step"] and then != configuration:
+            raise StudyError(
+                f"{path} holds {key(row)} by another recipe or of other data; write to another folder (--out), or move the "
+                "file away"
+            )
 
 
 def rows_file(out: Path, contender: Contender, *, validation_only: bool) -> Path:
@@ -83,31 +93,15 @@ def rows_file(out: Path, contender: Contender, *, validation_only: bool) -> Path
     return out / f"{contender.stem}{ending}.json"
 
 
-def _same(then: Mapping[str, Any], now: Mapping[str, Any]) -> bool:
-    def given(configuration: Mapping[str, Any]) -> dict[str, Any]:
-        training = configuration["training"] or {}
-        # A field that a later version of the library brings is None where it isn't used.
-        fields = {name: value for name, value in training.items() if value is not None}
-        return {**configuration, "training": fields}
-
-    return given(then) == given(now)
-
-
 def _row(
     named: Row, measurement: Measurement, figure: Figure, fitted: Fitted, configuration: dict[str, Any]
 ) -> Row:
     return {
-        "task": named["task"],
-        "split": named["split"],
-        "model": named["model"],
-        "weights": named["weights"],
-        "scorer": named["scorer"],
+        **named,
         "metric": figure.metric,
         "value": number(figure.value),
         "low": number(figure.low),
         "high": number(figure.high),
-        "seed": named["seed"],
-        "image_size": named["image_size"],
         "seconds": round(fitted.seconds, 1),
         "examples": figure.examples,
         "classes": figure.classes,
@@ -149,24 +143,32 @@ def rerun(bench: Bench, path: Path, *, out: Path) -> list[tuple[Row, Row | None]
         out: folder for the new rows; it must not be the file's own.
 
     Raises:
-        ValueError: if `out` is the folder of the file, or the data has another number of rows.
+        StudyError: if `out` is the folder of the file, or a row is of what can't be made again here: other data, another
+            teacher, or an autoencoder that minimised something else.
     """
     if out.resolve() == path.parent.resolve():
-        raise ValueError(f"{out} holds the file itself; give another folder for the new rows")
+        raise StudyError(f"{out} holds the file itself; give another folder for the new rows")
     before = read(path)
     if not before:
-        raise ValueError(f"{path} holds no rows; give a file that the same script wrote")
-    runs = {}
+        raise StudyError(f"{path} holds no rows; give a file that the same script wrote")
+    runs: dict[str, tuple[Contender, int, str]] = {}
     for row in before:
-        settings = row["configuration"]
-        if settings["rows"] != len(bench.table):
-            raise ValueError(
-                f"{path} was measured on {settings['rows']:,} rows, and the data has {len(bench.table):,}"
-            )
-        contender = Contender.from_configuration({**row, "training": settings["training"]})
-        runs[repr((contender, row["seed"], settings["step"]))] = contender, row["seed"], settings["step"]
+        then = row["configuration"]
+        contender = Contender.from_configuration({**row, "training": then["training"]})
+        run = contender, row["seed"], then["step"]
+        if repr(run) not in runs:
+            now = _configuration(bench, then["step"], then["data"], contender.learning())
+            differing = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+            if differing:
+                name = differing[0]
+                raise StudyError(
+                    f"{path}: {key(row)} was measured with {name} {then.get(name)}, and here it is {now.get(name)}; it can't "
+                    "be measured again so"
+                )
+            runs[repr(run)] = run
+    splits = {(row["task"], row["split"]) for row in before}
     for contender, seed, step in runs.values():
-        measure(bench, contender, [seed], [step], out=out)
+        measure(bench, contender, [seed], [step], out=out, splits=splits)
     files = {rows_file(out, contender, validation_only=False) for contender, _, _ in runs.values()}
-    now = {key(row): row for file in files for row in read(file)}
-    return [(row, now.get(key(row))) for row in before]
+    again = {key(row): row for file in files for row in read(file)}
+    return [(row, again.get(key(row))) for row in before]

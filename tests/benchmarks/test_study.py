@@ -2,6 +2,7 @@
 
 import importlib.metadata
 import json
+import re
 import shlex
 import sys
 from concurrent.futures import ThreadPoolExecutor
@@ -55,6 +56,8 @@ def test_a_row_says_everything(bench, tmp_path):
         assert row["value"] is None or row["low"] - 1e-9 <= row["value"] <= row["high"] + 1e-9 <= 1 + 2e-9
         assert row["environment"]["torch"] == importlib.metadata.version("torch")
         assert row["environment"]["fashionsearch-kit"] == importlib.metadata.version("fashionsearch-kit")
+        assert re.fullmatch("[0-9a-f]{12}(-changed)?", row["environment"]["commit"] or 12 * "0")
+        assert len(row["configuration"]["network"]) == 64
     assert {(row["task"], row["split"]) for row in found} == {
         *(("masterCategory", split) for split in ("train", "validation", "study-test")),
         *((task, split) for task in tasks.RELEVANCE for split in ("validation", "test")),
@@ -88,9 +91,6 @@ def test_what_is_there_is_not_measured_again(bench, tmp_path, monkeypatch):
     monkeypatch.setattr(tasks, "fit", None)
     assert measured(bench, each, ["masterCategory"], folder) == before
     monkeypatch.undo()
-    # A library that knows more fields of training doesn't make them another recipe.
-    for row in before:
-        row["configuration"]["training"] = {"a_later_field": None}
     # One figure lost and one that was measured otherwise: the first comes again, the second stays.
     changed = [{**row, "value": 0.123} if row["metric"] == "auc" else row for row in before[1:]]
     rows.write(folder / f"{each.stem}.json", changed)
@@ -118,14 +118,9 @@ def test_a_row_is_measured_again_from_its_own_file(bench, table, tmp_path):
     assert (before[0]["epochs"], before[0]["arithmetic"]) == (1, "fp32 channels_last")
     with fs.EmbeddingCache() as cache:
         elsewhere = tasks.Bench(
-            table,
-            clothing=None,
-            checkpoints=tmp_path / "others",
-            cache=cache,
-            details=lambda *given: None,
+            table, clothing=None, checkpoints=tmp_path / "others", cache=cache, details=lambda *given: None
         )
         pairs = running.rerun(elsewhere, folder / f"{each.stem}.json", out=tmp_path / "again")
-    assert list((tmp_path / "others").glob("*/study-masterCategory/seed-0/last.ckpt"))
     assert [then["value"] for then, _ in pairs] == [now["value"] for _, now in pairs]
     with pytest.raises(ValueError, match="another folder"):
         running.rerun(bench, folder / f"{each.stem}.json", out=folder)
@@ -137,16 +132,53 @@ def test_figures_of_another_recipe_or_other_data_are_not_mixed(bench, table, tmp
     folder = tmp_path / "out"
     measured(bench, contender(weights=None, training=fs.FineTuning(epochs=1)), ["masterCategory"], folder)
     other = contender(weights=None, training=fs.FineTuning(epochs=2))
-    with pytest.raises(running.OtherConfigurationError, match="another recipe"):
-        measured(bench, other, ["masterCategory"], folder)
+    for seed in (0, 1):
+        with pytest.raises(rows.StudyError, match="another recipe"):
+            running.measure(bench, other, [seed], ["masterCategory"], out=folder)
     each = contender("baseline-pixels-pca-16-knn")
     measured(bench, each, ["masterCategory"], folder)
     with fs.EmbeddingCache() as cache:
         smaller = tasks.Bench(
             table[:200], clothing=None, checkpoints=tmp_path, cache=cache, details=lambda *given: None
         )
-        with pytest.raises(running.OtherConfigurationError, match="other data"):
+        with pytest.raises(rows.StudyError, match="other data"):
             measured(smaller, each, ["masterCategory"], folder)
+
+
+def test_what_is_measured_again_is_what_the_file_holds(bench, tmp_path):
+    each = contender("baseline-pixels-pca-16-knn")
+    running.measure(bench, each, [0], ["masterCategory"], out=tmp_path / "trials", validation_only=True)
+    file = running.rows_file(tmp_path / "trials", each, validation_only=True)
+    pairs = running.rerun(bench, file, out=tmp_path / "again")
+    assert {now["split"] for _, now in pairs} == {"train", "validation"}
+    assert {row["split"] for row in rows.read_folder(tmp_path / "again")} == {"train", "validation"}
+    changed = rows.read(file)
+    for row in changed:
+        row["configuration"]["autoencoder"] = {"latent_dim": 8}
+    rows.write(tmp_path / "study-changed.json", changed)
+    with pytest.raises(rows.StudyError, match="measured with autoencoder .*, and here it is None"):
+        running.rerun(bench, tmp_path / "study-changed.json", out=tmp_path / "again")
+
+
+def test_a_rerun_learns_and_embeds_in_its_own_folder(tmp_path, monkeypatch, table):
+    made = []
+    monkeypatch.setattr(fs.datasets, "load_fashion_products", lambda path: table)
+    monkeypatch.setattr(study, "rerun", lambda bench, path, *, out: made.append(bench) or [])
+    monkeypatch.chdir(tmp_path)
+    words = ["--data", "x", "--rerun", "study-x.json"]
+    with pytest.raises(rows.StudyError, match="--out again"):
+        study.run(study.parser().parse_args(words))
+    study.run(study.parser().parse_args([*words, "--out", "again"]))
+    assert made[0].checkpoints == Path("again/checkpoints")
+    assert Path("again/embeddings.sqlite").exists()
+
+
+def test_trials_lie_beside_the_results_and_not_among_them(tmp_path, monkeypatch, table):
+    monkeypatch.setattr(fs.datasets, "load_fashion_products", lambda path: table)
+    monkeypatch.chdir(tmp_path)
+    words = ["--data", "x", "--validation-only", "--tasks", "masterCategory"]
+    study.run(study.parser().parse_args([*words, "--backbone", "baseline-pixels-pca-16-knn"]))
+    assert len(list(Path("study-trials").glob("study-baseline-pixels-pca-16-knn-????????.json"))) == 1
 
 
 def test_recipes_are_tried_side_by_side(bench, tmp_path):
@@ -171,7 +203,7 @@ def test_an_autoencoders_rows_say_what_it_learned_from():
     assert contenders.make_contenders("autoencoder-cnn", weights="default")[0].weights == "default"
 
 
-def test_processes_add_to_one_file(tmp_path):
+def test_several_add_to_one_file_at_a_time(tmp_path):
     row = dict.fromkeys(rows.FIELDS, "x") | {"value": 0.5, "configuration": {}}
     with ThreadPoolExecutor(8) as pool:
         list(pool.map(lambda seed: rows.add(tmp_path / "study-a.json", [row | {"seed": seed}]), range(24)))
@@ -186,10 +218,10 @@ def test_processes_add_to_one_file(tmp_path):
     [
         (["--data", "nowhere"], "nowhere"),
         (["--data", ".", "--tasks", "clothing"], "--clothing"),
-        (["--data", ".", "--plugin", "nowhere.py"], "nowhere.py is no file"),
+        (["--data", ".", "--plugin", "nowhere.py"], "nowhere.py is no Python file"),
     ],
 )
-def test_what_cannot_be_used_is_refused_in_a_line(words, message, monkeypatch, capsys):
+def test_what_cannot_be_used_is_refused_in_a_line(words, message, monkeypatch):
     monkeypatch.setattr(sys, "argv", ["study.py", *words])
     with pytest.raises(SystemExit, match=message) as refused:
         study.main()
@@ -204,15 +236,22 @@ def test_every_backbone_is_known_before_the_first_is_measured():
         study.contenders(options)
 
 
-def test_a_plugin_is_a_file(tmp_path):
-    file = tmp_path / "mine.py"
-    file.write_text(
-        "import fashionsearch as fs, torch\n"
-        "@fs.register_backbone('from_a_file', image_size=8)\n"
+def test_a_plugin_is_a_file_with_what_lies_beside_it(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    (tmp_path / "layers_of_the_plugin.py").write_text("import torch\nflat = torch.nn.Flatten\n")
+    (tmp_path / "plugin_of_the_test.py").write_text(
+        "from __future__ import annotations\n"
+        "from dataclasses import dataclass\n"
+        "import fashionsearch as fs\n"
+        "from layers_of_the_plugin import flat\n"
+        "@dataclass\n"
+        "class Settings:\n"
+        "    side: int = 8\n"
+        "@fs.register_backbone('from_a_file', image_size=Settings().side)\n"
         "def build(weights):\n"
-        "    return torch.nn.Flatten()\n"
+        "    return flat()\n"
     )
-    study._register(file)
+    study._register(tmp_path / "plugin_of_the_test.py")
     assert contender("from_a_file").image_size == (8, 8)
 
 
@@ -365,6 +404,9 @@ def test_macro_f1_is_scikit_learns_over_the_common_classes():
     assert np.isnan(figures.macro_f1(evaluation.confusion, 1000)).all()
     by_metric = {figure.metric: figure for figure in figures.harder_figures(evaluation)}
     assert by_metric["macro_f1"].classes == sum(row.support >= 10 for row in evaluation.per_class)
+    rare = np.array([[600, 0, 1], [0, 397, 0], [0, 0, 3]])
+    _, low, high = figures.macro_f1(rare, 1)
+    assert 0.8 < low < high <= 1  # one in twenty resamples has none of the three
     error = fs.metrics.calibration_error(labels, shares, ["a", "b", "c", "rare"])
     assert by_metric["calibration_error"].value == pytest.approx(error)
     assert by_metric["calibration_error"].low < error < by_metric["calibration_error"].high

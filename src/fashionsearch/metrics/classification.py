@@ -137,12 +137,12 @@ def _numbers(probabilities: ArrayLike) -> NDArray[np.float64]:
 def _averages(confusions: NDArray[np.int64], whole: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     """Return macro and weighted averages of (b, c, c) confusion matrices of resamples of a whole (c, c), each (b,).
 
-    The classes averaged are those of the whole. One that a resample lacks keeps the whole's value there: leaving it out
-    would be another mean, and a high one where the class is hard.
+    The classes averaged are those of the whole. One of which a resample has no example keeps the whole's value there: left
+    out it would make another mean, and it can't be right.
     """
     of_whole, present = _by_class(whole[None]), (whole.sum(axis=0) + whole.sum(axis=1)) > 0
-    true, predicted = confusions.sum(axis=2), confusions.sum(axis=1)
-    lacking = true + predicted == 0
+    true = confusions.sum(axis=2)
+    lacking = (true == 0) & (whole.sum(axis=1) > 0)
     result = {}
     for name, values in _by_class(confusions).items():
         # scikit-learn's default: the classes that occur in labels or predictions
