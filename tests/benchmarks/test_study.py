@@ -156,7 +156,7 @@ def test_what_is_measured_again_is_what_the_file_holds(bench, tmp_path):
     for row in changed:
         row["configuration"]["autoencoder"] = {"latent_dim": 8}
     rows.write(tmp_path / "study-changed.json", changed)
-    with pytest.raises(rows.StudyError, match="measured with autoencoder .*, and here it is None"):
+    with pytest.raises(rows.StudyError, match=r"measured with autoencoder .*, and here it is None"):
         running.rerun(bench, tmp_path / "study-changed.json", out=tmp_path / "again")
 
 
