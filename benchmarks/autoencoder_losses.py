@@ -246,7 +246,8 @@ def main() -> None:
             "seed": options.seed,
             "precision": options.precision,
         }
-        if any(row.items() >= configuration.items() for row in rows.load(path)):
+        name_of = functools.partial(_name, fields=tuple(configuration))
+        if name_of(configuration) in map(name_of, rows.load(path)):
             continue
         began = time.perf_counter()
         # The loss is none of the options by which a run knows its folder again.
@@ -256,7 +257,7 @@ def main() -> None:
         )
         figures = measure(train, validation, LOSSES[name], options, folder)
         row = {**configuration, **figures, "environment": environment()}
-        rows.add(path, [row], functools.partial(_name, fields=tuple(configuration)))
+        rows.add(path, [row], name_of)
         print(f"{name}: {figures}, {time.perf_counter() - began:.0f} s", flush=True)
     print(f"written to {path}")
 

@@ -61,11 +61,11 @@ def run(options: argparse.Namespace) -> None:
         details=functools.partial(keep_details, out),
     )
     if options.rerun is not None:
-        _compare(bench, options.rerun, out)
+        _compare(bench, options.rerun, out, getattr(options.training, "teacher", None))
         return
     wanted = contenders(options)
     for contender in wanted:
-        contender.learning()
+        contender.configuration()
     for contender in wanted:
         measure(
             bench,
@@ -101,8 +101,8 @@ def _register(plugin: Path) -> None:
     importlib.import_module(plugin.stem)
 
 
-def _compare(bench: Bench, path: Path, out: Path) -> None:
-    pairs = rerun(bench, path, out=out)
+def _compare(bench: Bench, path: Path, out: Path, teacher: str | None) -> None:
+    pairs = rerun(bench, path, out=out, teacher=teacher)
     for then, now in pairs:
         name = f"{then['model']} {then['scorer']} {then['task']} {then['split']} {then['metric']}"
         print(f"{name}: {_shown(then['value'])}, again {_shown(now and now['value'])}")

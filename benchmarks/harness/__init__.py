@@ -6,7 +6,8 @@ A file imports only from those above it:
     data.py          which photos are learned from, chosen on and measured on
     distortions.py   what is done to a photo
     figures.py       pure: labels and probabilities, or ranks, to figures with intervals
-    contenders.py    a model, its weights and its scorer, fitted to a part
+    contenders.py    a model, its weights and its scorer, and how it learns
+    fitting.py       a contender, fitted to a part
     tasks.py         what is measured for each contender
     running.py       measures what is missing, writes each figure at once
 """

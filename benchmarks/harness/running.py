@@ -12,9 +12,10 @@ from environment import environment
 
 import fashionsearch as fs
 from fashionsearch.device import place
-from harness.contenders import Contender, Fitted
+from harness.contenders import Contender
 from harness.data import SEED
 from harness.figures import Figure
+from harness.fitting import Fitted
 from harness.rows import Row, StudyError, add, key, number, read
 from harness.tasks import Bench, Measurement, plan
 
@@ -46,7 +47,7 @@ def measure(
         StudyError: if the file holds figures of one of these steps by another recipe, or of other data, of whichever seed.
     """
     path = rows_file(out, contender, validation_only=validation_only)
-    learning = contender.learning()
+    learning = contender.learning
     there = 0
     for seed in seeds:
         for measurement in plan(bench, contender, seed, steps):
@@ -134,13 +135,14 @@ def keep_details(
     path.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
 
 
-def rerun(bench: Bench, path: Path, *, out: Path) -> list[tuple[Row, Row | None]]:
+def rerun(bench: Bench, path: Path, *, out: Path, teacher: str | None = None) -> list[tuple[Row, Row | None]]:
     """Measure a file's rows again, each from its own configuration; return pairs of the row then and now.
 
     Args:
         bench: the data.
         path: of the file.
         out: folder for the new rows; it must not be the file's own.
+        teacher: folder of the teacher of what is distilled.
 
     Raises:
         StudyError: if `out` is the folder of the file, or a row is of what can't be made again here: other data, another
@@ -154,10 +156,14 @@ def rerun(bench: Bench, path: Path, *, out: Path) -> list[tuple[Row, Row | None]
     runs: dict[str, tuple[Contender, int, str]] = {}
     for row in before:
         then = row["configuration"]
-        contender = Contender.from_configuration({**row, "training": then["training"]})
+        if "teacher_fingerprint" in then and teacher is None:
+            raise StudyError(
+                f'{path}: {key(row)} had a teacher; give the folder of that Classifier as "teacher" in --training'
+            )
+        contender = Contender.from_configuration({**row, **then}, teacher)
         run = contender, row["seed"], then["step"]
         if repr(run) not in runs:
-            now = _configuration(bench, then["step"], then["data"], contender.learning())
+            now = _configuration(bench, then["step"], then["data"], contender.learning)
             differing = [name for name in {**then, **now} if then.get(name) != now.get(name)]
             if differing:
                 name = differing[0]

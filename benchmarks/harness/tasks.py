@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 import fashionsearch as fs
 from harness import figures as made
-from harness.contenders import Contender, Encoder, Fitted, encoder, fit
+from harness.contenders import Contender
 from harness.data import (
     CLOTHING_LABEL,
     HARDER_LABELS,
@@ -28,6 +28,7 @@ from harness.data import (
 )
 from harness.distortions import DISTORTIONS, Pixels, distorted
 from harness.figures import Figure
+from harness.fitting import Encoder, Fitted, encoder, fit
 
 DISTORTED_PHOTOS = 1000
 SHARES = (100, 200, 400, 800, 1600, 3200)  # photos to learn from, of the learning curves

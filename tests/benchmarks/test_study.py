@@ -160,10 +160,24 @@ def test_what_is_measured_again_is_what_the_file_holds(bench, tmp_path):
         running.rerun(bench, tmp_path / "study-changed.json", out=tmp_path / "again")
 
 
+def test_a_distilled_row_names_its_teacher_and_not_its_folder(bench, table, tmp_path):
+    fs.Classifier("grid_for_the_study").fit(table.images, table["masterCategory"]).save(tmp_path / "teacher")
+    given = fs.FineTuning(epochs=1, teacher=str(tmp_path / "teacher"))
+    each = contender(weights="distilled", training=given)
+    found = measured(bench, each, ["masterCategory"], tmp_path / "out")
+    assert len(found[0]["configuration"]["teacher_fingerprint"]) == 64
+    assert str(tmp_path) not in json.dumps(found)
+    file = tmp_path / "out" / f"{each.stem}.json"
+    with pytest.raises(rows.StudyError, match="had a teacher; give the folder"):
+        running.rerun(bench, file, out=tmp_path / "again")
+    pairs = running.rerun(bench, file, out=tmp_path / "again", teacher=str(tmp_path / "teacher"))
+    assert [then["value"] for then, _ in pairs] == [now["value"] for _, now in pairs]
+
+
 def test_a_rerun_learns_and_embeds_in_its_own_folder(tmp_path, monkeypatch, table):
     made = []
     monkeypatch.setattr(fs.datasets, "load_fashion_products", lambda path: table)
-    monkeypatch.setattr(study, "rerun", lambda bench, path, *, out: made.append(bench) or [])
+    monkeypatch.setattr(study, "rerun", lambda bench, path, *, out, teacher: made.append(bench) or [])
     monkeypatch.chdir(tmp_path)
     words = ["--data", "x", "--rerun", "study-x.json"]
     with pytest.raises(rows.StudyError, match="--out again"):
