@@ -16,16 +16,18 @@ import argparse
 import functools
 import importlib
 import json
+import os
 import sys
 from pathlib import Path
 
 from environment import environment
 from harness.contenders import BASELINES, SCORERS, SUITABLE, Contender, make_contenders
 from harness.rows import StudyError
-from harness.running import keep_details, measure, rerun
-from harness.tasks import TASKS, Bench
+from harness.running import check_teacher, keep_details, measure, rerun, shown
+from harness.tasks import TASKS, Bench, labels_of
 
 import fashionsearch as fs
+from fashionsearch.cache import ENVIRONMENT as CACHE
 
 RESULTS = Path(__file__).parent / "results"
 TRIALS = Path("study-trials")
@@ -44,8 +46,6 @@ def main() -> None:
 def run(options: argparse.Namespace) -> None:
     """Measure what the command line asks for; what it names is opened before anything is measured."""
     environment()  # reads the commit that runs
-    if "clothing" in (options.tasks or ()) and options.clothing is None:
-        raise StudyError("the task clothing needs the photos: --clothing clothing-dataset-small")
     if options.rerun is not None and (options.out is None or options.validation_only):
         raise StudyError("--rerun measures what its file holds, and needs a folder for it: --out again")
     for plugin in options.plugin:
@@ -53,25 +53,31 @@ def run(options: argparse.Namespace) -> None:
     out = options.out or (TRIALS if options.validation_only else RESULTS)
     # What is measured again is made again.
     beside = out if options.rerun else None
+    if beside is not None:
+        os.environ[CACHE] = str(beside / "embeddings")
     bench = Bench(
         fs.datasets.load_fashion_products(options.data),
         clothing=options.clothing,
         checkpoints=options.checkpoints or (beside / "checkpoints" if beside else CHECKPOINTS),
-        cache=fs.EmbeddingCache(beside / "embeddings.sqlite" if beside else None),
+        cache=fs.EmbeddingCache(),
         details=functools.partial(keep_details, out),
     )
     if options.rerun is not None:
         _compare(bench, options.rerun, out, getattr(options.training, "teacher", None))
         return
+    steps = options.tasks or TASKS
+    if "clothing" in (options.tasks or ()):
+        labels_of(bench, "clothing")
     wanted = contenders(options)
     for contender in wanted:
         contender.configuration()
+        check_teacher(bench, contender, steps)
     for contender in wanted:
         measure(
             bench,
             contender,
             options.seeds,
-            options.tasks or TASKS,
+            steps,
             out=out,
             validation_only=options.validation_only,
         )
@@ -105,13 +111,9 @@ def _compare(bench: Bench, path: Path, out: Path, teacher: str | None) -> None:
     pairs = rerun(bench, path, out=out, teacher=teacher)
     for then, now in pairs:
         name = f"{then['model']} {then['scorer']} {then['task']} {then['split']} {then['metric']}"
-        print(f"{name}: {_shown(then['value'])}, again {_shown(now and now['value'])}")
+        print(f"{name}: {shown(then['value'])}, again {shown(now and now['value'])}")
     equal = sum(now is not None and now["value"] == then["value"] for then, now in pairs)
     print(f"{equal} of {len(pairs)} figures are equal")
-
-
-def _shown(value: float | None) -> str:
-    return "nothing" if value is None else f"{value:.4f}"
 
 
 def _training(text: str) -> fs.FineTuning:

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from benchmark_tables import TABLES, cores, newest, table
+from result_rows import Contender
 
 from fashionsearch.training.augmentation import AUGMENTATIONS
 from fashionsearch.training.options import RECIPES
@@ -74,7 +75,7 @@ def learning(names: Sequence[str]) -> str:
             sum(row[field] for row in measured) / seeds
             for field in ("value", "low", "high", "seconds", "epochs")
         )
-        start = "ImageNet weights" if first["weights"] else "scratch"
+        start = Contender.of(first).start
         rows.append(
             [
                 f"`{first['model']}`, from {start}",

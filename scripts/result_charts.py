@@ -62,7 +62,9 @@ def trained(results: Results) -> dict[tuple[str, str], fs.History]:
 
 def learning_curves(rows: dict[str, list[Row]]) -> Figure:
     """Draw the validation accuracy over the number of photos that were learned from, one panel a label."""
-    figure = Figure(figsize=(9.6, 4), layout="constrained")
+    figure = Figure(figsize=(9.6, 5), layout="constrained")
+    colours: dict[str, str] = {}
+    lines = {}
     for ax, label in zip(figure.subplots(1, 2), (LABEL, "articleType"), strict=True):
         for measured in rows.values():
             points = defaultdict(list)
@@ -73,20 +75,19 @@ def learning_curves(rows: dict[str, list[Row]]) -> Figure:
             if len(points) > 1:
                 photos = sorted(points)
                 heights = [float(np.mean(points[each])) for each in photos]
-                ax.plot(
-                    photos,
-                    heights,
-                    marker="o",
-                    markersize=3,
-                    linewidth=1.5,
-                    label=Contender.of(measured[0]).title,
+                title = Contender.of(measured[0]).title
+                colour = colours.setdefault(title, f"C{len(colours)}")
+                (lines[title],) = ax.plot(
+                    photos, heights, marker="o", markersize=3, linewidth=1.5, color=colour
                 )
         ax.set(xscale="log", xlabel="training photos", ylabel="validation accuracy")
         ax.set_title(label, loc="left", fontsize=11, fontweight="bold")
         ax.grid(color="grey", alpha=0.2, linewidth=0.6)
         ax.spines[["top", "right"]].set_visible(False)
-        if ax.lines:
-            ax.legend(frameon=False, fontsize=7)
+    if lines:
+        figure.legend(
+            lines.values(), lines.keys(), loc="outside lower center", ncols=2, frameon=False, fontsize=8
+        )
     return figure
 
 

@@ -106,12 +106,14 @@ class Results:
         details: likewise: probabilities of the study's test part, and history, of seed 0.
         figures: every contender's, by task, split and metric.
         earlier: likewise, where a test part was measured before by another recipe or version: superseded/ holds the rows.
+        trials: rows of trials/, a list for each recipe that was tried on the validation part.
     """
 
     rows: dict[str, list[Row]]
     details: dict[str, Row]
     figures: Figures
     earlier: Figures
+    trials: list[list[Row]]
 
 
 def load(folder: Path) -> Results:
@@ -120,15 +122,16 @@ def load(folder: Path) -> Results:
     Raises:
         ValueError: if a figure has two rows of one seed: a folder of trials has several recipes, and no mean.
     """
-    rows, details, superseded = (
+    rows, details, superseded, trials = (
         {
             path.stem: json.loads(path.read_text(encoding="utf-8"))
             for path in sorted(where.glob("study-*.json"))
         }
-        for where in (folder, folder / "details", folder / "superseded")
+        for where in (folder, *(folder / name for name in ("details", "superseded", "trials")))
     )
     known = {stem: kept for stem, kept in details.items() if stem in rows}
-    return Results(rows, known, _figures(rows.values()), _figures(superseded.values()))
+    figures, earlier = _figures(rows.values()), _figures(superseded.values())
+    return Results(rows, known, figures, earlier, list(trials.values()))
 
 
 def _figures(files: Iterable[list[Row]]) -> Figures:

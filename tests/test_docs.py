@@ -274,6 +274,10 @@ def test_rows_of_your_own_make_pages_of_your_own(tmp_path: Path, monkeypatch: py
     page = (tmp_path / "docs" / "results" / "study.md").read_text(encoding="utf-8")
     assert "`my_backbone` | ImageNet | linear head" in page
     assert "baseline-majority` |" not in page
+    for name in re.findall(r"\(\.\./images/([\w.-]+)\)", page):
+        # No row is kept with its probabilities, so there is nothing to draw of them.
+        drawn_of_rows = name in ("study-confusion.png", "study-roc.png", "study-precision-recall.png")
+        assert (tmp_path / "docs" / "images" / name).exists() or drawn_of_rows
     assert (tmp_path / "docs" / "images" / "study-learning-curves.png").exists()
     rows_of(tmp_path / "rows", "again", mine | {"split": "study-test"})
     with pytest.raises(ValueError, match=r"two rows of model my_backbone.*have one seed"):
@@ -301,6 +305,41 @@ def test_an_aim_is_met_by_the_size_that_validation_chose(tmp_path: Path) -> None
     assert "| 96 px |" in line
     assert "96.0 (95.0 – 96.5) | **no** |" in line
     assert sum("not measured yet" in line for line in lines) == len(make_results.AIMS) - 1
+    # What missed at the first look is not told as if it had reached at once.
+    rows_of(
+        tmp_path,
+        "96",
+        cnn | {"image_size": 96, "split": "validation", "value": 0.98},
+        cnn | {"image_size": 96, "split": "study-test", "value": 0.99},
+    )
+    (line,) = (
+        line
+        for line in make_results.aims(make_results.load(tmp_path)).splitlines()
+        if line.startswith("| `cnn`")
+    )
+    assert line.endswith("| 96.0 (95.0 – 96.5) | no at the first look, then yes |")
+
+
+def test_trials_are_told_beside_what_was_measured(tmp_path: Path) -> None:
+    import make_results
+
+    cnn: dict[str, object] = {"model": "cnn", "weights": None, "scorer": "finetuned", "metric": "accuracy"}
+    for where, epochs, value in (("trials", 20, 0.95), (".", 40, 0.97)):
+        training = fs.FineTuning(epochs=epochs, precision="fastest").recipe("scratch").to_dict()
+        rows_of(
+            tmp_path / where,
+            f"cnn-{epochs}",
+            *(
+                cnn | {"split": split, "value": value, "configuration": {"training": training}}
+                for split in ("train", "validation", "study-test")
+            ),
+        )
+    results = make_results.load(tmp_path)
+    _, _, best, other = make_results.trials(results).splitlines()
+    assert best.startswith("| masterCategory | `cnn` | scratch | trained | – | – | ")
+    assert other.endswith("| `epochs=20` | 0 | 95.0 | 95.0 |")
+    # A trial is no row of a table of test figures.
+    assert make_results.table_one(results.figures).count("`cnn`") == 1
 
 
 def test_the_plug_in_shown_uses_the_group_that_is_read() -> None:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import fashionsearch as fs
+from fashionsearch.backbones.registry import has_default_weights
 from fashionsearch.training.learners import is_normalised
 from fashionsearch.training.options import teacher_fingerprint
 from harness import rows
@@ -19,7 +20,7 @@ AUTOENCODER = "autoencoder-"
 DISTILLED = "distilled"
 LATENTS = 16  # the study's number
 PERCEPTUAL = 1.0
-SUITABLE = "suitable"  # trained weights, and none for an autoencoder
+SUITABLE = "suitable"  # trained weights where a backbone has them, and none for an autoencoder
 MAJORITY = "baseline-majority"
 PIXELS = {"baseline-pixels-pca-16-knn": 16, "baseline-pixels-pca-64-knn": 64}
 PIXEL_SIZE = (32, 24)
@@ -84,12 +85,11 @@ class Contender:
 
     def fields(self) -> dict[str, Any]:
         """Return what the rows say of it."""
-        size = self.image_size
         return {
             "model": self.model,
             "weights": self.weights,
             "scorer": self.scorer,
-            "image_size": None if size is None else size[0] if size[0] == size[1] else list(size),
+            "image_size": None if self.image_size is None else _saved(self.image_size),
         }
 
     def configuration(self) -> dict[str, Any]:
@@ -98,39 +98,53 @@ class Contender:
 
     @functools.cached_property
     def learning(self) -> dict[str, Any]:
-        """What its rows' fields don't say: the recipe in full, an autoencoder's terms, teacher and first weights.
+        """What its rows' fields don't say: the network, the recipe in full, an autoencoder's terms, the teacher.
 
         Raises:
             FashionSearchError: if a teacher, or a file of weights, can't be read.
+            StudyError: if a backbone has no default weights.
         """
         settings: dict[str, Any] = {"training": None}
-        if self.start is not None and not self.model.startswith("baseline-"):
-            name = self.model.removeprefix(AUTOENCODER)
-            network = fs.create_backbone(name, weights=self.start, image_size=self.image_size, progress=False)
+        if self.model.startswith("baseline-"):
+            return settings
+        network = self._network()
+        if self.start is None:
+            # First weights that are drawn have no name; the layers they are drawn for have.
+            settings["layers"] = hashlib.sha256(repr(network.module).encode()).hexdigest()
+        else:
             settings["network"] = network.fingerprint
         if not self.learns:
             return settings
         given = self.training or fs.FineTuning()
-        recipe = given.recipe(self.recipe, normalised=self._normalised()).to_dict()
-        # A field that a later version of the library brings is None where it isn't used.
-        settings["training"] = {name: value for name, value in recipe.items() if value is not None}
+        settings["training"] = _given(given.recipe(self.recipe, normalised=is_normalised(network.module)))
         if self.model.startswith(AUTOENCODER):
             settings["autoencoder"] = {"latent_dim": LATENTS, "perceptual": PERCEPTUAL}
-        if given.teacher is not None:
+        if self.teacher is not None:
             # Where it lies is a matter of one machine.
-            folder = settings["training"].pop("teacher")
-            settings["teacher_fingerprint"] = teacher_fingerprint(fs.Classifier.load(folder))
+            settings["training"].pop("teacher")
+            settings["teacher"] = _about(self.teacher)
         return settings
 
-    def _normalised(self) -> bool:
+    @functools.cached_property
+    def teacher(self) -> fs.Classifier | None:
+        """The tagger it learns from beside the labels."""
+        given = None if self.training is None else self.training.teacher
+        return given if given is None or isinstance(given, fs.Classifier) else fs.Classifier.load(given)
+
+    def _network(self) -> fs.Backbone:
         name = self.model.removeprefix(AUTOENCODER)
-        return is_normalised(fs.create_backbone(name, weights=None, image_size=self.image_size).module)
+        try:
+            return fs.create_backbone(name, weights=self.start, image_size=self.image_size, progress=False)
+        except fs.errors.WeightsError as error:
+            if self.start != "default":
+                raise
+            raise StudyError(f"{error}; or train it from scratch: --weights none") from error
 
     @classmethod
     def from_configuration(cls, saved: Mapping[str, Any], teacher: str | None = None) -> Contender:
         """Return what `configuration` wrote; a teacher's folder, which it doesn't hold, is given again."""
         size, training = saved["image_size"], saved["training"]
-        if training is not None and "teacher_fingerprint" in saved:
+        if training is not None and "teacher" in saved:
             training = {**training, "teacher": teacher}
         return cls(
             saved["model"],
@@ -139,6 +153,32 @@ class Contender:
             None if size is None else (size, size) if isinstance(size, int) else tuple(size),
             None if training is None else fs.FineTuning.from_dict(training),
         )
+
+
+def _given(recipe: fs.FineTuning) -> dict[str, Any]:
+    # A field that a later version of the library brings is None where it isn't used.
+    return {name: value for name, value in recipe.to_dict().items() if value is not None}
+
+
+def _saved(size: tuple[int, int]) -> int | list[int]:
+    return size[0] if size[0] == size[1] else list(size)
+
+
+def _about(teacher: fs.Classifier) -> dict[str, Any]:
+    """Return what makes a teacher again, its photos apart, and the fingerprint of what came of it."""
+    training = None
+    if teacher.training is not None:
+        case = "scratch" if teacher.weights is None else "weights"
+        normalised = is_normalised(teacher.backbone_.module)
+        training = _given(teacher.training.recipe(case, normalised=normalised))
+    return {
+        "model": teacher.backbone,
+        "weights": teacher.weights if teacher.weights in (None, "default") else "file",
+        "image_size": _saved(teacher.backbone_.preprocess.image_size),
+        "seed": teacher.random_state,
+        "training": training,
+        "fingerprint": teacher_fingerprint(teacher),
+    }
 
 
 def make_contenders(
@@ -153,7 +193,8 @@ def make_contenders(
 
     Args:
         model: as in `Contender`.
-        weights: where its network starts; None is from scratch; "suitable" is "default", and None for an autoencoder.
+        weights: where its network starts; None is from scratch; "suitable" is "default", and None for an autoencoder and
+            for a backbone that has none.
         scorers: which are wanted; empty are those that cost least: "head" from weights, "finetuned" from scratch, and
             "knn" and "probe" for an autoencoder.
         image_size: side in pixels; None is the backbone's own.
@@ -175,12 +216,12 @@ def make_contenders(
         weights = training = None
     else:
         is_autoencoder = model.startswith(AUTOENCODER)
+        name = model.removeprefix(AUTOENCODER)
         fitting = ("knn", "probe") if is_autoencoder else ("head", "finetuned", "knn")
         if weights == SUITABLE:
-            weights = None if is_autoencoder else "default"
+            weights = "default" if has_default_weights(name) and not is_autoencoder else None
         if not is_autoencoder and weights in (None, DISTILLED):
             fitting = ("finetuned",)
-        name = model.removeprefix(AUTOENCODER)
         size = fs.create_backbone(name, weights=None, image_size=image_size).preprocess.image_size
     wanted = [scorer for scorer in fitting if scorer in scorers] if scorers else list(fitting)
     if not scorers and "head" in fitting:

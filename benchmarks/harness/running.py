@@ -13,11 +13,11 @@ from environment import environment
 import fashionsearch as fs
 from fashionsearch.device import place
 from harness.contenders import Contender
-from harness.data import SEED
+from harness.data import SEED, STUDY_LABEL
 from harness.figures import Figure
 from harness.fitting import Fitted
 from harness.rows import Row, StudyError, add, key, number, read
-from harness.tasks import Bench, Measurement, plan
+from harness.tasks import Bench, Measurement, labels_of, learned, plan
 
 DETAILS = "details"
 
@@ -44,7 +44,7 @@ def measure(
         splits: pairs of task and split to measure; None is all of the steps.
 
     Raises:
-        StudyError: if the file holds figures of one of these steps by another recipe, or of other data, of whichever seed.
+        StudyError: if the file holds figures by another recipe or of other data, of whichever seed.
     """
     path = rows_file(out, contender, validation_only=validation_only)
     learning = contender.learning
@@ -62,15 +62,26 @@ def measure(
             wanted = {key({**named, "metric": metric}) for metric in measurement.metrics}
             if wanted <= {key(row) for row in known}:
                 there += len(wanted)
+                if validation_only:
+                    _tell(path, named, [row for row in known if key(row) in wanted])
                 continue
             figures, fitted = measurement.measure()
             rows = [_row(named, measurement, figure, fitted, configuration) for figure in figures]
             add(path, rows, check=check)
-            told = ", ".join(f"{figure.metric} {figure.value:.4f}" for figure in figures[:3])
-            print(f"{path.stem} seed {seed}: {measurement.task} {measurement.split}: {told}", flush=True)
+            _tell(path, named, rows)
         bench.forget()
     if there:
         print(f"{path.stem}: {there} figures were measured before", flush=True)
+
+
+def _tell(path: Path, named: Row, rows: Sequence[Row]) -> None:
+    told = ", ".join(f"{row['metric']} {shown(row['value'])}" for row in rows[:3])
+    print(f"{path.stem} seed {named['seed']}: {named['task']} {named['split']}: {told}", flush=True)
+
+
+def shown(value: float | None) -> str:
+    """Return a figure as the command line tells it."""
+    return "nothing" if value is None else f"{value:.4f}"
 
 
 def _configuration(bench: Bench, step: str, data: str, learning: Mapping[str, Any]) -> dict[str, Any]:
@@ -78,13 +89,40 @@ def _configuration(bench: Bench, step: str, data: str, learning: Mapping[str, An
 
 
 def _check(path: Path, configuration: Mapping[str, Any], there: Sequence[Row]) -> None:
-    # Steps may differ: a teacher knows one label.
     for row in there:
         then = row["configuration"]
-        if then["step"] == configuration["step"] and then != configuration:
+        # The teacher of another step knows another label.
+        may_differ = () if then["step"] == configuration["step"] else ("step", "data", "teacher")
+        differing = _differing(then, configuration, may_differ)
+        if differing:
+            name = differing[0]
             raise StudyError(
-                f"{path} holds {key(row)} by another recipe or of other data; write to another folder (--out), or move the "
-                "file away"
+                f"{path} holds {key(row)} by another recipe or of other data: its {name} is {then.get(name)}, and here it is "
+                f"{configuration.get(name)}; write to another folder (--out), or move the file away"
+            )
+
+
+def _differing(then: Mapping[str, Any], now: Mapping[str, Any], may_differ: Container[str] = ()) -> list[str]:
+    return [name for name in {**then, **now} if name not in may_differ and then.get(name) != now.get(name)]
+
+
+def check_teacher(bench: Bench, contender: Contender, steps: Sequence[str]) -> None:
+    """Check that a teacher, if there is one, knows every class of what is asked for, before hours are spent on a part of it.
+
+    Raises:
+        StudyError: if it doesn't.
+    """
+    if contender.teacher is None:
+        return
+    for step in steps:
+        if step == "clothing" and bench.clothing is None:
+            continue
+        parts, label = labels_of(bench, step)
+        strangers = sorted({*learned(parts, label)[label]} - {*contender.teacher.classes_})
+        if strangers:
+            raise StudyError(
+                f"the teacher doesn't know {len(strangers)} classes of the task {step}, such as {strangers[0]!r}; name the "
+                f"tasks it can teach, such as --tasks {STUDY_LABEL}"
             )
 
 
@@ -145,8 +183,9 @@ def rerun(bench: Bench, path: Path, *, out: Path, teacher: str | None = None) ->
         teacher: folder of the teacher of what is distilled.
 
     Raises:
-        StudyError: if `out` is the folder of the file, or a row is of what can't be made again here: other data, another
-            teacher, or an autoencoder that minimised something else.
+        StudyError: if `out` is the folder of the file, or a row is of what can't be made again here: other data or a task
+            whose photos aren't given, another network, another teacher's recipe, or an autoencoder that minimised
+            something else.
     """
     if out.resolve() == path.parent.resolve():
         raise StudyError(f"{out} holds the file itself; give another folder for the new rows")
@@ -156,7 +195,9 @@ def rerun(bench: Bench, path: Path, *, out: Path, teacher: str | None = None) ->
     runs: dict[str, tuple[Contender, int, str]] = {}
     for row in before:
         then = row["configuration"]
-        if "teacher_fingerprint" in then and teacher is None:
+        if then["step"] == "clothing" and bench.clothing is None:
+            raise StudyError(f"{path} holds figures of clothing-dataset-small; give its folder: --clothing")
+        if "teacher" in then and teacher is None:
             raise StudyError(
                 f'{path}: {key(row)} had a teacher; give the folder of that Classifier as "teacher" in --training'
             )
@@ -164,7 +205,8 @@ def rerun(bench: Bench, path: Path, *, out: Path, teacher: str | None = None) ->
         run = contender, row["seed"], then["step"]
         if repr(run) not in runs:
             now = _configuration(bench, then["step"], then["data"], contender.learning)
-            differing = [name for name in {**then, **now} if then.get(name) != now.get(name)]
+            _warn_of_another_teacher(then, now)
+            differing = _differing(*map(_of_recipe, (then, now)))
             if differing:
                 name = differing[0]
                 raise StudyError(
@@ -178,3 +220,16 @@ def rerun(bench: Bench, path: Path, *, out: Path, teacher: str | None = None) ->
     files = {rows_file(out, contender, validation_only=False) for contender, _, _ in runs.values()}
     again = {key(row): row for file in files for row in read(file)}
     return [(row, again.get(key(row))) for row in before]
+
+
+def _of_recipe(configuration: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a configuration without its teacher's fingerprint, which another processor's arithmetic changes."""
+    if "teacher" not in configuration:
+        return dict(configuration)
+    teacher = {name: value for name, value in configuration["teacher"].items() if name != "fingerprint"}
+    return {**configuration, "teacher": teacher}
+
+
+def _warn_of_another_teacher(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
+    if "teacher" in then and then["teacher"]["fingerprint"] != now["teacher"]["fingerprint"]:
+        print("the teacher has the recipe of then, and other weights: expect other figures", flush=True)

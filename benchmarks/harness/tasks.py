@@ -29,6 +29,7 @@ from harness.data import (
 from harness.distortions import DISTORTIONS, Pixels, distorted
 from harness.figures import Figure
 from harness.fitting import Encoder, Fitted, encoder, fit
+from harness.rows import StudyError
 
 DISTORTED_PHOTOS = 1000
 SHARES = (100, 200, 400, 800, 1600, 3200)  # photos to learn from, of the learning curves
@@ -193,12 +194,8 @@ class Bench:
 def plan(bench: Bench, contender: Contender, seed: int, steps: Sequence[str]) -> Iterator[Measurement]:
     """Yield every measurement of a contender in these steps of `TASKS`."""
     for step in steps:
-        if step == STUDY_LABEL:
-            yield from _tagging(bench, contender, seed, step, bench.study, STUDY_LABEL)
-        elif step in HARDER_LABELS:
-            yield from _tagging(bench, contender, seed, step, bench.larger, step)
-        elif step == "clothing" and bench.clothing is not None:
-            yield from _tagging(bench, contender, seed, step, bench.clothing, CLOTHING_LABEL)
+        if step in (STUDY_LABEL, *HARDER_LABELS) or (step == "clothing" and bench.clothing is not None):
+            yield from _tagging(bench, contender, seed, step)
         elif step == "retrieval" and contender.embeds:
             yield from _retrieval(bench, contender, seed)
         elif step == "same-product" and contender.embeds:
@@ -207,6 +204,23 @@ def plan(bench: Bench, contender: Contender, seed: int, steps: Sequence[str]) ->
             yield from _distortions(bench, contender, seed, step)
         elif contender.embeds and step.startswith("learning-curve"):
             yield from _learning_curve(bench, contender, seed, step)
+
+
+def labels_of(bench: Bench, step: str) -> tuple[Parts, str]:
+    """Return the parts of a step of `TASKS`, and the label that is learned for it.
+
+    Raises:
+        StudyError: if its photos aren't given.
+    """
+    if step == "clothing":
+        if bench.clothing is None:
+            raise StudyError("the task clothing needs the photos: --clothing clothing-dataset-small")
+        return bench.clothing, CLOTHING_LABEL
+    if step in HARDER_LABELS:
+        return bench.larger, step
+    # A network that learned from labels is asked for products by what it learned of articleType.
+    of_article_type = step in ("retrieval", "same-product") or step.endswith(OF_ARTICLE_TYPE)
+    return (bench.larger, "articleType") if of_article_type else (bench.study, STUDY_LABEL)
 
 
 def learned(parts: Parts, label: str) -> fs.datasets.Table:
@@ -218,9 +232,8 @@ def _evaluated(fitted: Fitted, images: Sequence[Any], labels: npt.NDArray[Any]) 
     return fs.metrics.evaluate(labels, fitted.probabilities(images), fitted.classes)
 
 
-def _tagging(
-    bench: Bench, contender: Contender, seed: int, step: str, parts: Parts, label: str
-) -> Iterator[Measurement]:
+def _tagging(bench: Bench, contender: Contender, seed: int, step: str) -> Iterator[Measurement]:
+    parts, label = labels_of(bench, step)
     is_study = parts.name == "study"
     photos = len(learned(parts, label))
     metrics = made.STUDY_METRICS if is_study else made.HARDER_METRICS
@@ -247,12 +260,11 @@ def _tagging(
 
 
 def _retrieval(bench: Bench, contender: Contender, seed: int) -> Iterator[Measurement]:
-    parts = bench.larger
+    parts, label = labels_of(bench, "retrieval")
     ranks: dict[str, npt.NDArray[np.intp]] = {}
 
     def ranked(split: str, queries: fs.datasets.Table) -> tuple[npt.NDArray[np.intp], Fitted]:
-        # A network that learned from labels learned those of articleType.
-        fitted = bench.fitted(contender, seed, parts, "articleType")
+        fitted = bench.fitted(contender, seed, parts, label)
         if split not in ranks:
             ranks[split] = nearest(fitted.embed(parts.train.images), fitted.embed(queries.images), made.RANKS)
         return ranks[split], fitted
@@ -293,11 +305,11 @@ def nearest(collection: Vectors, queries: Vectors, k: int) -> npt.NDArray[np.int
 
 
 def _same_product(bench: Bench, contender: Contender, seed: int) -> Iterator[Measurement]:
-    parts = bench.larger
+    parts, label = labels_of(bench, "same-product")
     collection: list[Vectors] = []
 
     def measured(name: str) -> tuple[list[Figure], Fitted]:
-        fitted = bench.fitted(contender, seed, parts, "articleType")
+        fitted = bench.fitted(contender, seed, parts, label)
         rows, photos = bench.distorted(parts, name)
         if not collection:
             collection.append(fitted.embed(bench.table.images))
@@ -317,12 +329,8 @@ def _same_product(bench: Bench, contender: Contender, seed: int) -> Iterator[Mea
         )
 
 
-def _labelled_parts(bench: Bench, step: str) -> tuple[Parts, str]:
-    return (bench.larger, "articleType") if step.endswith(OF_ARTICLE_TYPE) else (bench.study, STUDY_LABEL)
-
-
 def _distortions(bench: Bench, contender: Contender, seed: int, step: str) -> Iterator[Measurement]:
-    parts, label = _labelled_parts(bench, step)
+    parts, label = labels_of(bench, step)
 
     def measured(name: str) -> tuple[list[Figure], Fitted]:
         fitted = bench.fitted(contender, seed, parts, label)
@@ -343,7 +351,7 @@ def _distortions(bench: Bench, contender: Contender, seed: int, step: str) -> It
 
 
 def _learning_curve(bench: Bench, contender: Contender, seed: int, step: str) -> Iterator[Measurement]:
-    parts, label = _labelled_parts(bench, step)
+    parts, label = labels_of(bench, step)
 
     def measured(photos: int, split: str) -> tuple[list[Figure], Fitted]:
         fitted = bench.fitted(contender, seed, parts, label, photos)

@@ -16,6 +16,7 @@ from harness import contenders, data, distortions, figures, rows, running, tasks
 from sklearn.metrics import f1_score
 
 import fashionsearch as fs
+from fashionsearch.cache import cache_folder
 
 
 @fs.register_backbone("grid_for_the_study", image_size=8)
@@ -135,6 +136,11 @@ def test_figures_of_another_recipe_or_other_data_are_not_mixed(bench, table, tmp
     for seed in (0, 1):
         with pytest.raises(rows.StudyError, match="another recipe"):
             running.measure(bench, other, [seed], ["masterCategory"], out=folder)
+    # Nor in one line of a table, which has figures of several steps.
+    with pytest.raises(
+        rows.StudyError, match=r"its training is .*'epochs': 1.*, and here it is .*'epochs': 2"
+    ):
+        running.measure(bench, other, [0], ["learning-curve"], out=folder)
     each = contender("baseline-pixels-pca-16-knn")
     measured(bench, each, ["masterCategory"], folder)
     with fs.EmbeddingCache() as cache:
@@ -160,18 +166,66 @@ def test_what_is_measured_again_is_what_the_file_holds(bench, tmp_path):
         running.rerun(bench, tmp_path / "study-changed.json", out=tmp_path / "again")
 
 
-def test_a_distilled_row_names_its_teacher_and_not_its_folder(bench, table, tmp_path):
+def test_another_network_of_the_same_name_has_other_figures(bench, tmp_path):
+    def narrow(weights):
+        return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
+
+    training = fs.FineTuning(epochs=1)
+    fs.register_backbone("edited", image_size=8)(grid)
+    first = contender("edited", weights=None, training=training)
+    measured(bench, first, ["masterCategory"], tmp_path)
+    fs.register_backbone("edited", image_size=8, replace=True)(narrow)
+    second = contender("edited", weights=None, training=training)
+    assert first.digest != second.digest
+    with pytest.raises(rows.StudyError, match="its layers is"):
+        measured(bench, second, ["masterCategory"], tmp_path)
+
+
+def test_a_rerun_without_the_photos_of_a_task_is_refused(bench, tmp_path):
+    each = contender("baseline-pixels-pca-16-knn")
+    found = measured(bench, each, ["masterCategory"], tmp_path)
+    for row in found:
+        row["configuration"]["step"] = "clothing"
+    rows.write(tmp_path / "home" / "study-home.json", found)
+    with pytest.raises(rows.StudyError, match="--clothing"):
+        running.rerun(bench, tmp_path / "home" / "study-home.json", out=tmp_path / "again")
+
+
+def test_a_teacher_must_know_every_class_before_anything_is_learned(bench, table, tmp_path):
+    fs.Classifier("grid_for_the_study").fit(table.images, table["masterCategory"]).save(tmp_path / "teacher")
+    given = fs.FineTuning(epochs=1, teacher=str(tmp_path / "teacher"))
+    each = contender(weights="distilled", training=given)
+    running.check_teacher(bench, each, ["masterCategory", "distortions", "clothing"])
+    with pytest.raises(rows.StudyError, match=r"classes of the task articleType, such as .* --tasks masterC"):
+        running.check_teacher(bench, each, ["masterCategory", "articleType"])
+
+
+def test_a_distilled_row_names_its_teacher_and_not_its_folder(bench, table, tmp_path, capsys):
     fs.Classifier("grid_for_the_study").fit(table.images, table["masterCategory"]).save(tmp_path / "teacher")
     given = fs.FineTuning(epochs=1, teacher=str(tmp_path / "teacher"))
     each = contender(weights="distilled", training=given)
     found = measured(bench, each, ["masterCategory"], tmp_path / "out")
-    assert len(found[0]["configuration"]["teacher_fingerprint"]) == 64
+    about = found[0]["configuration"]["teacher"]
+    assert (about["model"], about["weights"], about["image_size"]) == ("grid_for_the_study", "default", 8)
+    assert len(about["fingerprint"]) == 64
     assert str(tmp_path) not in json.dumps(found)
     file = tmp_path / "out" / f"{each.stem}.json"
     with pytest.raises(rows.StudyError, match="had a teacher; give the folder"):
         running.rerun(bench, file, out=tmp_path / "again")
     pairs = running.rerun(bench, file, out=tmp_path / "again", teacher=str(tmp_path / "teacher"))
     assert [then["value"] for then, _ in pairs] == [now["value"] for _, now in pairs]
+    assert "other weights" not in capsys.readouterr().out
+    # The same recipe on another processor gives a teacher of other bits, and one of another recipe is another teacher.
+    fs.Classifier("grid_for_the_study").fit(table.images[:90], table["masterCategory"][:90]).save(
+        tmp_path / "remade"
+    )
+    assert running.rerun(bench, file, out=tmp_path / "third", teacher=str(tmp_path / "remade"))
+    assert "other weights" in capsys.readouterr().out
+    fs.Classifier("grid_for_the_study", image_size=16).fit(table.images, table["masterCategory"]).save(
+        tmp_path / "larger"
+    )
+    with pytest.raises(rows.StudyError, match="measured with teacher"):
+        running.rerun(bench, file, out=tmp_path / "fourth", teacher=str(tmp_path / "larger"))
 
 
 def test_a_rerun_learns_and_embeds_in_its_own_folder(tmp_path, monkeypatch, table):
@@ -179,20 +233,26 @@ def test_a_rerun_learns_and_embeds_in_its_own_folder(tmp_path, monkeypatch, tabl
     monkeypatch.setattr(fs.datasets, "load_fashion_products", lambda path: table)
     monkeypatch.setattr(study, "rerun", lambda bench, path, *, out, teacher: made.append(bench) or [])
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("FASHIONSEARCH_CACHE", "elsewhere")
     words = ["--data", "x", "--rerun", "study-x.json"]
     with pytest.raises(rows.StudyError, match="--out again"):
         study.run(study.parser().parse_args(words))
     study.run(study.parser().parse_args([*words, "--out", "again"]))
     assert made[0].checkpoints == Path("again/checkpoints")
-    assert Path("again/embeddings.sqlite").exists()
+    # The cache of linear heads, which open their own, too.
+    assert cache_folder() == Path("again/embeddings")
+    assert any(Path("again/embeddings").iterdir())
 
 
-def test_trials_lie_beside_the_results_and_not_among_them(tmp_path, monkeypatch, table):
+def test_trials_lie_beside_the_results_and_not_among_them(tmp_path, monkeypatch, table, capsys):
     monkeypatch.setattr(fs.datasets, "load_fashion_products", lambda path: table)
     monkeypatch.chdir(tmp_path)
     words = ["--data", "x", "--validation-only", "--tasks", "masterCategory"]
     study.run(study.parser().parse_args([*words, "--backbone", "baseline-pixels-pca-16-knn"]))
     assert len(list(Path("study-trials").glob("study-baseline-pixels-pca-16-knn-????????.json"))) == 1
+    before = capsys.readouterr().out
+    study.run(study.parser().parse_args([*words, "--backbone", "baseline-pixels-pca-16-knn"]))
+    assert set(before.splitlines()) < set(capsys.readouterr().out.splitlines())
 
 
 def test_recipes_are_tried_side_by_side(bench, tmp_path):
@@ -231,7 +291,6 @@ def test_several_add_to_one_file_at_a_time(tmp_path):
     ("words", "message"),
     [
         (["--data", "nowhere"], "nowhere"),
-        (["--data", ".", "--tasks", "clothing"], "--clothing"),
         (["--data", ".", "--plugin", "nowhere.py"], "nowhere.py is no Python file"),
     ],
 )
@@ -240,6 +299,22 @@ def test_what_cannot_be_used_is_refused_in_a_line(words, message, monkeypatch):
     with pytest.raises(SystemExit, match=message) as refused:
         study.main()
     assert str(refused.value.code).startswith("error: ")
+
+
+def test_photos_and_weights_that_are_not_there_are_named_with_their_options(tmp_path, monkeypatch, table):
+    monkeypatch.setattr(fs.datasets, "load_fashion_products", lambda path: table)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(rows.StudyError, match="--clothing"):
+        study.run(study.parser().parse_args(["--data", "x", "--tasks", "clothing"]))
+
+    @fs.register_backbone("without_weights", image_size=8, replace=True)
+    def without_weights(weights):
+        if weights == "default":
+            raise fs.errors.WeightsError("without_weights has no default weights; give a file")
+        return grid(weights)
+
+    with pytest.raises(rows.StudyError, match="give a file; or train it from scratch: --weights none"):
+        study.run(study.parser().parse_args(["--data", "x", "--backbone", "without_weights"]))
 
 
 def test_every_backbone_is_known_before_the_first_is_measured():
@@ -311,6 +386,7 @@ def test_an_autoencoder_is_scored_by_neighbours_and_by_a_probe(bench, tmp_path):
     ("model", "weights", "scorers", "expected"),
     [
         ("cnn", None, (), ["finetuned"]),
+        ("cnn", "suitable", (), ["finetuned"]),
         ("grid_for_the_study", "default", (), ["head"]),
         ("grid_for_the_study", "default", ("knn", "head", "finetuned"), ["head", "finetuned", "knn"]),
         ("baseline-majority", "default", (), ["head"]),
@@ -464,7 +540,7 @@ def test_the_commands_that_are_shown_parse(capsys):
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "benchmark-a-backbone.md").read_text()
     lines = [line.strip() for line in page.splitlines()]
     commands = [shlex.split(line)[2:] for line in lines if line.startswith("python benchmarks/study.py")]
-    assert len(commands) == 5
+    assert len(commands) == 6
     for words in commands:
         study.parser().parse_args(words)
     chosen = study.parser().parse_args(["--data", "x", "--training", '{"epochs": 60}', "--seeds", "0", "1"])
