@@ -111,7 +111,7 @@ def _compare(bench: Bench, path: Path, out: Path, teacher: str | None) -> None:
     pairs = rerun(bench, path, out=out, teacher=teacher)
     for then, now in pairs:
         name = f"{then['model']} {then['scorer']} {then['task']} {then['split']} {then['metric']}"
-        print(f"{name}: {shown(then['value'])}, again {shown(now and now['value'])}")
+        print(f"{name}: {shown(then['value'])}, again {shown(None if now is None else now['value'])}")
     equal = sum(now is not None and now["value"] == then["value"] for then, now in pairs)
     print(f"{equal} of {len(pairs)} figures are equal")
 

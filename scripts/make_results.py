@@ -12,6 +12,7 @@ from pathlib import Path
 
 import make_tables
 import result_charts
+import result_errors
 from benchmark_tables import cores, table
 from result_rows import Contender, Figures, Results, Row, load
 
@@ -259,6 +260,7 @@ MAKERS: dict[str, Callable[[Results], str]] = {
     "table one": _of_figures(table_one),
     "aims": aims,
     "trials": trials,
+    "errors in common": result_errors.in_common,
     "averages": _of_figures(averages),
     "training curves": training_curves,
     **{

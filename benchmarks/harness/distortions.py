@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Callable, Sequence
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import numpy as np
 import numpy.typing as npt
@@ -45,7 +45,8 @@ def colour_cast(photo: Pixels, rng: np.random.Generator) -> Pixels:
     """Light it with warm or cold light: red and blue go 25 % apart, either way."""
     tilt = float(rng.choice([-0.125, 0.125]))
     light = np.array([1 + tilt, 1.0, 1 - tilt])
-    return np.clip(np.rint(photo * light), 0, 255).astype(np.uint8)
+    lit: Pixels = np.clip(np.rint(photo * light), 0, 255).astype(np.uint8)
+    return lit
 
 
 def jpeg(photo: Pixels, rng: np.random.Generator) -> Pixels:
@@ -76,7 +77,7 @@ DISTORTIONS: dict[str, Distortion] = {
 }
 
 
-def distorted(images: Sequence[object], name: str, *, seed: int) -> list[Pixels]:
+def distorted(images: Sequence[Any], name: str, *, seed: int) -> list[Pixels]:
     """Return distorted copies of photos; each photo's change depends on the seed and its place alone.
 
     Args:

@@ -184,7 +184,7 @@ def retrieval_figures(relevant: npt.NDArray[np.bool_], available: npt.NDArray[np
     return [
         share("p_at_1", hits[:, 0]),
         mean("p_at_5", hits[:, :5].mean(axis=1)),
-        *(share(f"recall_at_{k}", hits[:, :k].any(axis=1)) for k in (1, 5, 10)),
+        *(share(f"recall_at_{k}", np.asarray(hits[:, :k].any(axis=1))) for k in (1, 5, 10)),
         mean("map_at_10", fs.metrics.average_precision_at_k(hits, total)),
     ]
 

@@ -138,7 +138,7 @@ class Bench:
                 (held_out.images, held_out[label]),
                 seed=seed,
                 checkpoints=self._folder(contender, name, seed),
-                embed=encoded and encoded.embed,
+                embed=None if encoded is None else encoded.embed,
                 cache=self.cache,
             )
             if encoded is not None:
