@@ -175,6 +175,13 @@ def harder(figures: Figures, metric: str) -> str:
     return table((*HEAD, *HARDER), lines(figures, names, ("articleType", "test", "accuracy")))
 
 
+def twins(figures: Figures) -> str:
+    """Return the accuracy for articleType where a product's name is in one part, and where it may be in two."""
+    names = [("articleType", split, "accuracy") for split in ("test", "test-by-photo")]
+    having = {contender: known for contender, known in figures.items() if names[1] in known}
+    return table((*HEAD, "By name, %", "By photo, %"), lines(having, names))
+
+
 def clothing(figures: Figures) -> str:
     """Return the figures on clothing-dataset-small's validation part."""
     metrics = ("accuracy", "macro_f1", "weighted_f1", "calibration_error")
@@ -267,6 +274,7 @@ MAKERS: dict[str, Callable[[Results], str]] = {
         f"harder {metric}": _of_figures(harder, metric)
         for metric in ("accuracy", "macro_f1", "calibration_error")
     },
+    "twins": _of_figures(twins),
     "clothing": _of_figures(clothing),
     **{
         f"retrieval {by}": _of_figures(retrieval, by)

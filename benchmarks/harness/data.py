@@ -20,7 +20,7 @@ class Parts:
     """One way to divide photos.
 
     Attributes:
-        name: of the division: "study", "larger" or "clothing".
+        name: of the division: "study", "larger", "by-photo" or "clothing".
         train: what is learned from.
         validation: what recipes, epochs and strengths are chosen on.
         test: what is measured once.
@@ -48,6 +48,14 @@ def larger_parts(table: fs.datasets.Table) -> Parts:
     """
     train, validation, test = table.split(test=0.2, validation=0.2, seed=SEED, group="productDisplayName")
     return Parts("larger", train, validation, test, ("train", "validation", "test"))
+
+
+def parts_by_photo(table: fs.datasets.Table) -> Parts:
+    """Return a division of all rows that takes no heed of products' names: what it costs a measurement to have twins."""
+    train, validation, test = table.split(test=0.2, validation=0.2, seed=SEED)
+    return Parts(
+        "by-photo", train, validation, test, ("train-by-photo", "validation-by-photo", "test-by-photo")
+    )
 
 
 def clothing_parts(root: Path) -> Parts:

@@ -24,6 +24,7 @@ from harness.data import (
     labelled,
     larger_parts,
     of_known_classes,
+    parts_by_photo,
     study_parts,
 )
 from harness.distortions import DISTORTIONS, Pixels, distorted
@@ -38,10 +39,12 @@ RELEVANCE = {
     "baseColour": ("baseColour",),
     "articleType+baseColour": ("articleType", "baseColour"),
 }
+TWINS = "twins"  # articleType on a split in which test photos have twins among the training photos
 OF_ARTICLE_TYPE = "-articleType"  # the same step for the harder label, on the larger split
 TASKS = (
     STUDY_LABEL,
     *HARDER_LABELS,
+    TWINS,
     "clothing",
     "retrieval",
     "same-product",
@@ -121,6 +124,11 @@ class Bench:
         """The division for the harder tasks."""
         return larger_parts(self.table)
 
+    @cached_property
+    def by_photo(self) -> Parts:
+        """The division with twins."""
+        return parts_by_photo(self.table)
+
     def fitted(
         self, contender: Contender, seed: int, parts: Parts, label: str, photos: int | None = None
     ) -> Fitted:
@@ -194,7 +202,9 @@ class Bench:
 def plan(bench: Bench, contender: Contender, seed: int, steps: Sequence[str]) -> Iterator[Measurement]:
     """Yield every measurement of a contender in these steps of `TASKS`."""
     for step in steps:
-        if step in (STUDY_LABEL, *HARDER_LABELS) or (step == "clothing" and bench.clothing is not None):
+        if step in (STUDY_LABEL, *HARDER_LABELS, TWINS) or (
+            step == "clothing" and bench.clothing is not None
+        ):
             yield from _tagging(bench, contender, seed, step)
         elif step == "retrieval" and contender.embeds:
             yield from _retrieval(bench, contender, seed)
@@ -218,6 +228,8 @@ def labels_of(bench: Bench, step: str) -> tuple[Parts, str]:
         return bench.clothing, CLOTHING_LABEL
     if step in HARDER_LABELS:
         return bench.larger, step
+    if step == TWINS:
+        return bench.by_photo, "articleType"
     # A network that learned from labels is asked for products by what it learned of articleType.
     of_article_type = step in ("retrieval", "same-product") or step.endswith(OF_ARTICLE_TYPE)
     return (bench.larger, "articleType") if of_article_type else (bench.study, STUDY_LABEL)

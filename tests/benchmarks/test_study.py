@@ -441,6 +441,9 @@ def test_no_name_is_in_two_parts(table):
     assert not names[0] & names[2]
     assert not names[1] & names[2]
     assert sum(map(len, (parts.train, parts.validation, parts.test))) == len(table)
+    twins = data.parts_by_photo(table)
+    assert set(twins.train["productDisplayName"]) & set(twins.test["productDisplayName"])
+    assert not set(twins.train["id"]) & set(twins.test["id"])
 
 
 @pytest.mark.data
