@@ -65,9 +65,9 @@ def run(options: argparse.Namespace) -> None:
     if options.rerun is not None:
         _compare(bench, options.rerun, out, getattr(options.training, "teacher", None))
         return
-    steps = options.tasks or TASKS
-    if "clothing" in (options.tasks or ()):
-        labels_of(bench, "clothing")
+    steps = options.tasks or [step for step in TASKS if step != "clothing" or options.clothing is not None]
+    for step in steps:
+        labels_of(bench, step)
     wanted = contenders(options)
     for contender in wanted:
         contender.configuration()
@@ -146,8 +146,8 @@ def parser() -> argparse.ArgumentParser:
     add(
         "--weights",
         default=SUITABLE,
-        help="default, none, a file, or distilled: from scratch, with a teacher in --training; without it default, "
-        "and none for autoencoders",
+        help="default, none, a file, or distilled: from scratch, with a teacher in --training; without it default "
+        "where a backbone has some, and none for cnn and autoencoders",
     )
     add("--image-size", type=int, help="side in pixels; default: the backbone's own")
     add(

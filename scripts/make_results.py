@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import dataclasses
+import itertools
 import re
 import shutil
 from collections import defaultdict
@@ -127,16 +128,24 @@ def aims(results: Results) -> str:
 
 def trials(results: Results) -> str:
     """Return each recipe that was tried on a validation part, and of the same network the one that was measured."""
-    tried = defaultdict(list)
-    for rows in (*results.trials, *results.rows.values()):
-        for label in (STUDY_LABEL, "articleType"):
+    tried: dict[tuple[str, ...], dict[str, tuple[bool, float, list[str]]]] = defaultdict(dict)
+    for is_measured, files in ((True, results.rows.values()), (False, results.trials)):
+        for rows, label in itertools.product(files, (STUDY_LABEL, "articleType")):
             line = _tried(rows, label)
             if line is not None:
-                tried[label, rows[0]["model"], rows[0]["weights"], rows[0]["scorer"]].append(line)
+                # The trial of what was measured then is no other recipe.
+                about = label, *(str(rows[0][name]) for name in ("model", "weights", "scorer"))
+                tried[about].setdefault(str(line[1][:6]), (is_measured, *line))
     # A network with one recipe was not tried: it was measured.
-    compared = [sorted(lines, reverse=True) for _, lines in sorted(tried.items(), key=str) if len(lines) > 1]
-    head = ("Label", *HEAD, "Other than the library's recipe", "Minutes", "Training, %", "Validation, %")
-    return table(head, [cells for lines in compared for _, cells in lines])
+    compared = [sorted(lines.values(), reverse=True) for _, lines in sorted(tried.items()) if len(lines) > 1]
+    head = (
+        *("Label", *HEAD, "Other than the library's recipe"),
+        *("Minutes", "Training, %", "Validation, %", "Test part"),
+    )
+    return table(
+        head,
+        [[*cells, "measured" if yes else "–"] for lines in compared for yes, _, cells in lines],
+    )
 
 
 def _tried(rows: list[Row], label: str) -> tuple[float, list[str]] | None:
@@ -146,12 +155,20 @@ def _tried(rows: list[Row], label: str) -> tuple[float, list[str]] | None:
         if (row["task"], row["metric"], row["seed"]) == (label, "accuracy", 0)
     }
     training = rows[0]["configuration"]["training"]
-    if "validation" not in part or training is None:
+    if "validation" not in part or training is None or rows[0]["scorer"] != "finetuned":
         return None
     contender = Contender.of(rows[0])
     case = "scratch" if contender.weights in (None, "distilled") else "weights"
-    own = fs.FineTuning().recipe("autoencoder" if contender.model.startswith("auto") else case).to_dict()
-    others = {name: value for name, value in training.items() if own[name] != value and name not in OF_SPEED}
+    given = fs.FineTuning(teacher="known" if contender.weights == "distilled" else None)
+    # A row doesn't say whether its network has normalisation layers, on which a rate depends.
+    recipes = [given.recipe(case, normalised=normalised).to_dict() for normalised in (True, False)]
+    others = min(
+        (
+            {name: value for name, value in training.items() if own[name] != value and name not in OF_SPEED}
+            for own in recipes
+        ),
+        key=len,
+    )
     validation = part["validation"]
     figures = [f"{100 * part[split]['value']:.1f}" for split in ("train", "validation")]
     told = ", ".join(f"`{name}={value!r}`" for name, value in others.items()) or "–"

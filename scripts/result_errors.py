@@ -6,39 +6,55 @@ from collections import Counter
 
 import numpy as np
 from benchmark_tables import table
-from result_rows import Results, Row
+from result_rows import Contender, Results
+
+import fashionsearch as fs
 
 NETWORKS = ("head", "finetuned")
 
 
 def in_common(results: Results) -> str:
-    """Return by how many networks the study's test photos are called something else, and which by all of them."""
-    kept = [each for each in results.details.values() if _is_of_a_network(each)]
+    """Return by how many networks the study's test photos are called something else, and what all get wrong."""
+    kept = {
+        stem: each
+        for stem, each in results.details.items()
+        if each["scorer"] in NETWORKS and not each["model"].startswith("baseline-")
+    }
     if not kept:
         return "No network has kept its probabilities."
-    classes = np.array(kept[0]["classes"])
-    labels = classes[kept[0]["labels"]]
-    guesses = np.stack([np.array(each["classes"])[np.argmax(each["probabilities"], axis=1)] for each in kept])
+    evaluations = {}
+    for stem, each in kept.items():
+        classes = np.array(each["classes"])
+        evaluations[stem] = fs.metrics.evaluate(classes[each["labels"]], each["probabilities"], classes)
+    labels = next(iter(evaluations.values())).labels
+    guesses = np.stack([each.predictions for each in evaluations.values()])
     wrong = (guesses != labels).sum(axis=0)
+    by_all = wrong == len(kept)
     counts = table(
         (f"Wrong by, of {len(kept)} networks", "Photos"),
         [[str(networks), str((wrong == networks).sum())] for networks in range(1, len(kept) + 1)],
     )
-    most = [
+    named = Counter(
         (str(labels[photo]), Counter(guesses[:, photo].tolist()).most_common(1)[0][0])
-        for photo in np.flatnonzero(wrong == len(kept))
-    ]
-    named = table(
+        for photo in np.flatnonzero(by_all)
+    )
+    what = table(
         ("Label", "Called by most of them", "Photos, wrong by all"),
-        [[label, guess, str(photos)] for (label, guess), photos in Counter(most).most_common()],
+        [[label, guess, str(photos)] for (label, guess), photos in named.most_common()],
     )
-    return f"{counts}\n\n{named}"
+    ceilings = []
+    for stem, whole in evaluations.items():
+        rest = fs.metrics.evaluate(labels[~by_all], whole.probabilities[~by_all], whole.classes)
+        aucs = (f"{100 * _weighted_auc(each):.2f}" for each in (whole, rest))
+        accuracies = (f"{100 * each.accuracy:.1f}" for each in (whole, rest))
+        ceilings.append([*Contender.of(results.rows[stem][0]).cells, *accuracies, *aucs])
+    head = ("Model", "Starts from", "Scored by", "Size")
+    without = table(
+        (*head, "Accuracy, %", "Without them, %", "AUC, weighted, %", "Without them, %"), ceilings
+    )
+    return f"{counts}\n\n{what}\n\n{without}"
 
 
-def _is_of_a_network(kept: Row) -> bool:
-    is_autoencoder = kept["model"].startswith("autoencoder-")
-    return (
-        "probabilities" in kept
-        and kept["scorer"] in NETWORKS
-        and not (is_autoencoder or kept["model"].startswith("baseline-"))
-    )
+def _weighted_auc(evaluation: fs.Evaluation) -> float:
+    present = [row for row in evaluation.per_class if row.support]
+    return float(np.average([row.auc for row in present], weights=[row.support for row in present]))

@@ -10,6 +10,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import socket
 import sys
 import types
@@ -254,6 +255,9 @@ def test_the_pages_of_results_are_made_of_the_rows() -> None:
     assert {match[1] for match in make_results.BLOCK.finditer(shown)} == set(make_results.MAKERS)
 
 
+TWINS = (("test", 0.5), ("test-by-photo", 0.6))
+
+
 def rows_of(folder: Path, stem: str, *changes: dict[str, object]) -> None:
     """Write rows like one of ours, each changed."""
     import make_results
@@ -324,7 +328,7 @@ def test_trials_are_told_beside_what_was_measured(tmp_path: Path) -> None:
     import make_results
 
     cnn: dict[str, object] = {"model": "cnn", "weights": None, "scorer": "finetuned", "metric": "accuracy"}
-    for where, epochs, value in (("trials", 20, 0.95), (".", 40, 0.97)):
+    for where, epochs, value in (("trials", 20, 0.98), (".", 40, 0.97)):
         training = fs.FineTuning(epochs=epochs, precision="fastest").recipe("scratch").to_dict()
         rows_of(
             tmp_path / where,
@@ -334,12 +338,77 @@ def test_trials_are_told_beside_what_was_measured(tmp_path: Path) -> None:
                 for split in ("train", "validation", "study-test")
             ),
         )
+    # The trial of what was measured is the same recipe, and one with better validation is still a trial.
+    shutil.copy(tmp_path / "study-cnn-40.json", tmp_path / "trials")
     results = make_results.load(tmp_path)
     _, _, best, other = make_results.trials(results).splitlines()
-    assert best.startswith("| masterCategory | `cnn` | scratch | trained | – | – | ")
-    assert other.endswith("| `epochs=20` | 0 | 95.0 | 95.0 |")
+    assert best == "| masterCategory | `cnn` | scratch | trained | – | – | 0 | 97.0 | 97.0 | measured |"
+    assert other == "| masterCategory | `cnn` | scratch | trained | – | `epochs=20` | 0 | 98.0 | 98.0 | – |"
     # A trial is no row of a table of test figures.
     assert make_results.table_one(results.figures).count("`cnn`") == 1
+
+
+@pytest.mark.parametrize(
+    ("model", "weights", "given", "normalised"),
+    [("vgg19", None, {}, False), ("vgg19_bn", "distilled", {"teacher": "a"}, True)],
+)
+def test_the_librarys_own_recipe_is_no_deviation_from_it(
+    model: str, weights: str | None, given: dict[str, str], normalised: bool
+) -> None:
+    import make_results
+
+    training = fs.FineTuning(**given).recipe("scratch", normalised=normalised).to_dict()
+    training.pop("teacher")
+    row = {"task": "masterCategory", "metric": "accuracy", "seed": 0, "value": 0.9, "seconds": 60}
+    about = {"model": model, "weights": weights, "scorer": "finetuned", "image_size": 64}
+    rows = [
+        row | about | {"split": split, "configuration": {"training": training}}
+        for split in ("train", "validation")
+    ]
+    line = make_results._tried(rows, "masterCategory")
+    assert line is not None
+    assert line[1][5] == "–"
+
+
+def test_what_all_networks_get_wrong_is_counted(tmp_path: Path) -> None:
+    import make_results
+    import result_errors
+
+    # Of six photos the fifth is wrong by one network, and the sixth by both.
+    for stem, wrong in (("one", (4, 5)), ("two", (5,))):
+        about = {
+            "model": stem,
+            "weights": None,
+            "scorer": "finetuned",
+            "image_size": 64,
+            "metric": "accuracy",
+        }
+        rows_of(tmp_path, stem, about)
+        labels = [0, 0, 0, 1, 1, 1]
+        guesses = [label ^ (place in wrong) for place, label in enumerate(labels)]
+        kept = about | {
+            "classes": ["a", "b"],
+            "labels": labels,
+            "probabilities": [[1.0 - guess, float(guess)] for guess in guesses],
+            "history": [],
+        }
+        (tmp_path / "details").mkdir(exist_ok=True)
+        (tmp_path / "details" / f"study-{stem}.json").write_text(json.dumps(kept))
+    told = result_errors.in_common(make_results.load(tmp_path))
+    assert "| 1 | 1 |\n| 2 | 1 |\n" in told
+    assert "| b | a | 1 |" in told
+    assert "| `one` | scratch | trained | 64 px | 66.7 | 80.0 | 66.67 | 75.00 |" in told
+    assert "| `two` | scratch | trained | 64 px | 83.3 | 100.0 | 83.33 | 100.00 |" in told
+
+
+def test_twins_are_told_where_they_are_measured(tmp_path: Path) -> None:
+    import make_results
+
+    row: dict[str, object] = {"task": "articleType", "metric": "accuracy", "low": 0.1, "high": 0.9}
+    rows_of(tmp_path, "both", *(row | {"split": split, "value": value} for split, value in TWINS))
+    rows_of(tmp_path, "one", row | {"model": "cnn", "split": "test", "value": 0.5})
+    (line,) = make_results.twins(make_results.load(tmp_path).figures).splitlines()[2:]
+    assert line.endswith("| 50.0 (10.0 – 90.0) | 60.0 (10.0 – 90.0) |")
 
 
 def test_the_plug_in_shown_uses_the_group_that_is_read() -> None:

@@ -171,6 +171,7 @@ def _about(teacher: fs.Classifier) -> dict[str, Any]:
         case = "scratch" if teacher.weights is None else "weights"
         normalised = is_normalised(teacher.backbone_.module)
         training = _given(teacher.training.recipe(case, normalised=normalised))
+        training.pop("teacher", None)  # a matter of one machine, too; the fingerprint covers what it taught
     return {
         "model": teacher.backbone,
         "weights": teacher.weights if teacher.weights in (None, "default") else "file",

@@ -13,7 +13,7 @@ from environment import environment
 import fashionsearch as fs
 from fashionsearch.device import place
 from harness.contenders import Contender
-from harness.data import SEED, STUDY_LABEL
+from harness.data import SEED
 from harness.figures import Figure
 from harness.fitting import Fitted
 from harness.rows import Row, StudyError, add, key, number, read
@@ -93,17 +93,26 @@ def _check(path: Path, configuration: Mapping[str, Any], there: Sequence[Row]) -
         then = row["configuration"]
         # The teacher of another step knows another label.
         may_differ = () if then["step"] == configuration["step"] else ("step", "data", "teacher")
-        differing = _differing(then, configuration, may_differ)
-        if differing:
-            name = differing[0]
+        difference = _difference(then, configuration, may_differ)
+        if difference:
             raise StudyError(
-                f"{path} holds {key(row)} by another recipe or of other data: its {name} is {then.get(name)}, and here it is "
-                f"{configuration.get(name)}; write to another folder (--out), or move the file away"
+                f"{path} holds {key(row)} by another recipe or of other data: {difference}; write to another folder (--out), "
+                "or move the file away"
             )
 
 
-def _differing(then: Mapping[str, Any], now: Mapping[str, Any], may_differ: Container[str] = ()) -> list[str]:
-    return [name for name in {**then, **now} if name not in may_differ and then.get(name) != now.get(name)]
+def _difference(then: Mapping[str, Any], now: Mapping[str, Any], may_differ: Container[str] = ()) -> str:
+    """Return the first thing in which two configurations differ, in words; "" if there is none."""
+    for name in {**then, **now}:
+        before, here = then.get(name), now.get(name)
+        if name in may_differ or before == here:
+            continue
+        if name in ("network", "layers"):
+            return "the network had other layers or other first weights"
+        if isinstance(before, dict) and isinstance(here, dict):
+            return f"of {name}, {_difference(before, here)}"
+        return f"{name} was {before}, and is {here} here"
+    return ""
 
 
 def check_teacher(bench: Bench, contender: Contender, steps: Sequence[str]) -> None:
@@ -115,14 +124,12 @@ def check_teacher(bench: Bench, contender: Contender, steps: Sequence[str]) -> N
     if contender.teacher is None:
         return
     for step in steps:
-        if step == "clothing" and bench.clothing is None:
-            continue
         parts, label = labels_of(bench, step)
-        strangers = sorted({*learned(parts, label)[label]} - {*contender.teacher.classes_})
+        strangers = sorted({*learned(parts, label)[label].tolist()} - {*contender.teacher.classes_.tolist()})
         if strangers:
             raise StudyError(
-                f"the teacher doesn't know {len(strangers)} classes of the task {step}, such as {strangers[0]!r}; name the "
-                f"tasks it can teach, such as --tasks {STUDY_LABEL}"
+                f"the teacher doesn't know {len(strangers)} classes of the task {step}, such as {strangers[0]!r}; name with "
+                "--tasks those of the label it learned"
             )
 
 
@@ -195,8 +202,6 @@ def rerun(bench: Bench, path: Path, *, out: Path, teacher: str | None = None) ->
     runs: dict[str, tuple[Contender, int, str]] = {}
     for row in before:
         then = row["configuration"]
-        if then["step"] == "clothing" and bench.clothing is None:
-            raise StudyError(f"{path} holds figures of clothing-dataset-small; give its folder: --clothing")
         if "teacher" in then and teacher is None:
             raise StudyError(
                 f'{path}: {key(row)} had a teacher; give the folder of that Classifier as "teacher" in --training'
@@ -204,15 +209,12 @@ def rerun(bench: Bench, path: Path, *, out: Path, teacher: str | None = None) ->
         contender = Contender.from_configuration({**row, **then}, teacher)
         run = contender, row["seed"], then["step"]
         if repr(run) not in runs:
+            labels_of(bench, then["step"])  # raises now, and not after hours, if its photos aren't given
             now = _configuration(bench, then["step"], then["data"], contender.learning)
+            difference = _difference(*map(_of_recipe, (then, now)))
+            if difference:
+                raise StudyError(f"{path}: {key(row)} can't be measured again so: {difference}")
             _warn_of_another_teacher(then, now)
-            differing = _differing(*map(_of_recipe, (then, now)))
-            if differing:
-                name = differing[0]
-                raise StudyError(
-                    f"{path}: {key(row)} was measured with {name} {then.get(name)}, and here it is {now.get(name)}; it can't "
-                    "be measured again so"
-                )
             runs[repr(run)] = run
     splits = {(row["task"], row["split"]) for row in before}
     for contender, seed, step in runs.values():

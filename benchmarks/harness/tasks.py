@@ -202,9 +202,7 @@ class Bench:
 def plan(bench: Bench, contender: Contender, seed: int, steps: Sequence[str]) -> Iterator[Measurement]:
     """Yield every measurement of a contender in these steps of `TASKS`."""
     for step in steps:
-        if step in (STUDY_LABEL, *HARDER_LABELS, TWINS) or (
-            step == "clothing" and bench.clothing is not None
-        ):
+        if step in (STUDY_LABEL, *HARDER_LABELS, TWINS, "clothing"):
             yield from _tagging(bench, contender, seed, step)
         elif step == "retrieval" and contender.embeds:
             yield from _retrieval(bench, contender, seed)

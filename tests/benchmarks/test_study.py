@@ -78,12 +78,12 @@ def test_a_row_says_everything(bench, tmp_path):
 
 def test_every_step_gives_the_figures_it_promises(bench, tmp_path):
     each = contender("baseline-pixels-pca-16-knn")
-    for measurement in tasks.plan(bench, each, 0, tasks.TASKS):
+    steps = [step for step in tasks.TASKS if step != "clothing"]
+    for measurement in tasks.plan(bench, each, 0, steps):
         made, fitted = measurement.measure()
         assert tuple(figure.metric for figure in made) == measurement.metrics
         assert fitted.seconds >= 0
-    planned = {measurement.step for measurement in tasks.plan(bench, each, 0, tasks.TASKS)}
-    assert planned == {*tasks.TASKS} - {"clothing"}
+    assert {measurement.step for measurement in tasks.plan(bench, each, 0, steps)} == {*steps}
 
 
 def test_what_is_there_is_not_measured_again(bench, tmp_path, monkeypatch):
@@ -137,9 +137,7 @@ def test_figures_of_another_recipe_or_other_data_are_not_mixed(bench, table, tmp
         with pytest.raises(rows.StudyError, match="another recipe"):
             running.measure(bench, other, [seed], ["masterCategory"], out=folder)
     # Nor in one line of a table, which has figures of several steps.
-    with pytest.raises(
-        rows.StudyError, match=r"its training is .*'epochs': 1.*, and here it is .*'epochs': 2"
-    ):
+    with pytest.raises(rows.StudyError, match="of training, epochs was 1, and is 2 here"):
         running.measure(bench, other, [0], ["learning-curve"], out=folder)
     each = contender("baseline-pixels-pca-16-knn")
     measured(bench, each, ["masterCategory"], folder)
@@ -162,7 +160,7 @@ def test_what_is_measured_again_is_what_the_file_holds(bench, tmp_path):
     for row in changed:
         row["configuration"]["autoencoder"] = {"latent_dim": 8}
     rows.write(tmp_path / "study-changed.json", changed)
-    with pytest.raises(rows.StudyError, match=r"measured with autoencoder .*, and here it is None"):
+    with pytest.raises(rows.StudyError, match=r"autoencoder was .*, and is None here"):
         running.rerun(bench, tmp_path / "study-changed.json", out=tmp_path / "again")
 
 
@@ -177,7 +175,7 @@ def test_another_network_of_the_same_name_has_other_figures(bench, tmp_path):
     fs.register_backbone("edited", image_size=8, replace=True)(narrow)
     second = contender("edited", weights=None, training=training)
     assert first.digest != second.digest
-    with pytest.raises(rows.StudyError, match="its layers is"):
+    with pytest.raises(rows.StudyError, match="the network had other layers"):
         measured(bench, second, ["masterCategory"], tmp_path)
 
 
@@ -195,8 +193,10 @@ def test_a_teacher_must_know_every_class_before_anything_is_learned(bench, table
     fs.Classifier("grid_for_the_study").fit(table.images, table["masterCategory"]).save(tmp_path / "teacher")
     given = fs.FineTuning(epochs=1, teacher=str(tmp_path / "teacher"))
     each = contender(weights="distilled", training=given)
-    running.check_teacher(bench, each, ["masterCategory", "distortions", "clothing"])
-    with pytest.raises(rows.StudyError, match=r"classes of the task articleType, such as .* --tasks masterC"):
+    running.check_teacher(bench, each, ["masterCategory", "distortions"])
+    with pytest.raises(
+        rows.StudyError, match=r"classes of the task articleType, such as '.*'; name with --tasks"
+    ):
         running.check_teacher(bench, each, ["masterCategory", "articleType"])
 
 
@@ -224,8 +224,19 @@ def test_a_distilled_row_names_its_teacher_and_not_its_folder(bench, table, tmp_
     fs.Classifier("grid_for_the_study", image_size=16).fit(table.images, table["masterCategory"]).save(
         tmp_path / "larger"
     )
-    with pytest.raises(rows.StudyError, match="measured with teacher"):
+    with pytest.raises(rows.StudyError, match="of teacher, image_size was 8, and is 16 here"):
         running.rerun(bench, file, out=tmp_path / "fourth", teacher=str(tmp_path / "larger"))
+    assert "other weights" not in capsys.readouterr().out
+
+
+def test_a_teacher_of_a_teacher_leaves_no_folder_in_a_row(table, tmp_path):
+    fs.Classifier("grid_for_the_study").fit(table.images, table["masterCategory"]).save(tmp_path / "first")
+    taught = fs.FineTuning(epochs=1, teacher=str(tmp_path / "first"))
+    second = fs.Classifier("grid_for_the_study", weights=None, training=taught, progress=False)
+    second.fit(table.images, table["masterCategory"]).save(tmp_path / "second")
+    each = contender(weights="distilled", training=fs.FineTuning(epochs=1, teacher=str(tmp_path / "second")))
+    assert each.configuration()["teacher"]["training"]["epochs"] == 1
+    assert str(tmp_path) not in json.dumps(each.configuration())
 
 
 def test_a_rerun_learns_and_embeds_in_its_own_folder(tmp_path, monkeypatch, table):
