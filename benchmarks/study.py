@@ -7,7 +7,7 @@ again, and a network goes on from its checkpoints, so the same command finishes 
     python benchmarks/study.py --data fashion-product-images-small --backbone efficientnet_lite0
     python benchmarks/study.py --data … --backbone vgg19_bn --weights none --image-size 64 --seeds 0 1 2
     python benchmarks/study.py --data … --backbone autoencoder-cnn --backbone baseline-majority
-    python benchmarks/study.py --data … --rerun benchmarks/results/study-baseline-majority.json --out again
+    python benchmarks/study.py --data … --clothing … --rerun benchmarks/results/study-baseline-majority.json --out again
 """
 
 from __future__ import annotations

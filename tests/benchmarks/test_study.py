@@ -554,7 +554,7 @@ def test_the_commands_that_are_shown_parse(capsys):
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "benchmark-a-backbone.md").read_text()
     lines = [line.strip() for line in page.splitlines()]
     commands = [shlex.split(line)[2:] for line in lines if line.startswith("python benchmarks/study.py")]
-    assert len(commands) == 6
+    assert len(commands) == 7
     for words in commands:
         study.parser().parse_args(words)
     chosen = study.parser().parse_args(["--data", "x", "--training", '{"epochs": 60}', "--seeds", "0", "1"])
