@@ -24,7 +24,7 @@ from environment import environment
 from harness.contenders import BASELINES, SCORERS, SUITABLE, Contender, make_contenders
 from harness.rows import StudyError
 from harness.running import check_teacher, keep_details, measure, rerun, shown
-from harness.tasks import TASKS, Bench, labels_of
+from harness.tasks import CLOTHING_IS_MISSING, TASKS, Bench
 
 import fashionsearch as fs
 from fashionsearch.cache import ENVIRONMENT as CACHE
@@ -46,19 +46,22 @@ def main() -> None:
 def run(options: argparse.Namespace) -> None:
     """Measure what the command line asks for; what it names is opened before anything is measured."""
     environment()  # reads the commit that runs
+    if "clothing" in (options.tasks or ()) and options.clothing is None:
+        raise StudyError(CLOTHING_IS_MISSING)
     if options.rerun is not None and (options.out is None or options.validation_only):
         raise StudyError("--rerun measures what its file holds, and needs a folder for it: --out again")
     for plugin in options.plugin:
         _register(plugin)
     out = options.out or (TRIALS if options.validation_only else RESULTS)
-    # What is measured again is made again.
-    beside = out if options.rerun else None
-    if beside is not None:
-        os.environ[CACHE] = str(beside / "embeddings")
+    checkpoints = options.checkpoints or CHECKPOINTS
+    if options.rerun is not None:
+        # What is measured again is made again.
+        checkpoints = options.checkpoints or out / "checkpoints"
+        os.environ[CACHE] = str(out / "embeddings")
     bench = Bench(
         fs.datasets.load_fashion_products(options.data),
         clothing=options.clothing,
-        checkpoints=options.checkpoints or (beside / "checkpoints" if beside else CHECKPOINTS),
+        checkpoints=checkpoints,
         cache=fs.EmbeddingCache(),
         details=functools.partial(keep_details, out),
     )
@@ -66,8 +69,6 @@ def run(options: argparse.Namespace) -> None:
         _compare(bench, options.rerun, out, getattr(options.training, "teacher", None))
         return
     steps = options.tasks or [step for step in TASKS if step != "clothing" or options.clothing is not None]
-    for step in steps:
-        labels_of(bench, step)
     wanted = contenders(options)
     for contender in wanted:
         contender.configuration()

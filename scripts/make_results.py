@@ -15,7 +15,7 @@ import make_tables
 import result_charts
 import result_errors
 from benchmark_tables import cores, table
-from result_rows import Contender, Figures, Results, Row, load
+from result_rows import HEAD, Contender, Figures, Results, Row, load
 
 import fashionsearch as fs
 
@@ -51,7 +51,6 @@ AIMS = (
 )
 # What of a recipe is about seconds, and not about what is learned.
 OF_SPEED = ("precision", "workers", "devices", "nodes")
-HEAD = ("Model", "Starts from", "Scored by", "Size")
 
 
 def lines(
@@ -128,14 +127,14 @@ def aims(results: Results) -> str:
 
 def trials(results: Results) -> str:
     """Return each recipe that was tried on a validation part, and of the same network the one that was measured."""
-    tried: dict[tuple[str, ...], dict[str, tuple[bool, float, list[str]]]] = defaultdict(dict)
+    tried: dict[tuple[str, ...], dict[tuple[str, ...], tuple[bool, float, list[str]]]] = defaultdict(dict)
     for is_measured, files in ((True, results.rows.values()), (False, results.trials)):
         for rows, label in itertools.product(files, (STUDY_LABEL, "articleType")):
             line = _tried(rows, label)
             if line is not None:
                 # The trial of what was measured then is no other recipe.
                 about = label, *(str(rows[0][name]) for name in ("model", "weights", "scorer"))
-                tried[about].setdefault(str(line[1][:6]), (is_measured, *line))
+                tried[about].setdefault(tuple(line[1][:6]), (is_measured, *line))
     # A network with one recipe was not tried: it was measured.
     compared = [sorted(lines.values(), reverse=True) for _, lines in sorted(tried.items()) if len(lines) > 1]
     head = (

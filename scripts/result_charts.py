@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from make_figures import save
 from matplotlib.figure import Figure
-from result_rows import Contender, Results, Row
+from result_rows import Contender, Results, Row, evaluation
 
 import fashionsearch as fs
 
@@ -27,17 +27,14 @@ def draw(results: Results, images: Path) -> Iterator[Path]:
     if having:
         best = max(having, key=lambda stem: _accuracy(results.rows[stem]))
         kept, name = results.details[best], Contender.of(results.rows[best][0]).title
-        classes = np.array(kept["classes"])
-        evaluation = fs.metrics.evaluate(
-            classes[kept["labels"]], kept["probabilities"], classes, min_support=10
-        )
+        evaluated = evaluation(kept, min_support=10)
         figure = Figure(figsize=(5.2, 4.6), layout="constrained")
         yield _saved(
-            fs.plots.confusion(evaluation, ax=figure.subplots()), figure, name, images / "study-confusion.png"
+            fs.plots.confusion(evaluated, ax=figure.subplots()), figure, name, images / "study-confusion.png"
         )
         for kind, plot in (("roc", fs.plots.roc), ("precision-recall", fs.plots.precision_recall)):
             figure = Figure(figsize=(7.2, 4.4), layout="constrained")
-            yield _saved(plot(evaluation, ax=figure.subplots()), figure, name, images / f"study-{kind}.png")
+            yield _saved(plot(evaluated, ax=figure.subplots()), figure, name, images / f"study-{kind}.png")
     for (name, file), history in trained(results).items():
         figure = Figure(figsize=(8.4, 3.4))
         fs.plots.training_curves(history, figure=figure)

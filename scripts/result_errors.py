@@ -6,7 +6,7 @@ from collections import Counter
 
 import numpy as np
 from benchmark_tables import table
-from result_rows import Contender, Results
+from result_rows import HEAD, Contender, Results, evaluation
 
 import fashionsearch as fs
 
@@ -22,10 +22,7 @@ def in_common(results: Results) -> str:
     }
     if not kept:
         return "No network has kept its probabilities."
-    evaluations = {}
-    for stem, each in kept.items():
-        classes = np.array(each["classes"])
-        evaluations[stem] = fs.metrics.evaluate(classes[each["labels"]], each["probabilities"], classes)
+    evaluations = {stem: evaluation(each) for stem, each in kept.items()}
     labels = next(iter(evaluations.values())).labels
     guesses = np.stack([each.predictions for each in evaluations.values()])
     wrong = (guesses != labels).sum(axis=0)
@@ -45,16 +42,10 @@ def in_common(results: Results) -> str:
     ceilings = []
     for stem, whole in evaluations.items():
         rest = fs.metrics.evaluate(labels[~by_all], whole.probabilities[~by_all], whole.classes)
-        aucs = (f"{100 * _weighted_auc(each):.2f}" for each in (whole, rest))
+        aucs = (f"{100 * each.weighted_auc:.2f}" for each in (whole, rest))
         accuracies = (f"{100 * each.accuracy:.1f}" for each in (whole, rest))
         ceilings.append([*Contender.of(results.rows[stem][0]).cells, *accuracies, *aucs])
-    head = ("Model", "Starts from", "Scored by", "Size")
     without = table(
-        (*head, "Accuracy, %", "Without them, %", "AUC, weighted, %", "Without them, %"), ceilings
+        (*HEAD, "Accuracy, %", "Without them, %", "AUC, weighted, %", "Without them, %"), ceilings
     )
     return f"{counts}\n\n{what}\n\n{without}"
-
-
-def _weighted_auc(evaluation: fs.Evaluation) -> float:
-    present = [row for row in evaluation.per_class if row.support]
-    return float(np.average([row.auc for row in present], weights=[row.support for row in present]))

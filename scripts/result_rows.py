@@ -11,7 +11,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
+import numpy as np
+
+import fashionsearch as fs
+
 SCORERS = {"head": "linear head", "finetuned": "fine-tuned", "knn": "5 neighbours", "probe": "linear probe"}
+HEAD = ("Model", "Starts from", "Scored by", "Size")  # of a contender's cells
 STARTS = {None: "scratch", "default": "ImageNet", "distilled": "scratch, with a teacher"}
 
 Row = dict[str, Any]
@@ -92,6 +97,14 @@ class Contender:
         """The first cells of its line."""
         about = ["–", "–"] if self.is_baseline else [self.start, self.scored_by]
         return [f"`{self.model}`", *about, self.size]
+
+
+def evaluation(kept: Row, min_support: int = 1) -> fs.Evaluation:
+    """Return what the kept probabilities of the study's test part say, as `fs.metrics.evaluate` does."""
+    classes = np.array(kept["classes"])
+    return fs.metrics.evaluate(
+        classes[kept["labels"]], kept["probabilities"], classes, min_support=min_support
+    )
 
 
 Figures = dict[Contender, dict[tuple[str, str, str], Figure]]

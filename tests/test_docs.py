@@ -255,9 +255,6 @@ def test_the_pages_of_results_are_made_of_the_rows() -> None:
     assert {match[1] for match in make_results.BLOCK.finditer(shown)} == set(make_results.MAKERS)
 
 
-TWINS = (("test", 0.5), ("test-by-photo", 0.6))
-
-
 def rows_of(folder: Path, stem: str, *changes: dict[str, object]) -> None:
     """Write rows like one of ours, each changed."""
     import make_results
@@ -405,7 +402,8 @@ def test_twins_are_told_where_they_are_measured(tmp_path: Path) -> None:
     import make_results
 
     row: dict[str, object] = {"task": "articleType", "metric": "accuracy", "low": 0.1, "high": 0.9}
-    rows_of(tmp_path, "both", *(row | {"split": split, "value": value} for split, value in TWINS))
+    measured = (("test", 0.5), ("test-by-photo", 0.6))
+    rows_of(tmp_path, "both", *(row | {"split": split, "value": value} for split, value in measured))
     rows_of(tmp_path, "one", row | {"model": "cnn", "split": "test", "value": 0.5})
     (line,) = make_results.twins(make_results.load(tmp_path).figures).splitlines()[2:]
     assert line.endswith("| 50.0 (10.0 – 90.0) | 60.0 (10.0 – 90.0) |")

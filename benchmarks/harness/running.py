@@ -110,7 +110,10 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any], may_differ: Con
         if name in ("network", "layers"):
             return "the network had other layers or other first weights"
         if isinstance(before, dict) and isinstance(here, dict):
-            return f"of {name}, {_difference(before, here)}"
+            inner = _difference(before, here, may_differ)
+            if inner:
+                return f"of {name}, {inner}"
+            continue
         return f"{name} was {before}, and is {here} here"
     return ""
 
@@ -211,10 +214,14 @@ def rerun(bench: Bench, path: Path, *, out: Path, teacher: str | None = None) ->
         if repr(run) not in runs:
             labels_of(bench, then["step"])  # raises now, and not after hours, if its photos aren't given
             now = _configuration(bench, then["step"], then["data"], contender.learning)
-            difference = _difference(*map(_of_recipe, (then, now)))
+            # Another processor's arithmetic changes what a teacher is, and not how it was made.
+            difference = _difference(then, now, may_differ=("fingerprint",))
             if difference:
                 raise StudyError(f"{path}: {key(row)} can't be measured again so: {difference}")
-            _warn_of_another_teacher(then, now)
+            if _difference(then, now):
+                print(
+                    "the teacher has the recipe of then, and other weights: expect other figures", flush=True
+                )
             runs[repr(run)] = run
     splits = {(row["task"], row["split"]) for row in before}
     for contender, seed, step in runs.values():
@@ -222,16 +229,3 @@ def rerun(bench: Bench, path: Path, *, out: Path, teacher: str | None = None) ->
     files = {rows_file(out, contender, validation_only=False) for contender, _, _ in runs.values()}
     again = {key(row): row for file in files for row in read(file)}
     return [(row, again.get(key(row))) for row in before]
-
-
-def _of_recipe(configuration: Mapping[str, Any]) -> dict[str, Any]:
-    """Return a configuration without its teacher's fingerprint, which another processor's arithmetic changes."""
-    if "teacher" not in configuration:
-        return dict(configuration)
-    teacher = {name: value for name, value in configuration["teacher"].items() if name != "fingerprint"}
-    return {**configuration, "teacher": teacher}
-
-
-def _warn_of_another_teacher(then: Mapping[str, Any], now: Mapping[str, Any]) -> None:
-    if "teacher" in then and then["teacher"]["fingerprint"] != now["teacher"]["fingerprint"]:
-        print("the teacher has the recipe of then, and other weights: expect other figures", flush=True)

@@ -40,12 +40,11 @@ RELEVANCE = {
     "articleType+baseColour": ("articleType", "baseColour"),
 }
 TWINS = "twins"  # articleType on a split in which test photos have twins among the training photos
+CLOTHING_IS_MISSING = "the task clothing needs the photos: --clothing clothing-dataset-small"
 OF_ARTICLE_TYPE = "-articleType"  # the same step for the harder label, on the larger split
+TAGGING = (STUDY_LABEL, *HARDER_LABELS, TWINS, "clothing")
 TASKS = (
-    STUDY_LABEL,
-    *HARDER_LABELS,
-    TWINS,
-    "clothing",
+    *TAGGING,
     "retrieval",
     "same-product",
     "distortions",
@@ -202,7 +201,7 @@ class Bench:
 def plan(bench: Bench, contender: Contender, seed: int, steps: Sequence[str]) -> Iterator[Measurement]:
     """Yield every measurement of a contender in these steps of `TASKS`."""
     for step in steps:
-        if step in (STUDY_LABEL, *HARDER_LABELS, TWINS, "clothing"):
+        if step in TAGGING:
             yield from _tagging(bench, contender, seed, step)
         elif step == "retrieval" and contender.embeds:
             yield from _retrieval(bench, contender, seed)
@@ -222,7 +221,7 @@ def labels_of(bench: Bench, step: str) -> tuple[Parts, str]:
     """
     if step == "clothing":
         if bench.clothing is None:
-            raise StudyError("the task clothing needs the photos: --clothing clothing-dataset-small")
+            raise StudyError(CLOTHING_IS_MISSING)
         return bench.clothing, CLOTHING_LABEL
     if step in HARDER_LABELS:
         return bench.larger, step

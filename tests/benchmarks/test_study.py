@@ -302,6 +302,7 @@ def test_several_add_to_one_file_at_a_time(tmp_path):
     ("words", "message"),
     [
         (["--data", "nowhere"], "nowhere"),
+        (["--data", ".", "--tasks", "clothing"], "--clothing"),
         (["--data", ".", "--plugin", "nowhere.py"], "nowhere.py is no Python file"),
     ],
 )
