@@ -29,9 +29,9 @@ from torch.nn import functional
 from torchmetrics.functional.image import structural_similarity_index_measure
 
 import fashionsearch as fs
-from fashionsearch.backbones.decoder import Decoder
+from fashionsearch.autoencoder.decoder import Decoder
+from fashionsearch.autoencoder.objective import ReconstructingLearner
 from fashionsearch.runtimes.base import Network
-from fashionsearch.training.learners import ReconstructingLearner
 
 NEIGHBOURS = 5
 LATENTS = 16

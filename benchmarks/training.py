@@ -64,7 +64,7 @@ def ours_frozen(data: Path, rows: int, seed: int, image_size: int | None) -> Row
 def ours_fine_tuned(data: Path, rows: int, seed: int, epochs: int | None) -> Row:
     """Fine-tune by the recipe for trained weights; return the seconds at the end of each epoch, and its accuracy."""
     import fashionsearch as fs
-    from fashionsearch.training import running, trainer  # noqa: F401 - imported outside the clock
+    from fashionsearch.training import fit as running  # noqa: F401 - imported outside the clock
 
     train, validation = split(data, rows)
     fs.create_backbone("efficientnet_lite0")

@@ -15,7 +15,7 @@ from result_rows import Contender
 
 from fashionsearch.training.augmentation import AUGMENTATIONS
 from fashionsearch.training.options import RECIPES
-from fashionsearch.tuning.contenders import SPACES
+from fashionsearch.tuning.candidates import SPACES
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"

@@ -11,7 +11,8 @@ from PIL import Image
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.cli import commands
-from fashionsearch.index import hnsw, visual_index
+from fashionsearch.index import visual_index
+from fashionsearch.index.engines import hnsw
 
 
 @pytest.fixture(scope="module")

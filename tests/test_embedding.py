@@ -107,7 +107,7 @@ def test_rows_come_in_order(n, lazy):
 
 
 def test_slow_photos_do_not_change_the_order(monkeypatch):
-    from fashionsearch import decoding
+    from fashionsearch.images import decoding
 
     decode = decoding.decode
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import fashionsearch as fs
 from fashionsearch.backbones.registry import has_default_weights
-from fashionsearch.training.learners import is_normalised
+from fashionsearch.training.objectives import is_normalised
 from fashionsearch.training.options import teacher_fingerprint
 from harness import rows
 from harness.rows import StudyError

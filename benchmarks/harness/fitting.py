@@ -17,8 +17,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import fashionsearch as fs
 from fashionsearch.device import place
-from fashionsearch.head import fit_head
-from fashionsearch.training.speed import Arithmetic
+from fashionsearch.tagging.head import fit_head
+from fashionsearch.training.autotune import Arithmetic
 from harness.contenders import AUTOENCODER, LATENTS, MAJORITY, PERCEPTUAL, PIXEL_SIZE, PIXELS, Contender
 from harness.rows import StudyError
 

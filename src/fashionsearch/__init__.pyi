@@ -1,16 +1,16 @@
 from . import datasets, errors, metrics, plots
 from .autoencoder import Autoencoder
-from .backbones.base import Backbone
+from .backbones.backbone import Backbone
 from .backbones.registry import create_backbone, list_backbones, register_backbone
 from .cache import EmbeddingCache
-from .classifier import Classifier
+from .compression.optimize import Optimization, optimize
+from .compression.precision import lower_precision
 from .exporting import export
 from .images import check_images
+from .images.preprocess import Preprocess
 from .index import VisualIndex
-from .optimization import Optimization, optimize
-from .precision import lower_precision
-from .preprocess import Preprocess
 from .results import Evaluation, Fidelity, History, Matches
+from .tagging.classifier import Classifier
 from .training import Augmentation, FineTuning
 from .tuning import Tuning, tune
 

@@ -13,10 +13,11 @@ import numpy as np
 from numpy.typing import NDArray
 from tqdm.auto import tqdm
 
-from fashionsearch import decoding, errors, images
+from fashionsearch import errors, images
 from fashionsearch.cache import EmbeddingCache, cache_key
 from fashionsearch.device import is_out_of_memory
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.images import decoding
+from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes import Runtime
 
 

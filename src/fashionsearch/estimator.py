@@ -14,8 +14,8 @@ from torch import nn
 
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone, create_backbone
-from fashionsearch.decoding import Image
 from fashionsearch.images import Images, count, iterate
+from fashionsearch.images.decoding import Image
 from fashionsearch.training import FineTuning
 
 

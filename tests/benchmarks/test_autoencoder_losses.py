@@ -8,7 +8,7 @@ import pytest
 import torch
 
 import fashionsearch as fs
-from fashionsearch.backbones.decoder import Decoder
+from fashionsearch.autoencoder.decoder import Decoder
 from fashionsearch.backbones.projection import Projected
 
 PHOTOS = torch.rand(6, 3, 32, 32, generator=torch.Generator().manual_seed(0))

@@ -14,7 +14,8 @@ from matplotlib.figure import Figure
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.images import read_image
-from fashionsearch.index import hnsw, visual_index
+from fashionsearch.index import visual_index
+from fashionsearch.index.engines import hnsw
 
 
 def clustered(n: int, dim: int = 32, *, seed: int = 0) -> np.ndarray:
@@ -62,7 +63,7 @@ def test_the_graph_finds_what_exact_search_finds(metric, small_graphs):
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 def test_similarities_from_the_graph_are_those_of_exact_search(metric, small_graphs, monkeypatch):
-    from fashionsearch.index import searching
+    from fashionsearch.index.engines import planner as searching
 
     vectors = clustered(1500) * np.random.default_rng(1).uniform(0.1, 10, (1500, 1)).astype(np.float32)
     vectors[300:700] = vectors[300]  # twins, which share a node
@@ -86,7 +87,7 @@ def test_similarities_from_the_graph_are_those_of_exact_search(metric, small_gra
     [(1, 10_000, 160, True), (1, 1_000, 1510, False), (1000, 10_000, 160, False), (1000, 90_000, 50, True)],
 )
 def test_a_walk_pays_for_few_queries_and_many_rows(queries, kept, candidates, pays):
-    from fashionsearch.index import searching
+    from fashionsearch.index.engines import planner as searching
 
     assert searching._walk_pays(queries, kept, candidates) is pays
 
@@ -226,7 +227,7 @@ def test_filters(where, expected):
 
 
 def test_a_wide_filter_on_a_large_index_finds_k(small_graphs, monkeypatch):
-    from fashionsearch.index import searching
+    from fashionsearch.index.engines import planner as searching
 
     monkeypatch.setattr(searching, "_walk_pays", lambda *_: True)
     vectors = clustered(2000)

@@ -9,10 +9,10 @@ from torch import nn
 
 import fashionsearch as fs
 from fashionsearch import errors
+from fashionsearch.tagging.objective import TaggingLearner
 from fashionsearch.training import cached_views
 from fashionsearch.training import prefix as prefixes
-from fashionsearch.training.learners import TaggingLearner
-from fashionsearch.training.photos import CachedDataset
+from fashionsearch.training.data import CachedDataset
 from fashionsearch.training.prefix import find_prefix
 
 TABLE = fs.datasets.make_catalogue(60, seed=0)

@@ -14,7 +14,7 @@ from sklearn.base import clone
 
 import fashionsearch as fs
 from fashionsearch import errors
-from fashionsearch.head import LinearHead
+from fashionsearch.tagging.head import LinearHead
 
 TABLE = fs.datasets.make_catalogue(72, seed=0)
 TRAIN, VALIDATION = TABLE[:48], TABLE[48:]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from fashionsearch.backbones.base import Backbone
+from fashionsearch.backbones.backbone import Backbone
 from fashionsearch.backbones.registry import create_backbone, list_backbones, register_backbone
 
 __all__ = ["Backbone", "create_backbone", "list_backbones", "register_backbone"]

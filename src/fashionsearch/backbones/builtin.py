@@ -11,7 +11,7 @@ from torch import nn
 
 from fashionsearch.backbones.cnn import small_cnn
 from fashionsearch.backbones.weights import fetch_from_hugging_face, fit_in_order, fit_weights, read_weights
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.images.preprocess import Preprocess
 
 
 @dataclass(frozen=True)

@@ -19,7 +19,7 @@ from fashionsearch.backbones.weights import (
     read_weights,
     unreachable,
 )
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.images.preprocess import Preprocess
 
 
 def timm_names() -> list[str]:

@@ -7,10 +7,10 @@ from typing import Any
 import safetensors.torch
 
 from fashionsearch import errors, storage
-from fashionsearch.backbones.base import Backbone
+from fashionsearch.backbones.backbone import Backbone
 from fashionsearch.backbones.projection import Projected
 from fashionsearch.backbones.registry import untrained_module
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes import Lowered
 
 

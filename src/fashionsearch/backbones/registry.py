@@ -17,10 +17,10 @@ from torch import nn
 
 from fashionsearch import errors
 from fashionsearch.backbones import libraries
-from fashionsearch.backbones.base import Backbone
+from fashionsearch.backbones.backbone import Backbone
 from fashionsearch.backbones.builtin import BUILTIN, Recipe
 from fashionsearch.backbones.weights import fit_weights, read_weights
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.images.preprocess import Preprocess
 
 ENTRY_POINTS = "fashionsearch.backbones"
 

@@ -56,7 +56,7 @@ def _label_of(table: Table, asked: str | None) -> str:
 def demo(options: argparse.Namespace) -> int:
     """Run the whole job on one catalogue."""
     from fashionsearch import datasets
-    from fashionsearch.demo import run_demo
+    from fashionsearch.cli.demo import run_demo
 
     table = datasets.make_catalogue(600, seed=0) if options.data is None else _table(options.data)
     result = run_demo(
@@ -86,7 +86,7 @@ def _train_tagger(options: argparse.Namespace, table: Table) -> int:
     import numpy as np
 
     from fashionsearch import storage
-    from fashionsearch.classifier import Classifier
+    from fashionsearch.tagging.classifier import Classifier
 
     if options.latent_dim is not None:
         raise errors.InputError("--latent-dim is for an autoencoder; add --autoencoder")
@@ -127,7 +127,7 @@ def _train_tagger(options: argparse.Namespace, table: Table) -> int:
 
 def _train_autoencoder(options: argparse.Namespace, table: Table) -> int:
     from fashionsearch import storage
-    from fashionsearch.autoencoder import Autoencoder
+    from fashionsearch.autoencoder.autoencoder import Autoencoder
 
     storage.check_target(options.out, "autoencoder")
     if options.balanced or options.label or options.augmented_views:
@@ -180,7 +180,7 @@ def explain(options: argparse.Namespace) -> int:
     from matplotlib.figure import Figure
 
     from fashionsearch import plots
-    from fashionsearch.classifier import Classifier
+    from fashionsearch.tagging.classifier import Classifier
 
     tagger = Classifier.load(options.tagger)
     probabilities = tagger.predict_proba(options.photo)[0]
@@ -201,7 +201,7 @@ def explain(options: argparse.Namespace) -> int:
 
 def evaluate(options: argparse.Namespace) -> int:
     """Print how a tagger's predictions compare with labels."""
-    from fashionsearch.classifier import Classifier
+    from fashionsearch.tagging.classifier import Classifier
 
     tagger = Classifier.load(options.tagger)
     table = _read_table(options)
@@ -217,9 +217,9 @@ def evaluate(options: argparse.Namespace) -> int:
 def _loaded(name: str) -> Any:
     """Return what was saved to a folder (a tagger, an autoencoder or a backbone), or the backbone of that name."""
     from fashionsearch import storage
-    from fashionsearch.autoencoder import Autoencoder
+    from fashionsearch.autoencoder.autoencoder import Autoencoder
     from fashionsearch.backbones import Backbone, create_backbone
-    from fashionsearch.classifier import Classifier
+    from fashionsearch.tagging.classifier import Classifier
 
     if not (Path(name) / storage.MANIFEST).exists():
         return create_backbone(name)
@@ -236,7 +236,7 @@ def _encoder(name: str) -> Any:
 def optimize(options: argparse.Namespace) -> int:
     """Print what is fastest on this machine, and save it."""
     from fashionsearch import storage
-    from fashionsearch.optimization import optimize
+    from fashionsearch.compression.optimize import optimize
 
     if options.out is not None:
         storage.check_target(options.out, "backbone")

@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.decoding import Image
 from fashionsearch.images import ordered_map, read_image
+from fashionsearch.images.decoding import Image
 from fashionsearch.results import html_table, text_table
 
 _MOST_CLASSES = 250

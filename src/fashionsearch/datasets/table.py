@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.datasets.overview import Overview, summarise
-from fashionsearch.decoding import Image
+from fashionsearch.images.decoding import Image
 
 
 @dataclass(frozen=True)

@@ -13,14 +13,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.autoencoder import Autoencoder
+from fashionsearch.autoencoder.autoencoder import Autoencoder
 from fashionsearch.backbones import Backbone, create_backbone
-from fashionsearch.classifier import Classifier
 from fashionsearch.exporting import folder as folders
-from fashionsearch.exporting import graphs, texts
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.exporting import graphs
+from fashionsearch.exporting import templates as texts
+from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes.graph import MAX_ERROR, relative_error
 from fashionsearch.runtimes.openvino import import_openvino
+from fashionsearch.tagging.classifier import Classifier
 
 _Run: TypeAlias = "Callable[[NDArray[np.uint8]], Mapping[str, NDArray[Any]]]"
 

@@ -10,10 +10,10 @@ import onnx.helper
 import onnx.numpy_helper
 
 from fashionsearch.backbones import Backbone
-from fashionsearch.head import LinearHead
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes import graph
 from fashionsearch.runtimes.resizing import KERNELS
+from fashionsearch.tagging.head import LinearHead
 
 _NETWORK = "network/"
 

@@ -13,15 +13,18 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors, storage
+from fashionsearch import neighbours as exact
 from fashionsearch.backbones import create_backbone
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.embedding import Embeds
 from fashionsearch.images import Images, count, iterate, source_of, thumbnail_uri
-from fashionsearch.index import encoders, exact, hnsw, persistence
-from fashionsearch.index.checks import as_ids, check_id, check_ids, check_number, check_vectors
+from fashionsearch.index import encoders
+from fashionsearch.index import snapshot as persistence
+from fashionsearch.index.engines import hnsw
+from fashionsearch.index.engines.planner import find
+from fashionsearch.index.engines.store import Id, Store, metadata_row, metadata_rows
 from fashionsearch.index.filters import Where
-from fashionsearch.index.searching import find
-from fashionsearch.index.store import Id, Store, metadata_row, metadata_rows
+from fashionsearch.index.rows import as_ids, check_id, check_ids, check_number, check_vectors
 from fashionsearch.results import Added, Item, Matches
 
 ENGINES = ("hnsw", "exact")

@@ -10,8 +10,8 @@ import numpy as np
 import PIL.Image
 from numpy.typing import ArrayLike, NDArray
 
-from fashionsearch.decoding import Image
 from fashionsearch.images import Images, iterate, read_image
+from fashionsearch.images.decoding import Image
 from fashionsearch.plots.style import BLUE, expect, finish, new_figure, require, short
 from fashionsearch.plots.tiles import Tile, draw_tiles, small
 from fashionsearch.results import History

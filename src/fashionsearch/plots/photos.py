@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fashionsearch import errors
-from fashionsearch.decoding import RGB, Image
 from fashionsearch.images import Images, iterate
+from fashionsearch.images.decoding import RGB, Image
 from fashionsearch.plots.style import expect, require, short, wrapped
 from fashionsearch.plots.tiles import Tile, draw_tiles, small
 from fashionsearch.results import Matches

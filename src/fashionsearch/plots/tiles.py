@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import PIL.Image
 
-from fashionsearch.decoding import RGB, Image
 from fashionsearch.images import read_image
+from fashionsearch.images.decoding import RGB, Image
 from fashionsearch.plots.style import BLUE, new_figure
 
 if TYPE_CHECKING:

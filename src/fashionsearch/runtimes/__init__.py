@@ -10,7 +10,7 @@ from fashionsearch.runtimes.auto import AutoRuntime
 from fashionsearch.runtimes.base import Runtime
 from fashionsearch.runtimes.choice import check_runtime, open_runtime
 from fashionsearch.runtimes.graph import exported, float_graph
-from fashionsearch.runtimes.lowered import Lowered, probe_pixels
+from fashionsearch.runtimes.low_precision import Lowered, probe_pixels
 from fashionsearch.runtimes.onnx import OnnxRuntime
 from fashionsearch.runtimes.openvino import OpenVinoRuntime
 from fashionsearch.runtimes.torch import TorchRuntime

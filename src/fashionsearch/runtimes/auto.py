@@ -12,7 +12,7 @@ from torch import nn
 
 from fashionsearch import errors
 from fashionsearch.device import Placement
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes.base import Runtime
 from fashionsearch.runtimes.compiled import CompilingRuntime
 from fashionsearch.runtimes.graph import MAX_ERROR, exported, is_exported

@@ -9,7 +9,7 @@ import torch
 from numpy.typing import NDArray
 from torch import nn
 
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.images.preprocess import Preprocess
 
 
 class Runtime(Protocol):

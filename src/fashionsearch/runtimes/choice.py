@@ -9,11 +9,11 @@ from torch import nn
 
 from fashionsearch import errors
 from fashionsearch.device import Placement
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes.auto import AutoRuntime
 from fashionsearch.runtimes.base import Runtime
 from fashionsearch.runtimes.graph import exported
-from fashionsearch.runtimes.lowered import Lowered
+from fashionsearch.runtimes.low_precision import Lowered
 from fashionsearch.runtimes.onnx import OnnxRuntime
 from fashionsearch.runtimes.openvino import OpenVinoRuntime
 from fashionsearch.runtimes.torch import TorchRuntime

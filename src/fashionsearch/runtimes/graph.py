@@ -17,7 +17,7 @@ from torch import nn
 
 from fashionsearch import errors, storage
 from fashionsearch.cache import cache_folder
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes.base import Network, Runtime
 from fashionsearch.runtimes.quiet import quiet
 from fashionsearch.runtimes.resizing import Resize

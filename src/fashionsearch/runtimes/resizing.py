@@ -9,7 +9,7 @@ import PIL
 import torch
 from torch import nn
 
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.images.preprocess import Preprocess
 
 # From 13 on Pillow begins with the columns of a photo whose height is to shrink by more than twice what its width is.
 _TALL_ONES_DOWN_FIRST = int(PIL.__version__.split(".")[0]) >= 13

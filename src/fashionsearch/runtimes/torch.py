@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from torch import nn
 
 from fashionsearch.device import Placement
-from fashionsearch.preprocess import Preprocess
+from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes.base import Network
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fashionsearch import errors
-from fashionsearch.decoding import RGB
+from fashionsearch.images.decoding import RGB
 
 if TYPE_CHECKING:
     import torch

@@ -17,10 +17,10 @@ from tqdm.auto import tqdm
 
 from fashionsearch import errors
 from fashionsearch.device import Placement
+from fashionsearch.training.data import CachedDataset, Key, Parts, PhotoDataset, written
 from fashionsearch.training.options import FineTuning
-from fashionsearch.training.photos import CachedDataset, Key, Parts, PhotoDataset, written
 from fashionsearch.training.prefix import FrozenPrefix, find_prefix
-from fashionsearch.training.runs import RunFolder
+from fashionsearch.training.run_folder import RunFolder
 
 _BATCH = 32
 _LARGEST, _BYTES = float(np.finfo(np.float16).max), 2

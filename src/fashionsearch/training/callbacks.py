@@ -14,8 +14,8 @@ from tqdm.auto import tqdm
 
 from fashionsearch.training.checkpoints import read_checkpoint, write_checkpoint
 from fashionsearch.training.options import FineTuning
-from fashionsearch.training.pace import RunningAverage
-from fashionsearch.training.runs import RunFolder
+from fashionsearch.training.run_folder import RunFolder
+from fashionsearch.training.schedules import RunningAverage
 
 MONITOR = "validation_loss_at_full_size"
 

@@ -13,12 +13,12 @@ from sklearn.base import clone
 from tqdm.auto import tqdm
 
 from fashionsearch import errors
-from fashionsearch.classifier import Classifier
 from fashionsearch.images import Images
 from fashionsearch.results import History
+from fashionsearch.tagging.classifier import Classifier
 from fashionsearch.training import FineTuning
-from fashionsearch.training.runs import RunFolder
-from fashionsearch.tuning.contenders import PLACED, Contender
+from fashionsearch.training.run_folder import RunFolder
+from fashionsearch.tuning.candidates import PLACED, Contender
 
 _SHARES = 5  # trials are compared after each fifth of their epochs
 _COMPLETE_BEFORE_STOPPING = 4

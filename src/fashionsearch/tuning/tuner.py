@@ -11,15 +11,15 @@ from typing import Any
 
 from numpy.typing import ArrayLike
 
-from fashionsearch import decoding, errors
+from fashionsearch import errors
 from fashionsearch.cache import cache_key
-from fashionsearch.classifier import Classifier
 from fashionsearch.estimator import repeatable
-from fashionsearch.images import Images, iterate, named, ordered_map
-from fashionsearch.labels import checked_labels
+from fashionsearch.images import Images, decoding, iterate, named, ordered_map
 from fashionsearch.results import History, html_table, text_table
-from fashionsearch.training.runs import open_run
-from fashionsearch.tuning.contenders import Space, make_contenders
+from fashionsearch.tagging.classifier import Classifier
+from fashionsearch.targets import checked_labels
+from fashionsearch.training.run_folder import open_run
+from fashionsearch.tuning.candidates import Space, make_contenders
 from fashionsearch.tuning.search import Search, import_optuna, opened, quiet
 
 

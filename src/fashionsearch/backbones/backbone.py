@@ -1,0 +1,356 @@
+"""`Backbone`: a network with its own preprocessing, that embeds images."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import nn
+
+from fashionsearch import errors, storage
+from fashionsearch.backbones.projection import Projected
+from fashionsearch.backbones.weights import weights_hash
+from fashionsearch.cache import EmbeddingCache
+from fashionsearch.device import place
+from fashionsearch.embedding import Batch, Pipeline, View
+from fashionsearch.images import Images
+from fashionsearch.images.preprocess import Preprocess
+from fashionsearch.results import Fidelity
+from fashionsearch.runtimes import Lowered, Runtime, check_runtime, float_graph, open_runtime
+
+
+class Backbone:
+    """A network that turns images into embeddings, and the preprocessing that belongs to it.
+
+    `create_backbone` makes one by name; this constructor wraps any module that maps (n, 3, H, W) float32 to (n, dim).
+
+    Args:
+        module: the network; it is put into evaluation mode and moved to the device. Caches know it by its weights
+            at the first use: make another `Backbone` when they have changed.
+        preprocess: how it wants its images.
+        name: what to call it; the name `create_backbone` knows, if it is to be loaded again.
+        origin: where its weights came from; None is untrained.
+        device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
+        precision: "auto" (that of `lowered`, else float32 on CPU), "fp32", "bf16" or "fp16".
+        runtime: "auto" (ONNX Runtime for much work on the CPU, else torch), "torch", "onnx" or "openvino".
+        batch_size: images a forward pass; None is 32 on the CPU and 128 on CUDA.
+        progress: show a bar once embedding takes over two seconds.
+        lowered: the lower precision that `fashionsearch.lower_precision` measured; not used where `precision` is another.
+
+    Attributes:
+        name: as given.
+        module: the network.
+        preprocess: as given.
+        origin: as given.
+        device: the `torch.device` in use.
+        precision: "fp32", "bf16", "fp16" or "int8".
+        placement: device and precision of the module, as a `Placement`; the module beside an int8 graph stays in fp32.
+        lowered: as given, if it is in use.
+        runtime_option: the runtime as given.
+        progress: as given.
+        dim: length of an embedding, measured by a forward pass.
+
+    Raises:
+        InputError: if the module's output isn't (n, dim), or an option isn't known.
+        DeviceError: if the device or precision isn't there.
+        RuntimeUnavailableError: if the runtime doesn't go with the device and precision.
+
+    Examples:
+        >>> import numpy as np, torch
+        >>> from fashionsearch import Preprocess
+        >>> tiny = torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(2), torch.nn.Flatten())
+        >>> backbone = Backbone(tiny, Preprocess((8, 8)), name="tiny")
+        >>> backbone.dim, backbone.embed(np.zeros((5, 9, 9, 3), np.uint8)).shape
+        (12, (5, 12))
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        preprocess: Preprocess,
+        *,
+        name: str = "custom",
+        origin: str | None = None,
+        device: str = "auto",
+        precision: str = "auto",
+        runtime: str = "auto",
+        batch_size: int | None = None,
+        progress: bool = True,
+        lowered: Lowered | None = None,
+    ) -> None:
+        if not isinstance(module, nn.Module) or not isinstance(preprocess, Preprocess):
+            raise errors.InputError(
+                f"Backbone({module!r:.60}, {preprocess!r:.60}) needs a torch nn.Module and a Preprocess; "
+                "create_backbone makes one by name"
+            )
+        if batch_size is not None and (not isinstance(batch_size, int | np.integer) or batch_size < 1):
+            raise errors.InputError(f"batch_size={batch_size!r} is not a whole number from 1 up, or None")
+        if lowered is not None and precision in ("auto", lowered.precision):
+            precision = lowered.precision
+        else:
+            lowered = None
+        if precision == "int8" and lowered is None:
+            raise errors.InputError(
+                "precision='int8' needs a sample of your photos; use fashionsearch.lower_precision(backbone, 'int8', images)"
+            )
+        int8 = precision == "int8"
+        placement = place("cpu" if int8 and device == "auto" else device, "fp32" if int8 else precision)
+        precision = precision if int8 else placement.precision
+        check_runtime(runtime, placement, precision)
+        self.name = name
+        self.module = module.eval().to(placement.device)
+        self.preprocess = preprocess
+        self.origin = origin
+        self.placement = placement
+        self.device, self.precision, self.lowered = placement.device, precision, lowered
+        self.dim = self._measured_dim()
+        self.runtime_option = runtime
+        self._batch_size, self.progress = batch_size or placement.batch_size, progress
+
+    def _measured_dim(self) -> int:
+        pixels = torch.zeros((2, 3, *self.preprocess.image_size), device=self.device)
+        try:
+            with torch.inference_mode():
+                output = self.module(pixels)
+        # A network may raise anything.
+        except Exception as error:
+            raise errors.InputError(
+                f"backbone {self.name!r} fails on a batch of shape {tuple(pixels.shape)}: {str(error) or repr(error)}; "
+                "it may need another image_size"
+            ) from error
+        if (
+            not isinstance(output, torch.Tensor)
+            or output.ndim != 2
+            or len(output) != 2
+            or not output.shape[1]
+        ):
+            got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
+            raise errors.InputError(
+                f"backbone {self.name!r} must map (n, 3, H, W) to (n, dim), and maps (2, 3, H, W) to {got}; "
+                "end it with pooling and nn.Flatten()"
+            )
+        return int(output.shape[1])
+
+    @functools.cached_property
+    def weights_hash(self) -> str:
+        """SHA-256 of the network's tensors, as hexadecimal digits."""
+        return weights_hash(self.module)
+
+    @functools.cached_property
+    def fingerprint(self) -> str:
+        """What decides the embeddings (architecture, weights, preprocessing), as one SHA-256."""
+        parts = [self.name, self.weights_hash, json.dumps(self.preprocess.to_dict(), sort_keys=True)]
+        if self.lowered is not None and self.lowered.graph is not None:
+            parts.append(hashlib.sha256(self.lowered.graph).hexdigest())
+        return hashlib.sha256("|".join(parts).encode()).hexdigest()
+
+    @functools.cached_property
+    def _cache_salt(self) -> str:
+        # Networks without a registered name, or with no weights at all, may differ in their layers alone.
+        layers = hashlib.sha256(repr(self.module).encode()).hexdigest()
+        return f"{self.fingerprint} {layers}"
+
+    @functools.cached_property
+    def _runtime(self) -> Runtime:
+        return open_runtime(
+            self.runtime_option,
+            self.module,
+            self.preprocess,
+            self.placement,
+            self._cache_salt,
+            trained=self.origin is not None,
+            lowered=self.lowered,
+        )
+
+    @functools.cached_property
+    def _pipeline(self) -> Pipeline:
+        return Pipeline(
+            self._runtime,
+            self.preprocess,
+            dim=self.dim,
+            fingerprint=f"{self._cache_salt} {self.precision}",
+            batch_size=self._batch_size,
+            progress=self.progress,
+        )
+
+    def float_graph(self) -> bytes:
+        """Return the network in float32 as an ONNX graph from (n, H, W, 3) uint8 "pixels" to (n, dim) float32.
+
+        Raises:
+            RuntimeUnavailableError: if it can't be exported.
+        """
+        return float_graph(self.module, self.preprocess, self._cache_salt)
+
+    def variant(
+        self,
+        *,
+        module: nn.Module | None = None,
+        preprocess: Preprocess | None = None,
+        origin: str | None = None,
+        device: str | None = None,
+        precision: str | None = None,
+        runtime: str | None = None,
+        lowered: Lowered | None = None,
+        progress: bool | None = None,
+    ) -> Backbone:
+        """Return another backbone, in which what is not given stays.
+
+        A lower precision was measured for one network and preprocessing: it goes where another is given.
+
+        Raises:
+            InputError: if the network doesn't take images of the new size.
+            RuntimeUnavailableError: if the runtime doesn't go with the device and precision.
+        """
+        if lowered is None and module is None and preprocess is None and precision is None:
+            lowered = self.lowered
+        if precision is None:
+            precision = self.placement.precision if lowered is None else lowered.precision
+        other = Backbone(
+            self.module if module is None else module,
+            self.preprocess if preprocess is None else preprocess,
+            name=self.name,
+            origin=self.origin if origin is None else origin,
+            device=str(self.device) if device is None else device,
+            precision=precision,
+            runtime=self.runtime_option if runtime is None else runtime,
+            batch_size=self._batch_size,
+            progress=self.progress if progress is None else progress,
+            lowered=lowered,
+        )
+        if module is None:
+            other.weights_hash = self.weights_hash
+        return other
+
+    @property
+    def fidelity(self) -> Fidelity | None:
+        """What the lower precision lost, where `lower_precision` measured it."""
+        return None if self.lowered is None else self.lowered.fidelity
+
+    @property
+    def runtime(self) -> str:
+        """The name of the runtime in use: "torch", "onnx" or "openvino"; under "auto" it may change as work comes."""
+        return self._runtime.name
+
+    def embed(
+        self, images: Images, *, cache: EmbeddingCache | None = None, view: View | None = None
+    ) -> NDArray[np.float32]:
+        """Embed images.
+
+        Args:
+            images: one image or many, in any form; one image gives a first axis of 1.
+            cache: where to look for embeddings first, and what to add new ones to.
+            view: a change that each photo goes through first, such as an augmentation; None embeds photos as they are.
+
+        Returns:
+            (n, dim) float32, in the order of the images.
+
+        Raises:
+            ImageError: if an image can't be read, naming it; nothing is returned. `check_images` finds all such.
+        """
+        pieces = [batch.vectors for batch in self.embed_batches(images, cache=cache, view=view)]
+        return np.concatenate(pieces) if pieces else np.zeros((0, self.dim), dtype=np.float32)
+
+    def embed_batches(
+        self,
+        images: Images,
+        *,
+        on_error: str = "raise",
+        cache: EmbeddingCache | None = None,
+        view: View | None = None,
+    ) -> Iterator[Batch]:
+        """Embed images piece by piece, in memory that doesn't grow with their number.
+
+        Args:
+            images: any form of images, also an endless generator.
+            on_error: "raise", or "skip" images that can't be read and list them in the batch.
+            cache: as for `embed`.
+            view: as for `embed`.
+
+        Yields:
+            `Batch(positions, vectors, failures)`: positions in the input, (m, dim) float32, and what was left out.
+        """
+        return self._pipeline.batches(images, on_error=on_error, cache=cache, view=view)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # A running session can't be copied or sent to another process; both are made again at first use.
+        return {name: value for name, value in vars(self).items() if name not in ("_runtime", "_pipeline")}
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return what `storage.save` needs to keep this backbone, as part of another folder if there is a prefix."""
+        import safetensors.torch
+
+        tensors = {
+            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
+            for name, tensor in self.module.state_dict().items()
+        }
+        config = {
+            "name": self.name,
+            "origin": self.origin,
+            "weights_sha256": self.weights_hash,
+            "dim": self.dim,
+            "projected": isinstance(self.module, Projected),
+            "preprocess": self.preprocess.to_dict(),
+            "lowered": None if self.lowered is None else self.lowered.to_dict(),
+        }
+        files: dict[str, storage.Writer] = {
+            f"{prefix}backbone.json": storage.write_json(config),
+            f"{prefix}backbone.safetensors": lambda path: safetensors.torch.save_file(tensors, path),
+        }
+        graph = None if self.lowered is None else self.lowered.graph
+        if graph is not None:
+            files[f"{prefix}backbone.int8.onnx"] = lambda path: _write_bytes(path, graph)
+        return files
+
+    def save(self, folder: storage.PathLike) -> None:
+        """Save the network's weights and preprocessing to a folder, atomically.
+
+        Raises:
+            StorageError: if the folder holds something else or can't be written; what was there is unchanged.
+        """
+        storage.save(folder, "backbone", self.writers())
+
+    @classmethod
+    def load(
+        cls,
+        folder: storage.PathLike,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        runtime: str = "auto",
+        batch_size: int | None = None,
+        progress: bool = True,
+    ) -> Backbone:
+        """Load what `save` wrote, without touching the network.
+
+        Raises:
+            StorageError: if the folder holds no backbone or is damaged.
+            UnknownBackboneError: if its architecture came from a plug-in that isn't installed.
+        """
+        from fashionsearch.backbones.reading import read_backbone
+
+        options: dict[str, Any] = {
+            "device": device,
+            "precision": precision,
+            "runtime": runtime,
+            "batch_size": batch_size,
+            "progress": progress,
+        }
+        return read_backbone(storage.open_saved(folder, "backbone"), options=options)
+
+    def __repr__(self) -> str:
+        height, width = self.preprocess.image_size
+        return (
+            f"Backbone({self.name!r}, dim={self.dim}, image_size={height}×{width}, weights={self.origin!r}, "
+            f"device={str(self.device)!r}, precision={self.precision!r})"
+        )
+
+
+def _write_bytes(path: Path, content: bytes) -> None:
+    path.write_bytes(content)

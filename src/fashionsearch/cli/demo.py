@@ -1,0 +1,289 @@
+"""The whole job on one catalogue: overview, a tagger, its evaluation, an index, a few searches, and a report."""
+
+from __future__ import annotations
+
+import contextlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from fashionsearch import metrics, plots
+from fashionsearch.cache import EmbeddingCache
+from fashionsearch.cli.report import Picture, Section, figure_png, write_report
+from fashionsearch.datasets.table import Table
+from fashionsearch.errors import InputError
+from fashionsearch.images.decoding import Image
+from fashionsearch.index import VisualIndex
+from fashionsearch.results import Evaluation, Matches, text_table
+from fashionsearch.tagging.classifier import Classifier
+from fashionsearch.training import FineTuning
+
+_QUERIES = 6
+_LEARNING_SIZE = 128
+_RECALL_QUERIES = 500
+
+
+@dataclass(frozen=True, eq=False)
+class DemoResult:
+    """What the demo measured and where it left it.
+
+    Attributes:
+        evaluation: of the tagger on the test part.
+        recall: recall@10 against exact search, of HNSW if the index is large enough to need its graph.
+        indexed: items in the index.
+        seconds: step -> time.
+        report: the HTML file.
+    """
+
+    evaluation: Evaluation
+    recall: float
+    indexed: int
+    seconds: dict[str, float]
+    report: Path
+
+
+def run_demo(
+    table: Table,
+    out: Path,
+    *,
+    label: str,
+    backbone: str = "efficientnet_lite0",
+    fine_tune: bool = False,
+    study_rows: int = 5000,
+    say: Callable[[str], None],
+) -> DemoResult:
+    """Tag, evaluate, index and search one catalogue, and write `report.html`, `tagger/` and `catalogue/`.
+
+    The tagger is trained and evaluated on the first `study_rows` rows, split as in the study (20 % test, 20 % of the
+    rest validation, seed 42); all rows are indexed. The regularisation is chosen on the validation part, and the test
+    part is used once.
+
+    Args:
+        table: the catalogue.
+        out: the folder to write to.
+        label: the column to learn.
+        backbone: a name `create_backbone` knows.
+        fine_tune: let the network learn too, at 128 pixels.
+        study_rows: how many rows the tagger sees.
+        say: called with each line of progress.
+    """
+    seconds: dict[str, float] = {}
+    clock = _Clock(seconds)
+    say(repr(table))
+    overview = table.overview()
+    clock.lap("overview")
+    say(repr(overview))
+
+    train, validation, test = _labelled(table[:study_rows], label).split(test=0.2, validation=0.2, seed=42)
+    say(
+        f"\ntraining a tagger for {label}: {len(train):,} photos, {len(validation):,} for validation, "
+        f"{len(test):,} for test"
+    )
+    known = np.isin(validation[label], train[label])  # a class of one photo may fall into the validation part
+    held_out = validation[known]
+    tagger = Classifier(backbone)
+    if fine_tune:
+        tagger = Classifier(backbone, training=FineTuning(), image_size=_LEARNING_SIZE, random_state=0)
+    tagger.fit(train.images, train[label], validation=(held_out.images, held_out[label]))
+    clock.lap("training")
+    evaluation = tagger.evaluate(test.images, test[label])
+    clock.lap("evaluation")
+    say(repr(evaluation))
+    tagger.save(out / "tagger")
+
+    say(f"\nindexing {len(table):,} photos")
+    index = VisualIndex(tagger)
+    with EmbeddingCache() as cache:
+        added = index.add(
+            table.images, ids=table["id"].tolist(), metadata=table.metadata, on_error="skip", cache=cache
+        )
+    if added.failures:
+        say(repr(added))
+    clock.lap("indexing")
+    index.save(out / "catalogue")
+    clock.lap("saving")
+    recall = _recall(index)
+    matches, queries = _search(index, test, label)
+    clock.lap("searching")
+    say(repr(matches))
+
+    out.mkdir(parents=True, exist_ok=True)
+    images = dict(zip(table["id"].tolist(), table.images, strict=True))
+    shown = _one_of_each(test, label)
+    how = (
+        f"Fine-tuned with backbone {backbone} at {_LEARNING_SIZE} pixels on {len(train):,} photos, the best epoch"
+        if fine_tune
+        else f"A linear head on the frozen backbone {backbone}, trained on {len(train):,} photos, its regularisation"
+    )
+    figures = (
+        ("accuracy", evaluation.accuracy),
+        ("macro F1", evaluation.f1),
+        ("AUC", evaluation.auc),
+        (_how_searched(index), recall),
+    )
+    sections = [
+        Section(
+            "The catalogue",
+            f"{len(table):,} photos. {table.report}",
+            (
+                _picture(
+                    lambda figure: plots.overview(overview, figure=figure),
+                    "Classes, sizes and colours",
+                    (11, 9),
+                ),
+            ),
+        ),
+        Section(
+            f"The tagger: {label}",
+            f"{how} chosen on {len(validation):,}, measured once on {len(test):,}.",
+            (
+                _picture(
+                    lambda figure: plots.confusion(evaluation, ax=figure.subplots()),
+                    "Confusion matrix",
+                    (7, 6),
+                ),
+                _picture(lambda figure: plots.roc(evaluation, ax=figure.subplots()), "ROC curves", (7, 5.5)),
+                _picture(
+                    lambda figure: plots.precision_recall(evaluation, ax=figure.subplots()),
+                    "Precision and recall",
+                    (7, 5.5),
+                ),
+            ),
+            (evaluation,),
+        ),
+        *([_learning_section(tagger, train)] if fine_tune else []),
+        _looking_section(tagger, shown, label),
+        Section(
+            "Search by photo",
+            f"Test photos and their five nearest of {len(index):,} items, themselves left out. {_how_searched(index)}: "
+            f"{recall:.2%}.",
+            (
+                _picture(
+                    lambda figure: plots.matches(
+                        matches, images=images, queries=queries, titles=label, figure=figure
+                    ),
+                    "Each row is a query and its five nearest",
+                    (10, 12),
+                ),
+            ),
+        ),
+    ]
+    report = write_report(out / "report.html", title=f"fashionsearch: {table.name}", sections=sections)
+    clock.lap("report")
+    say("\n" + text_table(("figure", "value"), figures))
+    say(
+        "\n"
+        + text_table(
+            ("step", "seconds"), [(step, f"{time_taken:.1f}") for step, time_taken in seconds.items()]
+        )
+    )
+    return DemoResult(evaluation, recall, len(index), seconds, report)
+
+
+def _learning_section(tagger: Classifier, train: Table) -> Section:
+    return Section(
+        "How it learned",
+        "Losses and accuracies of each epoch, and photos as the network sees them while it learns.",
+        (
+            _picture(
+                lambda figure: plots.training_curves(tagger.history_, figure=figure),
+                "Training and validation",
+                (9.5, 3.6),
+            ),
+            _picture(
+                lambda figure: plots.augmentation(train.images[:4], figure=figure),
+                "Photos, framed, and augmented copies",
+                (10, 8),
+            ),
+        ),
+        (tagger.history_,),
+    )
+
+
+def _looking_section(tagger: Classifier, shown: Table, label: str) -> Section:
+    pictures = [
+        _picture(
+            lambda figure: plots.predictions(
+                shown.images,
+                tagger.predict_proba(shown.images),
+                tagger.classes_,
+                labels=shown[label],
+                figure=figure,
+            ),
+            "Photos with their most probable classes; the true one is green",
+            (11, 1.9 * -(-len(shown) // 3)),
+        )
+    ]
+    with contextlib.suppress(InputError):  # a transformer's attention can't be drawn by Grad-CAM
+        heat = tagger.explain(shown.images[0])
+        pictures.append(
+            _picture(
+                lambda figure: plots.explanation(shown.images[0], heat, figure=figure),
+                "Where the evidence for the predicted class lies, by Grad-CAM",
+                (4.6, 3.4),
+            )
+        )
+    return Section("What it says, and why", "Test photos of different classes.", tuple(pictures))
+
+
+class _Clock:
+    def __init__(self, seconds: dict[str, float]) -> None:
+        self._seconds, self._start = seconds, time.perf_counter()
+
+    def lap(self, step: str) -> None:
+        now = time.perf_counter()
+        self._seconds[step] = now - self._start
+        self._start = now
+
+
+def _labelled(table: Table, label: str) -> Table:
+    rows: Table = table[np.flatnonzero(table[label] != "")]
+    return rows
+
+
+def _how_searched(index: VisualIndex) -> str:
+    return "recall@10 of HNSW" if index.has_graph else "recall@10 (exact: too few items for a graph)"
+
+
+def _recall(index: VisualIndex) -> float:
+    chosen = np.random.default_rng(0).permutation(len(index))[:_RECALL_QUERIES]
+    ids = list(index)
+    vectors = np.stack([index.get(ids[position]).vector for position in chosen])
+    approximate = index.search_vectors(vectors, k=min(10, len(index)))
+    return metrics.recall_at_k(
+        approximate.ids, index.search_vectors(vectors, k=min(10, len(index)), exact=True).ids
+    )
+
+
+def _one_of_each(test: Table, label: str) -> Table:
+    """Return a few rows of classes as different as can be."""
+    _, first = np.unique(test[label], return_index=True)
+    others = np.setdiff1d(np.arange(len(test)), first)
+    rows: Table = test[np.concatenate([np.sort(first), others])[:_QUERIES]]
+    return rows
+
+
+def _search(index: VisualIndex, test: Table, label: str) -> tuple[Matches, list[Image]]:
+    """Search photos of different classes, and leave each query itself out of its matches."""
+    queries = _one_of_each(test, label)
+    found = index.search(queries.images, k=6)
+    keep = np.argsort(found.ids == queries["id"].astype(object)[:, None], axis=1, kind="stable")[:, :5]
+    without = Matches(
+        ids=np.take_along_axis(found.ids, keep, axis=1),
+        similarities=np.take_along_axis(found.similarities, keep, axis=1),
+        metadata=np.take_along_axis(found.metadata, keep, axis=1),
+        counts=np.minimum(found.counts, 5),
+        sources=np.take_along_axis(found.sources, keep, axis=1),
+        queries=found.queries,
+    )
+    return without, list(queries.images)
+
+
+def _picture(draw: Callable[[Figure], object], caption: str, size: tuple[float, float]) -> Picture:
+    figure = Figure(figsize=size, layout="constrained")
+    draw(figure)
+    return Picture(figure_png(figure), caption)

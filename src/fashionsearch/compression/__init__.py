@@ -1,0 +1,1 @@
+"""Faster encoders: lower precision, and the fastest way on this machine."""

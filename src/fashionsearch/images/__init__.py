@@ -1,0 +1,31 @@
+"""Photos as users have them: read, checked, and made the size a network wants."""
+
+from __future__ import annotations
+
+from fashionsearch.images.inputs import (
+    WORKERS,
+    ImageCheck,
+    Images,
+    check_images,
+    count,
+    iterate,
+    named,
+    ordered_map,
+    read_image,
+    source_of,
+    thumbnail_uri,
+)
+
+__all__ = [
+    "WORKERS",
+    "ImageCheck",
+    "Images",
+    "check_images",
+    "count",
+    "iterate",
+    "named",
+    "ordered_map",
+    "read_image",
+    "source_of",
+    "thumbnail_uri",
+]

@@ -1,0 +1,93 @@
+"""Checks of what a caller hands to an index, before anything is written."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fashionsearch import errors
+from fashionsearch.index.engines.store import Id, row_lengths
+
+
+def check_number(name: str, value: object, *, low: int, high: int | None = None) -> int:
+    """Return a whole number in range, or raise InputError."""
+    whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    if not whole or value < low or (high is not None and value > high):  # type: ignore[operator]
+        limits = f"from {low} up" if high is None else f"from {low} to {high}"
+        raise errors.InputError(f"{name}={value!r} is not a whole number {limits}")
+    return int(value)  # type: ignore[call-overload,no-any-return]
+
+
+def check_vectors(vectors: ArrayLike, dim: int) -> NDArray[np.float32]:
+    """Return (n, dim) float32, one vector as (1, dim), or raise InputError naming the first bad row."""
+    try:
+        numbers = np.asarray(vectors)
+        if numbers.dtype != np.float32:
+            numbers = numbers.astype(np.float64)
+    except (TypeError, ValueError, RuntimeError) as error:
+        raise errors.InputError(f"vectors can't be read as (n, {dim}) numbers: {error}") from error
+    if numbers.shape == (dim,):
+        numbers = numbers[None]
+    if numbers.size == 0 and numbers.ndim <= 2:
+        return np.zeros((0, dim), dtype=np.float32)
+    if numbers.ndim != 2 or numbers.shape[1] != dim:
+        raise errors.InputError(f"vectors have shape {numbers.shape}, and this index holds (n, {dim})")
+    with np.errstate(over="ignore", invalid="ignore"):
+        lengths = row_lengths(numbers)
+    for problem, bad in (
+        ("holds NaN or infinity", ~np.isfinite(numbers).all(axis=1)),
+        ("is all zeros, which is like nothing", lengths == 0),
+        ("is too short or too long for float32", ~((lengths > 1e-15) & (lengths < 1e15))),
+    ):
+        if bad.any():
+            raise errors.InputError(
+                f"vector {int(np.argmax(bad))} {problem} ({int(bad.sum())} of {len(numbers)} do); nothing was done"
+            )
+    return np.ascontiguousarray(numbers, dtype=np.float32)
+
+
+def as_ids(ids: object) -> list[object]:
+    """Return one id or several as a list, or raise InputError."""
+    if isinstance(ids, str | int | np.integer):
+        return [ids]
+    if isinstance(ids, bytes) or not isinstance(ids, Iterable):
+        raise errors.InputError(
+            f"ids={ids!r} are of type {type(ids).__name__}; give a list of strings or integers"
+        )
+    return list(ids)
+
+
+def check_id(item: object) -> Id:
+    """Return an id as Python's str or int, or raise InputError."""
+    if isinstance(item, str):
+        return str(item)
+    if isinstance(item, int | np.integer) and not isinstance(item, bool):
+        return int(item)
+    raise errors.InputError(f"id {item!r} is of type {type(item).__name__}; ids are strings or integers")
+
+
+def check_ids(ids: Iterable[object] | None, n: int, kind: type | None, next_id: int) -> list[Id]:
+    """Return n ids of one kind, each once, or raise InputError."""
+    if ids is None:
+        if kind is str:
+            raise errors.InputError("this index has text ids, so new items need ids too; pass ids=[…]")
+        return list(range(next_id, next_id + n))
+    checked = [check_id(item) for item in as_ids(ids)]
+    if len(checked) != n:
+        raise errors.InputError(f"there are {len(checked)} ids and {n} items; give one id for each item")
+    kind = kind or (type(checked[0]) if checked else None)
+    first_at: dict[Id, int] = {}
+    for position, item in enumerate(checked):
+        if type(item) is not kind:
+            raise errors.InputError(
+                f"id {item!r} at position {position} is of type {type(item).__name__}, and this index's ids are of type "
+                f"{kind.__name__ if kind else None}; use one kind"
+            )
+        if item in first_at:
+            raise errors.InputError(
+                f"id {item!r} occurs twice, at positions {first_at[item]} and {position}; give each item its own id"
+            )
+        first_at[item] = position
+    return checked

@@ -1,0 +1,21 @@
+"""What the library answers with: frozen, printable, at home in a notebook."""
+
+from __future__ import annotations
+
+from fashionsearch.results.evaluation import ClassRow, Evaluation
+from fashionsearch.results.fidelity import Fidelity
+from fashionsearch.results.history import History
+from fashionsearch.results.matches import Added, Item, Matches
+from fashionsearch.results.tables import html_table, text_table
+
+__all__ = [
+    "Added",
+    "ClassRow",
+    "Evaluation",
+    "Fidelity",
+    "History",
+    "Item",
+    "Matches",
+    "html_table",
+    "text_table",
+]

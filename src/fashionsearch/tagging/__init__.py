@@ -1,0 +1,1 @@
+"""Tagging: heads on embeddings, and what makes and explains them."""

@@ -1,0 +1,228 @@
+"""Training photos: decoded and resized once, kept in a memory-mapped file, dealt out in batches that a seed decides."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TypeAlias
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch.utils.data import Dataset, Sampler
+from tqdm.auto import tqdm
+
+from fashionsearch import errors
+from fashionsearch.images import Images, count, iterate, ordered_map
+from fashionsearch.images.decoding import Image
+from fashionsearch.images.preprocess import Preprocess
+from fashionsearch.training.augmentation import Augmentation
+
+# A photo's place, and the seed of its augmentation, or None for the photo as it is.
+Key: TypeAlias = "tuple[int, int | None]"
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Photos of one size, as uint8 in a file that every process maps into memory.
+
+    Attributes:
+        path: of the file.
+        shape: (n, H, W, 3).
+        digest: SHA-256 of the pixels.
+    """
+
+    path: Path
+    shape: tuple[int, int, int, int]
+    digest: str
+
+    def __len__(self) -> int:
+        return self.shape[0]
+
+    def read(self, positions: list[int]) -> torch.Tensor:
+        """Return (m, 3, H, W) uint8, in the channels-last layout."""
+        mapped = np.memmap(self.path, np.uint8, "r", shape=self.shape)
+        return torch.from_numpy(mapped[positions]).permute(0, 3, 1, 2)
+
+
+def decode_photos(images: Images, preprocess: Preprocess, path: Path, *, progress: bool) -> Photos:
+    """Decode and resize images into a file.
+
+    Raises:
+        ImageError: at an image that can't be read.
+        StorageError: if there is no space.
+    """
+
+    def resized(numbered: tuple[int, Image]) -> NDArray[np.uint8]:
+        position, image = numbered
+        return preprocess.read(image, position=position)
+
+    digest, n = hashlib.sha256(), 0
+    bar = tqdm(
+        ordered_map(resized, enumerate(iterate(images))),
+        total=count(images),
+        desc="reading",
+        unit="image",
+        delay=2,
+        disable=None if progress else True,
+    )
+    with written(path.parent):
+        file = path.open("wb")
+    with file, bar:
+        for pixels in bar:
+            block = np.ascontiguousarray(pixels).data
+            with written(path.parent):
+                file.write(block)
+            digest.update(block)
+            n += 1
+        with written(path.parent):
+            file.flush()
+    height, width = preprocess.image_size
+    return Photos(path, (n, height, width, 3), digest.hexdigest())
+
+
+@contextlib.contextmanager
+def written(folder: Path) -> Iterator[None]:
+    """Say what to do where a file of a run can't be written."""
+    try:
+        yield
+    except OSError as error:
+        raise errors.StorageError(
+            f"{folder} could not be written: {error}; what a network learns from is kept there, so set the "
+            "environment variable TMPDIR to a folder with more space"
+        ) from error
+
+
+class PhotoDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Batches of photos and targets, augmented by the seeds in their keys.
+
+    Args:
+        photos: n photos.
+        targets: (n, …) what to learn of each; an attribute too.
+        augmentation: done to photos whose key has a seed.
+    """
+
+    def __init__(self, photos: Photos, targets: torch.Tensor, augmentation: Augmentation) -> None:
+        self.targets = targets
+        self._photos, self._augmentation = photos, augmentation
+
+    def __len__(self) -> int:
+        return len(self._photos)
+
+    def __getitems__(self, keys: list[Key]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (m, 3, H, W) uint8 and (m, …) targets."""
+        positions = [position for position, _ in keys]
+        photos = self._photos.read(positions)
+        with one_thread():
+            for row, (_, seed) in enumerate(keys):
+                if seed is not None:
+                    photos[row] = self._augmentation.apply_tensor(photos[row], seed)
+        return photos, self.targets[positions]
+
+
+class CachedDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
+    """Batches of kept activations and targets; a key's seed picks one of the views.
+
+    Args:
+        path: of float16 activations.
+        shape: (views, n, …) of them.
+        targets: (n,) what to learn of each photo; an attribute too.
+    """
+
+    def __init__(self, path: Path, shape: tuple[int, ...], targets: torch.Tensor) -> None:
+        self.targets = targets
+        self._path, self._shape = path, shape
+
+    def __len__(self) -> int:
+        return self._shape[1]
+
+    def __getitems__(self, keys: list[Key]) -> tuple[torch.Tensor, torch.Tensor]:
+        """Return (m, …) float32 and (m,) targets."""
+        kept = np.memmap(self._path, np.float16, "r", shape=self._shape)
+        positions = [position for position, _ in keys]
+        views = [0 if seed is None else seed % self._shape[0] for _, seed in keys]
+        return torch.from_numpy(kept[views, positions].astype(np.float32)), self.targets[positions]
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Keep torch from sharing out the work on a single small photo, which takes longer than doing it."""
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(threads)
+
+
+@dataclass(frozen=True)
+class Parts:
+    """The photos of a run, or what frozen layers made of them.
+
+    Attributes:
+        training: to learn from.
+        validation: to choose the best epoch by, or None.
+        image_size: (height, width) of both.
+    """
+
+    training: PhotoDataset | CachedDataset
+    validation: PhotoDataset | CachedDataset | None
+    image_size: tuple[int, int]
+
+
+class SeededBatches(Sampler[list[Key]]):
+    """Shuffled batches that depend on the seed and the epoch alone, shared out among processes.
+
+    The processes' parts of a batch add up to the batch that one process would have seen.
+
+    Args:
+        n: number of photos; a last batch that isn't full is left out of the epoch.
+        batch_size: photos a step, all processes together.
+        seed: of order and augmentation.
+        rank: which process this is.
+        processes: how many there are.
+    """
+
+    def __init__(self, n: int, *, batch_size: int, seed: int, rank: int = 0, processes: int = 1) -> None:
+        self._n, self._batch_size, self._seed = n, min(batch_size, n), seed
+        self._rank, self._processes = rank, processes
+        self._epoch = 0
+
+    @property
+    def sampler(self) -> SeededBatches:
+        """Itself: where trainers look for what to tell the epoch."""
+        return self
+
+    def set_epoch(self, epoch: int) -> None:
+        """Hear which epoch begins."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        return self._n // self._batch_size
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        order, draws = np.random.SeedSequence((self._seed, self._epoch)).spawn(2)
+        positions = np.random.default_rng(order).permutation(self._n).tolist()
+        seeds = np.random.default_rng(draws).integers(0, 2**32, self._n).tolist()
+        for start in range(0, len(self) * self._batch_size, self._batch_size):
+            rows = positions[start : start + self._batch_size][self._rank :: self._processes]
+            yield [(position, seeds[position]) for position in rows]
+
+
+class PlainBatches(Sampler[list[Key]]):
+    """Photos as they are, in order; a process that would get one too few sees one of the first again."""
+
+    def __init__(self, n: int, *, batch_size: int, rank: int = 0, processes: int = 1) -> None:
+        share = -(-n // processes)
+        self._positions = [position % n for position in range(share * processes)][rank::processes]
+        self._batch_size = batch_size
+
+    def __len__(self) -> int:
+        return -(-len(self._positions) // self._batch_size)
+
+    def __iter__(self) -> Iterator[list[Key]]:
+        for start in range(0, len(self._positions), self._batch_size):
+            yield [(position, None) for position in self._positions[start : start + self._batch_size]]

@@ -1,0 +1,395 @@
+"""The command line: what it prints, writes and answers with."""
+
+import json
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fashionsearch as fs
+from fashionsearch import cli, errors
+from fashionsearch.cli import commands
+
+
+@pytest.fixture(scope="module")
+def photos(tmp_path_factory):
+    """Drawn garments in class folders, and a CSV file that names them."""
+    root = tmp_path_factory.mktemp("data") / "photos"
+    root.mkdir()
+    table = fs.datasets.make_catalogue(48, seed=1, size=(48, 64))
+    rows = ["image,kind,colour,year"]
+    for position, image in enumerate(table.images):
+        kind = table["masterCategory"][position]
+        (root / kind).mkdir(exist_ok=True)
+        Image.fromarray(image).save(root / kind / f"{position}.png")
+        rows.append(f"{kind}/{position}.png,{kind},{table['baseColour'][position]},{2010 + position % 5}")
+    (root.parent / "products.csv").write_text("\n".join(rows))
+    return root
+
+
+@pytest.fixture(scope="module")
+def cache(tmp_path_factory):
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture(autouse=True)
+def _shared_cache(cache, monkeypatch):
+    monkeypatch.setenv("FASHIONSEARCH_CACHE", str(cache))
+
+
+def run(*arguments):
+    return cli.main([str(argument) for argument in arguments])
+
+
+@pytest.fixture(scope="module")
+def saved(photos, cache, tmp_path_factory):
+    """A tagger and an index, made by the commands."""
+    out = tmp_path_factory.mktemp("saved")
+    with pytest.MonkeyPatch.context() as context:
+        context.setenv("FASHIONSEARCH_CACHE", str(cache))
+        assert (
+            run(
+                "train",
+                photos.parent / "products.csv",
+                "--image-root",
+                photos,
+                "--label",
+                "kind",
+                "--image-size",
+                64,
+                "--out",
+                out / "tagger",
+            )
+            == 0
+        )
+        assert (
+            run(
+                "index",
+                photos.parent / "products.csv",
+                "--image-root",
+                photos,
+                "--encoder",
+                out / "tagger",
+                "--out",
+                out / "catalogue",
+            )
+            == 0
+        )
+    return out
+
+
+def test_train_reports_and_saves(photos, tmp_path, capsys):
+    options = ("--image-size", 64, "--balanced", "--augmented-views", 1)
+    assert run("train", photos, *options, "--out", tmp_path / "tagger") == 0
+    output = capsys.readouterr().out
+    assert "48 photos, 0 without label left out" in output
+    assert "accuracy" in output
+    tagger = fs.Classifier.load(tmp_path / "tagger")
+    assert (tagger.class_weight, tagger.augmented_views) == ("balanced", 1)
+
+
+def test_evaluate_prints_and_writes_figures(photos, saved, tmp_path, capsys):
+    assert (
+        run(
+            "evaluate",
+            saved / "tagger",
+            photos.parent / "products.csv",
+            "--image-root",
+            photos,
+            "--label",
+            "kind",
+            "--json",
+            tmp_path / "f.json",
+        )
+        == 0
+    )
+    figures = json.loads((tmp_path / "f.json").read_text())
+    assert figures["n"] == 48
+    assert f"{figures['accuracy']:.4f}" in capsys.readouterr().out
+    assert figures["intervals"]["accuracy"][0] <= figures["accuracy"] <= figures["intervals"]["accuracy"][1]
+
+
+def test_embed_writes_vectors_without_pickle(photos, saved, tmp_path):
+    assert (
+        run("embed", photos, "--encoder", saved / "tagger", "--out", tmp_path / "deep" / "vectors.npz") == 0
+    )
+    with np.load(tmp_path / "deep" / "vectors.npz", allow_pickle=False) as arrays:
+        assert arrays["embeddings"].shape == (48, 1280)
+        assert arrays["embeddings"].dtype == np.float32
+        first = str(arrays["images"][0])
+        expected = fs.Classifier.load(saved / "tagger").embed(first)
+        np.testing.assert_allclose(arrays["embeddings"][:1], expected, atol=1e-4)
+
+
+def test_search_prints_matches(photos, saved, capsys):
+    capsys.readouterr()
+    query = photos / "Apparel" / sorted(path.name for path in (photos / "Apparel").iterdir())[0]
+    assert run("search", saved / "catalogue", query, "-k", 3) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == str(query)
+    assert len(lines) == 4
+    assert lines[1].split()[0] == "1.0000"
+    assert lines[1].split()[1] == f"Apparel/{query.name}"
+
+
+def test_search_filters_and_prints_json(photos, saved, capsys):
+    capsys.readouterr()
+    query = next((photos / "Apparel").iterdir())
+    code = run(
+        "search",
+        saved / "catalogue",
+        query,
+        "--json",
+        "--where",
+        "kind=Footwear,Accessories",
+        "--where",
+        "year>=2012",
+    )
+    assert code == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["query"] == str(query)
+    assert answer["matches"]
+    for match in answer["matches"]:
+        assert match["metadata"]["kind"] in ("Footwear", "Accessories")
+        assert int(match["metadata"]["year"]) >= 2012
+    assert run("search", saved / "catalogue", query, "--where", "year>2050") == 0
+    assert "nothing fits the filter" in capsys.readouterr().out
+
+
+def test_bad_photos_stop_or_are_left_out(photos, tmp_path, capsys):
+    for position in range(4):
+        (tmp_path / "photos" / "ab"[position % 2]).mkdir(parents=True, exist_ok=True)
+        Image.new("RGB", (9, 9), (60 * position, 9, 9)).save(
+            tmp_path / "photos" / "ab"[position % 2] / f"{position}.png"
+        )
+    (tmp_path / "photos" / "a" / "broken.jpg").write_bytes(b"no photo")
+    assert run("index", tmp_path / "photos", "--out", tmp_path / "index") == 1
+    assert "broken.jpg): is not a JPEG" in capsys.readouterr().err
+    assert run("index", tmp_path / "photos", "--out", tmp_path / "index", "--skip-bad") == 0
+    streams = capsys.readouterr()
+    assert "left out: image 2" in streams.err
+    assert "4 photos in" in streams.out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train", "nowhere", "--out", "x"], "nowhere: there is no such folder"),
+        (["search", "nowhere", "photo.jpg"], "nowhere holds nothing saved by fashionsearch"),
+        (["evaluate", "nowhere", "nowhere"], "nowhere holds nothing saved"),
+        (["embed", "nowhere", "--out", "x.npz"], "no such folder"),
+        (["demo", "--data", "nowhere"], "nowhere: there is no such folder"),
+    ],
+)
+def test_what_can_not_be_done_is_said_in_one_line(arguments, message, capsys):
+    assert cli.main(arguments) == 1
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.startswith("fashionsearch: ")
+    assert error.count("\n") == 1
+
+
+def test_more_errors(photos, saved, capsys, tmp_path):
+    for arguments, message in (
+        (
+            ("train", photos.parent / "products.csv", "--image-root", photos, "--out", tmp_path / "t"),
+            "Name one with --label",
+        ),
+        (
+            (
+                "train",
+                photos.parent / "products.csv",
+                "--image-root",
+                photos,
+                "--label",
+                "knd",
+                "--out",
+                tmp_path / "t",
+            ),
+            "Did you mean 'kind'",
+        ),
+        (("train", photos, "--backbone", "vgg91", "--out", tmp_path / "t"), "Did you mean 'vgg19'"),
+        (
+            ("train", photos.parent / "products.csv", "--image-column", "file", "--out", tmp_path / "t"),
+            "no column 'file'",
+        ),
+        (
+            ("embed", photos, "--encoder", saved / "tagger", "--out", tmp_path / "v.csv"),
+            "ending must be .npz",
+        ),
+        (("search", saved / "catalogue", "gone.jpg"), "gone.jpg): there is no such file"),
+        (("search", saved / "catalogue", "gone.jpg", "--where", "kind"), "is not FIELD=VALUE"),
+        (("search", saved / "catalogue", "gone.jpg", "-k", "0"), "k=0"),
+    ):
+        assert run(*arguments) == 1, arguments
+        assert message in capsys.readouterr().err
+
+
+def test_wrong_command_lines_exit_with_2(capsys):
+    for arguments in ([], ["tain"], ["train"], ["search", "index"]):
+        with pytest.raises(SystemExit) as stop:
+            cli.main(arguments)
+        assert stop.value.code == 2
+    for command in ("demo", "train", "evaluate", "explain", "embed", "index", "search", "export"):
+        with pytest.raises(SystemExit) as stop:
+            cli.main([command, "--help"])
+        assert stop.value.code == 0
+        assert "examples:\n  fashionsearch" in capsys.readouterr().out
+
+
+def test_interrupted_exits_with_130(monkeypatch, capsys):
+    def interrupt(*_, **__):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(commands, "_table", interrupt)
+    assert cli.main(["embed", "x", "--out", "x.npz"]) == 130
+
+
+def test_it_runs_as_a_module_and_writes_to_a_closed_pipe():
+    version = subprocess.run(
+        [sys.executable, "-m", "fashionsearch", "--version"], capture_output=True, text=True, check=True
+    )
+    assert version.stdout.strip() == f"fashionsearch {fs.__version__}"
+
+
+def test_the_demo_does_it_all(tmp_path, monkeypatch, capsys):
+    small = fs.datasets.make_catalogue(90, seed=0, size=(48, 64))
+    monkeypatch.setattr(fs.datasets, "make_catalogue", lambda *_, **__: small)
+    assert run("demo", "--out", tmp_path / "demo") == 0
+    output = capsys.readouterr().out
+    assert "90 items indexed" in output
+    report = (tmp_path / "demo" / "report.html").read_text()
+    assert report.count("data:image/png;base64,") == 7
+    assert "http://" not in report
+    assert "https://" not in report
+    tagger = fs.Classifier.load(tmp_path / "demo" / "tagger")
+    index = fs.VisualIndex.load(tmp_path / "demo" / "catalogue", encoder=tagger)
+    assert len(index) == 90
+    assert index.search(small.images[7], k=1).ids[0, 0] == small["id"][7]
+
+
+LEARN = ("--image-size", 32, "--epochs", 2)
+
+
+def test_a_network_learns_and_explains(photos, tmp_path, capsys):
+    out, why = tmp_path / "tagger", tmp_path / "why.png"
+    arguments = ("train", photos, "--fine-tune", *LEARN, "--checkpoints", tmp_path / "run", "--out", out)
+    assert run(*arguments) == 0
+    assert "validation_loss" in capsys.readouterr().out
+    assert fs.Classifier.load(out).training == fs.FineTuning(epochs=2)
+    assert (tmp_path / "run" / "last.ckpt").exists()
+    photo = next(photos.rglob("*.png"))
+    assert run("explain", out, photo, "--label", "Footwear", "--out", why) == 0
+    with Image.open(why) as picture:
+        assert picture.format == "PNG"
+    assert run("explain", out, photo, "--label", "Hats", "--out", why) == 1
+    assert "label='Hats' is not a class" in capsys.readouterr().err
+    assert run("explain", out, photo, "--out", tmp_path / "why.nothing") == 1
+    assert "can't be written" in capsys.readouterr().err
+
+
+def test_a_network_learns_from_scratch(photos, tmp_path):
+    out = tmp_path / "tagger"
+    assert run("train", photos, "--backbone", "cnn", "--weights", "none", *LEARN, "--out", out) == 0
+    tagger = fs.Classifier.load(out)
+    assert tagger.weights is None
+    assert tagger.backbone_.origin == "trained"
+    student = ("train", photos, "--backbone", "cnn", "--weights", "none", *LEARN, "--teacher", out)
+    assert run(*student, "--out", tmp_path / "student") == 0
+    assert fs.Classifier.load(tmp_path / "student").training == fs.FineTuning(epochs=2, teacher=out)
+
+
+def test_an_autoencoder_learns_and_serves_a_search(photos, tmp_path, capsys):
+    out, catalogue = tmp_path / "encoder", tmp_path / "catalogue"
+    assert run("train", photos, "--autoencoder", "--latent-dim", 8, *LEARN, "--out", out) == 0
+    assert "mean squared error of" in capsys.readouterr().out
+    assert fs.Autoencoder.load(out).dim == 8
+    assert run("index", photos, "--encoder", out, "--out", catalogue) == 0
+    photo = next(photos.rglob("*.png"))
+    assert run("search", catalogue, photo, "-k", 1) == 0
+    assert str(photo) in capsys.readouterr().out
+    assert run("embed", photos, "--encoder", out, "--out", tmp_path / "vectors.npz") == 0
+    with np.load(tmp_path / "vectors.npz") as vectors:
+        assert vectors["embeddings"].shape == (48, 8)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (("--epochs", 3), "--epochs is for a network that learns; add --fine-tune"),
+        (("--learning-rate", 0.1), "--learning-rate is for a network that learns"),
+        (("--teacher", "tagger"), "--teacher is for a network that learns"),
+        (("--autoencoder", "--teacher", "tagger"), "training has teacher='tagger', and an autoencoder"),
+        (("--checkpoints", "run"), "--checkpoints is for a network that learns"),
+        (("--latent-dim", 8), "--latent-dim is for an autoencoder"),
+        (("--autoencoder", "--balanced"), "an autoencoder learns without labels"),
+        (("--autoencoder", "--augmented-views", 2), "an autoencoder learns without labels"),
+        (("--fine-tune", "--augmented-views", 2), "augmented_views=2 are for a head on a frozen backbone"),
+        (("--fine-tune", "--epochs", 0), "epochs=0 is not a whole number"),
+        (("--fine-tune", "--augment", "much"), "augment='much' is not one of none, flips, light, strong"),
+    ],
+)
+def test_options_that_nobody_would_hear_are_refused(arguments, words, photos, tmp_path, capsys):
+    assert run("train", photos, *arguments, "--out", tmp_path / "x") == 1
+    assert words in capsys.readouterr().err
+
+
+@pytest.mark.slow
+def test_the_demo_shows_how_a_network_learns(tmp_path, monkeypatch):
+    from fashionsearch.cli.demo import run_demo
+
+    monkeypatch.setattr("fashionsearch.demo._LEARNING_SIZE", 32)
+    table = fs.datasets.make_catalogue(80, seed=0)
+    said = []
+    result = run_demo(table, tmp_path, label="masterCategory", fine_tune=True, say=said.append)
+    report = result.report.read_text()
+    assert "How it learned" in report
+    assert "What it says, and why" in report
+    assert "Fine-tuned with backbone" in report
+
+
+def test_the_demos_searches_leave_the_query_out(tmp_path):
+    from fashionsearch.cli.demo import _search
+
+    table = fs.datasets.make_catalogue(30, seed=0, size=(48, 64))
+    index = fs.VisualIndex(fs.create_backbone("cnn", weights=None, random_state=0))
+    index.add(table.images, ids=table["id"].tolist(), metadata=table.metadata)
+    matches, queries = _search(index, table[20:], "masterCategory")
+    assert matches.ids.shape == (6, 5)
+    full = index.search(queries, k=6)
+    for row in range(6):
+        assert matches.ids[row].tolist() == full.ids[row, 1:].tolist()
+
+
+def test_export_writes_a_folder_and_names_its_script(saved, photos, tmp_path, capsys):
+    served = tmp_path / "served"
+    assert run("export", saved / "tagger", "--out", served) == 0
+    assert f"try it with: python {served / 'use.py'} PHOTO" in capsys.readouterr().out
+    assert json.loads((served / "model.json").read_text())["classes"] == [
+        "Accessories",
+        "Apparel",
+        "Footwear",
+    ]
+    for arguments, message in (
+        (("export", "efficientnet_lite1000", "--out", served), "Did you mean 'efficientnet_lite0'"),
+        (("export", saved / "catalogue", "--out", served), "holds a saved index, not a classifier"),
+        (("export", saved / "tagger", "--out", served, "--format", "onx"), "Did you mean 'onnx'"),
+        (("export", saved / "tagger", "--out", photos), "which is not of an export"),
+    ):
+        assert run(*arguments) == 1, arguments
+        assert message in capsys.readouterr().err
+
+
+def test_a_saved_backbone_is_an_encoder(photos, tmp_path):
+    fs.create_backbone("cnn", weights=None, image_size=32, random_state=0).save(tmp_path / "backbone")
+    assert run("embed", photos, "--encoder", tmp_path / "backbone", "--out", tmp_path / "v.npz") == 0
+    assert run("export", tmp_path / "backbone", "--out", tmp_path / "served") == 0
+
+
+def test_errors_are_drawn_in_their_docstring():
+    tree = errors.__doc__ or ""
+    for name, value in vars(errors).items():
+        if isinstance(value, type) and issubclass(value, errors.FashionSearchError):
+            assert name in tree

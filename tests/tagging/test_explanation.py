@@ -1,0 +1,135 @@
+"""Grad-CAM: where it points, what it refuses, and that it leaves the network as it was."""
+
+import numpy as np
+import pytest
+import torch
+
+import fashionsearch as fs
+from fashionsearch import errors
+from fashionsearch.datasets.catalogue import garment_masks
+from fashionsearch.images import read_image
+from fashionsearch.tagging.explanation import _on_photo
+
+N = 240
+TABLE = fs.datasets.make_catalogue(N, seed=2)
+LABEL = "articleType"
+
+
+@pytest.fixture(scope="module")
+def tagger(tmp_path_factory):
+    with pytest.MonkeyPatch.context() as context:
+        context.setenv("FASHIONSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+        return fs.Classifier(progress=False).fit(TABLE.images[:200], TABLE[LABEL][:200])
+
+
+def mass_inside(tagger, rows):
+    masks = garment_masks(N, seed=2)
+    shares = []
+    for row in rows:
+        heat = tagger.explain(TABLE.images[row])
+        shares.append(float((heat * masks[row]).sum() / heat.sum()))
+    return np.mean(shares)
+
+
+def test_the_evidence_lies_on_the_garment(tagger):
+    assert mass_inside(tagger, range(200, N)) >= 0.8
+
+
+def test_the_map_is_as_large_as_the_photo(tagger):
+    photo = read_image(TABLE.images[0])
+    heat = tagger.explain(photo)
+    assert heat.shape == photo.shape[:2]
+    assert heat.dtype == np.float32
+    assert heat.min() >= 0
+    assert 0.5 < heat.max() <= 1
+
+
+def test_it_follows_the_garment(tagger):
+    photo = read_image(TABLE.images[0])
+    height, width = photo.shape[:2]
+    for top, left in ((0, 0), (height, width)):
+        wide = np.full((2 * height, 2 * width, 3), 255, np.uint8)
+        wide[top : top + height, left : left + width] = photo
+        heat = tagger.explain(wide, label=TABLE[LABEL][0])
+        assert heat[top : top + height, left : left + width].sum() > 0.8 * heat.sum()
+
+
+def test_classes_have_maps_of_their_own(tagger):
+    photo = TABLE.images[0]
+    assert np.array_equal(tagger.explain(photo), tagger.explain(photo, label=tagger.predict(photo)[0]))
+    others = [label for label in tagger.classes_ if label != tagger.predict(photo)[0]]
+    assert not np.array_equal(tagger.explain(photo), tagger.explain(photo, label=others[0]))
+
+
+def test_the_network_is_left_as_it_was(tagger):
+    before = tagger.predict_proba(TABLE.images[:3])
+    tagger.explain(TABLE.images[0])
+    assert np.array_equal(tagger.predict_proba(TABLE.images[:3]), before)
+    assert all(parameter.grad is None for parameter in tagger.backbone_.module.parameters())
+    assert not any(module._forward_hooks for module in tagger.backbone_.module.modules())
+    with torch.no_grad():
+        tagger.explain(TABLE.images[0])
+
+
+def test_what_makes_no_sense_is_refused(tagger):
+    with pytest.raises(errors.InputError, match=r"label='Tyes' is not a class; .*Did you mean"):
+        tagger.explain(TABLE.images[0], label="Tyes")
+    with pytest.raises(errors.InputError, match="explain takes one image"):
+        tagger.explain(TABLE.images[:2])
+    with pytest.raises(errors.InputError, match="explain takes one image"):
+        tagger.explain([])
+    with pytest.raises(errors.ImageError, match=r"nowhere\.jpg"):
+        tagger.explain("nowhere.jpg")
+    with pytest.raises(errors.NotFittedError):
+        fs.Classifier().explain(TABLE.images[0])
+
+
+QUICK = fs.FineTuning(epochs=1, batch_size=16)
+
+
+@pytest.mark.parametrize(
+    ("name", "size"),
+    [("cnn", 64), ("vgg19_bn", 64), ("resnet50", 64), ("timm:mobilenetv3_small_100", 64)],
+)
+def test_every_convolutional_network_can_be_explained(name, size):
+    tagger = fs.Classifier(
+        name, weights=None, training=QUICK, image_size=size, random_state=0, progress=False
+    )
+    tagger.fit(TABLE.images[:32], TABLE["masterCategory"][:32])
+    heat = tagger.explain(TABLE.images[0])
+    assert heat.shape == read_image(TABLE.images[0]).shape[:2]
+    assert np.isfinite(heat).all()
+
+
+def test_a_transformer_is_refused_in_words():
+    tagger = fs.Classifier(
+        "timm:vit_tiny_patch16_224",
+        weights=None,
+        training=QUICK,
+        image_size=32,
+        random_state=0,
+        progress=False,
+    )
+    tagger.fit(TABLE.images[:32], TABLE["masterCategory"][:32])
+    with pytest.raises(errors.InputError, match="can't be explained: Grad-CAM needs feature maps"):
+        tagger.explain(TABLE.images[0])
+
+
+@pytest.mark.parametrize("resize", ["squash", "pad", "crop"])
+@pytest.mark.parametrize("size", [(60, 90), (90, 60)])
+def test_a_place_comes_back_to_where_it_was(resize, size):
+    preprocess = fs.Preprocess((48, 48), resize=resize, interpolation="bilinear")
+    photo = np.zeros((*size, 3), np.uint8)
+    row, column = size[0] // 2 - 8, size[1] // 2 + 6
+    photo[row - 3 : row + 4, column - 3 : column + 4] = 255
+    if resize == "pad":  # what is padded is white
+        seen = preprocess.resized(photo)[:, :, 0].astype(np.float32) / 255
+        seen[seen == 1] = 0
+    else:
+        seen = preprocess.resized(photo)[:, :, 0].astype(np.float32) / 255
+    heat = _on_photo(seen, size, preprocess)
+    assert heat.shape == size
+    weights = heat / heat.sum()
+    rows, columns = np.mgrid[: size[0], : size[1]]
+    assert (weights * rows).sum() == pytest.approx(row, abs=2)
+    assert (weights * columns).sum() == pytest.approx(column, abs=2)
