@@ -16,7 +16,6 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import json
-import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
@@ -31,16 +30,18 @@ import safetensors.numpy
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.files import PathLike as PathLike
+from fashionsearch.files import sync
+from fashionsearch.files import write_atomically as write_atomically
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
-_FRESH = f".{MANIFEST}.new"
+_FRESH = f".{MANIFEST}.new"  # left by killed saves of version 0.1
 _LOCK = ".lock"
 _GENERATION = re.compile(r"generation-(\d+)")
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Writer: TypeAlias = Callable[[Path], None]
-PathLike: TypeAlias = "str | os.PathLike[str]"
 
 
 @dataclass(frozen=True)
@@ -218,18 +219,24 @@ def _write_generation(root: Path, kind: str, files: Mapping[str, Writer]) -> Non
             "generation": generation.name,
             "files": entries,
         }
-        fresh = root / _FRESH
-        _write_text(fresh, json.dumps(manifest, indent=1))
-        sync(fresh)
-        fresh.replace(root / MANIFEST)
+        text = json.dumps(manifest, indent=1)
+        write_atomically(root / MANIFEST, lambda file: file.write(text.encode()))
     except Exception:  # not KeyboardInterrupt, which may come when the manifest already names this generation
-        shutil.rmtree(generation, ignore_errors=True)
-        (root / _FRESH).unlink(missing_ok=True)
+        if _current(root) != generation:
+            shutil.rmtree(generation, ignore_errors=True)
         raise
-    sync(root)
+    with contextlib.suppress(OSError):
+        (root / _FRESH).unlink(missing_ok=True)
     for path in root.iterdir():
         if _GENERATION.fullmatch(path.name) and path not in (generation, previous):
             shutil.rmtree(path, ignore_errors=True)
+
+
+def _current(root: Path) -> Path | None:
+    try:
+        return open_saved(root).generation
+    except errors.StorageError:
+        return None
 
 
 def open_saved(folder: PathLike, kind: str | None = None) -> Saved:
@@ -287,14 +294,3 @@ def _sha256(path: Path) -> str:
         while block := file.read(2**20):
             digest.update(block)
         return digest.hexdigest()
-
-
-def sync(path: Path) -> None:
-    """Wait until a file, or a folder's list of files, is on the disk."""
-    if os.name == "nt" and path.is_dir():
-        return  # Windows can't open a folder; NTFS journals the rename
-    descriptor = os.open(path, os.O_RDONLY if path.is_dir() else os.O_RDWR)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

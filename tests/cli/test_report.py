@@ -1,9 +1,9 @@
 """The report is one file that needs nothing else, shows what it was given, and appears whole or not at all."""
 
 import base64
+import os
 import re
 from html.parser import HTMLParser
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -111,11 +111,10 @@ def test_the_file_is_replaced_and_its_folder_made(tmp_path):
 def test_a_failed_write_leaves_the_old_report_and_no_draft(tmp_path, monkeypatch):
     path = write_report(tmp_path / "r.html", title="old", sections=[])
 
-    def full(self, *args, **options):
-        self.write_bytes(b"half")
+    def full(descriptor):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(Path, "write_text", full)
+    monkeypatch.setattr(os, "fsync", full)
     with pytest.raises(errors.StorageError, match=r"r\.html could not be written: No space left"):
         write_report(path, title="new", sections=[])
     assert "<h1>old</h1>" in path.read_text("utf-8")

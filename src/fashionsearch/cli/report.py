@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import base64
-import contextlib
 import html
 import io
 import os
-import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Protocol, TypeAlias
 
-from fashionsearch import errors
+from fashionsearch import errors, files
 from fashionsearch.results import html_table
 
 if TYPE_CHECKING:
@@ -181,25 +179,13 @@ def write_report(path: str | os.PathLike[str], *, title: str, sections: Sequence
         ),
         sections="\n".join(_section_html(number, section) for number, section in enumerate(sections, 1)),
     )
-    target = Path(path)
+    target = files.as_path(path)
     if target.is_dir():
         raise errors.StorageError(
             f"{target} is a folder; give the file to write, for example {target / 'report.html'}"
         )
-    # Beside the target, because a rename is only atomic within one file system.
-    draft = target.with_name(f".{target.name}.{secrets.token_hex(4)}.tmp")
-    try:
-        target.parent.mkdir(parents=True, exist_ok=True)
-        draft.write_text(page, encoding="utf-8")
-        draft.replace(target)
-    except OSError as error:
-        raise errors.StorageError(
-            f"{target} could not be written: {error.strerror or error}; what was there before is unchanged"
-        ) from error
-    finally:
-        # Whatever stopped the writing may stop this too, and is the error to hear of.
-        with contextlib.suppress(OSError):
-            draft.unlink(missing_ok=True)
+    # A file name that is not UTF-8 is shown with its bytes escaped.
+    files.write_atomically(target, lambda file: file.write(page.encode(errors="backslashreplace")))
     return target
 
 

@@ -9,7 +9,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-from fashionsearch import errors, storage
+from fashionsearch import errors, files
 
 KIND = "fashionsearch export"
 ABOUT, SCRIPT, README = "model.json", "use.py", "README.md"
@@ -18,7 +18,7 @@ _FILES = {ABOUT, SCRIPT, README, ONNX, OPENVINO, OPENVINO_WEIGHTS}
 _LEFT_BY_PYTHON = "__pycache__"
 
 
-def checked(folder: storage.PathLike) -> Path:
+def checked(folder: files.PathLike) -> Path:
     """Return where a folder lies, once it is known to be free for an export.
 
     Raises:
@@ -64,10 +64,10 @@ def written(path: Path) -> Iterator[Path]:
             yield fresh
             shutil.rmtree(fresh / _LEFT_BY_PYTHON, ignore_errors=True)
             for inner in (*fresh.iterdir(), fresh):
-                storage.sync(inner)
+                files.sync(inner)
             checked(path)  # again: what came while the model was exported must not be lost
             _exchange(fresh, path, aside)
-            storage.sync(path.parent)
+            files.sync(path.parent)
     finally:
         shutil.rmtree(fresh, ignore_errors=True)
     shutil.rmtree(aside, ignore_errors=True)
