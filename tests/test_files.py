@@ -83,7 +83,7 @@ def test_each_new_folder_is_synced_into_the_one_above(tmp_path, monkeypatch):
 
 def test_a_place_that_cannot_be_written_is_named(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(errors.StorageError, match="could not be written: (Not a directory|File exists)"):
+    with pytest.raises(errors.StorageError, match=r"could not be written: (Not a directory|File exists)"):
         put(tmp_path / "file" / "a", b"x")
     (tmp_path / "folder").mkdir()
     with pytest.raises(errors.StorageError, match="could not be written: Is a directory"):
