@@ -18,6 +18,7 @@ from benchmark_tables import cores, table
 from result_rows import HEAD, Contender, Figures, Results, Row, load
 
 import fashionsearch as fs
+from fashionsearch.training.options import recipe_for
 
 ROOT = Path(__file__).parent.parent
 RESULTS = ROOT / "benchmarks" / "results"
@@ -157,7 +158,7 @@ def _tried(rows: list[Row], label: str) -> tuple[float, list[str]] | None:
     if "validation" not in part or training is None or rows[0]["scorer"] != "finetuned":
         return None
     contender = Contender.of(rows[0])
-    case = "scratch" if contender.weights in (None, "distilled") else "weights"
+    case = recipe_for(None if contender.weights == "distilled" else contender.weights)
     given = fs.FineTuning(teacher="known" if contender.weights == "distilled" else None)
     # A row doesn't say whether its network has normalisation layers, on which a rate depends.
     recipes = [given.recipe(case, normalised=normalised).to_dict() for normalised in (True, False)]

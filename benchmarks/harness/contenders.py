@@ -12,7 +12,7 @@ from typing import Any
 import fashionsearch as fs
 from fashionsearch.backbones.registry import has_default_weights
 from fashionsearch.training.objectives import is_normalised
-from fashionsearch.training.options import teacher_fingerprint
+from fashionsearch.training.options import recipe_for, teacher_fingerprint
 from harness import rows
 from harness.rows import StudyError
 
@@ -81,7 +81,7 @@ class Contender:
         """The name of the library's recipe it learns by."""
         if self.model.startswith(AUTOENCODER):
             return "autoencoder"
-        return "scratch" if self.start is None else "weights"
+        return recipe_for(self.start)
 
     def fields(self) -> dict[str, Any]:
         """Return what the rows say of it."""
@@ -168,9 +168,8 @@ def _about(teacher: fs.Classifier) -> dict[str, Any]:
     """Return what makes a teacher again, its photos apart, and the fingerprint of what came of it."""
     training = None
     if teacher.training is not None:
-        case = "scratch" if teacher.weights is None else "weights"
         normalised = is_normalised(teacher.backbone_.module)
-        training = _given(teacher.training.recipe(case, normalised=normalised))
+        training = _given(teacher.training.recipe(recipe_for(teacher.weights), normalised=normalised))
         training.pop("teacher", None)  # a matter of one machine, too; the fingerprint covers what it taught
     return {
         "model": teacher.backbone,

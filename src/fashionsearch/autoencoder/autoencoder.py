@@ -20,7 +20,6 @@ from fashionsearch.backbones.projection import Projected
 from fashionsearch.backbones.reading import read_backbone
 from fashionsearch.estimator import ImageEstimator, read_options, repeatable
 from fashionsearch.images import Images, iterate, ordered_map
-from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.results import History
 from fashionsearch.training import FineTuning
 
@@ -130,6 +129,7 @@ class Autoencoder(ImageEstimator):
             TrainingError: if the loss is not a number any more.
             StorageError: if checkpoints can't be written.
         """
+        from fashionsearch.autoencoder.objective import ReconstructingLearner
         from fashionsearch.training.fit import train_on
         from fashionsearch.training.objectives import is_normalised
         from fashionsearch.training.run_folder import open_run
@@ -146,7 +146,9 @@ class Autoencoder(ImageEstimator):
                 encoder = Projected(start.module, start.dim, int(self.latent_dim))
                 decoder = Decoder(int(self.latent_dim), start.preprocess.image_size)
                 numbers = 0 if looks is None else looks.dim
-                learner = self._learner(encoder, decoder, start.preprocess, numbers)
+                learner = ReconstructingLearner(
+                    encoder, decoder, start.preprocess, perceptual=float(self.perceptual), looks=numbers
+                )
             history = train_on(
                 run,
                 learner,
@@ -174,15 +176,6 @@ class Autoencoder(ImageEstimator):
         if not self.perceptual:
             return None
         return Looks(images, device=self.device, batch_size=self.batch_size, progress=self.progress)
-
-    def _learner(
-        self, encoder: Projected, decoder: Decoder, preprocess: Preprocess, looks: int
-    ) -> torch.nn.Module:
-        """Return what is trained; another loss is a subclass's, as in benchmarks/autoencoder_losses.py."""
-        from fashionsearch.autoencoder.objective import ReconstructingLearner
-
-        weight = float(self.perceptual)
-        return ReconstructingLearner(encoder, decoder, preprocess, perceptual=weight, looks=looks)
 
     def _checked_training(self) -> FineTuning:
         self._check_training()

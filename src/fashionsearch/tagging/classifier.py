@@ -214,6 +214,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
         from fashionsearch.tagging.objective import TaggingLearner
         from fashionsearch.training.fit import train_on
         from fashionsearch.training.objectives import is_normalised
+        from fashionsearch.training.options import recipe_for
         from fashionsearch.training.run_folder import open_run
 
         images = repeatable(images)
@@ -221,8 +222,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
             held_out = repeatable(held_out[0]), held_out[1]
         with open_run(checkpoints, self.random_state) as run:
             backbone = self._create_backbone(run.seed)
-            case = "scratch" if self.weights is None else "weights"
-            options = options.recipe(case, normalised=is_normalised(backbone.module))
+            options = options.recipe(recipe_for(self.weights), normalised=is_normalised(backbone.module))
             teacher = open_teacher(
                 options, classes, lambda folder: Classifier.load(folder, device="cpu", progress=False)
             )

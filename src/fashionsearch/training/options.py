@@ -235,6 +235,11 @@ class FineTuning:
         return cls(**fields)
 
 
+def recipe_for(weights: object) -> str:
+    """Return the name of the recipe for a network that starts from these weights: None is from scratch."""
+    return "scratch" if weights is None else "weights"
+
+
 def teacher_fingerprint(tagger: Any) -> str:
     """Return what decides a fitted `Classifier`'s probabilities, as one SHA-256.
 

@@ -14,7 +14,7 @@ from fashionsearch import errors
 from fashionsearch.backbones.registry import has_default_weights
 from fashionsearch.tagging.classifier import Classifier
 from fashionsearch.training import FineTuning
-from fashionsearch.training.options import RECIPES
+from fashionsearch.training.options import RECIPES, recipe_for
 
 Space: TypeAlias = "Mapping[str, list[Any] | tuple[float, float]]"
 
@@ -128,7 +128,7 @@ def make_contenders(backbones: Sequence[str | Classifier], space: Space | None) 
                 f"cached_views={training.cached_views} can't be kept in every trial of a search; leave it out: it is "
                 "taken where a trial can use it"
             )
-        case = "scratch" if classifier.weights is None else "weights"
+        case = recipe_for(classifier.weights)
         searched = {
             name: what
             for name, what in (SPACES[case] if space is None else _checked(space)).items()
