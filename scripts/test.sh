@@ -1,14 +1,15 @@
 #!/usr/bin/env bash
-# Passes the tests; sets itself up first. Arguments go to pytest.
+# Passes the tests in one process; sets itself up first. --all adds the tests that take minutes; other arguments go to pytest.
 set -euo pipefail
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
 bash "$here/setup.sh" dev
 cd "$here/.."
-for argument in "$@"; do
-    if [ "${argument#-}" = "$argument" ]; then # files or an expression: one run of what was asked for
-        exec .venv/bin/python -m pytest "$@"
-    fi
-done
-# Training has a process of its own: after all other tests in one process torch crashed in it.
-.venv/bin/python -m pytest --ignore=tests/training "$@"
-.venv/bin/python -m pytest tests/training "$@"
+chosen=(-m "not slow")
+if [ "${1:-}" = --all ]; then
+    chosen=()
+    shift
+fi
+# A crash in native code says where it happened, and leaves a core where the system allows one.
+ulimit -c unlimited 2>/dev/null || true
+export PYTHONFAULTHANDLER=1
+exec .venv/bin/python -m pytest ${chosen[@]+"${chosen[@]}"} "$@"

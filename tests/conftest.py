@@ -9,6 +9,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+# The networks here are tiny: sharing a step among threads takes longer than the step, and the threads that wait burn CPU.
+# Read when torch is imported, here and in the processes that tests start.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
