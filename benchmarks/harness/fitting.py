@@ -16,7 +16,7 @@ from sklearn.decomposition import PCA
 from sklearn.neighbors import KNeighborsClassifier
 
 import fashionsearch as fs
-from fashionsearch.device import place
+from fashionsearch.device import resolve_placement
 from fashionsearch.tagging.head import fit_head
 from fashionsearch.training.autotune import Arithmetic
 from harness.contenders import AUTOENCODER, LATENTS, MAJORITY, PERCEPTUAL, PIXEL_SIZE, PIXELS, Contender
@@ -177,7 +177,11 @@ def remembered(embed: Embed) -> Embed:
 def _arithmetic(checkpoints: Path) -> str:
     # Where it was timed, the choice is in the run's folder.
     noted = json.loads((checkpoints / "run.json").read_text(encoding="utf-8")).get("arithmetic")
-    return str(Arithmetic(noted["precision"], noted["layout"]) if noted else Arithmetic(place().precision))
+    return str(
+        Arithmetic(noted["precision"], noted["layout"])
+        if noted
+        else Arithmetic(resolve_placement().precision)
+    )
 
 
 def _seconds(history: fs.History, began: float) -> float:

@@ -11,7 +11,7 @@ from typing import Any
 from environment import environment
 
 import fashionsearch as fs
-from fashionsearch.device import place
+from fashionsearch.device import resolve_placement
 from harness.contenders import Contender
 from harness.data import SEED
 from harness.figures import Figure
@@ -157,7 +157,7 @@ def _row(
         "photos": measurement.photos,
         "epochs": None if fitted.arithmetic is None else len(fitted.history),
         "arithmetic": fitted.arithmetic,
-        "environment": {**environment(), "device": place().device.type},
+        "environment": {**environment(), "device": resolve_placement().device.type},
         "configuration": configuration,
     }
 

@@ -32,7 +32,7 @@ class Torch(TorchRuntime):
     """An eager runtime that takes ten milliseconds, and compiles to another."""
 
     def __init__(self, compile_to):
-        super().__init__(network(), fs.Preprocess((16, 16)), device.place("cpu"))
+        super().__init__(network(), fs.Preprocess((16, 16)), device.resolve_placement("cpu"))
         self.compile_to, self.calls = compile_to, 0
 
     def run(self, pixels):
@@ -51,7 +51,7 @@ class Compiled:
 
     def __init__(self, seconds, off=0.0):
         self.seconds, self.off, self.calls = seconds, off, 0
-        self.eager = TorchRuntime(network(), fs.Preprocess((16, 16)), device.place("cpu"))
+        self.eager = TorchRuntime(network(), fs.Preprocess((16, 16)), device.resolve_placement("cpu"))
 
     def run(self, pixels):
         self.calls += 1
@@ -151,7 +151,7 @@ def test_it_is_not_compiled_for_a_batch_that_is_not_full():
 
 
 def test_torch_compile_takes_the_network():
-    eager = TorchRuntime(network(), fs.Preprocess((16, 16)), device.place("cpu"))
+    eager = TorchRuntime(network(), fs.Preprocess((16, 16)), device.resolve_placement("cpu"))
     twin = eager.compiled(functools.partial(torch.compile, backend="eager"))
     np.testing.assert_allclose(twin.run(PIXELS), eager.run(PIXELS), rtol=1e-5)
 
@@ -161,12 +161,14 @@ def test_auto_compiles_trained_networks_on_gpus(may, trained, monkeypatch):
     monkeypatch.setattr(device.Placement, "may_compile", property(lambda _: may))
     asked = []
     monkeypatch.setattr(CompilingRuntime, "expect", lambda _, images: asked.append(images))
-    runtime = AutoRuntime(network(), fs.Preprocess((16, 16)), device.place("cpu"), "f" * 64, trained=trained)
+    runtime = AutoRuntime(
+        network(), fs.Preprocess((16, 16)), device.resolve_placement("cpu"), "f" * 64, trained=trained
+    )
     runtime.expect(7)
     assert asked == ([7] if may and trained else [])
     assert runtime.name == "torch"
 
 
 def test_only_cuda_compiles():
-    assert not device.place("cpu").may_compile
+    assert not device.resolve_placement("cpu").may_compile
     assert device.Placement(torch.device("cuda", 0), "bf16").may_compile

@@ -17,7 +17,7 @@ from fashionsearch.runtimes import AutoRuntime, OnnxRuntime, TorchRuntime, auto,
 from fashionsearch.runtimes.base import Network
 
 PREPROCESS = fs.Preprocess((16, 16))
-CPU = device.place("cpu")
+CPU = device.resolve_placement("cpu")
 
 
 @pytest.fixture(autouse=True)

@@ -141,7 +141,7 @@ class Autoencoder(ImageEstimator):
             start = self._create_backbone(run.seed, _KEEPS_LAYOUT.get(self.backbone))
             options = options.recipe("autoencoder", normalised=is_normalised(start.module))
             looks = self._looks(images)
-            with start.placement.own_randomness():
+            with start.placement.fork_rng():
                 torch.manual_seed(run.seed)
                 encoder = Projected(start.module, start.dim, int(self.latent_dim))
                 decoder = Decoder(int(self.latent_dim), start.preprocess.image_size)

@@ -18,7 +18,7 @@ from fashionsearch import errors, storage
 from fashionsearch.backbones.projection import Projected
 from fashionsearch.backbones.weights import weights_hash
 from fashionsearch.cache import EmbeddingCache
-from fashionsearch.device import place
+from fashionsearch.device import resolve_placement
 from fashionsearch.embedding import Batch, Pipeline, View
 from fashionsearch.images import Images
 from fashionsearch.images.preprocess import Preprocess
@@ -101,7 +101,9 @@ class Backbone:
                 "precision='int8' needs a sample of your photos; use fashionsearch.lower_precision(backbone, 'int8', images)"
             )
         int8 = precision == "int8"
-        placement = place("cpu" if int8 and device == "auto" else device, "fp32" if int8 else precision)
+        placement = resolve_placement(
+            "cpu" if int8 and device == "auto" else device, "fp32" if int8 else precision
+        )
         precision = precision if int8 else placement.precision
         check_runtime(runtime, placement, precision)
         self.name = name

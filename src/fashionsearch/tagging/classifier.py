@@ -237,7 +237,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
                     class_weight=class_weight,
                     random_state=self.random_state,
                 )
-            with backbone.placement.own_randomness():
+            with backbone.placement.fork_rng():
                 torch.manual_seed(run.seed)
                 learner = TaggingLearner(
                     backbone.module,

@@ -67,7 +67,7 @@ def train(
     """
     arithmetic = Arithmetic(placement.precision)
     if options.precision == "fastest":
-        with placement.own_randomness():
+        with placement.fork_rng():
             arithmetic = fastest_arithmetic(learner, cast(PhotoDataset, parts.training), placement, run)
     learner.to(memory_format=arithmetic.memory_format)
     placement = dataclasses.replace(placement, precision=arithmetic.precision)
@@ -86,7 +86,7 @@ def train(
             steps=steps,
             bar=f"training in {arithmetic}" if progress else None,
         )
-        with _quiet(), _failures(), placement.own_randomness():
+        with _quiet(), _failures(), placement.fork_rng():
             trainer = Trainer(
                 **placement.trainer_arguments(options.devices),
                 num_nodes=options.nodes,
