@@ -1,6 +1,7 @@
 from .catalogue import make_catalogue
+from .csv_file import load_csv
 from .fashion_products import load_fashion_products
-from .folder import load_csv, load_folder
+from .folder import load_folder
 from .overview import Overview
 from .table import LoadReport, Table
 

@@ -1,9 +1,11 @@
-"""The user's own photos: a folder of class folders, or a CSV file that names them."""
+"""The user's own photos in a folder of class folders, which may lie in train/ and test/."""
 
 from __future__ import annotations
 
-import csv
 import os
+import unicodedata
+import warnings
+from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
@@ -13,23 +15,32 @@ from fashionsearch.datasets.report import path_problem, report_left_out
 from fashionsearch.datasets.table import LoadReport, Table
 
 EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+PARTS = {
+    **dict.fromkeys(("train", "training"), "train"),
+    **dict.fromkeys(("test", "testing"), "test"),
+    **dict.fromkeys(("validation", "valid", "val", "dev"), "validation"),
+}
 
 
 def load_folder(root: str | os.PathLike[str], *, labelled: bool = True) -> Table:
-    """Load photos from a folder whose subfolders are classes: `root/<class>/*.jpg`.
+    """Load photos from a folder whose subfolders are classes: `root/<class>/*.jpg` or `root/train/<class>/*.jpg`.
 
-    Photos may lie deeper inside a class folder. Files with other endings and links that leave the root are left out;
-    `table.report` names each. Files and folders whose names begin with a dot don't count.
+    Photos may lie deeper inside a class folder. Where all folders of the root are called `train`, `test`, `validation` or
+    the like, the folders inside them are the classes, and the column `split` says which part a photo belongs to. Files
+    with other endings and links that leave the root are left out; `table.report` names each. Files and folders whose
+    names begin with a dot don't count.
 
     Args:
         root: the folder.
         labelled: False takes photos at any depth, and gives no labels.
 
     Returns:
-        A `Table` of paths, sorted by path, with the columns `id` (the path from the root) and, if labelled, `label`.
+        A `Table` of paths, sorted by path, with the columns `id` (the path from the root) and, if labelled, `label`,
+        and `split` ("train", "test" or "validation") where the folder is laid out so.
 
     Raises:
-        DataError: if the folder is missing or holds no class folder with a photo.
+        DataError: if the folder is missing, holds no class folder with a photo, or mixes classes with `train` and
+            `test`.
 
     Examples:
         >>> load_folder("nowhere")
@@ -53,21 +64,58 @@ def load_folder(root: str | os.PathLike[str], *, labelled: bool = True) -> Table
             left_out.append(f"{relative}: is a link and {problem}")
         else:
             images.append(path)
+    relative_paths = [path.relative_to(folder) for path in images]
+    in_parts = labelled and _holds_parts(folder, relative_paths)
+    if in_parts:
+        left_out += [f"{path}: lies in no class folder" for path in relative_paths if len(path.parts) < 3]
+        relative_paths = [path for path in relative_paths if len(path.parts) >= 3]
+        images = [folder / path for path in relative_paths]
     if not images:
         where = " in class folders" if labelled else ""
+        first = f"; the first of them, {left_out[0]}" if left_out else ""
         raise errors.DataError(
-            f"{folder} holds no photos{where} ({len(left_out)} other files); put them in "
-            f"{folder}/<class>/, or name them in a CSV file for load_csv"
+            f"{folder} holds no photos{where} ({len(left_out)} other files{first}); put them in "
+            f"{folder}/<class>/, name them in a CSV file for load_csv, or load them without labels (labelled=False)"
         )
     report = LoadReport(left_out=tuple(left_out))
     report_left_out(report, str(folder))
-    relative_paths = [path.relative_to(folder) for path in images]
-    data = {
-        "id": np.array([path.as_posix() for path in relative_paths], dtype=np.str_),
-    }
+    data = {"id": np.array([path.as_posix() for path in relative_paths], dtype=np.str_)}
     if labelled:
-        data["label"] = np.array([path.parts[0] for path in relative_paths], dtype=np.str_)
+        # Two spellings of one name in Unicode, as file systems give them, are one class.
+        names = [unicodedata.normalize("NFC", path.parts[1 if in_parts else 0]) for path in relative_paths]
+        data["label"] = np.array(names, dtype=np.str_)
+        _warn_of_one_class(folder, names, relative_paths)
+    if in_parts:
+        data["split"] = np.array([PARTS[path.parts[0].lower()] for path in relative_paths], dtype=np.str_)
     return Table(images, data, folder.resolve().name, report)
+
+
+def _holds_parts(folder: Path, paths: Sequence[Path]) -> bool:
+    """Return whether the folders of the root are parts of a split, and the classes lie inside them."""
+    tops = {path.parts[0] for path in paths}
+    named = {top for top in tops if top.lower() in PARTS}
+    kinds = {PARTS[top.lower()] for top in named}
+    nested = all(len(path.parts) > 2 for path in paths if path.parts[0] in named)
+    if named and named == tops and (nested or len(kinds) > 1):
+        return True
+    if len(kinds) < 2:
+        return False  # one folder of such a name among others is a class, such as a toy train
+    raise errors.DataError(
+        f"{folder} holds {', '.join(f'{name}/' for name in sorted(named))} beside "
+        f"{', '.join(f'{name}/' for name in sorted(tops - named)[:5])}, so which are classes and which are parts of a split "
+        f"can't be told; load one of them, such as {folder / min(named)}"
+    )
+
+
+def _warn_of_one_class(folder: Path, names: Sequence[str], paths: Sequence[Path]) -> None:
+    depth = {len(path.parts) for path in paths}
+    if len(set(names)) == 1 and min(depth) > 2 and len({path.parts[1] for path in paths}) > 1:
+        warnings.warn(
+            f"{folder}: all photos lie in the one class folder {names[0]!r}, which has folders of its own; if those are the "
+            f"classes, load {folder / names[0]}",
+            errors.DataWarning,
+            stacklevel=3,
+        )
 
 
 def _files(folder: Path) -> tuple[list[Path], list[str]]:
@@ -87,78 +135,3 @@ def _files(folder: Path) -> tuple[list[Path], list[str]]:
         ]
         found += [Path(parent) / name for name in names if not name.startswith(".")]
     return sorted(found), passed
-
-
-def load_csv(
-    path: str | os.PathLike[str], *, image_column: str = "image", root: str | os.PathLike[str] | None = None
-) -> Table:
-    r"""Load a CSV file with a header, one column of which names an image file.
-
-    Rows whose image is missing or lies outside the root are left out; `table.report` names each.
-
-    Args:
-        path: the CSV file, in UTF-8.
-        image_column: the column of image paths.
-        root: the folder they start from; None is the CSV file's own.
-
-    Returns:
-        A `Table` of paths with all columns of the file; `id` is the image path where the file has no such column.
-
-    Raises:
-        DataError: if the file is missing or damaged, lacks the column, or no row can be used.
-
-    Examples:
-        >>> import pathlib, tempfile
-        >>> import fashionsearch as fs
-        >>> with tempfile.TemporaryDirectory() as folder:
-        ...     _ = pathlib.Path(folder, "a.png").write_bytes(b"not looked at yet")
-        ...     listing = pathlib.Path(folder, "photos.csv")
-        ...     _ = listing.write_text("image,kind\na.png,dress\n")
-        ...     table = fs.datasets.load_csv(listing)
-        >>> table["kind"].tolist()
-        ['dress']
-    """
-    listing = Path(path)
-    folder = Path(root) if root is not None else listing.parent
-    if not listing.is_file():
-        raise errors.DataError(f"{listing}: there is no such file")
-    inside = folder.resolve()
-    rows: list[dict[str, str]] = []
-    images: list[Path] = []
-    left_out: list[str] = []
-    try:
-        with listing.open(encoding="utf-8-sig", newline="") as file:
-            # Without `strict`, a quote that is never closed swallows the rest of the file.
-            reader = csv.DictReader(file, restkey=None, strict=True)
-            columns = [name for name in reader.fieldnames or [] if name]
-            if len(set(columns)) < len(columns):
-                raise errors.DataError(
-                    f"{listing} has columns of the same name: {', '.join(columns)}; rename them"
-                )
-            if image_column not in columns:
-                raise errors.DataError(
-                    f"{listing} has no column {image_column!r}; its columns are {', '.join(columns) or 'missing'}. "
-                    f"Name the one with image paths.{errors.did_you_mean(image_column, columns)}"
-                )
-            for row in reader:
-                image = folder / (row[image_column] or "").strip()
-                if None in row or any(row[name] is None for name in columns):
-                    left_out.append(f"line {reader.line_num}: doesn't have {len(columns)} fields")
-                elif problem := path_problem(image, inside):
-                    left_out.append(f"line {reader.line_num}: {row[image_column]!r}: {problem}")
-                else:
-                    rows.append(row)
-                    images.append(image)
-    except (csv.Error, UnicodeDecodeError) as error:
-        raise errors.DataError(
-            f"{listing} can't be read as a CSV file in UTF-8: {error}; mend it or save it as UTF-8"
-        ) from error
-    if not rows:
-        raise errors.DataError(
-            f"{listing}: no row can be used; the first problem is: {left_out[0] if left_out else 'it has no rows'}"
-        )
-    report = LoadReport(left_out=tuple(left_out))
-    report_left_out(report, str(listing))
-    data = {name: np.array([row[name].strip() for row in rows], dtype=np.str_) for name in columns}
-    data.setdefault("id", data[image_column])
-    return Table(images, data, listing.stem, report)
