@@ -206,9 +206,11 @@ def test_ids_go_on_after_the_largest():
         ({"size": {"gte": 40}}, {1, 2}),
         ({"size": 38}, {0}),
         ({"sale": True}, {1}),
-        ({"sale": 1}, set()),
         ({"sale": None}, {2, 3}),
-        ({"gender": "Boys"}, set()),
+        ({"size": "38"}, {0}),
+        ({"year": "2012"}, {1}),
+        ({"year": {"gte": "2012"}}, {1, 2}),
+        ({"sale": "true"}, {1}),
     ],
 )
 def test_filters(where, expected):
@@ -224,6 +226,33 @@ def test_filters(where, expected):
     )
     matches = index.search_vectors([1, 1], k=4, where=where)
     assert set(matches.ids[0, : matches.counts[0]]) == expected
+
+
+@pytest.mark.parametrize(
+    ("where", "message"),
+    [
+        ({"gender": "Boys"}, "'gender' was to be 'Boys', and holds most often 'Women', 'Men', 'Girls'"),
+        ({"sale": 1}, "'sale' was to be 1, and holds most often False, True"),
+        ({"year": {"gte": 2020}}, "'year' was to be gte 2020, and holds most often 2011"),
+        ({"gender": "Girls", "year": 2011}, "'Girls', and holds .*; 'year' was to be 2011"),
+        ({"gender": ["a", "b", "c", "d", "e", "f"]}, "'e' or …, and holds"),
+        ({"note": "x"}, "'note' was to be 'x', and holds most often None alone"),
+    ],
+)
+def test_a_filter_that_nothing_fits_says_what_there_is(where, message):
+    index = fs.VisualIndex(dim=2)
+    index.add_vectors(
+        np.eye(2).repeat(2, axis=0),
+        metadata={
+            "gender": ["Women", "Women", "Men", "Girls"],
+            "sale": [False, True, False, None],
+            "year": [2011, 2011, 2012, 2013],
+            "note": [None] * 4,
+        },
+    )
+    with pytest.warns(errors.DataWarning, match=f"no item fits the filter: .*{message}"):
+        matches = index.search_vectors([1, 1], where=where)
+    assert matches.counts.tolist() == [0]
 
 
 def test_a_wide_filter_on_a_large_index_finds_k(small_graphs, monkeypatch):

@@ -1,16 +1,16 @@
-"""Filters on metadata: a small tree of our own, checked before it is used and never pasted into a query's text."""
+"""Filters on metadata: `where` is parsed once into a small tree of conditions, which each engine evaluates its own way."""
 
 from __future__ import annotations
 
-import math
 import operator
-from collections.abc import Callable, Collection, Mapping
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, TypeAlias
 
 from fashionsearch import errors
+from fashionsearch.values import FALSE, TRUE, Value, is_number, plain_value, read_text
 
-Value: TypeAlias = "str | int | float | bool | None"
 Where: TypeAlias = Mapping[str, Any]
 
 COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
@@ -19,108 +19,156 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
-EXACT = 2**53  # whole numbers up to this size are the same as floats
-
-
-def plain(value: object, field: str) -> Value:
-    """Return a metadata value as JSON holds it: numpy scalars become Python's, and NaN becomes None.
-
-    Raises:
-        InputError: if it isn't text, a number, a boolean or None.
-    """
-    if hasattr(value, "item") and getattr(value, "ndim", None) == 0:
-        value = value.item()
-    if isinstance(value, float) and math.isnan(value):
-        return None  # how tables of data mark an unknown value
-    if isinstance(value, str):
-        return str(value)
-    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    raise errors.InputError(
-        f"metadata field {field!r} holds {value!r} of type {type(value).__name__}; give text, a finite number, "
-        "True, False or None"
-    )
+_NUMBER = re.compile(r"\s*[-+]?(?=\.?\d)\d*(\.\d*)?([eE][-+]?\d+)?\s*")
 
 
 @dataclass(frozen=True)
-class Condition:
-    """One field's condition: the value is one of `options`, or meets all `bounds`."""
+class OneOf:
+    """A field's value equals one of `options`.
+
+    A number or a boolean also equals text that spells it, because older files hold them as text; and the other way round.
+    """
 
     field: str
-    options: tuple[Value, ...] = ()
-    bounds: tuple[tuple[str, Value], ...] = ()
+    options: tuple[Value, ...]
 
     def holds(self, value: Value) -> bool:
-        """Return whether a stored value meets the condition; an unknown one (None) meets no bound."""
-        if self.bounds:
-            return all(_compare(name, value, bound) for name, bound in self.bounds)
+        """Return whether a stored value meets the condition; a missing one counts as None."""
         return any(_equal(value, option) for option in self.options)
 
 
-def parse(where: Where) -> list[Condition]:
+@dataclass(frozen=True)
+class Range:
+    """A field's value meets every comparison in `bounds`, each a name such as "gte" and a number or text."""
+
+    field: str
+    bounds: tuple[tuple[str, str | int | float], ...]
+
+    def holds(self, value: Value) -> bool:
+        """Return whether a stored value meets the condition; None meets no comparison."""
+        return all(_compare(name, value, bound) for name, bound in self.bounds)
+
+
+@dataclass(frozen=True)
+class AllOf:
+    """All of the conditions are met; without any, everything is."""
+
+    conditions: tuple[Condition, ...]
+
+
+Condition: TypeAlias = "OneOf | Range | AllOf"
+
+
+def parse(where: Where) -> Condition:
     """Check a filter such as `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`.
 
-    All fields must match. A number in the filter also matches text that spells it, as CSV files hold numbers.
+    Returns:
+        `AllOf` with a `OneOf` or a `Range` for each field.
 
     Raises:
         InputError: if it isn't such a mapping.
+
+    Examples:
+        >>> parse({"gender": "Women", "year": {"gte": 2012}}).conditions
+        (OneOf(field='gender', options=('Women',)), Range(field='year', bounds=(('gte', 2012),)))
     """
     if not isinstance(where, Mapping):
         raise errors.InputError(
             f"where={where!r} is not a mapping of fields to conditions, for example {{'gender': 'Women'}}"
         )
-    return [_condition(field, wanted) for field, wanted in where.items()]
+    return AllOf(tuple(_field_condition(field, wanted) for field, wanted in where.items()))
 
 
-def _condition(field: str, wanted: object) -> Condition:
+def leaves(condition: Condition) -> Iterator[OneOf | Range]:
+    """Yield the conditions on single fields."""
+    if isinstance(condition, AllOf):
+        for part in condition.conditions:
+            yield from leaves(part)
+    else:
+        yield condition
+
+
+def nothing_fits(condition: Condition, commonest: Callable[[str, int], list[Value]]) -> str:
+    """Return what to tell of a filter that no item fits: what was asked of each field, and what it holds.
+
+    Args:
+        condition: the filter.
+        commonest: returns a field's commonest values, at most so many.
+    """
+    told = []
+    for leaf in leaves(condition):
+        held = ", ".join(map(repr, commonest(leaf.field, 5))) or "None alone"
+        if isinstance(leaf, OneOf):
+            asked = " or ".join(map(repr, leaf.options[:5])) + (" or …" if len(leaf.options) > 5 else "")
+        else:
+            asked = ", ".join(f"{name} {bound!r}" for name, bound in leaf.bounds)
+        told.append(f"{leaf.field!r} was to be {asked}, and holds most often {held}")
+    return f"no item fits the filter: {'; '.join(told)}"
+
+
+def _field_condition(field: object, wanted: object) -> Condition:
+    if not isinstance(field, str):
+        raise errors.InputError(f"where names the field {field!r}; a field's name is text")
     if isinstance(wanted, Mapping):
-        unknown = [name for name in wanted if name not in COMPARISONS]
-        if unknown or not wanted:
-            raise errors.InputError(
-                f"where[{field!r}]={dict(wanted)!r}: the comparisons are {', '.join(COMPARISONS)}; "
-                "for equality give the value itself, for one of several a list"
-            )
-        bounds = tuple((name, plain(bound, field)) for name, bound in wanted.items())
-        for name, bound in bounds:
-            if bound is None or isinstance(bound, bool):
-                raise errors.InputError(
-                    f"where[{field!r}] compares with {bound!r}; give a number or text to {name!r}"
-                )
-        return Condition(field, bounds=bounds)
-    if isinstance(wanted, Collection) and not isinstance(wanted, str | bytes):
-        options = tuple(plain(option, field) for option in wanted)
+        return Range(field, _bounds(field, wanted))
+    is_scalar = isinstance(wanted, str | bytes) or getattr(wanted, "ndim", None) == 0
+    if isinstance(wanted, Collection) and not is_scalar:
+        options = tuple(plain_value(option, field) for option in wanted)
         if not options:
             raise errors.InputError(
                 f"where[{field!r}] is an empty list, which nothing matches; leave the field out"
             )
-        return Condition(field, options=options)
-    return Condition(field, options=(plain(wanted, field),))
+        return OneOf(field, options)
+    return OneOf(field, (plain_value(wanted, field),))
 
 
-def as_number(value: Value) -> float | None:
+def _bounds(field: str, wanted: Mapping[Any, object]) -> tuple[tuple[str, str | int | float], ...]:
+    unknown = [name for name in wanted if name not in COMPARISONS]
+    if unknown or not wanted:
+        raise errors.InputError(
+            f"where[{field!r}]={dict(wanted)!r}: the comparisons are {', '.join(COMPARISONS)}; "
+            "for equality give the value itself, for one of several a list"
+        )
+    bounds = []
+    for name, given in wanted.items():
+        bound = plain_value(given, field)
+        if bound is None or isinstance(bound, bool):
+            raise errors.InputError(
+                f"where[{field!r}] compares with {bound!r}; give a number or text to {name!r}"
+            )
+        bounds.append((name, bound))
+    return tuple(bounds)
+
+
+def as_number(value: Value) -> int | float | None:
     """Return a number, or the number that text spells; None for anything else."""
     if is_number(value):
         return value
-    try:
-        return float(value) if isinstance(value, str) else None
-    except ValueError:
+    found = _NUMBER.fullmatch(value) if isinstance(value, str) else None
+    if found is None:
         return None
-
-
-def is_number(value: Value) -> TypeGuard[float]:
-    """Return whether a value is a number, which True and False are not."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
+    try:
+        return float(found[0]) if found[1] or found[2] else int(found[0])
+    except ValueError:  # thousands of digits
+        return None
 
 
 def _equal(value: Value, option: Value) -> bool:
     if is_number(option):
         return as_number(value) == option
+    if isinstance(option, bool):
+        return value is option or (isinstance(value, str) and value in (TRUE if option else FALSE))
+    if isinstance(option, str) and isinstance(value, int | float):
+        spelled = read_text(option)
+        return isinstance(spelled, bool) is isinstance(value, bool) and spelled == value
     return type(value) is type(option) and value == option
 
 
-def _compare(name: str, value: Value, bound: Value) -> bool:
-    compare = COMPARISONS[name]
-    if is_number(bound):
-        number = as_number(value)
-        return number is not None and compare(number, bound)
-    return isinstance(value, str) and compare(value, bound)
+def _compare(name: str, value: Value, bound: str | int | float) -> bool:
+    if isinstance(bound, str) and is_number(value):
+        spelled = read_text(bound)
+        return is_number(spelled) and bool(COMPARISONS[name](value, spelled))
+    if isinstance(bound, str):
+        return isinstance(value, str) and bool(COMPARISONS[name](value, bound))
+    number = as_number(value)
+    return number is not None and bool(COMPARISONS[name](number, bound))

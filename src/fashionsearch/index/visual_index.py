@@ -23,7 +23,7 @@ from fashionsearch.index import snapshot as persistence
 from fashionsearch.index.engines import hnsw
 from fashionsearch.index.engines.planner import find
 from fashionsearch.index.engines.store import Id, Store, metadata_row, metadata_rows
-from fashionsearch.index.filters import Where
+from fashionsearch.index.filters import Condition, Where, nothing_fits, parse
 from fashionsearch.index.rows import as_ids, check_id, check_ids, check_number, check_vectors
 from fashionsearch.results import Added, Item, Matches
 
@@ -317,10 +317,10 @@ class VisualIndex:
             InputError: if k or the filter can't be used, or there is no encoder.
         """
         check_number("k", k, low=1, high=_MAX_K)
-        encoder = self._required_encoder("search by photo")
+        encoder, conditions = self._required_encoder("search by photo"), _parsed(where)
         pictures = list(iterate(images))
         vectors = encoder.embed(pictures)
-        return self._search(check_vectors(vectors, self.dim), k, where, exact, pictures)
+        return self._search(check_vectors(vectors, self.dim), k, conditions, exact, pictures)
 
     def search_vectors(
         self, vectors: ArrayLike, k: int = 5, *, where: Where | None = None, exact: bool = False
@@ -331,14 +331,18 @@ class VisualIndex:
             InputError: if a vector, k or the filter can't be used.
         """
         return self._search(
-            check_vectors(vectors, self.dim), check_number("k", k, low=1, high=_MAX_K), where, exact, None
+            check_vectors(vectors, self.dim),
+            check_number("k", k, low=1, high=_MAX_K),
+            _parsed(where),
+            exact,
+            None,
         )
 
     def _search(
         self,
         queries: NDArray[np.float32],
         k: int,
-        where: Where | None,
+        conditions: Condition | None,
         exactly: bool,
         pictures: list[Any] | None,
     ) -> Matches:
@@ -349,11 +353,15 @@ class VisualIndex:
                 None if exactly else self._graph,
                 queries,
                 k,
-                where,
+                conditions,
                 metric=self.metric,
                 ef_search=self.ef_search,
                 query_sources=sources,
             )
+            if conditions is not None and len(self) and len(queries) and not found.counts.any():
+                warnings.warn(
+                    nothing_fits(conditions, self._store.commonest), errors.DataWarning, stacklevel=3
+                )
         shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures))) if pictures else ()
         return dataclasses.replace(found, queries=shown, _thumbnail=thumbnail_uri)
 
@@ -417,3 +425,7 @@ class VisualIndex:
             self._graph = persistence.read_graph(saved, config["graph"], self._new_graph())
         self._tidy()
         return self
+
+
+def _parsed(where: Where | None) -> Condition | None:
+    return None if where is None else parse(where)

@@ -2,45 +2,60 @@
 
 from __future__ import annotations
 
+import bisect
+import math
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionsearch.index.filters import COMPARISONS, EXACT, Condition, Value, as_number, is_number
+from fashionsearch.index.filters import COMPARISONS, OneOf, Range, as_number
+from fashionsearch.values import FALSE, TRUE, Value, is_number, read_text
+
+_EXACT = 2**53  # whole numbers up to this size are the same as floats
+_NO_CODES = np.zeros(0, dtype=np.intp)
 
 
 class Column:
     """Values by slot.
+
+    What is derived from the values is made when a filter first needs it, and published by one assignment, so that an
+    interruption or a search in another thread finds the column as before or after.
 
     Attributes:
         values: the distinct values, in the order they came.
         codes: the number of each slot's value; −1 where a slot has none. `grow` makes it long enough.
     """
 
-    def __init__(self) -> None:
-        self.values: list[Value] = []
-        self.codes = np.full(0, -1, dtype=np.int32)
-        self._code_of: dict[tuple[type, Value], int] = {}
-        self._numbers = np.zeros(0)
-        self._beyond_floats: list[int] = []
+    def __init__(self, values: Sequence[Value] = (), codes: NDArray[np.int32] | None = None) -> None:
+        self.values = list(values)
+        self.codes = np.full(0, -1, dtype=np.int32) if codes is None else codes
+        self._code_of: dict[tuple[type, Value], int] | None = None
+        # Each of so many values: see `_as_numbers` and `_texts_in_order`.
+        self._numbers = (0, np.zeros(0), np.zeros(0, dtype=np.bool_), _NO_CODES)
+        self._texts: tuple[int, list[str], NDArray[np.intp]] = (0, [], _NO_CODES)
 
-    def set(self, slot: int, value: Value) -> None:
-        """Give a slot a value."""
-        if len(self.values) > 2 * len(self.codes) + 1000:
-            self._forget_unused()
-        key = (type(value), value)  # 1, 1.0 and True are equal keys otherwise
-        code = self._code_of.setdefault(key, len(self.values))
-        if code == len(self.values):
-            self.values.append(value)
-        self.grow(slot + 1)
-        self.codes[slot] = code
+    def assign(self, slots: NDArray[np.intp], values: Sequence[Value]) -> None:
+        """Give each of some slots a value."""
+        if not len(slots):
+            return
+        code_of = self._lookup()
+        codes = np.empty(len(slots), dtype=np.int32)
+        for place, value in enumerate(values):
+            key = (type(value), value)  # 1, 1.0 and True are equal keys otherwise
+            code = code_of.get(key)
+            if code is None:
+                code = len(self.values)
+                self.values.append(value)
+                code_of[key] = code
+            codes[place] = code
+        self.grow(int(slots.max()) + 1)
+        self.codes[slots] = codes
 
-    def _forget_unused(self) -> None:
-        """Drop the values no slot has any more, which many updates leave behind."""
-        used, codes = np.unique(self.codes, return_inverse=True)
-        self.values = [self.values[code] for code in used if code >= 0]
-        self.codes = (codes - (used[0] < 0)).astype(np.int32)
-        self._code_of = {(type(value), value): code for code, value in enumerate(self.values)}
-        self._numbers, self._beyond_floats = np.zeros(0), []
+    def _lookup(self) -> dict[tuple[type, Value], int]:
+        if self._code_of is None:
+            self._code_of = {(type(value), value): code for code, value in enumerate(self.values)}
+        return self._code_of
 
     def grow(self, size: int) -> None:
         """Make room for so many slots."""
@@ -55,38 +70,122 @@ class Column:
 
     def holds(self, slot: int) -> bool:
         """Return whether a slot has a value."""
-        return slot < len(self.codes) and self.codes[slot] >= 0
+        return slot < len(self.codes) and bool(self.codes[slot] >= 0)
 
-    def verdicts(self, condition: Condition) -> NDArray[np.bool_]:
+    @property
+    def is_wasteful(self) -> bool:
+        """Whether many updates have left behind more values than there are slots; `take` leaves them out."""
+        return len(self.values) > 2 * len(self.codes) + 1000
+
+    def take(self, slots: NDArray[np.intp]) -> Column:
+        """Return a new column of some slots, in this order, with the values they use and no others."""
+        self.grow(int(slots.max(initial=-1)) + 1)
+        codes = self.codes[slots]
+        is_used = np.zeros(len(self.values) + 1, dtype=np.bool_)  # the last stands for −1
+        is_used[codes] = True
+        used = np.flatnonzero(is_used[:-1])
+        renumbered = np.full(len(is_used), -1, dtype=np.int32)
+        renumbered[used] = np.arange(len(used), dtype=np.int32)
+        return Column([self.values[code] for code in used.tolist()], renumbered[codes])
+
+    def commonest(self, slots: NDArray[np.intp], count: int) -> list[Value]:
+        """Return the values that most of some slots have, the commonest first; unknown ones don't count."""
+        codes = self.codes[slots[slots < len(self.codes)]]
+        counts = np.bincount(codes[codes >= 0], minlength=len(self.values))
+        order = np.argsort(-counts, kind="stable")[: count + 1].tolist()
+        return [self.values[code] for code in order if counts[code] and self.values[code] is not None][:count]
+
+    def verdicts(self, condition: OneOf | Range) -> NDArray[np.bool_]:
         """Return whether each distinct value meets a condition, and at the end whether an unknown one does."""
-        limits = [bound for _, bound in condition.bounds if is_number(bound)]
-        numeric = [option for option in condition.options if is_number(option)]
-        compares_text = len(limits) < len(condition.bounds)
-        if compares_text or any(abs(number) > EXACT for number in [*limits, *numeric]):
-            return np.array([condition.holds(value) for value in [*self.values, None]], dtype=bool)
-        # A price differs from row to row: numbers are compared as an array, and text is looked up.
-        met = np.full(len(self.values), bool(limits))
-        for name, bound in condition.bounds:
-            met &= COMPARISONS[name](self._as_numbers(), bound)
-        if numeric:
-            met |= np.isin(self._as_numbers(), numeric)
-        if limits or numeric:
-            for code in self._beyond_floats:
-                met[code] = condition.holds(self.values[code])
-        codes = (self._code_of.get((type(option), option)) for option in condition.options)
-        met[[code for code in codes if code is not None]] = True
+        count = len(self.values)
+        if isinstance(condition, OneOf):
+            met = self._equal_to(condition, count)
+        else:
+            met = np.ones(count, dtype=np.bool_)
+            for name, bound in condition.bounds:
+                met &= self._compared(name, bound, count)
         return np.append(met, condition.holds(None))
 
-    def _as_numbers(self) -> NDArray[np.float64]:
-        """Return the distinct values as filters read numbers; NaN is none, or a whole number no float can hold."""
-        known = len(self._numbers)
-        fresh = np.full(len(self.values) - known, np.nan)
-        for place, value in enumerate(self.values[known:]):
-            number = as_number(value)
-            if isinstance(number, int) and abs(number) > EXACT:
-                self._beyond_floats.append(known + place)
-            elif number is not None:
-                fresh[place] = number
-        if len(fresh):
-            self._numbers = np.concatenate([self._numbers, fresh])
-        return self._numbers
+    def _equal_to(self, condition: OneOf, count: int) -> NDArray[np.bool_]:
+        met = np.zeros(count, dtype=np.bool_)
+        code_of = self._lookup()
+        for option in condition.options:
+            codes = [code_of.get(key) for key in _keys_equal_to(option)]
+            met[[code for code in codes if code is not None and code < count]] = True
+        numbers = [option for option in condition.options if is_number(option)]
+        if numbers:  # text spells a number in many ways, which have no keys
+            read, _, large = self._as_numbers(count)
+            met |= np.isin(read, [number for number in numbers if abs(number) <= _EXACT])
+            met[large] |= self._one_by_one(condition, large)
+        return met
+
+    def _compared(self, name: str, bound: str | int | float, count: int) -> NDArray[np.bool_]:
+        met = np.zeros(count, dtype=np.bool_)
+        number = read_text(bound) if isinstance(bound, str) else bound
+        if is_number(number):
+            read, is_text, large = self._as_numbers(count)
+            if (
+                abs(number) > _EXACT
+            ):  # nothing that is read lies beyond, so any number beyond compares like it
+                number = math.inf if number > 0 else -math.inf
+            met = COMPARISONS[name](read, number)
+            met[large] = self._one_by_one(Range("", ((name, bound),)), large)
+            if isinstance(bound, str):
+                met &= ~is_text
+        if isinstance(bound, str):
+            texts, codes = self._texts_in_order(count)
+            place = (bisect.bisect_left if name in ("gte", "lt") else bisect.bisect_right)(texts, bound)
+            chosen = codes[place:] if name in ("gt", "gte") else codes[:place]
+            met[chosen[chosen < count]] = True
+        return met
+
+    def _one_by_one(self, condition: OneOf | Range, codes: NDArray[np.intp]) -> NDArray[np.bool_]:
+        return np.array([condition.holds(self.values[code]) for code in codes.tolist()], dtype=np.bool_)
+
+    def _as_numbers(self, count: int) -> tuple[NDArray[np.float64], NDArray[np.bool_], NDArray[np.intp]]:
+        """Return how filters read the first values as numbers.
+
+        Returns:
+            (count,) numbers, NaN where there is none or it is too large for floats to tell from its neighbours; (count,)
+            whether the value is text; and the codes of those that are too large.
+        """
+        known, numbers, is_text, large = self._numbers
+        if known < count:
+            fresh = self.values[known:count]
+            read = [as_number(value) for value in fresh]
+            beyond = [
+                place for place, number in enumerate(read) if number is not None and abs(number) > _EXACT
+            ]
+            for place in beyond:
+                read[place] = None
+            numbers = np.concatenate([numbers, np.array(read, dtype=np.float64)])
+            is_text = np.concatenate(
+                [is_text, np.array([isinstance(value, str) for value in fresh], dtype=np.bool_)]
+            )
+            large = np.concatenate([large, np.array(beyond, dtype=np.intp) + known])
+            self._numbers = (count, numbers, is_text, large)
+        return numbers[:count], is_text[:count], large[large < count]
+
+    def _texts_in_order(self, count: int) -> tuple[list[str], NDArray[np.intp]]:
+        """Return the texts among the first values, or among more, in order, and their codes."""
+        known, texts, codes = self._texts
+        if known < count:
+            fresh = [code for code in range(known, count) if isinstance(self.values[code], str)]
+            # What was in order before comes first: Python's sort needs one pass to merge the rest into it.
+            merged = sorted([*codes.tolist(), *fresh], key=self.values.__getitem__)
+            texts, codes = [str(self.values[code]) for code in merged], np.array(merged, dtype=np.intp)
+            self._texts = (count, texts, codes)
+        return texts, codes
+
+
+def _keys_equal_to(option: Value) -> list[tuple[type, Value]]:
+    """Return the keys of values that equal an option, other than text that spells a number."""
+    if is_number(option):
+        return [(int, option), (float, option)]
+    if isinstance(option, bool):
+        return [(bool, option), *((str, text) for text in (TRUE if option else FALSE))]
+    if not isinstance(option, str):
+        return [(type(option), option)]
+    spelled = read_text(option)
+    kinds = (bool,) if isinstance(spelled, bool) else (int, float)
+    return [(str, option), *((kind, spelled) for kind in kinds)]

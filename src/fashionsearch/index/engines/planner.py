@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fashionsearch import neighbours as exact
 from fashionsearch.index.engines.hnsw import HnswGraph
 from fashionsearch.index.engines.store import Store
-from fashionsearch.index.filters import Where
+from fashionsearch.index.filters import Condition
 from fashionsearch.results import Matches
 
 Scalar = TypeVar("Scalar", bound=np.generic)
@@ -27,7 +27,7 @@ def find(
     graph: HnswGraph | None,
     queries: NDArray[np.float32],
     k: int,
-    where: Where | None,
+    conditions: Condition | None,
     *,
     metric: str,
     ef_search: int,
@@ -40,12 +40,14 @@ def find(
         graph: of all live rows; None searches exactly.
         queries: (n, dim) float32.
         k: rows to find for each.
-        where: a filter on metadata.
+        conditions: a filter on metadata.
         metric: "cosine" or "euclidean".
         ef_search: candidates of a walk through the graph.
         query_sources: the path of each query's photo, or None.
     """
-    slots, similarities = exact.in_order(*_candidates(store, graph, queries, k, where, metric, ef_search))
+    slots, similarities = exact.in_order(
+        *_candidates(store, graph, queries, k, conditions, metric, ef_search)
+    )
     if query_sources is not None:
         for query, source in enumerate(query_sources):
             _itself_first(store, slots[query], similarities[query], source)
@@ -73,11 +75,11 @@ def _candidates(
     graph: HnswGraph | None,
     queries: NDArray[np.float32],
     k: int,
-    where: Where | None,
+    conditions: Condition | None,
     metric: str,
     ef_search: int,
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    kept = None if where is None else store.matching(where)
+    kept = None if conditions is None else store.matching(conditions)
     count = len(store) if kept is None else len(kept)
     # The graph is poor at nearly all of its nodes.
     if graph is not None and k < count // 4:

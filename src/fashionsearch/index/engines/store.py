@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.index.engines.column import Column
-from fashionsearch.index.filters import Value, Where, parse, plain
+from fashionsearch.index.filters import Condition, leaves
+from fashionsearch.values import Value, columns_of, plain_value, plain_values
 
 Id: TypeAlias = "str | int"
 
@@ -109,7 +110,10 @@ class Store:
 
     def _set(self, slot: int, row: Mapping[str, Value]) -> None:
         for field, value in row.items():
-            self._columns.setdefault(field, Column()).set(slot, value)
+            column = self._columns.setdefault(field, Column())
+            if column.is_wasteful:
+                column = self._columns[field] = column.take(np.arange(len(column.codes)))
+            column.assign(np.array([slot]), [value])
 
     def update(self, item: Id, row: Mapping[str, Value]) -> None:
         """Set fields of one row's metadata; the others stay."""
@@ -157,27 +161,31 @@ class Store:
         rows[there] = np.fromiter(items, dtype=object, count=len(items))
         return rows
 
-    def matching(self, where: Where) -> NDArray[np.intp]:
+    def matching(self, condition: Condition) -> NDArray[np.intp]:
         """Return the live slots that meet a filter, deciding once for each distinct value of a field.
 
         Raises:
-            InputError: if the filter is malformed, or names a field that no row has.
+            InputError: if the filter names a field that no row has.
         """
         mask = self.alive
-        for condition in parse(where):
-            column = self._columns.get(condition.field)
+        for leaf in leaves(condition):
+            column = self._columns.get(leaf.field)
             if column is None:
                 if not self.slot_of:
                     continue
                 raise errors.InputError(
-                    f"where names the field {condition.field!r}, which no item has; the fields are "
+                    f"where names the field {leaf.field!r}, which no item has; the fields are "
                     f"{', '.join(self._columns) or '(none: the items have no metadata)'}."
-                    + errors.did_you_mean(condition.field, self._columns)
+                    + errors.did_you_mean(leaf.field, self._columns)
                 )
             column.grow(self.size)
             # The last verdict, which code −1 picks, is for rows that lack the field.
-            mask = mask & column.verdicts(condition).take(column.codes[: self.size])
+            mask = mask & column.verdicts(leaf).take(column.codes[: self.size])
         return np.flatnonzero(mask)
+
+    def commonest(self, field: str, count: int) -> list[Value]:
+        """Return the values of a field that most rows have, the commonest first."""
+        return self._columns[field].commonest(np.flatnonzero(self.alive), count)
 
     def compacted(self) -> Store:
         """Return a copy without the dead slots."""
@@ -187,9 +195,10 @@ class Store:
         fresh.add(
             self.vectors[slots],
             list(self.slot_of),
-            [self.metadata(slot) for slot in slots],
+            [{}] * len(slots),
             [self._sources[slot] for slot in slots],
         )
+        fresh._columns = {field: column.take(slots) for field, column in self._columns.items()}
         return fresh
 
     def to_files(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
@@ -198,11 +207,9 @@ class Store:
         arrays: dict[str, NDArray[Any]] = {"vectors": self.vectors[slots]}
         fields = []
         for number, (field, column) in enumerate(self._columns.items()):
-            column.grow(self.size)
-            used, codes = np.unique(column.codes[slots], return_inverse=True)
-            missing = int(used.size > 0 and used[0] < 0)
-            arrays[f"field{number}"] = (codes - missing).astype(np.int32)
-            fields.append({"name": field, "values": [column.values[code] for code in used[missing:]]})
+            kept = column.take(slots)
+            arrays[f"field{number}"] = kept.codes
+            fields.append({"name": field, "values": kept.values})
         content = {
             "dim": self.dim,
             "id_kind": self._id_kind.__name__ if self._id_kind else None,
@@ -220,10 +227,7 @@ class Store:
         ids = content["ids"]
         self.add(arrays["vectors"], ids, [{}] * len(ids), content["sources"])
         for number, field in enumerate(content["fields"]):
-            column = self._columns.setdefault(field["name"], Column())
-            codes = arrays[f"field{number}"]
-            for slot in np.flatnonzero(codes >= 0):
-                column.set(int(slot), field["values"][codes[slot]])
+            self._columns[field["name"]] = Column(field["values"], arrays[f"field{number}"])
         return self
 
 
@@ -243,15 +247,16 @@ def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
 
 
 def metadata_rows(metadata: object, n: int) -> list[dict[str, Value]]:
-    """Return n rows of checked metadata from one mapping per image, or from a mapping of columns.
+    """Return n rows of checked metadata from one mapping per image, or from a mapping of columns or a data frame.
 
     Raises:
         InputError: if it is neither, lengths differ, or a value isn't text, a number, a boolean or None.
     """
     if metadata is None:
         return [{} for _ in range(n)]
-    if isinstance(metadata, Mapping):
-        for field, column in metadata.items():
+    columns = columns_of(metadata)
+    if columns is not None:
+        for field, column in columns.items():
             if isinstance(column, str) or not hasattr(column, "__len__") or len(column) != n:
                 got = (
                     f"{len(column)} values"
@@ -261,11 +266,8 @@ def metadata_rows(metadata: object, n: int) -> list[dict[str, Value]]:
                 raise errors.InputError(
                     f"metadata column {field!r} holds {got}, and there are {n} items; give one value for each item"
                 )
-        # By iterating, because a pandas column is indexed by its labels, and not by position.
-        columns = {
-            _field(field): [plain(value, field) for value in column] for field, column in metadata.items()
-        }
-        return [{field: column[i] for field, column in columns.items()} for i in range(n)]
+        plain = {_field(field): plain_values(column, field) for field, column in columns.items()}
+        return [{field: values[i] for field, values in plain.items()} for i in range(n)]
     if not isinstance(metadata, Sequence) or len(metadata) != n:
         got = f"{len(metadata)} entries" if isinstance(metadata, Sequence) else f"a {type(metadata).__name__}"
         raise errors.InputError(
@@ -284,7 +286,7 @@ def metadata_row(row: object) -> dict[str, Value]:
         raise errors.InputError(
             f"metadata {row!r} of an item is not a mapping, for example {{'gender': 'Women'}}"
         )
-    return {_field(field): plain(value, field) for field, value in row.items()}
+    return {_field(field): plain_value(value, field) for field, value in row.items()}
 
 
 def _field(name: object) -> str:
