@@ -115,7 +115,7 @@ def test_what_killed_writers_leave_is_removed_by_the_next(tmp_path):
         if path.exists():
             assert len(path.read_bytes()) == 50_000
             assert len(set(path.read_bytes())) == 1
-    (tmp_path / ".a.bin.0000.new").write_bytes(b"left by a killed process")
+    (tmp_path / ".a.bin.00000000.new").write_bytes(b"left by a killed process")
     put(path, b"done")
     assert [each.name for each in tmp_path.iterdir()] == ["a.bin"]
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import secrets
 import stat
 import sys
@@ -17,6 +18,8 @@ if sys.platform != "win32":
     import fcntl
 
 PathLike: TypeAlias = "str | os.PathLike[str]"
+
+_DRAFT = re.compile(r"\..+\.[0-9a-f]{8}\.new", re.DOTALL)
 
 
 def as_path(path: PathLike) -> Path:
@@ -125,29 +128,60 @@ def write_atomically(path: PathLike, write: Callable[[BinaryIO], object]) -> Non
         ) from error
 
 
+def is_draft(name: str) -> bool:
+    """Return whether a file's name is of what `write_atomically` is writing, or left when it was killed.
+
+    Examples:
+        >>> is_draft(".report.html.0a1b2c3d.new"), is_draft("report.html")
+        (True, False)
+    """
+    return _DRAFT.fullmatch(name) is not None
+
+
 def _create_beside(target: Path) -> tuple[Path, BinaryIO]:
     while True:
         fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
         file = fresh.open("xb")
-        if sys.platform != "win32":
-            # The lock tells that its process lives. Another one may have removed the file before it was held.
-            with contextlib.suppress(OSError):  # a file system without locks
-                fcntl.flock(file, fcntl.LOCK_EX)
-            if not os.fstat(file.fileno()).st_nlink:
-                file.close()
-                continue
-        return fresh, file
+        try:
+            lock(file.fileno())  # tells others that its process lives
+        except BlockingIOError:  # another one takes it for a leftover
+            file.close()
+            continue
+        except OSError:  # there are no locks here, and so nobody removes it
+            return fresh, file
+        if os.fstat(file.fileno()).st_nlink:
+            return fresh, file
+        file.close()
 
 
 def _remove_leftovers(target: Path) -> None:
     """Remove what killed writers of the same file left: nobody holds its lock any more."""
-    if sys.platform == "win32":
-        return
     for path in target.parent.iterdir():
-        if path.name.startswith(f".{target.name}.") and path.suffix == ".new":
+        if is_draft(path.name) and path.name.startswith(f".{target.name}."):
             with contextlib.suppress(OSError), open_regular(path) as file:
-                fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                lock(file.fileno())
                 path.unlink()
+
+
+def open_folder(folder: Path) -> int:
+    """Return a descriptor of a folder, to lock it by.
+
+    Raises:
+        OSError: if it can't be opened, or is no folder.
+    """
+    return os.open(folder, os.O_RDONLY | getattr(os, "O_DIRECTORY", 0) | getattr(os, "O_NONBLOCK", 0))
+
+
+def lock(descriptor: int, *, shared: bool = False) -> None:
+    """Lock an open file or folder against other processes and threads until it is closed, without waiting.
+
+    Raises:
+        BlockingIOError: if somebody else holds it.
+        OSError: if the system or the file system has no such locks.
+    """
+    if sys.platform == "win32":
+        raise OSError("no locks of files on Windows")
+    fcntl.flock(descriptor, (fcntl.LOCK_SH if shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
 
 
 def make_folder(folder: Path) -> None:

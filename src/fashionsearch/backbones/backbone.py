@@ -303,7 +303,7 @@ class Backbone:
         }
         files: dict[str, storage.Writer] = {
             f"{prefix}backbone.json": storage.write_json(config),
-            f"{prefix}backbone.safetensors": lambda path: safetensors.torch.save_file(tensors, path),
+            f"{prefix}backbone.safetensors": lambda path: _write_bytes(path, safetensors.torch.save(tensors)),
         }
         graph = None if self.lowered is None else self.lowered.graph
         if graph is not None:

@@ -25,7 +25,7 @@ def read_backbone(saved: storage.Saved, *, options: dict[str, Any], prefix: str 
             f"{saved.folder} was saved with backbone {config['name']!r}, which nobody has registered here; install its "
             "plug-in, or run the code that registers it, and load again"
         ) from error
-    tensors = safetensors.torch.load_file(saved.path(f"{prefix}backbone.safetensors"))
+    tensors = safetensors.torch.load(saved.content(f"{prefix}backbone.safetensors"))
     if config.get("projected"):
         shorter, dim = tensors["projection.weight"].shape
         module = Projected(module, dim, shorter)

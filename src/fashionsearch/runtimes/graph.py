@@ -129,7 +129,7 @@ def _cached_graph(folder: Path | None) -> bytes | None:
     if folder is None or not folder.exists():
         return None
     try:
-        return storage.open_saved(folder, "export").path(_GRAPH).read_bytes()
+        return storage.open_saved(folder, "export").content(_GRAPH)
     except errors.CorruptFileError:
         shutil.rmtree(folder, ignore_errors=True)  # storage refuses to save over a damaged manifest
     except (errors.StorageError, OSError):
@@ -141,11 +141,7 @@ def _keep(graph: bytes, folder: Path | None) -> None:
     if folder is not None:
         # The cache only saves time: a full disk or a second process must not stop the work.
         with contextlib.suppress(errors.StorageError):
-            storage.save(folder, "export", {_GRAPH: lambda path: _write(path, graph)})
-
-
-def _write(path: Path, graph: bytes) -> None:
-    path.write_bytes(graph)
+            storage.save(folder, "export", {_GRAPH: storage.write_bytes(graph)})
 
 
 def export(module: nn.Module, preprocess: Preprocess) -> bytes:

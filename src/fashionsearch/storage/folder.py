@@ -1,134 +1,50 @@
-"""A saved thing is a folder of generations, written so that a crash at any moment loses nothing.
-
-```text
-tagger/
-  manifest.json        names the current generation; SHA-256 and size of each of its files; renamed into place last
-  generation-2/        what the manifest points to
-  generation-1/        the one before, for readers that opened it while generation-2 was written
-```
-
-Files are written and synced first, then the manifest is renamed over the old one, so a reader finds the old state or
-the new one and never a mixture. Tensors are safetensors and the rest is JSON: nothing here unpickles.
-"""
+"""Writing a new generation of a saved folder, and opening the current one."""
 
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
+import os
 import re
 import shutil
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TypeAlias
 
 import filelock
-import numpy as np
-import safetensors
-import safetensors.numpy
-from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.files import PathLike as PathLike
-from fashionsearch.files import sync
-from fashionsearch.files import write_atomically as write_atomically
+from fashionsearch.files import (
+    PathLike,
+    as_path,
+    is_draft,
+    lock,
+    make_folder,
+    open_folder,
+    read_regular,
+    sync,
+    write_atomically,
+)
+from fashionsearch.storage.saved import Saved, sha256
 
 FORMAT_VERSION = 1
 MANIFEST = "manifest.json"
 _FRESH = f".{MANIFEST}.new"  # left by killed saves of version 0.1
 _LOCK = ".lock"
 _GENERATION = re.compile(r"generation-(\d+)")
+_MAX_MANIFEST = 16 * 2**20
 _DIGEST = re.compile(r"[0-9a-f]{64}")
 
 Writer: TypeAlias = Callable[[Path], None]
 
 
-@dataclass(frozen=True)
-class Saved:
-    """One generation of a saved folder, its manifest read.
+def write_bytes(content: bytes) -> Writer:
+    """Return a writer of a file with this content."""
 
-    Attributes:
-        folder: the folder the user named.
-        kind: what was saved ("backbone", "classifier", "index").
-        generation: the folder of the current generation's files.
-        files: name -> {"sha256", "bytes"}.
-    """
+    def write(path: Path) -> None:
+        path.write_bytes(content)
 
-    folder: Path
-    kind: str
-    generation: Path
-    files: Mapping[str, Mapping[str, Any]]
-
-    def path(self, name: str) -> Path:
-        """Return a file's path after comparing its size and SHA-256 with the manifest's.
-
-        Raises:
-            CorruptFileError: if the file is missing or isn't what was written.
-        """
-        path = self.generation / name
-        expected = self.files.get(name)
-        if expected is None:
-            raise errors.CorruptFileError(
-                f"{self.folder}: the manifest lists no file {name!r}; save it again"
-            )
-        try:
-            size = path.stat().st_size
-            digest = _sha256(path) if size == expected["bytes"] else ""
-        except OSError as error:
-            raise errors.CorruptFileError(
-                f"{path} can't be read: {error.strerror}; restore it from a copy"
-            ) from error
-        if digest != expected["sha256"]:
-            raise errors.CorruptFileError(
-                f"{path} is not the file that was saved ({size:,} bytes, {expected['bytes']:,} were written, and the "
-                "SHA-256 differs); restore it from a copy"
-            )
-        return path
-
-    def json(self, name: str) -> Any:
-        """Return the content of a verified JSON file."""
-        path = self.path(name)
-        with _still_there(path):
-            return json.loads(path.read_text(encoding="utf-8"))
-
-    def arrays(self, name: str) -> dict[str, NDArray[Any]]:
-        """Return the arrays of a verified safetensors file."""
-        path = self.path(name)
-        with _still_there(path):
-            return safetensors.numpy.load_file(path)
-
-
-@contextlib.contextmanager
-def _still_there(path: Path) -> Iterator[None]:
-    try:
-        yield
-    except FileNotFoundError as error:
-        raise errors.StorageError(
-            f"{path} was replaced by newer saves while it was read; load it again"
-        ) from error
-
-
-def write_json(content: Any) -> Writer:
-    """Return a writer of a JSON file."""
-    text = json.dumps(content, ensure_ascii=True, indent=1, default=_plain)
-    return lambda path: _write_text(path, text)
-
-
-def _plain(value: object) -> Any:
-    if isinstance(value, np.generic):
-        return value.item()
-    raise TypeError(f"{value!r} of type {type(value).__name__} can't be saved")
-
-
-def write_arrays(arrays: Mapping[str, NDArray[Any]]) -> Writer:
-    """Return a writer of a safetensors file of arrays."""
-    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
-    return lambda path: safetensors.numpy.save_file(contiguous, path)
-
-
-def _write_text(path: Path, text: str) -> None:
-    path.write_text(text, encoding="utf-8")
+    return write
 
 
 def save(folder: PathLike, kind: str, files: Mapping[str, Writer]) -> None:
@@ -143,9 +59,9 @@ def save(folder: PathLike, kind: str, files: Mapping[str, Writer]) -> None:
         StorageError: if the folder holds something else, another process is saving to it, or the disk is full; the
             state before the call is still there.
     """
-    root = Path(folder)
+    root = as_path(folder)
     with _written(root):
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         _check_target(root, kind)
         with filelock.FileLock(root / _LOCK, timeout=0):
             _write_generation(root, kind, files)
@@ -157,9 +73,9 @@ def check_target(folder: PathLike, kind: str) -> None:
     Raises:
         StorageError: if the folder holds something else or can't be written.
     """
-    root = Path(folder)
+    root = as_path(folder)
     with _written(root):
-        root.mkdir(parents=True, exist_ok=True)
+        make_folder(root)
         _check_target(root, kind)
 
 
@@ -173,7 +89,7 @@ def _written(root: Path) -> Iterator[None]:
         ) from error
     except errors.StorageError:
         raise
-    except (OSError, safetensors.SafetensorError) as error:
+    except OSError as error:
         raise errors.StorageError(
             f"{root} could not be written: {error}; what was saved there before is unchanged"
         ) from error
@@ -188,8 +104,12 @@ def _check_target(root: Path, kind: str) -> None:
                 f"{root} holds a saved {current.kind}, which something of kind {kind!r} would replace; choose another folder"
             )
         return
-    if _LOCK in names:  # a first save that was killed leaves these
-        names = {name for name in names if name not in (_LOCK, _FRESH) and not _GENERATION.fullmatch(name)}
+    if _LOCK in names:  # a first save that was killed, or goes on elsewhere, has these
+        names = {
+            name
+            for name in names
+            if name not in (_LOCK, _FRESH) and not is_draft(name) and not _GENERATION.fullmatch(name)
+        }
     if names:
         raise errors.StorageError(
             f"{root} is not empty ({min(names)!r} is in it) and holds nothing saved by fashionsearch; "
@@ -208,7 +128,8 @@ def _write_generation(root: Path, kind: str, files: Mapping[str, Writer]) -> Non
             path.parent.mkdir(parents=True, exist_ok=True)
             write(path)
             sync(path)
-            entries[name] = {"sha256": _sha256(path), "bytes": path.stat().st_size}
+            with path.open("rb") as file:
+                entries[name] = {"sha256": sha256(file), "bytes": path.stat().st_size}
         for inner in {path.parent for path in generation.rglob("*")}:
             sync(inner)
         sync(root)
@@ -229,7 +150,21 @@ def _write_generation(root: Path, kind: str, files: Mapping[str, Writer]) -> Non
         (root / _FRESH).unlink(missing_ok=True)
     for path in root.iterdir():
         if _GENERATION.fullmatch(path.name) and path not in (generation, previous):
-            shutil.rmtree(path, ignore_errors=True)
+            _remove_unless_held(path)
+
+
+def _remove_unless_held(generation: Path) -> None:
+    """Remove an old generation, unless somebody is reading it: then a later save does."""
+    with contextlib.ExitStack() as held:
+        try:
+            descriptor = open_folder(generation)
+            held.callback(os.close, descriptor)
+            lock(descriptor)
+        except BlockingIOError:
+            return
+        except OSError:  # no locks here: readers have the generation before the current one
+            pass
+        shutil.rmtree(generation, ignore_errors=True)
 
 
 def _current(root: Path) -> Path | None:
@@ -242,38 +177,53 @@ def _current(root: Path) -> Path | None:
 def open_saved(folder: PathLike, kind: str | None = None) -> Saved:
     """Read a saved folder's manifest; each file is verified when it is asked for.
 
+    What was opened stays readable for as long as the result lives, whatever is saved to the folder meanwhile.
+
     Raises:
         StorageError: if there is nothing saved, it is of another kind, or a newer version wrote it.
         CorruptFileError: if the manifest is damaged.
     """
-    root = Path(folder)
-    try:
-        manifest = json.loads((root / MANIFEST).read_text(encoding="utf-8"))
-        version, found = manifest["format_version"], manifest["kind"]
-        files, generation = manifest["files"], manifest["generation"]
-        _check_types(version, found, files, generation)
-    except FileNotFoundError as error:
+    root = as_path(folder)
+    saved = _read_manifest(root)
+    while not saved.hold():
+        # Two saves since the manifest was read would have removed what it names.
+        again = _read_manifest(root)
+        if again.generation == saved.generation:
+            break
+        saved = again
+    if kind is not None and saved.kind != kind:
         raise errors.StorageError(
-            f"{root} holds nothing saved by fashionsearch: it has no {MANIFEST}"
+            f"{root} holds a saved {saved.kind}, not a {kind}; load it with the class that saved it"
+        )
+    return saved
+
+
+def _read_manifest(root: Path) -> Saved:
+    path = root / MANIFEST
+    try:
+        manifest = json.loads(read_regular(path, _MAX_MANIFEST).decode("utf-8"))
+        version, kind = manifest["format_version"], manifest["kind"]
+        files, generation = manifest["files"], manifest["generation"]
+        _check_types(version, kind, files, generation)
+    except FileNotFoundError as error:
+        reason = f"it has no {MANIFEST}" if root.exists() else "there is no such folder"
+        raise errors.StorageError(f"{root} holds nothing saved by fashionsearch: {reason}") from error
+    except PermissionError as error:
+        raise errors.StorageError(
+            f"{path} can't be read: permission denied; ask its owner to let you read it"
         ) from error
     except OSError as error:
-        raise errors.StorageError(f"{root / MANIFEST} can't be read: {error}") from error
+        raise errors.StorageError(f"{path} can't be read: {error.strerror or error}") from error
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise errors.CorruptFileError(
-            f"{root / MANIFEST} is damaged: {error!r}; restore it from a copy"
-        ) from error
+        raise errors.CorruptFileError(f"{path} is damaged: {error!r}; restore it from a copy") from error
     if version > FORMAT_VERSION:
         raise errors.StorageError(
             f"{root} has format version {str(version)[:40]}, and this fashionsearch reads up to {FORMAT_VERSION}; upgrade it"
         )
     unsafe = [name for name in files if Path(name).is_absolute() or ".." in Path(name).parts or "\0" in name]
     if unsafe or not _GENERATION.fullmatch(generation):
-        raise errors.CorruptFileError(f"{root / MANIFEST} is damaged: it names files outside its folder")
-    if kind is not None and found != kind:
-        raise errors.StorageError(
-            f"{root} holds a saved {found}, not a {kind}; load it with the class that saved it"
-        )
-    return Saved(root, found, root / generation, files)
+        raise errors.CorruptFileError(f"{path} is damaged: it names files outside its folder")
+    return Saved(root, kind, root / generation, files)
 
 
 def _check_types(version: Any, kind: Any, files: Any, generation: Any) -> None:
@@ -284,13 +234,3 @@ def _check_types(version: Any, kind: Any, files: Any, generation: Any) -> None:
     for name, entry in files.items():
         if type(entry["bytes"]) is not int or not _DIGEST.fullmatch(entry["sha256"]):
             raise ValueError(f"size and SHA-256 of {name!r}")
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        if hasattr(hashlib, "file_digest"):
-            return hashlib.file_digest(file, "sha256").hexdigest()
-        digest = hashlib.sha256()
-        while block := file.read(2**20):
-            digest.update(block)
-        return digest.hexdigest()

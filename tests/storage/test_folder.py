@@ -50,11 +50,11 @@ def test_round_trip(tmp_path):
     storage.save(
         str(folder),
         "thing",
-        {"x.json": storage.write_json(["ü\udcff", None]), "y": storage.write_arrays(arrays)},
+        {"x.json": storage.write_json({"x": ["ü\udcff", None]}), "y": storage.write_arrays(arrays)},
     )
     saved = storage.open_saved(folder, "thing")
     assert saved.kind == "thing"
-    assert saved.json("x.json") == ["ü\udcff", None]
+    assert saved.json("x.json") == {"x": ["ü\udcff", None]}
     for name, array in saved.arrays("y").items():
         np.testing.assert_array_equal(array, arrays[name])
         assert array.dtype == arrays[name].dtype
@@ -68,6 +68,7 @@ def test_the_previous_generation_stays_for_readers(tmp_path):
         reader = storage.open_saved(tmp_path / "s")
         put(tmp_path / "s", value + 0.5)
         assert reader.json("fields.json")["value"] == value
+        del reader
         assert holds(tmp_path / "s", value + 0.5)
         assert len(generations(tmp_path / "s")) == 2
 
@@ -97,8 +98,11 @@ def test_other_kinds_and_nothing_are_refused(tmp_path):
     with pytest.raises(errors.StorageError, match="holds a saved index, not a backbone"):
         storage.open_saved(tmp_path / "s", "backbone")
     assert holds(tmp_path / "s", 1)
-    for nothing in (tmp_path, tmp_path / "nowhere"):
-        with pytest.raises(errors.StorageError, match=r"it has no manifest\.json"):
+    for nothing, message in (
+        (tmp_path, r"it has no manifest\.json"),
+        (tmp_path / "no", "there is no such folder"),
+    ):
+        with pytest.raises(errors.StorageError, match=message):
             storage.open_saved(nothing)
 
 
@@ -128,7 +132,7 @@ def test_a_writer_that_fails_leaves_the_old_state(tmp_path):
             storage.save(tmp_path / "new", "index", {"a": fail})
     put(tmp_path / "new", 1)
     with pytest.raises(ZeroDivisionError):
-        storage.save(tmp_path / "new", "index", {"ok": storage.write_json(1), "a": fail})
+        storage.save(tmp_path / "new", "index", {"ok": storage.write_json({}), "a": fail})
     assert holds(tmp_path / "new", 1)
     assert len(generations(tmp_path / "new")) == 1
 
@@ -238,7 +242,7 @@ def test_two_processes_at_once(tmp_path):
         saved = 0
         while saved < 30:
             try:
-                storage.save(sys.argv[1], "index", {f"{sys.argv[2]}.json": storage.write_json(saved)})
+                storage.save(sys.argv[1], "index", {f"{sys.argv[2]}.json": storage.write_json({"n": saved})})
                 saved += 1
             except errors.StorageError as error:
                 assert "is being saved to by another process" in str(error), error
@@ -257,7 +261,7 @@ def test_two_processes_at_once(tmp_path):
         assert child.returncode == 0, err
     saved = storage.open_saved(tmp_path / "s")
     (name,) = saved.files
-    assert saved.json(name) == 29
+    assert saved.json(name)["n"] == 29
 
 
 # --- damage ---

@@ -1,0 +1,148 @@
+"""One generation of a saved folder: its files, each verified before anything is made of it."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import os
+import weakref
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from numpy.typing import NDArray
+
+from fashionsearch import errors
+from fashionsearch.files import lock, open_folder, open_regular
+from fashionsearch.storage.arrays import Expected, check_arrays, parse_arrays
+from fashionsearch.storage.fields import Fields
+
+_BLOCK = 2**20
+
+
+@dataclass(frozen=True)
+class Saved:
+    """One generation of a saved folder, its manifest read.
+
+    Attributes:
+        folder: the folder the user named.
+        kind: what was saved ("backbone", "classifier", "index").
+        generation: the folder of the current generation's files.
+        files: name -> {"sha256", "bytes"}.
+    """
+
+    folder: Path
+    kind: str
+    generation: Path
+    files: Mapping[str, Mapping[str, Any]]
+
+    def hold(self) -> bool:
+        """Keep the files from being removed by newer saves for as long as this object lives, if that can be done."""
+        with contextlib.suppress(OSError):
+            descriptor = open_folder(self.generation)
+            weakref.finalize(self, os.close, descriptor)
+            lock(descriptor, shared=True)
+            # It may have been removed before the lock was held.
+            return os.path.samestat(os.fstat(descriptor), self.generation.stat())
+        return False
+
+    def path(self, name: str) -> Path:
+        """Return a file's path after comparing its size and SHA-256 with the manifest's.
+
+        Raises:
+            CorruptFileError: if the file is missing or isn't what was written.
+            StorageError: if it may not be read.
+        """
+        with self._opened(name) as file:
+            self._compare(name, sha256(file))
+        return self.generation / name
+
+    def content(self, name: str) -> bytes:
+        """Return the content of a verified file.
+
+        Raises:
+            CorruptFileError: if the file is missing or isn't what was written.
+            StorageError: if it may not be read.
+        """
+        with self._opened(name) as file:
+            content = file.read(self.files[name]["bytes"])
+        self._compare(name, hashlib.sha256(content).hexdigest())
+        return content
+
+    def json(self, name: str) -> Fields:
+        """Return the fields of a verified JSON file.
+
+        Raises:
+            CorruptFileError: if it isn't what was written, or isn't a JSON object.
+        """
+        return Fields.parse(self.generation / name, self.content(name))
+
+    def arrays(self, name: str, expected: Expected | None = None) -> dict[str, NDArray[Any]]:
+        """Return the arrays of a verified safetensors file.
+
+        Args:
+            name: of the file.
+            expected: name -> (dtype, shape) of arrays that must be there, with finite values. A side of a shape is a
+                length, None for any, or a name: sides of one name must be equal.
+
+        Raises:
+            CorruptFileError: if it isn't what was written, or its arrays aren't as expected.
+        """
+        with self._opened(name) as file:
+            content = bytearray(self.files[name]["bytes"])  # arrays that share it can be written to
+            file.readinto(content)  # type: ignore[attr-defined]
+        self._compare(name, hashlib.sha256(content).hexdigest())
+        try:
+            arrays = parse_arrays(content)
+            check_arrays(arrays, expected or {})
+        # What is no safetensors file fails anywhere.
+        except (ValueError, TypeError, KeyError, IndexError, OverflowError, RecursionError) as error:
+            reason = str(error) if isinstance(error, ValueError) else repr(error)
+            raise errors.CorruptFileError(
+                f"{self.generation / name} is damaged: {reason[:300]}; restore it from a copy"
+            ) from error
+        return arrays
+
+    @contextlib.contextmanager
+    def _opened(self, name: str) -> Iterator[BinaryIO]:
+        path = self.generation / name
+        expected = self.files.get(name)
+        if expected is None:
+            raise errors.CorruptFileError(
+                f"{self.folder}: the manifest lists no file {name!r}; save it again"
+            )
+        try:
+            with open_regular(path) as file:
+                size = os.fstat(file.fileno()).st_size
+                if size != expected["bytes"]:
+                    raise errors.CorruptFileError(
+                        f"{path} is not the file that was saved: it has {size:,} bytes, and {expected['bytes']:,} were "
+                        "written; restore it from a copy"
+                    )
+                yield file
+        except errors.StorageError:
+            raise
+        except PermissionError as error:
+            raise errors.StorageError(
+                f"{path} can't be read: permission denied; ask its owner to let you read it"
+            ) from error
+        except OSError as error:
+            raise errors.CorruptFileError(
+                f"{path} can't be read: {error.strerror or error}; restore it from a copy, or, if it was being saved at "
+                "this moment, load it again"
+            ) from error
+
+    def _compare(self, name: str, digest: str) -> None:
+        if digest != self.files[name]["sha256"]:
+            raise errors.CorruptFileError(
+                f"{self.generation / name} is not the file that was saved: its SHA-256 differs; restore it from a copy"
+            )
+
+
+def sha256(file: BinaryIO) -> str:
+    """Return the SHA-256 of what is left to read of a file."""
+    digest = hashlib.sha256()
+    while block := file.read(_BLOCK):
+        digest.update(block)
+    return digest.hexdigest()
