@@ -11,8 +11,7 @@ from PIL import Image
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.cli import commands
-from fashionsearch.index import visual_index
-from fashionsearch.index.engines import hnsw
+from fashionsearch.index.engines import hnsw, local
 
 
 @pytest.fixture(scope="module")
@@ -26,12 +25,12 @@ def table():
 
 
 def test_an_interrupted_graph_is_not_searched(monkeypatch):
-    monkeypatch.setattr(visual_index, "_EXACT_BYTES", 0)
+    monkeypatch.setattr(local, "_EXACT_BYTES", 0)
     vectors = np.random.default_rng(0).normal(size=(60, 8)).astype(np.float32)
     index = fs.VisualIndex(dim=8)
     index.add_vectors(vectors[:30])
     with monkeypatch.context() as context:
-        context.setattr(hnsw.HnswGraph, "_note_hidden", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        context.setattr(hnsw.HnswGraph, "verify", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             index.add_vectors(vectors[30:])
     assert not index.has_graph
@@ -177,7 +176,7 @@ def test_many_updates_leave_nothing_behind(tmp_path):
     for price in range(5000):
         index.update(0, {"price": price})
     assert index.get(0).metadata == {"price": 4999}
-    assert len(index._store._columns["price"].values) < 2000
+    assert len(index._engine._state.store.columns["price"].values) < 2000
     assert index.search_vectors([1, 0], where={"price": 4999}).counts[0] == 1
     index.remove(1)
     index.save(tmp_path / "saved")

@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 import time
+import tracemalloc
 
 import numpy as np
 import pytest
@@ -14,8 +15,7 @@ from matplotlib.figure import Figure
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.images import read_image
-from fashionsearch.index import visual_index
-from fashionsearch.index.engines import hnsw
+from fashionsearch.index.engines import hnsw, local
 
 
 def clustered(n: int, dim: int = 32, *, seed: int = 0) -> np.ndarray:
@@ -27,7 +27,7 @@ def clustered(n: int, dim: int = 32, *, seed: int = 0) -> np.ndarray:
 @pytest.fixture
 def small_graphs(monkeypatch):
     """Let the graph take over at a size that tests can afford."""
-    monkeypatch.setattr(visual_index, "_EXACT_BYTES", 4 * 32 * 100)
+    monkeypatch.setattr(local, "_EXACT_BYTES", 4 * 32 * 100)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
@@ -55,7 +55,7 @@ def test_the_graph_finds_what_exact_search_finds(metric, small_graphs):
     vectors = clustered(2000)
     index = fs.VisualIndex(dim=32, metric=metric)
     index.add_vectors(vectors)
-    assert index._graph is not None
+    assert index.has_graph
     found, truth = index.search_vectors(vectors, k=10), index.search_vectors(vectors, k=10, exact=True)
     assert fs.metrics.recall_at_k(found.ids, truth.ids) > 0.99
     assert (found.ids[:, 0] == np.arange(2000)).all()
@@ -70,8 +70,8 @@ def test_similarities_from_the_graph_are_those_of_exact_search(metric, small_gra
     index = fs.VisualIndex(dim=32, metric=metric, m=3, ef_construction=5, ef_search=4)
     index.add_vectors(vectors, metadata={"third": [i % 3 for i in range(1500)]})
     index.remove(list(range(300, 320)) + list(range(900, 950)))
-    assert index._graph._hidden, "the graph is too good for this test to mean anything"
-    monkeypatch.setattr(searching, "_walk_pays", lambda *_: True)
+    assert index._engine._state.graph._hidden, "the graph is too good for this test to mean anything"
+    monkeypatch.setattr(searching, "graph_is_cheaper", lambda *_: True)
     for where in (None, {"third": [0, 1]}):
         found = index.search_vectors(vectors, k=10, where=where)
         for query in range(0, 1500, 7):
@@ -86,10 +86,10 @@ def test_similarities_from_the_graph_are_those_of_exact_search(metric, small_gra
     ("queries", "kept", "candidates", "pays"),
     [(1, 10_000, 160, True), (1, 1_000, 1510, False), (1000, 10_000, 160, False), (1000, 90_000, 50, True)],
 )
-def test_a_walk_pays_for_few_queries_and_many_rows(queries, kept, candidates, pays):
+def test_agraph_is_cheaper_for_few_queries_and_many_rows(queries, kept, candidates, pays):
     from fashionsearch.index.engines import planner as searching
 
-    assert searching._walk_pays(queries, kept, candidates) is pays
+    assert searching.graph_is_cheaper(queries, kept, candidates) is pays
 
 
 def test_fields_come_in_the_order_they_were_added():
@@ -104,7 +104,7 @@ def test_every_vector_finds_itself_even_with_a_poor_graph(small_graphs):
     vectors = np.random.default_rng(0).normal(size=(3000, 32)).astype(np.float32)
     index = fs.VisualIndex(dim=32, m=3, ef_construction=5, ef_search=4)
     index.add_vectors(vectors)
-    assert index._graph._hidden, "the graph is too good for this test to mean anything"
+    assert index._engine._state.graph._hidden, "the graph is too good for this test to mean anything"
     assert (index.search_vectors(vectors, k=1).ids[:, 0] == np.arange(3000)).all()
 
 
@@ -113,7 +113,7 @@ def test_many_equal_vectors_hide_nobody(small_graphs):
     vectors[:800] = vectors[0]
     index = fs.VisualIndex(dim=32)
     index.add_vectors(vectors)
-    assert len(index._graph) == 701
+    assert index._engine._state.graph.nodes == 701
     assert (index.search_vectors(vectors[800:], k=1).ids[:, 0] == np.arange(800, 1500)).all()
     assert set(index.search_vectors(vectors[:1], k=100).ids[0]) <= set(range(800))
 
@@ -152,18 +152,32 @@ def test_random_operations_equal_a_dictionary(small_graphs):
             if filtered is not None:
                 assert filtered.counts[0] == min(3, len(odd))
                 assert set(filtered.ids[0, : filtered.counts[0]]) <= odd
-    assert index._graph is not None
+    assert index.has_graph
 
 
 def test_places_beyond_counts_hold_none_and_nan():
     index = fs.VisualIndex(dim=2)
-    index.add_vectors([[1, 0], [0, 1]], ids=["a", "b"])
+    index.add_vectors([[1, 0], [0, 1]], ids=["a", "b"], metadata={"colour": ["red", "blue"]})
     matches = index.search_vectors([1, 0.2], k=4)
-    assert matches.ids.shape == matches.similarities.shape == matches.metadata.shape == (1, 4)
-    assert matches.ids[0].tolist() == ["a", "b", None, None]
-    assert np.isnan(matches.similarities[0, 2:]).all()
-    assert matches.metadata[0, 2:].tolist() == [None, None]
-    assert matches.counts.tolist() == [2]
+    assert matches.ids.shape == (1, 2), "no wider than there are items"
+    filtered = index.search_vectors([1, 0.2], k=4, where={"colour": "blue"})
+    assert filtered.ids.shape == filtered.similarities.shape == filtered.metadata.shape == (1, 2)
+    assert filtered.ids[0].tolist() == ["b", None]
+    assert np.isnan(filtered.similarities[0, 1:]).all()
+    assert filtered.metadata[0, 1:].tolist() == filtered.sources[0, 1:].tolist() == [None]
+    assert filtered.counts.tolist() == [1]
+
+
+def test_a_large_k_costs_nothing_on_few_items():
+    index = fs.VisualIndex(dim=2)
+    index.add_vectors(np.random.default_rng(0).normal(size=(10, 2)))
+    tracemalloc.start()
+    matches = index.search_vectors(np.random.default_rng(1).normal(size=(50, 2)), k=1_000_000)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert matches.ids.shape == (50, 10)
+    assert (matches.counts == 10).all()
+    assert peak < 2**20
 
 
 def test_an_empty_index_answers_with_nothing():
@@ -258,7 +272,7 @@ def test_a_filter_that_nothing_fits_says_what_there_is(where, message):
 def test_a_wide_filter_on_a_large_index_finds_k(small_graphs, monkeypatch):
     from fashionsearch.index.engines import planner as searching
 
-    monkeypatch.setattr(searching, "_walk_pays", lambda *_: True)
+    monkeypatch.setattr(searching, "graph_is_cheaper", lambda *_: True)
     vectors = clustered(2000)
     index = fs.VisualIndex(dim=32)
     index.add_vectors(vectors, metadata={"third": [i % 3 for i in range(2000)]})
@@ -491,7 +505,7 @@ def test_a_saved_graph_is_used_and_a_damaged_one_rebuilt(small_graphs, tmp_path,
     index.save(tmp_path / "saved")
     truth = index.search_vectors(vectors[:40], k=5)
     with monkeypatch.context() as context:
-        context.setattr(hnsw.HnswGraph, "_insert", lambda *_: pytest.fail("the graph was built again"))
+        context.setattr(hnsw.HnswGraph, "add", lambda *_: pytest.fail("the graph was built again"))
         again = fs.VisualIndex.load(tmp_path / "saved")
     np.testing.assert_array_equal(again.search_vectors(vectors[:40], k=5).ids, truth.ids)
     again.add_vectors(vectors[:1], ids=["new"])
@@ -524,7 +538,8 @@ def test_a_graph_that_was_not_written_whole_is_noticed(small_graphs, tmp_path, m
         def index_file_size(self):
             return self.inner.index_file_size()
 
-    monkeypatch.setattr(index._graph, "_index", Short(index._graph._index))
+    graph = index._engine._state.graph
+    monkeypatch.setattr(graph, "_index", Short(graph._index))
     with pytest.raises(errors.StorageError, match=r"1,000 of .* bytes were written"):
         index.save(tmp_path / "saved")
     assert len(fs.VisualIndex.load(tmp_path / "saved")) == 200

@@ -1,14 +1,38 @@
-"""Checks of what a caller hands to an index, before anything is written."""
+"""Rows of an index, and the checks of what a caller hands in, before anything is written."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors
-from fashionsearch.index.engines.store import Id, row_lengths
+from fashionsearch.values import Value, columns_of, plain_value, plain_values
+
+Id: TypeAlias = "str | int"
+
+
+@dataclass(frozen=True, eq=False)
+class Rows:
+    """n checked items.
+
+    Attributes:
+        ids: n ids of one kind, each once.
+        vectors: (n, dim) float32, finite, none of length zero.
+        metadata: one mapping an item.
+        sources: the path each item's photo was added from, or None.
+    """
+
+    ids: Sequence[Id]
+    vectors: NDArray[np.float32]
+    metadata: Sequence[Mapping[str, Value]]
+    sources: Sequence[str | None]
+
+    def __len__(self) -> int:
+        return len(self.ids)
 
 
 def check_number(name: str, value: object, *, low: int, high: int | None = None) -> int:
@@ -91,3 +115,64 @@ def check_ids(ids: Iterable[object] | None, n: int, kind: type | None, next_id: 
             )
         first_at[item] = position
     return checked
+
+
+def unknown_id(item: Id, kind: type | None, count: int) -> errors.UnknownIdError:
+    """Return the error for an id that an index of `count` items, whose ids are of a kind, doesn't hold."""
+    hint = f"; ids here are of type {kind.__name__}" if kind not in (None, type(item)) else ""
+    return errors.UnknownIdError(f"no item has the id {item!r}; the index holds {count:,}{hint}")
+
+
+def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
+    """Return the rows' Euclidean lengths, added up in float64 without a float64 copy of them all."""
+    lengths: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
+    return lengths
+
+
+def metadata_rows(metadata: object, n: int) -> list[dict[str, Value]]:
+    """Return n rows of checked metadata from one mapping per image, or from a mapping of columns or a data frame.
+
+    Raises:
+        InputError: if it is neither, lengths differ, or a value isn't text, a number, a boolean or None.
+    """
+    if metadata is None:
+        return [{} for _ in range(n)]
+    columns = columns_of(metadata)
+    if columns is not None:
+        for field, column in columns.items():
+            if isinstance(column, str) or not hasattr(column, "__len__") or len(column) != n:
+                got = (
+                    f"{len(column)} values"
+                    if hasattr(column, "__len__") and not isinstance(column, str)
+                    else repr(column)
+                )
+                raise errors.InputError(
+                    f"metadata column {field!r} holds {got}, and there are {n} items; give one value for each item"
+                )
+        plain = {_field(field): plain_values(column, field) for field, column in columns.items()}
+        return [{field: values[i] for field, values in plain.items()} for i in range(n)]
+    if not isinstance(metadata, Sequence) or len(metadata) != n:
+        got = f"{len(metadata)} entries" if isinstance(metadata, Sequence) else f"a {type(metadata).__name__}"
+        raise errors.InputError(
+            f"metadata is {got}, and there are {n} items; give a list of one mapping an item, or a mapping of columns"
+        )
+    return [metadata_row(row) for row in metadata]
+
+
+def metadata_row(row: object) -> dict[str, Value]:
+    """Return one item's checked metadata.
+
+    Raises:
+        InputError: if it isn't a mapping of names to text, numbers, booleans or None.
+    """
+    if not isinstance(row, Mapping):
+        raise errors.InputError(
+            f"metadata {row!r} of an item is not a mapping, for example {{'gender': 'Women'}}"
+        )
+    return {_field(field): plain_value(value, field) for field, value in row.items()}
+
+
+def _field(name: object) -> str:
+    if not isinstance(name, str) or not name:
+        raise errors.InputError(f"metadata has a field named {name!r}; a field's name is text")
+    return str(name)

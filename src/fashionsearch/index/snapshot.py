@@ -1,65 +1,66 @@
-"""The files of a saved index.
+"""A saved index: its folder written and read.
 
 ```text
-index.json            parameters, and by what the encoder is recognised
+index.json            parameters, by what the encoder is recognised, and the engine's notes
+encoder/              the encoder, if there is one that can be saved
+
+by the local engine:
 vectors.safetensors   vectors, and for each metadata field the number of each item's value
 items.json            ids, sources, and the values of each metadata field
 graph.hnsw            the graph, if there is one, and graph.safetensors, its label of each item
-encoder/              the backbone, if the encoder has one
 ```
 """
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+import contextlib
+from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from fashionsearch import errors, storage
 from fashionsearch.embedding import Embeds
 from fashionsearch.index import encoders
-from fashionsearch.index.engines.hnsw import HnswGraph
-from fashionsearch.index.engines.store import Store
+from fashionsearch.index.engines.base import DAMAGE, Engine
 
 
-def writers(
-    store: Store,
-    graph: HnswGraph | None,
-    encoder: Embeds | None,
-    parameters: Mapping[str, Any],
-    next_id: int,
-) -> dict[str, storage.Writer]:
-    """Return what `storage.save` needs to keep an index."""
-    arrays, content = store.to_files()
+def write(
+    folder: storage.PathLike, engine: Engine, encoder: Embeds | None, parameters: Mapping[str, Any]
+) -> None:
+    """Write an index's folder, atomically; whoever calls holds `engine.changing`.
+
+    Raises:
+        StorageError: if the folder holds something else or can't be written.
+    """
+    files, notes = engine.writers()
     config: dict[str, Any] = {
         **parameters,
-        "dim": store.dim,
-        "next_id": next_id,
+        **notes,
         "encoder": None if encoder is None else encoders.identity(encoder),
-        "graph": None if graph is None else graph.settings(),
     }
-    files = {"vectors.safetensors": storage.write_arrays(arrays), "items.json": storage.write_json(content)}
-    if graph is not None:
-        labels = graph.labels(list(store.slot_of.values()))
-        files["graph.safetensors"] = storage.write_arrays({"labels": labels})
-        files["graph.hnsw"] = graph.write
     if encoder is not None:
         files |= encoders.writers(encoder)
     files["index.json"] = storage.write_json(config)
-    return files
+    storage.save(folder, "index", files)
 
 
-def read_store(saved: storage.Saved) -> Store:
-    """Return the rows of a saved index."""
-    return Store.from_files(saved.arrays("vectors.safetensors"), saved.json("items.json"))
+@contextlib.contextmanager
+def reading(folder: storage.PathLike) -> Iterator[tuple[storage.Saved, dict[str, Any]]]:
+    """Give a saved index's files and the content of `index.json`; what doesn't fit them is damage, and named.
 
-
-def read_graph(saved: storage.Saved, settings: Mapping[str, Any], fresh: HnswGraph) -> HnswGraph | None:
-    """Fill a fresh graph from the saved one, or return None, with a warning, if that is damaged."""
+    Raises:
+        StorageError: if the folder holds no index.
+        CorruptFileError: if what is read inside the block isn't what `write` writes.
+    """
+    saved = storage.open_saved(folder, "index")
     try:
-        labels = saved.arrays("graph.safetensors")["labels"]
-        fresh.read(saved.path("graph.hnsw"), labels, **settings)
-    except (errors.StorageError, RuntimeError) as error:
-        warnings.warn(f"building the graph again: {error}", errors.DataWarning, stacklevel=3)
-        return None
-    return fresh
+        config = saved.json("index.json")
+        if not isinstance(config, dict):
+            raise TypeError("index.json holds no mapping")
+        yield saved, config
+    except errors.FashionSearchError:
+        raise
+    except DAMAGE as error:
+        raise errors.CorruptFileError(
+            f"{Path(folder)} is damaged: {type(error).__name__}: {str(error)[:200]}; restore it from a copy"
+        ) from error

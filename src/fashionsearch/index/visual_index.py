@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import contextlib
 import dataclasses
-import threading
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -12,26 +10,32 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fashionsearch import errors, storage
-from fashionsearch import neighbours as exact
+from fashionsearch import errors, neighbours, storage
 from fashionsearch.backbones import create_backbone
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.embedding import Embeds
 from fashionsearch.images import Images, count, iterate, source_of, thumbnail_uri
-from fashionsearch.index import encoders
-from fashionsearch.index import snapshot as persistence
-from fashionsearch.index.engines import hnsw
-from fashionsearch.index.engines.planner import find
-from fashionsearch.index.engines.store import Id, Store, metadata_row, metadata_rows
-from fashionsearch.index.filters import Condition, Where, nothing_fits, parse
-from fashionsearch.index.rows import as_ids, check_id, check_ids, check_number, check_vectors
+from fashionsearch.index import encoders, engines, filters, snapshot
+from fashionsearch.index.engines.base import Settings
+from fashionsearch.index.rows import (
+    Id,
+    Rows,
+    as_ids,
+    check_id,
+    check_ids,
+    check_number,
+    check_vectors,
+    metadata_row,
+    metadata_rows,
+    unknown_id,
+)
 from fashionsearch.results import Added, Item, Matches
 
-ENGINES = ("hnsw", "exact")
-_SAVED = ("metric", "engine", "m", "ef_construction", "ef_search", "random_state")
-_EXACT_BYTES = 8 * 2**20  # below this, scanning every vector takes about as long as a walk through the graph
-_MAX_DEAD = 0.2
-_MAX_K = 1_000_000  # the answer is (n, k) whatever the index holds
+_SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state")
+_MAX_K = 1_000_000
+_PATIENCE = 60  # seconds that `add` and the like wait for a graph that is made aside
+_TWINS = 8  # items beyond k among which that of the queried file itself may be
+_EQUAL = 1e-5  # the same photo, embedded in another batch, and the graph's float32
 _SHOWN = 10  # queries whose photos are kept for a notebook's view
 
 
@@ -84,11 +88,12 @@ class VisualIndex:
         random_state: int = 0,
         progress: bool = True,
     ) -> None:
-        for name, value, known in (("metric", metric, exact.METRICS), ("engine", engine, ENGINES)):
-            if value not in known:
-                raise errors.InputError(
-                    f"{name}={value!r} is not one of {', '.join(known)}.{errors.did_you_mean(value, known)}"
-                )
+        if metric not in neighbours.METRICS:
+            raise errors.InputError(
+                f"metric={metric!r} is not one of {', '.join(neighbours.METRICS)}."
+                f"{errors.did_you_mean(metric, neighbours.METRICS)}"
+            )
+        self.engine = engines.usable(engine)
         if encoder is None and dim is None:
             raise errors.InputError(
                 "give an encoder (or a backbone's name), or dim for an index of vectors only"
@@ -102,33 +107,43 @@ class VisualIndex:
         self.metric = metric
         self.m = check_number("m", m, low=2, high=512)
         self.ef_construction = check_number("ef_construction", ef_construction, low=1)
-        self.ef_search = check_number("ef_search", ef_search, low=1)
         self.random_state = check_number("random_state", random_state, low=0)
         self.progress = progress
-        self.engine = engine
-        if engine == "hnsw" and not hnsw.available():
-            warnings.warn(
-                "hnswlib can't be imported; going on with exact search", errors.DataWarning, stacklevel=2
+        self._engine = engines.ENGINES[self.engine](
+            Settings(
+                dim=self.dim,
+                metric=metric,
+                m=self.m,
+                ef_construction=self.ef_construction,
+                ef_search=check_number("ef_search", ef_search, low=1),
+                random_state=self.random_state,
+                progress=progress,
             )
-            self.engine = "exact"
-        self._store = Store(self.dim)
-        self._graph: hnsw.HnswGraph | None = None
-        self._next_id = 0
-        self._lock = threading.RLock()  # hnswlib can't add and search at once
+        )
+
+    @property
+    def ef_search(self) -> int:
+        """Candidates of a walk through the graph; may be set at any time."""
+        return self._engine.settings.ef_search
+
+    @ef_search.setter
+    def ef_search(self, value: int) -> None:
+        checked = check_number("ef_search", value, low=1)
+        self._engine.settings = dataclasses.replace(self._engine.settings, ef_search=checked)
 
     @property
     def has_graph(self) -> bool:
-        """Whether the index has grown to need its HNSW graph; until then every search is exact."""
-        return self._graph is not None
+        """Whether the index has grown to need its HNSW graph, and that is ready; until then every search is exact."""
+        return self._engine.has_graph
 
     def __len__(self) -> int:
-        return len(self._store)
+        return len(self._engine)
 
     def __contains__(self, item: object) -> bool:
-        return item in self._store.slot_of
+        return item in self._engine
 
     def __iter__(self) -> Iterator[Id]:
-        return iter(list(self._store.slot_of))
+        return iter(self._engine)
 
     def __repr__(self) -> str:
         return (
@@ -167,16 +182,14 @@ class VisualIndex:
         names = None if ids is None else as_ids(ids)
         if known is not None:  # embedding takes long, so what can be refused is refused before
             rows = metadata_rows(metadata, known)
-            check_ids(names, known, self._store.id_kind, self._next_id)
+            check_ids(names, known, self._engine.id_kind, self._engine.next_id)
         vectors, positions, sources, failures = encoders.embed_all(encoder, images, on_error, cache)
         total = len(positions) + len(failures)
         if rows is None or len(rows) != total:
             rows = metadata_rows(metadata, total)
-        with self._lock:  # ids once more, because another thread may have added some meanwhile
-            checked = check_ids(names, total, self._store.id_kind, self._next_id)
-            kept = [checked[position] for position in positions]
-            self._insert(check_vectors(vectors, self.dim), kept, [rows[p] for p in positions], sources)
-        return Added(tuple(kept), failures)
+        kept = [rows[position] for position in positions]
+        added = Rows(positions, check_vectors(vectors, self.dim), kept, sources)
+        return Added(self._upsert(added, names, total), failures)
 
     def add_vectors(
         self, vectors: ArrayLike, *, ids: Sequence[Id] | None = None, metadata: Any = None
@@ -194,58 +207,20 @@ class VisualIndex:
         Raises:
             InputError: if a shape, value, id or metadata can't be used; nothing is added.
         """
-        rows_of_numbers = check_vectors(vectors, self.dim)
-        rows = metadata_rows(metadata, len(rows_of_numbers))
-        with self._lock:
-            checked = check_ids(ids, len(rows_of_numbers), self._store.id_kind, self._next_id)
-            self._insert(rows_of_numbers, checked, rows, [None] * len(checked))
-        return Added(tuple(checked))
+        checked = check_vectors(vectors, self.dim)
+        rows = metadata_rows(metadata, len(checked))
+        n = len(checked)
+        return Added(self._upsert(Rows(range(n), checked, rows, [None] * n), ids, n))
 
-    def _insert(
-        self,
-        vectors: NDArray[np.float32],
-        ids: list[Id],
-        rows: list[dict[str, Any]],
-        sources: Sequence[str | None],
-    ) -> None:
-        start = self._store.size
-        replaced = self._store.add(vectors, ids, rows, sources)
-        self._next_id = max([self._next_id, *(item + 1 for item in ids if isinstance(item, int))])
-        with self._whole_graph() as graph:
-            if graph is not None:
-                graph.remove(replaced, self._store.vectors)
-                graph.add(range(start, start + len(ids)), vectors, self._store.vectors)
-        self._tidy()
-
-    @contextlib.contextmanager
-    def _whole_graph(self) -> Iterator[hnsw.HnswGraph | None]:
-        """Give the graph for a change; one that was interrupted half-way is thrown away, and built again when needed."""
-        graph, self._graph = self._graph, None
-        yield graph
-        self._graph = graph
-
-    def _tidy(self) -> None:
-        """Drop dead slots when they are many, and build the graph when the index has grown to need one."""
-        if self._store.size - len(self._store) > _MAX_DEAD * self._store.size:
-            self._store = self._store.compacted()
-            self._graph = None
-        too_large_to_scan = 4 * self.dim * len(self._store) > _EXACT_BYTES
-        if self.engine == "hnsw" and self._graph is None and too_large_to_scan:
-            graph = self._new_graph()
-            slots = np.flatnonzero(self._store.alive)
-            graph.add(slots.tolist(), self._store.vectors[slots], self._store.vectors)
-            self._graph = graph
-
-    def _new_graph(self) -> hnsw.HnswGraph:
-        return hnsw.HnswGraph(
-            self.dim,
-            self.metric,
-            m=self.m,
-            ef_construction=self.ef_construction,
-            ef_search=self.ef_search,
-            random_state=self.random_state,
-            progress=self.progress,
-        )
+    def _upsert(self, rows: Rows, ids: Iterable[object] | None, total: int) -> tuple[Id, ...]:
+        """Add rows whose ids are yet their positions among the `total` that the ids are for."""
+        with self._engine.changing:
+            checked = check_ids(ids, total, self._engine.id_kind, self._engine.next_id)
+            kept = [checked[int(position)] for position in rows.ids]
+            self._engine.upsert(dataclasses.replace(rows, ids=kept))
+        if 2 * len(kept) >= len(self):  # who adds a catalogue and then searches finds the graph ready
+            self._engine.settle(_PATIENCE)
+        return tuple(kept)
 
     def remove(self, ids: Id | Iterable[Id]) -> None:
         """Remove items.
@@ -253,13 +228,8 @@ class VisualIndex:
         Raises:
             UnknownIdError: if one isn't there; nothing is removed.
         """
-        with self._lock:
-            wanted = list(dict.fromkeys(self._known(item) for item in as_ids(ids)))
-            slots = self._store.remove(wanted)
-            with self._whole_graph() as graph:
-                if graph is not None:
-                    graph.remove(slots, self._store.vectors)
-            self._tidy()
+        with self._engine.changing:
+            self._engine.delete(list(dict.fromkeys(self._known(item) for item in as_ids(ids))))
 
     def get(self, item: Id) -> Item:
         """Return an item's vector, metadata and source.
@@ -267,15 +237,8 @@ class VisualIndex:
         Raises:
             UnknownIdError: if it isn't there.
         """
-        with self._lock:
-            identity = self._known(item)
-            slot = self._store.slot_of[identity]
-            return Item(
-                identity,
-                self._store.vectors[slot].copy(),
-                self._store.metadata(slot),
-                self._store.source(slot),
-            )
+        rows = self._engine.fetch([check_id(item)])
+        return Item(rows.ids[0], rows.vectors[0], rows.metadata[0], rows.sources[0])
 
     def update(self, item: Id, metadata: Any) -> None:
         """Set fields of an item's metadata; the fields that aren't named stay.
@@ -284,21 +247,17 @@ class VisualIndex:
             UnknownIdError: if the item isn't there.
             InputError: if a value isn't text, a number, a boolean or None.
         """
-        with self._lock:
-            self._store.update(self._known(item), metadata_row(metadata))
+        with self._engine.changing:
+            self._engine.update(self._known(item), metadata_row(metadata))
 
     def _known(self, item: object) -> Id:
         identity = check_id(item)
-        if identity not in self._store.slot_of:
-            kind = self._store.id_kind
-            hint = f"; ids here are of type {kind.__name__}" if kind not in (None, type(identity)) else ""
-            raise errors.UnknownIdError(
-                f"no item has the id {identity!r}; the index holds {len(self):,}{hint}"
-            )
+        if identity not in self._engine:
+            raise unknown_id(identity, self._engine.id_kind, len(self))
         return identity
 
     def search(
-        self, images: Images, k: int = 5, *, where: Where | None = None, exact: bool = False
+        self, images: Images, k: int = 5, *, where: filters.Where | None = None, exact: bool = False
     ) -> Matches:
         """Find the items nearest to one or several photos.
 
@@ -317,53 +276,33 @@ class VisualIndex:
             InputError: if k or the filter can't be used, or there is no encoder.
         """
         check_number("k", k, low=1, high=_MAX_K)
-        encoder, conditions = self._required_encoder("search by photo"), _parsed(where)
+        encoder, condition = self._required_encoder("search by photo"), _parsed(where)
         pictures = list(iterate(images))
-        vectors = encoder.embed(pictures)
-        return self._search(check_vectors(vectors, self.dim), k, conditions, exact, pictures)
+        vectors = check_vectors(encoder.embed(pictures), self.dim)
+        found = self._search(vectors, k + _TWINS, condition, exact)
+        found = _source_first(found, [source_of(picture) for picture in pictures], k)
+        shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures)))
+        return dataclasses.replace(found, queries=shown, _thumbnail=thumbnail_uri)
 
     def search_vectors(
-        self, vectors: ArrayLike, k: int = 5, *, where: Where | None = None, exact: bool = False
+        self, vectors: ArrayLike, k: int = 5, *, where: filters.Where | None = None, exact: bool = False
     ) -> Matches:
         """Find the items nearest to one or several vectors, (n, dim) or (dim,); the rest is as for `search`.
 
         Raises:
             InputError: if a vector, k or the filter can't be used.
         """
-        return self._search(
-            check_vectors(vectors, self.dim),
-            check_number("k", k, low=1, high=_MAX_K),
-            _parsed(where),
-            exact,
-            None,
-        )
+        wanted = check_number("k", k, low=1, high=_MAX_K)
+        return self._search(check_vectors(vectors, self.dim), wanted, _parsed(where), exact)
 
     def _search(
-        self,
-        queries: NDArray[np.float32],
-        k: int,
-        conditions: Condition | None,
-        exactly: bool,
-        pictures: list[Any] | None,
+        self, queries: NDArray[np.float32], k: int, condition: filters.Condition | None, exact: bool
     ) -> Matches:
-        sources = [source_of(picture) for picture in pictures] if pictures else None
-        with self._lock:
-            found = find(
-                self._store,
-                None if exactly else self._graph,
-                queries,
-                k,
-                conditions,
-                metric=self.metric,
-                ef_search=self.ef_search,
-                query_sources=sources,
-            )
-            if conditions is not None and len(self) and len(queries) and not found.counts.any():
-                warnings.warn(
-                    nothing_fits(conditions, self._store.commonest), errors.DataWarning, stacklevel=3
-                )
-        shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures))) if pictures else ()
-        return dataclasses.replace(found, queries=shown, _thumbnail=thumbnail_uri)
+        found = self._engine.search(queries, k, condition, exact)
+        if condition is not None and len(queries) and not found.counts.any() and len(self):
+            told = filters.nothing_fits(condition, self._engine.commonest)
+            warnings.warn(told, errors.DataWarning, stacklevel=3)
+        return found
 
     def _required_encoder(self, purpose: str) -> Embeds:
         if self.encoder is None:
@@ -382,10 +321,10 @@ class VisualIndex:
         Raises:
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
-        with self._lock:
-            parameters = {name: getattr(self, name) for name in _SAVED}
-            files = persistence.writers(self._store, self._graph, self.encoder, parameters, self._next_id)
-            storage.save(folder, "index", files)
+        if not self.has_graph:
+            self._engine.settle(_PATIENCE)  # what is saved without a graph makes it again at each load
+        with self._engine.changing:
+            snapshot.write(folder, self._engine, self.encoder, {name: getattr(self, name) for name in _SAVED})
 
     @classmethod
     def load(
@@ -393,39 +332,74 @@ class VisualIndex:
         folder: storage.PathLike,
         *,
         encoder: Embeds | None = None,
+        rebuild: bool = False,
         device: str = "auto",
         precision: str = "auto",
         runtime: str = "auto",
+        batch_size: int | None = None,
         progress: bool = True,
     ) -> VisualIndex:
         """Load what `save` wrote, without touching the network.
 
-        A damaged graph is built again from the vectors; anything else that is damaged is an error.
+        A damaged graph is built again from the vectors; anything else that is damaged is an error. The hashes of the
+        files guard against accidents, not against attackers, who can write them too: a folder from a stranger is
+        loaded with `rebuild=True`.
 
         Args:
             folder: the saved folder.
             encoder: to use instead of the saved one; needed where the saved one was of your own class.
+            rebuild: build the graph again from the vectors, so that no native code reads a file of the folder.
             device: of the saved encoder, as for `create_backbone`.
             precision: likewise.
             runtime: likewise.
+            batch_size: likewise.
             progress: show a bar once work takes over two seconds.
 
         Raises:
             StorageError: if the folder holds no index or is damaged.
             EncoderMismatchError: if the encoder isn't the one the vectors came from.
         """
-        saved = storage.open_saved(folder, "index")
-        config = saved.json("index.json")
-        options = {"device": device, "precision": precision, "runtime": runtime, "progress": progress}
-        chosen = encoders.restore(saved, config["encoder"], encoder, options)
-        self = cls(chosen, dim=config["dim"], progress=progress, **{name: config[name] for name in _SAVED})
-        self._store = persistence.read_store(saved)
-        self._next_id = config["next_id"]
-        if config["graph"] is not None and self.engine == "hnsw":
-            self._graph = persistence.read_graph(saved, config["graph"], self._new_graph())
-        self._tidy()
+        options = {
+            "device": device,
+            "precision": precision,
+            "runtime": runtime,
+            "batch_size": batch_size,
+            "progress": progress,
+        }
+        with snapshot.reading(folder) as (saved, config):
+            parameters = {name: config[name] for name in _SAVED}
+            chosen = encoders.restore(saved, config["encoder"], encoder, options)
+            try:
+                self = cls(chosen, progress=progress, **parameters)
+            except errors.InputError as error:
+                raise ValueError(f"index.json: {error}") from error
+            self._engine.read(saved, config, rebuild=rebuild)
+        self._engine.settle(_PATIENCE)
         return self
 
 
-def _parsed(where: Where | None) -> Condition | None:
-    return None if where is None else parse(where)
+def _parsed(where: filters.Where | None) -> filters.Condition | None:
+    return None if where is None else filters.parse(where)
+
+
+def _source_first(found: Matches, sources: Sequence[str | None], k: int) -> Matches:
+    """Return the first k places, the item that was added from the queried file before its equals.
+
+    Catalogues hold photos twice, and who searches by one of them looks for that one.
+    """
+    order = np.tile(np.arange(found.ids.shape[1]), (len(sources), 1))
+    for query, source in enumerate(sources):
+        if source is not None and found.counts[query]:
+            row = found.similarities[query]
+            for place in range(1, int((row >= row[0] - _EQUAL).sum())):
+                if found.sources[query, place] == source:
+                    order[query, : place + 1] = np.roll(order[query, : place + 1], 1)
+                    break
+    return dataclasses.replace(
+        found,
+        ids=np.take_along_axis(found.ids, order, 1)[:, :k],
+        similarities=np.take_along_axis(found.similarities, order, 1)[:, :k],
+        metadata=np.take_along_axis(found.metadata, order, 1)[:, :k],
+        sources=np.take_along_axis(found.sources, order, 1)[:, :k],
+        counts=np.minimum(found.counts, k),
+    )

@@ -1,1 +1,35 @@
-"""What holds an index's rows and finds the nearest: one engine a file."""
+"""What holds an index's rows and finds the nearest: one engine a file, and a line in the table below."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from fashionsearch import errors
+from fashionsearch.index.engines import hnsw
+from fashionsearch.index.engines.base import Engine, Settings
+from fashionsearch.index.engines.local import LocalEngine
+
+ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
+    "hnsw": partial(LocalEngine, graph_type=hnsw.HnswGraph),
+    "exact": LocalEngine,
+}
+
+
+def usable(name: str) -> str:
+    """Return the name of an engine, or "exact", with a warning, where what it is made of can't be imported.
+
+    Raises:
+        InputError: if there is no such engine.
+    """
+    if name not in ENGINES:
+        raise errors.InputError(
+            f"engine={name!r} is not one of {', '.join(ENGINES)}.{errors.did_you_mean(name, ENGINES)}"
+        )
+    if name == "hnsw" and not hnsw.available():
+        warnings.warn(
+            "hnswlib can't be imported; going on with exact search", errors.DataWarning, stacklevel=3
+        )
+        return "exact"
+    return name

@@ -37,20 +37,24 @@ class Column:
 
     def assign(self, slots: NDArray[np.intp], values: Sequence[Value]) -> None:
         """Give each of some slots a value."""
-        if not len(slots):
-            return
+        if len(slots):
+            codes = self.encode(values)
+            self.grow(int(slots.max()) + 1)
+            self.codes[slots] = codes
+
+    def encode(self, values: Sequence[Value]) -> NDArray[np.int32]:
+        """Return the number of each value; new values get the next ones."""
         code_of = self._lookup()
-        codes = np.empty(len(slots), dtype=np.int32)
+        codes = np.empty(len(values), dtype=np.int32)
         for place, value in enumerate(values):
             key = (type(value), value)  # 1, 1.0 and True are equal keys otherwise
             code = code_of.get(key)
             if code is None:
                 code = len(self.values)
-                self.values.append(value)
+                self.values.append(value)  # first: an interruption here must leave no number without its value
                 code_of[key] = code
             codes[place] = code
-        self.grow(int(slots.max()) + 1)
-        self.codes[slots] = codes
+        return codes
 
     def _lookup(self) -> dict[tuple[type, Value], int]:
         if self._code_of is None:

@@ -6,17 +6,18 @@ SHA-256, and labels that are never used twice. Equal vectors share one node, for
 
 from __future__ import annotations
 
+import bisect
 import hashlib
 import importlib
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from fashionsearch import errors
+from fashionsearch.index.engines.base import Settings
 
 _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
@@ -34,58 +35,67 @@ def available() -> bool:
 class HnswGraph:
     """Finds candidates for a query among a store's slots; it holds every live slot or is thrown away."""
 
-    def __init__(
-        self,
-        dim: int,
-        metric: str,
-        *,
-        m: int,
-        ef_construction: int,
-        ef_search: int,
-        random_state: int,
-        progress: bool,
-    ) -> None:
+    def __init__(self, settings: Settings) -> None:
         import hnswlib
 
-        self._dead = 0
-        self._metric = metric
-        self._ef_search = ef_search
-        self._hidden: list[int] = []
-        self._hidden_rows: NDArray[np.float32] | None = (
-            None  # their vectors, gathered when they are first needed
-        )
-        self._progress = progress
-        self._index: Any = hnswlib.Index(space=_SPACES[metric], dim=dim)
-        self._settings = {"M": m, "ef_construction": ef_construction, "random_seed": random_state}
+        self.end = 0
+        self._metric = settings.metric
+        self._index: Any = hnswlib.Index(space=_SPACES[settings.metric], dim=settings.dim)
+        self._settings = {
+            "M": settings.m,
+            "ef_construction": settings.ef_construction,
+            "random_seed": settings.random_state,
+        }
         self._started = False  # hnswlib takes an index that is started or loaded, and not both
         self._label_of_slot: dict[int, int] = {}
-        self._slots_of_label: dict[int, list[int]] = {}
+        self._slots_of_label: dict[int, list[int]] = {}  # in ascending order
         # The same by label as arrays, for many queries at once: nearly every node stands for one slot.
         self._first_slot = np.zeros(0, dtype=np.intp)
         self._is_shared = np.zeros(0, dtype=bool)
-        self._label_of_digest: dict[bytes, int] | None = {}
+        self._label_of_digest: dict[bytes, int] | None = {}  # None until it is needed after `read`
         self._next_label = 0
+        self._dead = 0
+        # Nodes that a walk to their own vector misses, at the lowest ef so far: they are candidates of every query.
+        self._hidden: set[int] = set()
+        self._hidden_index: Any = None  # made of them when it is first needed
+        self._lowest_ef = settings.ef_search
 
     def __len__(self) -> int:
+        return len(self._label_of_slot)
+
+    @property
+    def nodes(self) -> int:
+        """How many nodes stand for rows; equal vectors share one."""
         return len(self._slots_of_label)
 
-    def add(self, slots: Sequence[int], vectors: NDArray[np.float32], known: NDArray[np.float32]) -> None:
-        """Add rows by slot; `known` is the store's vectors, for rows the graph was loaded with."""
-        digests = self._digests(known)
+    def reserve(self, count: int) -> None:
+        """Make room for so many nodes at once, which is faster than bit by bit."""
+        if not self._started:
+            self._index.init_index(max_elements=max(_CHUNK, count), **self._settings)
+            self._started = True
+        elif count > self._index.get_max_elements():
+            self._index.resize_index(count)
+
+    def add(self, slots: Sequence[int], vectors: NDArray[np.float32]) -> None:
+        """Add rows, in ascending order of their slots."""
+        digests = self._digests(vectors)
         fresh: list[int] = []
-        for place, slot in enumerate(slots):
-            digest = _digest(vectors[place])
+        for slot in slots:
+            digest = _digest(vectors[slot])
             label = digests.get(digest)
             if label is None:
-                label = self._next_label
+                label = digests[digest] = self._next_label
                 self._next_label += 1
-                digests[digest] = label
-                fresh.append(place)
-            self._note(slot, label)
-        labels = np.array([self._label_of_slot[slots[place]] for place in fresh], dtype=np.int64)
-        self._insert(vectors, fresh, labels)
+                fresh.append(slot)
+            self._map(slot, label)
+        needed = self._index.get_current_count() + len(fresh) if self._started else len(fresh)
+        if not self._started or needed > self._index.get_max_elements():
+            self.reserve(max(needed, 2 * self._index.get_max_elements() if self._started else 0))
+        if fresh:
+            self._index.add_items(vectors[fresh], self.labels(fresh))
+        self.end = max(self.end, 1 + max(slots, default=-1))
 
-    def _note(self, slot: int, label: int) -> None:
+    def _map(self, slot: int, label: int) -> None:
         self._label_of_slot[slot] = label
         slots = self._slots_of_label.setdefault(label, [])
         slots.append(slot)
@@ -95,64 +105,58 @@ class HnswGraph:
             self._is_shared = np.concatenate([self._is_shared, np.zeros(room, dtype=bool)])
         self._first_slot[label], self._is_shared[label] = slots[0], len(slots) > 1
 
-    def _insert(self, vectors: NDArray[np.float32], fresh: Sequence[int], labels: NDArray[np.int64]) -> None:
-        if not self._started:
-            self._index.init_index(max_elements=max(_CHUNK, len(fresh)), **self._settings)
-            self._started = True
-        needed = self._index.get_current_count() + len(fresh)
-        if needed > self._index.get_max_elements():
-            self._index.resize_index(max(needed, 2 * self._index.get_max_elements()))
-        bar = tqdm(
-            total=len(fresh), desc="indexing", unit="item", delay=2, disable=None if self._progress else True
-        )
-        with bar:
-            for start in range(0, len(fresh), _CHUNK):
-                part = fresh[start : start + _CHUNK]
-                self._index.add_items(vectors[list(part)], labels[start : start + _CHUNK])
-                bar.update(len(part))
-        if len(fresh):
-            self._note_hidden(vectors[list(fresh)], labels)
-
-    def _note_hidden(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
-        """Remember the few nodes that a walk to their own vector misses; they become candidates of every query."""
-        self._index.set_ef(self._ef_search)
-        found, _ = self._index.knn_query(vectors, k=1)
-        self._hidden += labels[found[:, 0].astype(np.int64) != labels].tolist()
-        self._hidden_index = None
-
-    def _digests(self, known: NDArray[np.float32]) -> dict[bytes, int]:
+    def _digests(self, vectors: NDArray[np.float32]) -> dict[bytes, int]:
         if self._label_of_digest is None:
             self._label_of_digest = {
-                _digest(known[slot]): label for slot, label in self._label_of_slot.items()
+                _digest(vectors[slots[0]]): label for label, slots in self._slots_of_label.items()
             }
         return self._label_of_digest
 
-    def remove(self, slots: Sequence[int], known: NDArray[np.float32]) -> None:
-        """Remove rows by slot; `known` is the store's vectors."""
-        digests = self._digests(known)
+    def verify(self, slots: Sequence[int], vectors: NDArray[np.float32]) -> None:
+        """See to it that these rows, the last of which has been added, find themselves."""
+        labels = np.unique(self.labels(slots))
+        if len(labels):
+            self._index.set_ef(self._lowest_ef)
+            found, _ = self._index.knn_query(vectors[self._first_slot[labels]], k=1)
+            self._hidden.update(labels[found[:, 0].astype(np.int64) != labels].tolist())
+            self._hidden_index = None
+
+    def remove(self, slots: Sequence[int], vectors: NDArray[np.float32]) -> None:
+        """Remove rows."""
+        digests = self._digests(vectors)
+        gone_of_label: dict[int, set[int]] = {}
         for slot in slots:
-            label = self._label_of_slot.pop(slot)
+            gone_of_label.setdefault(self._label_of_slot.pop(slot), set()).add(slot)
+        for label, gone in gone_of_label.items():
             rest = self._slots_of_label[label]
-            rest.remove(slot)
+            if len(gone) == 1:
+                del rest[bisect.bisect_left(rest, min(gone))]
+            else:
+                rest[:] = [slot for slot in rest if slot not in gone]
             if rest:
                 self._first_slot[label], self._is_shared[label] = rest[0], len(rest) > 1
-            else:
-                del self._slots_of_label[label]
-                if label in self._hidden:
-                    self._hidden.remove(label)
-                    self._hidden_index = None
-                digests.pop(_digest(known[slot]), None)
-                self._index.mark_deleted(label)
-                self._dead += 1
+                continue
+            del self._slots_of_label[label]
+            if label in self._hidden:
+                self._hidden.remove(label)
+                self._hidden_index = None
+            digests.pop(_digest(vectors[gone.pop()]), None)
+            self._index.mark_deleted(label)
+            self._dead += 1
 
     def candidates(
-        self, queries: NDArray[np.float32], count: int, ef_search: int, known: NDArray[np.float32]
+        self, queries: NDArray[np.float32], count: int, ef_search: int, vectors: NDArray[np.float32]
     ) -> tuple[NDArray[np.intp], NDArray[np.float32]] | None:
         """Return (n, m) slots, about the `count` nearest of each query or more, and their (n, m) similarities.
 
-        A row that has fewer is filled up with −1 and NaN. None where the graph can't tell. `known` is the store's vectors.
+        A row that has fewer is filled up with −1 and NaN. None where the graph can't tell.
         """
-        count = min(count, len(self))
+        if ef_search < self._lowest_ef:
+            self._lowest_ef = ef_search
+            slots = self._first_slot[np.fromiter(self._slots_of_label, dtype=np.intp)].tolist()
+            for start in range(0, len(slots), _CHUNK):
+                self.verify(slots[start : start + _CHUNK], vectors)
+        count = min(count, self.nodes)
         self._index.set_ef(max(ef_search, count))
         try:
             found, distances = self._index.knn_query(queries, k=count)
@@ -160,17 +164,18 @@ class HnswGraph:
             return None  # fewer nodes within reach than asked for; exact search knows
         labels, similarities = found.astype(np.int64), _similarities(distances, self._metric)
         if self._hidden and labels.size:
-            labels, similarities = self._with_hidden(labels, similarities, queries, known)
-        slots = np.where(labels >= 0, self._first_slot[labels], -1)
+            labels, similarities = self._with_hidden(labels, similarities, queries, vectors)
+        slots_found = np.where(labels >= 0, self._first_slot[labels], -1)
         several = (labels >= 0) & self._is_shared[labels]
         if not several.any():
-            return slots, similarities
+            return slots_found, similarities
         rows, places = np.nonzero(several)
-        twins = [self._slots_of_label[label][1:] for label in labels[rows, places].tolist()]
+        # The first slot is there already; of thousands of equal vectors, the oldest are enough.
+        twins = [self._slots_of_label[label][1:count] for label in labels[rows, places].tolist()]
         counts = [len(slots_of_one) for slots_of_one in twins]
         others = np.array([slot for slots_of_one in twins for slot in slots_of_one], dtype=np.intp)
         return _widened(
-            slots,
+            slots_found,
             similarities,
             np.repeat(rows, counts),
             others,
@@ -182,20 +187,19 @@ class HnswGraph:
         labels: NDArray[np.int64],
         similarities: NDArray[np.float32],
         queries: NDArray[np.float32],
-        known: NDArray[np.float32],
+        vectors: NDArray[np.float32],
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Add the nearest of the hidden nodes, −1 and NaN where the walk found them too."""
-        hidden = self._hidden_index
-        if hidden is None:
-            hidden = self._hidden_index = self._compared_one_by_one(known)
+        if self._hidden_index is None:
+            self._hidden_index = self._compared_one_by_one(vectors)
         count = min(labels.shape[1], len(self._hidden))
-        found, distances = hidden.knn_query(self._prepared(queries), k=count)
+        found, distances = self._hidden_index.knn_query(self._prepared(queries), k=count)
         more, alike = found.astype(np.int64), _similarities(distances, self._metric)
         there = (more[:, :, None] == labels[:, None, :]).any(axis=2)
         more[there], alike[there] = -1, np.nan
         return np.concatenate([labels, more], axis=1), np.concatenate([similarities, alike], axis=1)
 
-    def _compared_one_by_one(self, known: NDArray[np.float32]) -> Any:
+    def _compared_one_by_one(self, vectors: NDArray[np.float32]) -> Any:
         """Return hnswlib's index without a graph, of the hidden nodes.
 
         The threads of numpy's products would spin on after them, where the next walk needs the processor.
@@ -203,10 +207,10 @@ class HnswGraph:
         import hnswlib
 
         space = {"cosine": "ip", "euclidean": "l2"}[self._metric]
-        index = hnswlib.BFIndex(space=space, dim=known.shape[1])
+        index = hnswlib.BFIndex(space=space, dim=vectors.shape[1])
         index.init_index(max_elements=len(self._hidden))
-        rows = known[self._first_slot[self._hidden]]
-        index.add_items(self._prepared(rows), np.array(self._hidden, dtype=np.int64))
+        hidden = np.array(sorted(self._hidden), dtype=np.int64)
+        index.add_items(self._prepared(vectors[self._first_slot[hidden]]), hidden)
         return index
 
     def _prepared(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -231,26 +235,50 @@ class HnswGraph:
         """Return the label of each slot."""
         return np.array([self._label_of_slot[slot] for slot in slots], dtype=np.int64)
 
-    def settings(self) -> dict[str, Any]:
+    def notes(self) -> dict[str, Any]:
         """Return what `read` needs beside the file and the labels."""
-        return {"next_label": self._next_label, "dead": self._dead, "hidden": self._hidden}
+        return {
+            "next_label": self._next_label,
+            "dead": self._dead,
+            "hidden": sorted(self._hidden),
+            "hidden_ef": self._lowest_ef,
+        }
 
-    def read(
-        self, path: Path, labels: NDArray[np.int64], *, next_label: int, dead: int, hidden: list[int]
-    ) -> None:
+    def read(self, path: Path, labels: NDArray[np.int64], notes: Mapping[str, Any]) -> None:
         """Fill this fresh graph from a verified file whose slots 0, 1, 2, … have these labels.
 
         Raises:
-            CorruptFileError: if the file doesn't fit the labels.
+            CorruptFileError: if the file, the labels and the notes don't fit each other.
         """
+        next_label: Any = notes.get("next_label")
+        dead: Any = notes.get("dead")
+        hidden: Any = notes.get("hidden")
+        lowest_ef: Any = notes.get("hidden_ef", self._lowest_ef)  # older versions didn't note it
+        nodes = np.unique(labels)
+        fits = (
+            labels.dtype == np.int64
+            and all(type(number) is int and number >= 0 for number in (next_label, dead, lowest_ef))
+            and len(nodes) > 0
+            and nodes[0] >= 0
+            and next_label == len(nodes) + dead  # no label is used twice
+            and nodes[-1] < next_label
+            and isinstance(hidden, list)
+            and all(type(label) is int for label in hidden)
+            and bool(np.isin(hidden, nodes).all())
+        )
+        if not fits:
+            raise errors.CorruptFileError(f"{path} doesn't fit what the index notes of it")
         self._index.load_index(str(path))
         self._started = True
-        if self._index.get_current_count() != len(set(labels.tolist())) + dead:
-            raise errors.CorruptFileError(f"{path} holds another number of nodes than the index")
+        there = np.unique(self._index.get_ids_list())
+        if len(there) != len(nodes) + dead or not np.isin(nodes, there).all() or there[-1] >= next_label:
+            raise errors.CorruptFileError(f"{path} holds other nodes than the index")
         for slot, label in enumerate(labels.tolist()):
-            self._note(slot, label)
+            self._map(slot, label)
+        self.end = len(labels)
         self._label_of_digest = None
-        self._next_label, self._dead, self._hidden, self._hidden_index = next_label, dead, list(hidden), None
+        self._next_label, self._dead, self._lowest_ef = next_label, dead, lowest_ef
+        self._hidden = set(hidden)
 
 
 def _widened(

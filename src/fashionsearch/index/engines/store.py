@@ -1,9 +1,10 @@
-"""What an index knows: vectors, ids, metadata and sources, the truth from which any graph can be rebuilt."""
+"""The rows of the local engine: vectors, ids, metadata and sources, the truth from which any graph can be rebuilt."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any, TypeAlias
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -11,122 +12,180 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.index.engines.column import Column
 from fashionsearch.index.filters import Condition, leaves
-from fashionsearch.values import Value, columns_of, plain_value, plain_values
+from fashionsearch.index.rows import Id, Rows, row_lengths, unknown_id
+from fashionsearch.values import Value
 
-Id: TypeAlias = "str | int"
+
+@dataclass(frozen=True)
+class Change:
+    """A change that is prepared and not yet published; what it names may be written twice without harm.
+
+    Attributes:
+        size: slots in use after it.
+        columns: the metadata fields after it.
+        slot_of: the slots of new and replaced ids.
+        removed: ids that go.
+        dead: slots whose rows go.
+        codes: (column, slot, code) of metadata that is set.
+        id_kind: the kind of ids after it.
+        next_id: one more than the largest integer id there ever was.
+    """
+
+    size: int
+    columns: dict[str, Column]
+    id_kind: type | None
+    next_id: int
+    slot_of: Mapping[Id, int] = field(default_factory=dict)
+    removed: Sequence[Id] = ()
+    dead: Sequence[int] = ()
+    codes: Sequence[tuple[Column, int, int]] = ()
 
 
 class Store:
-    """Rows in slots: a new row takes the next slot, and a removed one leaves its slot dead until `compact`.
+    """Rows in slots: a new row takes the next slot, and a removed one leaves its slot dead until `renumbered`.
+
+    Every change is prepared where nobody looks (in slots beyond `size`, in values that no slot has) and published by
+    one assignment. An interruption before that has changed nothing. One after it loses nothing: whoever reads next
+    calls `finish` first, which carries out again what was published.
 
     Attributes:
         dim: length of a vector.
         size: slots in use, dead ones included.
-        vectors: (size, dim) float32.
-        norms: (size,) float32, the vectors' lengths.
-        alive: (size,) bool.
         slot_of: id -> slot, in the order of first insertion.
+        columns: metadata field -> its values.
+        id_kind: the kind of ids, str or int, which the first row ever added decides.
+        next_id: one more than the largest integer id there ever was, or 0.
     """
 
     def __init__(self, dim: int) -> None:
         self.dim = dim
         self.size = 0
         self.slot_of: dict[Id, int] = {}
+        self.columns: dict[str, Column] = {}
+        self.id_kind: type | None = None
+        self.next_id = 0
         self._vectors = np.zeros((0, dim), dtype=np.float32)
         self._norms = np.zeros(0, dtype=np.float32)
         self._alive = np.zeros(0, dtype=bool)
         self._ids = np.zeros(0, dtype=object)
         self._sources = np.zeros(0, dtype=object)
-        self._columns: dict[str, Column] = {}
-        self._id_kind: type | None = None
+        self._published: Change | None = None
 
     def __len__(self) -> int:
         return len(self.slot_of)
 
     @property
     def vectors(self) -> NDArray[np.float32]:
-        """(size, dim) float32."""
+        """(size, dim) float32 by slot."""
         return self._vectors[: self.size]
 
     @property
+    def prepared(self) -> NDArray[np.float32]:
+        """The same with those that a change is about to add, and room to spare."""
+        return self._vectors
+
+    @property
     def norms(self) -> NDArray[np.float32]:
-        """(size,) float32."""
+        """(size,) float32, the vectors' lengths."""
         return self._norms[: self.size]
 
     @property
     def alive(self) -> NDArray[np.bool_]:
-        """(size,) bool."""
+        """(size,) bool, which slots hold rows."""
         return self._alive[: self.size]
 
-    @property
-    def id_kind(self) -> type | None:
-        """The kind of ids, str or int, which the first row ever added decides."""
-        return self._id_kind
+    def live(self, slots: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Return which of an array of slots hold rows; those that are only prepared don't, nor does −1."""
+        return (slots >= 0) & self._alive[slots]
 
-    def add(
-        self,
-        vectors: NDArray[np.float32],
-        ids: Sequence[Id],
-        rows: Sequence[Mapping[str, Value]],
-        sources: Sequence[str | None],
-    ) -> list[int]:
-        """Add checked rows; return the slots of rows they replace, now dead."""
-        if ids:
-            self._id_kind = type(ids[0])
-        replaced = [self.slot_of[item] for item in ids if item in self.slot_of]
-        self._kill(replaced)
-        start = self.size
-        self._grow(start + len(ids))
-        self._vectors[start : start + len(ids)] = vectors
-        self._norms[start : start + len(ids)] = row_lengths(vectors)
-        self._alive[start : start + len(ids)] = True
-        self.size += len(ids)
-        self._ids[start : start + len(ids)] = ids
-        self._sources[start : start + len(ids)] = sources
-        for slot, (item, row) in enumerate(zip(ids, rows, strict=True), start):
-            self.slot_of[item] = slot
-            self._set(slot, row)
-        return replaced
+    def adding(self, rows: Rows) -> Change:
+        """Prepare new rows, and those that replace others of the same id."""
+        start, end = self.size, self.size + len(rows)
+        self._reserve(end)
+        self._vectors[start:end] = rows.vectors
+        self._norms[start:end] = row_lengths(rows.vectors)
+        self._ids[start:end] = rows.ids
+        self._sources[start:end] = rows.sources
+        columns = dict(self.columns)
+        for name in dict.fromkeys(name for row in rows.metadata for name in row):
+            columns.setdefault(name, Column())
+        for name, column in columns.items():
+            places = [place for place, row in enumerate(rows.metadata) if name in row]
+            column.grow(end)
+            column.codes[start:end] = -1  # an interrupted change may have left others here
+            slots = start + np.array(places, dtype=np.intp)
+            column.assign(slots, [rows.metadata[place][name] for place in places])
+        integers = [item + 1 for item in rows.ids if isinstance(item, int)]
+        return Change(
+            size=end,
+            columns=columns,
+            slot_of=dict(zip(rows.ids, range(start, end), strict=True)),
+            dead=[self.slot_of[item] for item in rows.ids if item in self.slot_of],
+            id_kind=type(rows.ids[0]) if len(rows) else self.id_kind,
+            next_id=max([self.next_id, *integers]),
+        )
 
-    def remove(self, ids: Sequence[Id]) -> list[int]:
-        """Remove rows by id; return their slots, now dead."""
-        slots = [self.slot_of.pop(item) for item in ids]
-        self._kill(slots)
-        return slots
-
-    def _kill(self, slots: Sequence[int]) -> None:
-        self._alive[list(slots)] = False
-        for slot in slots:
-            self._ids[slot] = self._sources[slot] = None
-
-    def _grow(self, size: int) -> None:
-        if size > len(self._vectors):
-            capacity = max(size, len(self._vectors) * 3 // 2)
-            for name in ("_vectors", "_norms", "_alive", "_ids", "_sources"):
-                old = getattr(self, name)
-                wider = np.zeros((capacity, *old.shape[1:]), dtype=old.dtype)
+    def _reserve(self, size: int) -> None:
+        for name in ("_vectors", "_norms", "_alive", "_ids", "_sources"):
+            old = getattr(self, name)
+            if size > len(
+                old
+            ):  # each by itself, because an interruption may have left them of different lengths
+                wider = np.zeros((max(size, len(old) * 3 // 2), *old.shape[1:]), dtype=old.dtype)
                 wider[: self.size] = old[: self.size]
                 setattr(self, name, wider)
 
-    def _set(self, slot: int, row: Mapping[str, Value]) -> None:
-        for field, value in row.items():
-            column = self._columns.setdefault(field, Column())
+    def removing(self, ids: Sequence[Id]) -> Change:
+        """Prepare the removal of rows."""
+        dead = [self.slot_of[item] for item in ids]
+        return Change(self.size, self.columns, self.id_kind, self.next_id, removed=ids, dead=dead)
+
+    def updating(self, item: Id, metadata: Mapping[str, Value]) -> Change:
+        """Prepare new values of some fields of one row's metadata."""
+        slot, columns, codes = self.slot_of[item], dict(self.columns), []
+        for name, value in metadata.items():
+            column = columns.get(name, Column())
             if column.is_wasteful:
-                column = self._columns[field] = column.take(np.arange(len(column.codes)))
-            column.assign(np.array([slot]), [value])
+                column = column.take(np.arange(len(column.codes)))
+            column.grow(self.size)
+            columns[name] = column
+            codes.append((column, slot, int(column.encode([value])[0])))
+        return Change(self.size, columns, self.id_kind, self.next_id, codes=codes)
 
-    def update(self, item: Id, row: Mapping[str, Value]) -> None:
-        """Set fields of one row's metadata; the others stay."""
-        self._set(self.slot_of[item], row)
+    def publish(self, change: Change) -> None:
+        """Make a prepared change hold."""
+        self._published = change
+        self.finish()
 
-    def source(self, slot: int) -> str | None:
-        """Return the path a row's photo was added from, if it had one."""
-        path: str | None = self._sources[slot]
-        return path
+    def finish(self) -> None:
+        """Carry out what is published, which may have been interrupted."""
+        change = self._published
+        if change is None:
+            return
+        self._alive[list(change.slot_of.values())] = True
+        self._alive[list(change.dead)] = False
+        for item in change.removed:
+            self.slot_of.pop(item, None)
+        self.slot_of.update(change.slot_of)
+        for column, slot, code in change.codes:
+            column.codes[slot] = code
+        self.columns, self.id_kind, self.next_id = change.columns, change.id_kind, change.next_id
+        self.size = change.size
+        self._published = None
 
-    def metadata(self, slot: int) -> dict[str, Value]:
-        """Return a row's metadata."""
-        return {field: column.get(slot) for field, column in self._columns.items() if column.holds(slot)}
+    def fetch(self, ids: Sequence[Id]) -> Rows:
+        """Return rows by id.
+
+        Raises:
+            UnknownIdError: if one isn't there.
+        """
+        for item in ids:
+            if item not in self.slot_of:
+                raise unknown_id(item, self.id_kind, len(self))
+        slots = np.array([self.slot_of[item] for item in ids], dtype=np.intp)
+        return Rows(
+            list(ids), self._vectors[slots], list(self.metadata(slots)), self._sources[slots].tolist()
+        )
 
     def identities(self, slots: NDArray[np.intp]) -> NDArray[np.object_]:
         """Return the ids in an array of slots, None for −1."""
@@ -136,99 +195,144 @@ class Store:
         """Return the sources of an array of slots, None for −1."""
         return _gathered(self._sources, slots)
 
-    def metadata_of(self, slots: NDArray[np.intp]) -> NDArray[np.object_]:
-        """Return the metadata of an array of slots, None for −1."""
+    def metadata(self, slots: NDArray[np.intp]) -> NDArray[np.object_]:
+        """Return the metadata of an array of slots, a dict each, None for −1."""
         there = slots >= 0
         wanted = slots[there]
-        items: list[dict[str, Value]] = [{} for _ in wanted]
-        codes_of: dict[str, list[int]] = {}
-        for field, column in self._columns.items():
-            column.grow(self.size)
-            codes_of[field] = column.codes[wanted].tolist()
-        if codes_of and not any(-1 in codes for codes in codes_of.values()):
-            # As is usual, all rows have all fields: one by one takes twice as long.
-            columns = [
-                [self._columns[field].values[code] for code in codes] for field, codes in codes_of.items()
+        names, columns = [], []
+        everywhere = True
+        for name, column in self.columns.items():
+            codes = column.codes[wanted]
+            everywhere = everywhere and bool((codes >= 0).all())
+            names.append(name)
+            columns.append([column.values[code] if code >= 0 else _NOTHING for code in codes.tolist()])
+        if len(names) == 1 and everywhere:
+            (name,), (values,) = names, columns
+            items = [{name: value} for value in values]
+        elif everywhere and names:
+            items = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
+        elif names:
+            items = [
+                {name: value for name, value in zip(names, values, strict=True) if value is not _NOTHING}
+                for values in zip(*columns, strict=True)
             ]
-            for item, values in zip(items, zip(*columns, strict=True), strict=True):
-                item.update(zip(codes_of, values, strict=True))
         else:
-            for field, codes in codes_of.items():
-                for item, code in zip(items, codes, strict=True):
-                    if code >= 0:
-                        item[field] = self._columns[field].values[code]
+            items = [{} for _ in wanted.tolist()]
         rows = np.full(slots.shape, None, dtype=object)
         rows[there] = np.fromiter(items, dtype=object, count=len(items))
         return rows
 
     def matching(self, condition: Condition) -> NDArray[np.intp]:
-        """Return the live slots that meet a filter, deciding once for each distinct value of a field.
+        """Return the slots of rows that meet a condition, deciding once for each distinct value of a field.
 
         Raises:
-            InputError: if the filter names a field that no row has.
+            InputError: if it names a field that no row has.
         """
         mask = self.alive
         for leaf in leaves(condition):
-            column = self._columns.get(leaf.field)
+            column = self.columns.get(leaf.field)
             if column is None:
                 if not self.slot_of:
                     continue
                 raise errors.InputError(
                     f"where names the field {leaf.field!r}, which no item has; the fields are "
-                    f"{', '.join(self._columns) or '(none: the items have no metadata)'}."
-                    + errors.did_you_mean(leaf.field, self._columns)
+                    f"{', '.join(self.columns) or '(none: the items have no metadata)'}."
+                    + errors.did_you_mean(leaf.field, self.columns)
                 )
-            column.grow(self.size)
             # The last verdict, which code −1 picks, is for rows that lack the field.
             mask = mask & column.verdicts(leaf).take(column.codes[: self.size])
         return np.flatnonzero(mask)
 
     def commonest(self, field: str, count: int) -> list[Value]:
         """Return the values of a field that most rows have, the commonest first."""
-        return self._columns[field].commonest(np.flatnonzero(self.alive), count)
+        return self.columns[field].commonest(np.flatnonzero(self.alive), count)
 
-    def compacted(self) -> Store:
-        """Return a copy without the dead slots."""
-        slots = np.array(list(self.slot_of.values()), dtype=np.intp)
-        fresh = Store(self.dim)
-        fresh._id_kind = self._id_kind
-        fresh.add(
-            self.vectors[slots],
-            list(self.slot_of),
-            [{}] * len(slots),
-            [self._sources[slot] for slot in slots],
-        )
-        fresh._columns = {field: column.take(slots) for field, column in self._columns.items()}
+    def renumbered(self, slots: NDArray[np.intp], vectors: NDArray[np.float32]) -> Store:
+        """Return a store whose slots 0, 1, 2, … are those given, all live ones among them.
+
+        Args:
+            slots: (n,) of this store, each once.
+            vectors: (n or more, dim) their vectors, which the new store keeps.
+        """
+        fresh, count = Store(self.dim), len(slots)
+        fresh.size, fresh.id_kind, fresh.next_id = count, self.id_kind, self.next_id
+        fresh._vectors = vectors
+        for name in ("_norms", "_alive", "_ids", "_sources"):
+            setattr(fresh, name, getattr(self, name)[slots])
+        fresh.columns = {name: column.take(slots) for name, column in self.columns.items()}
+        place = np.zeros(self.size, dtype=np.intp)
+        place[slots] = np.arange(count)
+        old = np.fromiter(self.slot_of.values(), dtype=np.intp, count=len(self))
+        fresh.slot_of = dict(zip(self.slot_of, place[old].tolist(), strict=True))
         return fresh
 
     def to_files(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
         """Return arrays and JSON from which `from_files` makes an equal store, without the dead slots."""
         slots = np.array(list(self.slot_of.values()), dtype=np.intp)
-        arrays: dict[str, NDArray[Any]] = {"vectors": self.vectors[slots]}
+        arrays: dict[str, NDArray[Any]] = {"vectors": self._vectors[slots]}
         fields = []
-        for number, (field, column) in enumerate(self._columns.items()):
+        for number, (name, column) in enumerate(self.columns.items()):
             kept = column.take(slots)
             arrays[f"field{number}"] = kept.codes
-            fields.append({"name": field, "values": kept.values})
+            fields.append({"name": name, "values": kept.values})
         content = {
             "dim": self.dim,
-            "id_kind": self._id_kind.__name__ if self._id_kind else None,
+            "id_kind": self.id_kind.__name__ if self.id_kind else None,
             "ids": list(self.slot_of),
-            "sources": [self._sources[slot] for slot in slots],
+            "sources": self._sources[slots].tolist(),
             "fields": fields,
         }
         return arrays, content
 
     @classmethod
     def from_files(cls, arrays: Mapping[str, NDArray[Any]], content: Mapping[str, Any]) -> Store:
-        """Return the store that `to_files` described."""
-        self = cls(int(content["dim"]))
-        self._id_kind = {"str": str, "int": int}.get(content["id_kind"])
-        ids = content["ids"]
-        self.add(arrays["vectors"], ids, [{}] * len(ids), content["sources"])
-        for number, field in enumerate(content["fields"]):
-            self._columns[field["name"]] = Column(field["values"], arrays[f"field{number}"])
+        """Return the store that `to_files` described.
+
+        Raises:
+            CorruptFileError: if it isn't one.
+        """
+        ids, sources, vectors = content["ids"], content["sources"], arrays["vectors"]
+        kind, count, self = (
+            {"str": str, "int": int, None: None}[content["id_kind"]],
+            len(ids),
+            cls(content["dim"]),
+        )
+        lengths = row_lengths(vectors) if vectors.ndim == 2 and vectors.dtype == np.float32 else np.zeros(0)
+        names = [entry["name"] for entry in content["fields"]]
+        for fits, what in (
+            (vectors.shape == (count, self.dim) and len(lengths) == count, "the shape of the vectors"),
+            (np.isfinite(lengths).all() and (lengths > 0).all(), "a vector that is zero or not finite"),
+            (all(type(item) is kind for item in ids), "an id of another kind"),
+            (len(set(ids)) == count, "an id that occurs twice"),
+            (len(sources) == count and all(s is None or type(s) is str for s in sources), "the sources"),
+            (all(type(name) is str for name in names) and len(set(names)) == len(names), "the fields' names"),
+        ):
+            if not fits:
+                raise errors.CorruptFileError(f"the index's rows are damaged: {what}; restore it from a copy")
+        self.size, self.id_kind = count, kind
+        self.slot_of = dict(zip(ids, range(count), strict=True))
+        self._vectors, self._norms = vectors, lengths.astype(np.float32)
+        self._alive = np.ones(count, dtype=bool)
+        self._ids, self._sources = (
+            np.fromiter(values, dtype=object, count=count) for values in (ids, sources)
+        )
+        for number, entry in enumerate(content["fields"]):
+            values, codes = entry["values"], arrays[f"field{number}"]
+            in_range = codes.shape == (count,) and ((codes >= -1) & (codes < len(values))).all()
+            if codes.dtype != np.int32 or not in_range or not all(is_plain(value) for value in values):
+                raise errors.CorruptFileError(
+                    f"the index's rows are damaged: the values of the field {entry['name']!r}; restore it from a copy"
+                )
+            self.columns[entry["name"]] = Column(values, codes)
         return self
+
+
+_NOTHING = object()
+
+
+def is_plain(value: object) -> bool:
+    """Return whether a value is one that metadata may hold."""
+    return value is None or type(value) in (str, bool, int) or (type(value) is float and np.isfinite(value))
 
 
 def _gathered(values: NDArray[np.object_], slots: NDArray[np.intp]) -> NDArray[np.object_]:
@@ -238,58 +342,3 @@ def _gathered(values: NDArray[np.object_], slots: NDArray[np.intp]) -> NDArray[n
     result = np.full(slots.shape, None, dtype=object)
     result[there] = values[slots[there]]
     return result
-
-
-def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
-    """Return the rows' Euclidean lengths, added up in float64 without a float64 copy of them all."""
-    lengths: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))
-    return lengths
-
-
-def metadata_rows(metadata: object, n: int) -> list[dict[str, Value]]:
-    """Return n rows of checked metadata from one mapping per image, or from a mapping of columns or a data frame.
-
-    Raises:
-        InputError: if it is neither, lengths differ, or a value isn't text, a number, a boolean or None.
-    """
-    if metadata is None:
-        return [{} for _ in range(n)]
-    columns = columns_of(metadata)
-    if columns is not None:
-        for field, column in columns.items():
-            if isinstance(column, str) or not hasattr(column, "__len__") or len(column) != n:
-                got = (
-                    f"{len(column)} values"
-                    if hasattr(column, "__len__") and not isinstance(column, str)
-                    else repr(column)
-                )
-                raise errors.InputError(
-                    f"metadata column {field!r} holds {got}, and there are {n} items; give one value for each item"
-                )
-        plain = {_field(field): plain_values(column, field) for field, column in columns.items()}
-        return [{field: values[i] for field, values in plain.items()} for i in range(n)]
-    if not isinstance(metadata, Sequence) or len(metadata) != n:
-        got = f"{len(metadata)} entries" if isinstance(metadata, Sequence) else f"a {type(metadata).__name__}"
-        raise errors.InputError(
-            f"metadata is {got}, and there are {n} items; give a list of one mapping an item, or a mapping of columns"
-        )
-    return [metadata_row(row) for row in metadata]
-
-
-def metadata_row(row: object) -> dict[str, Value]:
-    """Return one item's checked metadata.
-
-    Raises:
-        InputError: if it isn't a mapping of names to text, numbers, booleans or None.
-    """
-    if not isinstance(row, Mapping):
-        raise errors.InputError(
-            f"metadata {row!r} of an item is not a mapping, for example {{'gender': 'Women'}}"
-        )
-    return {_field(field): plain_value(value, field) for field, value in row.items()}
-
-
-def _field(name: object) -> str:
-    if not isinstance(name, str) or not name:
-        raise errors.InputError(f"metadata has a field named {name!r}; a field's name is text")
-    return str(name)

@@ -1,0 +1,184 @@
+"""What every engine offers, and what every graph offers to the local engine.
+
+An engine holds an index's rows and finds the nearest. `VisualIndex` speaks to it in ids and has checked everything it
+hands over: ids of one kind, finite vectors of the right length, plain metadata, parsed filters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+import safetensors
+from numpy.typing import NDArray
+
+from fashionsearch import storage
+from fashionsearch.index.filters import Condition
+from fashionsearch.index.rows import Id, Rows
+from fashionsearch.results import Matches
+from fashionsearch.values import Value
+
+# What reading a file that isn't what was written raises, beside the library's own errors.
+DAMAGE = (
+    ArithmeticError,
+    AttributeError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    ValueError,
+    safetensors.SafetensorError,
+)
+
+
+@dataclass(frozen=True)
+class Settings:
+    """How an index compares and searches; the arguments of `VisualIndex` of the same names."""
+
+    dim: int
+    metric: str
+    m: int
+    ef_construction: int
+    ef_search: int
+    random_state: int
+    progress: bool
+
+
+class Engine(Protocol):
+    """Holds rows by id and finds the nearest.
+
+    Searches may come from any thread at any time. Changes come one at a time: whoever changes holds `changing`, from
+    before it checks ids until the change has returned. A change that raises, or that is interrupted at any moment,
+    has happened wholly or not at all.
+
+    Attributes:
+        settings: may be replaced by one with another `ef_search` at any time.
+    """
+
+    settings: Settings
+
+    @property
+    def changing(self) -> AbstractContextManager[Any]:
+        """A lock that one thread may take several times."""
+
+    @property
+    def id_kind(self) -> type | None:
+        """The kind of ids, str or int, which the first row ever added decides."""
+
+    @property
+    def next_id(self) -> int:
+        """One more than the largest integer id there ever was, or 0."""
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether searches may walk through a graph; until then every search is exact."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+
+    def __contains__(self, item: object) -> bool:
+        """Return whether there is a row of this id."""
+
+    def __iter__(self) -> Iterator[Id]:
+        """Iterate over the ids, in the order of their first insertion."""
+
+    def upsert(self, rows: Rows) -> None:
+        """Add rows; those whose ids are there replace vector, metadata and source."""
+
+    def delete(self, ids: Sequence[Id]) -> None:
+        """Remove rows; all the ids are there, each once."""
+
+    def fetch(self, ids: Sequence[Id]) -> Rows:
+        """Return rows by id.
+
+        Raises:
+            UnknownIdError: if one isn't there.
+        """
+
+    def update(self, item: Id, metadata: Mapping[str, Value]) -> None:
+        """Set fields of the metadata of a row that is there; its other fields stay."""
+
+    def search(
+        self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
+    ) -> Matches:
+        """Return the k nearest rows of each vector (n, dim), of those that meet a condition, nearest first.
+
+        Raises:
+            InputError: if the condition names a field that no row has.
+        """
+
+    def commonest(self, field: str, count: int) -> list[Value]:
+        """Return the values of a metadata field that most rows have, the commonest first; there is such a field."""
+
+    def settle(self, seconds: float) -> None:
+        """Wait until what the engine makes aside, such as a graph, is there, at most so long."""
+
+    def writers(self) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
+        """Return what writes the engine's files, and what `read` needs beside them, as JSON holds it."""
+
+    def read(self, saved: storage.Saved, notes: Mapping[str, Any], *, rebuild: bool) -> None:
+        """Fill this new engine from saved files; `rebuild` makes what native code would read anew from the rows.
+
+        Raises:
+            CorruptFileError: if they aren't what an engine writes.
+        """
+
+
+class Graph(Protocol):
+    """Finds candidates among a store's slots; a cache, dropped and built again at will.
+
+    `vectors` are always those of the store by slot. Nothing here is safe to call while another call runs.
+
+    Attributes:
+        end: one more than the largest slot that was ever added.
+    """
+
+    end: int
+
+    def __init__(self, settings: Settings) -> None: ...
+
+    def reserve(self, count: int) -> None:
+        """Make room for so many rows at once, which is faster than bit by bit."""
+
+    def __len__(self) -> int:
+        """Return the number of slots that were added and not removed."""
+
+    def add(self, slots: Sequence[int], vectors: NDArray[np.float32]) -> None:
+        """Add rows, in ascending order of their slots."""
+
+    def verify(self, slots: Sequence[int], vectors: NDArray[np.float32]) -> None:
+        """See to it that these rows, the last of which has been added, find themselves."""
+
+    def remove(self, slots: Sequence[int], vectors: NDArray[np.float32]) -> None:
+        """Remove rows."""
+
+    def candidates(
+        self, queries: NDArray[np.float32], count: int, ef_search: int, vectors: NDArray[np.float32]
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32]] | None:
+        """Return (n, m) slots, about the `count` nearest of each query or more, and their (n, m) similarities.
+
+        A row that has fewer is filled up with −1 and NaN. None where the graph can't tell.
+        """
+
+    def write(self, path: Path) -> None:
+        """Write the graph's own file.
+
+        Raises:
+            StorageError: if it wasn't written whole.
+        """
+
+    def labels(self, slots: Sequence[int]) -> NDArray[np.int64]:
+        """Return what `read` needs of each of these slots."""
+
+    def notes(self) -> dict[str, Any]:
+        """Return what `read` needs beside the file and the labels, as JSON holds it."""
+
+    def read(self, path: Path, labels: NDArray[np.int64], notes: Mapping[str, Any]) -> None:
+        """Fill this new graph from a verified file whose slots 0, 1, 2, … have these labels.
+
+        Raises:
+            CorruptFileError: if the file, the labels and the notes don't fit each other.
+        """
