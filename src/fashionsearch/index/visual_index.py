@@ -43,7 +43,8 @@ class VisualIndex:
     """Items by id, each a vector with metadata; searched by photo or by vector.
 
     Vectors, ids and metadata are the truth. The HNSW graph is a cache beside them, used when the index is too large to
-    scan in about a millisecond; small sets, narrow filters and a `k` near the size are answered exactly.
+    scan in about a millisecond; small sets, narrow filters and a `k` near the size are answered exactly. A graph is
+    built aside, and searches are exact until it is there; `add` and `load` wait a minute at most for a first one.
 
     Args:
         encoder: anything with `dim` and `embed(images) -> (n, dim) float32` (a `Backbone`, a `Classifier`, your own
@@ -269,7 +270,8 @@ class VisualIndex:
             exact: compare with every item, instead of walking the graph.
 
         Returns:
-            `Matches` of shape (n, k), nearest first; places beyond `counts` hold None and NaN.
+            `Matches` of shape (n, k), nearest first, or (n, items) where there are fewer than k items. A filter may leave
+            less: places beyond `counts` hold None and NaN.
 
         Raises:
             ImageError: if a photo can't be read.
