@@ -44,6 +44,14 @@ def check_number(name: str, value: object, *, low: int, high: int | None = None)
     return int(value)  # type: ignore[call-overload,no-any-return]
 
 
+def check_choice(name: str, value: object, known: Sequence[str]) -> None:
+    """Raise InputError unless a value is one of those known."""
+    if value not in known:
+        raise errors.InputError(
+            f"{name}={value!r} is not one of {', '.join(known)}.{errors.did_you_mean(str(value), known)}"
+        )
+
+
 def check_vectors(vectors: ArrayLike, dim: int) -> NDArray[np.float32]:
     """Return (n, dim) float32, one vector as (1, dim), or raise InputError naming the first bad row."""
     try:

@@ -21,6 +21,7 @@ from fashionsearch.index.rows import (
     Id,
     Rows,
     as_ids,
+    check_choice,
     check_id,
     check_ids,
     check_number,
@@ -89,11 +90,7 @@ class VisualIndex:
         random_state: int = 0,
         progress: bool = True,
     ) -> None:
-        if metric not in neighbours.METRICS:
-            raise errors.InputError(
-                f"metric={metric!r} is not one of {', '.join(neighbours.METRICS)}."
-                f"{errors.did_you_mean(metric, neighbours.METRICS)}"
-            )
+        check_choice("metric", metric, neighbours.METRICS)
         self.engine = engines.usable(engine)
         if encoder is None and dim is None:
             raise errors.InputError(

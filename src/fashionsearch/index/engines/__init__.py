@@ -10,6 +10,7 @@ from fashionsearch import errors
 from fashionsearch.index.engines import hnsw
 from fashionsearch.index.engines.base import Engine, Settings
 from fashionsearch.index.engines.local import LocalEngine
+from fashionsearch.index.rows import check_choice
 
 ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
     "hnsw": partial(LocalEngine, graph_type=hnsw.HnswGraph),
@@ -23,10 +24,7 @@ def usable(name: str) -> str:
     Raises:
         InputError: if there is no such engine.
     """
-    if name not in ENGINES:
-        raise errors.InputError(
-            f"engine={name!r} is not one of {', '.join(ENGINES)}.{errors.did_you_mean(name, ENGINES)}"
-        )
+    check_choice("engine", name, tuple(ENGINES))
     if name == "hnsw" and not hnsw.available():
         warnings.warn(
             "hnswlib can't be imported; going on with exact search", errors.DataWarning, stacklevel=3

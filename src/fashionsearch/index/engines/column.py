@@ -51,7 +51,9 @@ class Column:
             code = code_of.get(key)
             if code is None:
                 code = len(self.values)
-                self.values.append(value)  # first: an interruption here must leave no number without its value
+                self.values.append(
+                    value
+                )  # first: an interruption here must leave no number without its value
                 code_of[key] = code
             codes[place] = code
         return codes
