@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 
 import fashionsearch as fs
+from harness.names import CLOTHING_LABEL, STUDY_TEST
 
-STUDY_LABEL = "masterCategory"
-HARDER_LABELS = ("subCategory", "articleType", "baseColour", "gender", "season", "usage")
-CLOTHING_LABEL = "label"
 SEED = 42
 
 
@@ -37,7 +35,7 @@ class Parts:
 def study_parts(table: fs.datasets.Table) -> Parts:
     """Return the study's own division: the first 5,000 rows by scikit-learn's rule, 3,200 / 800 / 1,000."""
     train, validation, test = table[:5000].split(test=0.2, validation=0.2, seed=SEED)
-    return Parts("study", train, validation, test, ("train", "validation", "study-test"))
+    return Parts("study", train, validation, test, ("train", "validation", STUDY_TEST))
 
 
 def larger_parts(table: fs.datasets.Table) -> Parts:

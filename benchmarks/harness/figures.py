@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import math
+from collections.abc import Sequence
 from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 import fashionsearch as fs
+from fashionsearch.metrics.classification import averages
 
 BINS = 15
 MIN_SUPPORT = 10
@@ -41,14 +46,35 @@ class Figure:
         high: the upper end.
         examples: how many photos it was measured on.
         classes: over how many classes it is an average, or None.
+        seeds: of how many trainings it is the mean.
     """
 
     metric: str
     value: float
     low: float
     high: float
-    examples: int
+    examples: int = 0
     classes: int | None = None
+    seeds: int = 1
+
+    @classmethod
+    def over_seeds(cls, rows: Sequence[dict[str, Any]]) -> Figure:
+        """Return the means of the values and of the ends of their intervals, of rows that differ in their seed."""
+        value, low, high = (
+            fmean(math.nan if row[field] is None else row[field] for row in rows)
+            for field in ("value", "low", "high")
+        )
+        return cls(rows[0]["metric"], value, low, high, seeds=len(rows))
+
+    @property
+    def height(self) -> float:
+        """The value, by which lines are ordered; 0 where there was nothing to measure."""
+        return 0.0 if math.isnan(self.value) else self.value
+
+    def __str__(self) -> str:
+        if math.isnan(self.value + self.low + self.high):
+            return "–"
+        return f"{100 * self.value:.1f} ({100 * self.low:.1f} – {100 * self.high:.1f})"
 
 
 def study_figures(evaluation: fs.Evaluation) -> list[Figure]:
@@ -60,91 +86,42 @@ def study_figures(evaluation: fs.Evaluation) -> list[Figure]:
     Args:
         evaluation: of any `min_support`.
     """
-    labels, shares, classes = evaluation.labels, evaluation.probabilities, evaluation.classes
-    common = fs.metrics.evaluate(labels, shares, classes, min_support=MIN_SUPPORT)
-    whole = fs.metrics.evaluate(labels, shares, classes)
+    given = evaluation.labels, evaluation.probabilities, evaluation.classes
+    common, whole = fs.metrics.evaluate(*given, min_support=MIN_SUPPORT), fs.metrics.evaluate(*given)
     figures = []
     for name, metric in EVALUATED.items():
         source = common if name == "auc" else whole
-        averaged = len(classes) - (len(source.unscored) if "auc" in name else 0)
-        figures.append(
-            Figure(
-                metric,
-                getattr(source, name),
-                *source.interval(name),
-                examples=len(labels),
-                classes=None if name == "accuracy" else averaged,
-            )
-        )
+        averaged = len(whole.classes) - (len(source.unscored) if "auc" in name else 0)
+        figures.append(_evaluated(source, name, metric, None if name == "accuracy" else averaged))
     return [*figures, calibration(evaluation)]
 
 
 def harder_figures(evaluation: fs.Evaluation) -> list[Figure]:
     """Return accuracy, macro-F1 over the classes with at least 10 examples, weighted F1 and the calibration error."""
-    n, common = len(evaluation.labels), int((evaluation.confusion.sum(axis=1) >= MIN_SUPPORT).sum())
     return [
-        Figure("accuracy", evaluation.accuracy, *evaluation.interval("accuracy"), examples=n),
-        Figure("macro_f1", *macro_f1(evaluation.confusion, MIN_SUPPORT), examples=n, classes=common),
-        Figure("weighted_f1", evaluation.weighted_f1, *evaluation.interval("weighted_f1"), examples=n),
+        *training_figures(evaluation, MIN_SUPPORT),
+        _evaluated(evaluation, "weighted_f1", "weighted_f1"),
         calibration(evaluation),
     ]
 
 
 def training_figures(evaluation: fs.Evaluation, min_support: int) -> list[Figure]:
-    """Return what is compared with the test part to see overfitting: accuracy and macro-F1.
-
-    Args:
-        evaluation: of the training photos.
-        min_support: classes with fewer training photos don't count in macro-F1.
-    """
-    return [
-        Figure(
-            "accuracy",
-            evaluation.accuracy,
-            *evaluation.interval("accuracy"),
-            examples=len(evaluation.labels),
-        ),
-        Figure(
-            "macro_f1",
-            *macro_f1(evaluation.confusion, min_support),
-            examples=len(evaluation.labels),
-            classes=int((evaluation.confusion.sum(axis=1) >= min_support).sum()),
-        ),
-    ]
+    """Return what shows overfitting beside the test part: accuracy, and macro-F1 over the classes with enough examples."""
+    return [_evaluated(evaluation, "accuracy", "accuracy"), macro_f1(evaluation, min_support)]
 
 
-def macro_f1(
-    confusion: npt.NDArray[np.int64], min_support: int, *, random_state: int = 0, resamples: int = 2000
-) -> tuple[float, float, float]:
-    """Return macro-F1 over the classes with enough true examples, and its bootstrap interval.
+def _evaluated(evaluation: fs.Evaluation, name: str, metric: str, classes: int | None = None) -> Figure:
+    low, high = evaluation.interval(name)
+    return Figure(metric, getattr(evaluation, name), low, high, len(evaluation.labels), classes)
 
-    A class of which a resample has no example keeps its own F1 there.
 
-    Args:
-        confusion: (c, c), rows are true classes and columns predicted ones.
-        min_support: how many true examples a class needs to count.
-        random_state: of the bootstrap.
-        resamples: of the photos.
-    """
-    common = confusion.sum(axis=1) >= min_support
-    if not common.any():
-        return np.nan, np.nan, np.nan
-    cells = np.flatnonzero(confusion)
-    counts = confusion.ravel()[cells]
-    # Resampling photos equals drawing the occupied cells of the matrix from a multinomial.
-    draws = np.random.default_rng(random_state).multinomial(
-        counts.sum(), counts / counts.sum(), size=resamples
-    )
-    rows, columns = np.divmod(cells, len(confusion))
-    measured = np.concatenate([counts[None], draws]).astype(np.float64)
-    each = np.eye(len(confusion))
-    true, predicted = measured @ each[rows], measured @ each[columns]
-    hits = measured @ (each[rows] * (rows == columns)[:, None])
-    both = true + predicted
-    f1 = np.divide(2 * hits, both, out=np.zeros_like(both), where=both > 0)
-    f1 = np.where(true > 0, f1, f1[0])[:, common].mean(axis=1)
-    low, high = np.quantile(f1[1:], [0.025, 0.975])
-    return float(f1[0]), float(low), float(high)
+def macro_f1(evaluation: fs.Evaluation, min_support: int) -> Figure:
+    """Return macro-F1 over the classes with enough true examples, by the bootstrap of `fs.metrics.evaluate`."""
+    counted = evaluation.confusion.sum(axis=1) >= min_support
+    value = low = high = math.nan
+    if counted.any():
+        value, low, high = averages(evaluation.confusion, counted=counted)["f1"]
+    return Figure("macro_f1", value, low, high, len(evaluation.labels), int(counted.sum()))
 
 
 def calibration(evaluation: fs.Evaluation) -> Figure:
@@ -158,8 +135,7 @@ def calibration(evaluation: fs.Evaluation) -> Figure:
     def error(rows: npt.NDArray[np.intp]) -> float:
         return fs.metrics.calibration_error(labels[rows], shares[rows], classes, bins=BINS)
 
-    rng = np.random.default_rng(0)
-    n = len(labels)
+    rng, n = np.random.default_rng(0), len(labels)
     drawn = np.array([error(rng.integers(n, size=n)) for _ in range(500)])
     value = error(np.arange(n))
     low, high = value + np.quantile(drawn - drawn.mean(), [0.025, 0.975])
@@ -176,10 +152,10 @@ def retrieval_figures(relevant: npt.NDArray[np.bool_], available: npt.NDArray[np
         available: (n,) how many relevant photos there are; queries with none are left out.
     """
     hits, total = relevant[available > 0], available[available > 0]
-    n = len(hits)
 
     def mean(metric: str, values: npt.NDArray[np.floating]) -> Figure:
-        return Figure(metric, float(values.mean()), *fs.metrics.bootstrap_interval(values), examples=n)
+        low, high = fs.metrics.bootstrap_interval(values)
+        return Figure(metric, float(values.mean()), low, high, len(hits))
 
     return [
         share("p_at_1", hits[:, 0]),
@@ -191,9 +167,5 @@ def retrieval_figures(relevant: npt.NDArray[np.bool_], available: npt.NDArray[np
 
 def share(metric: str, hits: npt.NDArray[np.bool_]) -> Figure:
     """Return the share of hits, with its Wilson interval."""
-    return Figure(
-        metric,
-        float(hits.mean()),
-        *fs.metrics.wilson_interval(int(hits.sum()), len(hits)),
-        examples=len(hits),
-    )
+    low, high = fs.metrics.wilson_interval(int(hits.sum()), len(hits))
+    return Figure(metric, float(hits.mean()), low, high, len(hits))

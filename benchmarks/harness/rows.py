@@ -17,26 +17,12 @@ class StudyError(ValueError):
 
 Row: TypeAlias = "dict[str, Any]"
 
-FIELDS = (
-    "task",
-    "split",
-    "model",
-    "weights",
-    "scorer",
-    "metric",
-    "value",
-    "low",
-    "high",
-    "seed",
-    "image_size",
-    "seconds",
-    "environment",
-)
 KEY = ("task", "split", "model", "weights", "scorer", "metric", "seed", "image_size")
+FIELDS = (*KEY, "value", "low", "high", "seconds", "environment", "configuration")
 
 
 def stem(model: str, weights: str | None, scorer: str, image_size: int | list[int] | None) -> str:
-    """Return the name of a contender's file, without its ending.
+    """Return the name of a candidate's file, without its ending.
 
     Examples:
         >>> stem("timm:resnet18", None, "finetuned", 64), stem("baseline-majority", None, "head", None)
@@ -51,16 +37,13 @@ def stem(model: str, weights: str | None, scorer: str, image_size: int | list[in
 
 def key(row: Mapping[str, Any]) -> tuple[Any, ...]:
     """Return what names a row: two rows of one key are the same figure."""
-    return tuple(_hashable(row[field]) for field in KEY)
+    values = (row[field] for field in KEY)
+    return tuple(tuple(value) if isinstance(value, list) else value for value in values)
 
 
-def _hashable(value: Any) -> Any:
-    return tuple(value) if isinstance(value, list) else value
-
-
-def number(value: float | None) -> float | None:
+def number(value: float) -> float | None:
     """Return a figure as JSON holds it: None where it is not a number."""
-    return None if value is None or math.isnan(value) else float(value)
+    return None if math.isnan(value) else float(value)
 
 
 def load(path: Path) -> list[Row]:
@@ -88,10 +71,29 @@ def read(path: Path) -> list[Row]:
     """
     rows = load(path)
     for row in rows:
-        missing = [field for field in (*FIELDS, "configuration") if field not in row]
+        missing = [field for field in FIELDS if field not in row]
         if missing:
             raise StudyError(f"{path}: a row lacks {', '.join(missing)}: {str(row)[:200]}")
     return rows
+
+
+def read_folder(folder: Path, *, recipes: bool = False) -> dict[str, list[Row]]:
+    """Return the rows of all files of the study in a folder, by the stems of the files' names, in their order.
+
+    Args:
+        folder: of the files.
+        recipes: whether there may be several recipes of one model, as in a folder of trials.
+
+    Raises:
+        StudyError: if a file holds anything but whole rows, or two rows have one key where there is one recipe.
+    """
+    files = {path.stem: read(path) for path in sorted(folder.glob("study-*.json"))}
+    seen: dict[tuple[Any, ...], str] = {}
+    for name, rows in files.items():
+        for row in rows:
+            if seen.setdefault(key(row), name) != name and not recipes:
+                raise StudyError(f"{folder / name}.json: the row {key(row)} is also in {seen[key(row)]}.json")
+    return files
 
 
 def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
@@ -125,20 +127,3 @@ def add(
         for row in rows:
             known.setdefault(name(row), row)
         write(path, known.values())
-
-
-def read_folder(folder: Path) -> list[Row]:
-    """Return the rows of all files of the study in a folder, in the order of the files' names.
-
-    Raises:
-        StudyError: if a file holds anything but whole rows, or two rows have one key.
-    """
-    rows: list[Row] = []
-    seen: dict[tuple[Any, ...], Path] = {}
-    for path in sorted(folder.glob("study-*.json")):
-        for row in read(path):
-            if key(row) in seen:
-                raise StudyError(f"{path}: the row {key(row)} is also in {seen[key(row)]}")
-            seen[key(row)] = path
-            rows.append(row)
-    return rows

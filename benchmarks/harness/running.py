@@ -1,4 +1,4 @@
-"""Measures what is missing and writes each figure at once, so that a run that was stopped goes on where it was."""
+"""Measures what is missing and writes each figure at once, so that a run that was stopped is resumed."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from environment import environment
 
 import fashionsearch as fs
 from fashionsearch.device import resolve_placement
-from harness.contenders import Contender
+from harness.candidates import Candidate, by_todays_names
 from harness.data import SEED
 from harness.figures import Figure
 from harness.fitting import Fitted
@@ -24,7 +24,7 @@ DETAILS = "details"
 
 def measure(
     bench: Bench,
-    contender: Contender,
+    candidate: Candidate,
     seeds: Iterable[int],
     steps: Sequence[str],
     *,
@@ -32,11 +32,11 @@ def measure(
     validation_only: bool = False,
     splits: Container[tuple[str, str]] | None = None,
 ) -> None:
-    """Measure what a contender's file lacks.
+    """Measure what a candidate's file lacks.
 
     Args:
         bench: the data.
-        contender: what is measured.
+        candidate: what is measured.
         seeds: of training, each a set of rows.
         steps: of `TASKS`.
         out: folder of the files.
@@ -46,11 +46,11 @@ def measure(
     Raises:
         StudyError: if the file holds figures by another recipe or of other data, of whichever seed.
     """
-    path = rows_file(out, contender, validation_only=validation_only)
-    learning = contender.learning
+    path = rows_file(out, candidate, validation_only=validation_only)
+    learning = candidate.learning
     there = 0
     for seed in seeds:
-        for measurement in plan(bench, contender, seed, steps):
+        for measurement in plan(bench, candidate, seed, steps):
             left_out = validation_only and measurement.looks_at_test
             if left_out or (splits is not None and (measurement.task, measurement.split) not in splits):
                 continue
@@ -58,7 +58,7 @@ def measure(
             check = functools.partial(_check, path, configuration)
             known = read(path)
             check(known)
-            named = {"task": measurement.task, "split": measurement.split, **contender.fields(), "seed": seed}
+            named = {"task": measurement.task, "split": measurement.split, **candidate.fields(), "seed": seed}
             wanted = {key({**named, "metric": metric}) for metric in measurement.metrics}
             if wanted <= {key(row) for row in known}:
                 there += len(wanted)
@@ -105,6 +105,8 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any], may_differ: Con
     """Return the first thing in which two configurations differ, in words; "" if there is none."""
     for name in {**then, **now}:
         before, here = then.get(name), now.get(name)
+        if name == "training" and before and here:
+            before, here = by_todays_names(before), by_todays_names(here)
         if name in may_differ or before == here:
             continue
         if name in ("network", "layers"):
@@ -118,17 +120,17 @@ def _difference(then: Mapping[str, Any], now: Mapping[str, Any], may_differ: Con
     return ""
 
 
-def check_teacher(bench: Bench, contender: Contender, steps: Sequence[str]) -> None:
+def check_teacher(bench: Bench, candidate: Candidate, steps: Sequence[str]) -> None:
     """Check that a teacher, if there is one, knows every class of what is asked for, before hours are spent on a part of it.
 
     Raises:
         StudyError: if it doesn't.
     """
-    if contender.teacher is None:
+    if candidate.teacher is None:
         return
     for step in steps:
         parts, label = labels_of(bench, step)
-        strangers = sorted({*learned(parts, label)[label].tolist()} - {*contender.teacher.classes_.tolist()})
+        strangers = sorted({*learned(parts, label)[label].tolist()} - {*candidate.teacher.classes_.tolist()})
         if strangers:
             raise StudyError(
                 f"the teacher doesn't know {len(strangers)} classes of the task {step}, such as {strangers[0]!r}; name with "
@@ -136,10 +138,10 @@ def check_teacher(bench: Bench, contender: Contender, steps: Sequence[str]) -> N
             )
 
 
-def rows_file(out: Path, contender: Contender, *, validation_only: bool) -> Path:
-    """Return the file of a contender's rows; while a recipe is chosen, each has a file of its own."""
-    ending = f"-{contender.digest}" if validation_only else ""
-    return out / f"{contender.stem}{ending}.json"
+def rows_file(out: Path, candidate: Candidate, *, validation_only: bool) -> Path:
+    """Return the file of a candidate's rows; while a recipe is chosen, each has a file of its own."""
+    ending = f"-{candidate.digest}" if validation_only else ""
+    return out / f"{candidate.stem}{ending}.json"
 
 
 def _row(
@@ -163,16 +165,16 @@ def _row(
 
 
 def keep_details(
-    folder: Path, contender: Contender, seed: int, fitted: Fitted, evaluation: fs.Evaluation
+    folder: Path, candidate: Candidate, seed: int, fitted: Fitted, evaluation: fs.Evaluation
 ) -> None:
     """Write the history of seed 0 and its probabilities of the study's test photos, from which the charts are drawn."""
     if seed != 0:
         return
-    path = folder / DETAILS / f"{contender.stem}.json"
+    path = folder / DETAILS / f"{candidate.stem}.json"
     path.parent.mkdir(parents=True, exist_ok=True)
     places = {str(label): place for place, label in enumerate(evaluation.classes)}
     content = {
-        **contender.fields(),
+        **candidate.fields(),
         "seed": seed,
         "classes": list(places),
         "labels": [places[str(label)] for label in evaluation.labels],
@@ -202,18 +204,18 @@ def rerun(bench: Bench, path: Path, *, out: Path, teacher: str | None = None) ->
     before = read(path)
     if not before:
         raise StudyError(f"{path} holds no rows; give a file that the same script wrote")
-    runs: dict[str, tuple[Contender, int, str]] = {}
+    runs: dict[str, tuple[Candidate, int, str]] = {}
     for row in before:
         then = row["configuration"]
         if "teacher" in then and teacher is None:
             raise StudyError(
                 f'{path}: {key(row)} had a teacher; give the folder of that Classifier as "teacher" in --training'
             )
-        contender = Contender.from_configuration({**row, **then}, teacher)
-        run = contender, row["seed"], then["step"]
+        candidate = Candidate.again(row, teacher)
+        run = candidate, row["seed"], then["step"]
         if repr(run) not in runs:
             labels_of(bench, then["step"])  # raises now, and not after hours, if its photos aren't given
-            now = _configuration(bench, then["step"], then["data"], contender.learning)
+            now = _configuration(bench, then["step"], then["data"], candidate.learning)
             # Another processor's arithmetic changes what a teacher is, and not how it was made.
             difference = _difference(then, now, may_differ=("fingerprint",))
             if difference:
@@ -224,8 +226,8 @@ def rerun(bench: Bench, path: Path, *, out: Path, teacher: str | None = None) ->
                 )
             runs[repr(run)] = run
     splits = {(row["task"], row["split"]) for row in before}
-    for contender, seed, step in runs.values():
-        measure(bench, contender, [seed], [step], out=out, splits=splits)
-    files = {rows_file(out, contender, validation_only=False) for contender, _, _ in runs.values()}
+    for candidate, seed, step in runs.values():
+        measure(bench, candidate, [seed], [step], out=out, splits=splits)
+    files = {rows_file(out, candidate, validation_only=False) for candidate, _, _ in runs.values()}
     again = {key(row): row for file in files for row in read(file)}
     return [(row, again.get(key(row))) for row in before]

@@ -73,13 +73,13 @@ def evaluate(
     by_class = precision_recall_fscore_support(truth, predictions, labels=everything, zero_division=0)
     aucs, influence = _one_vs_rest(truth, wide, everything, min_support)
     support = by_class[3].astype(np.float64)
-    averages = _averages(confusion[None], confusion)
+    averaged = averages(confusion, random_state=random_state)
     macro_auc, macro_ends = _mean_auc(aucs, influence, (~np.isnan(aucs)).astype(np.float64))
     weighted_auc, weighted_ends = _mean_auc(aucs, influence, np.where(np.isnan(aucs), 0, support))
     accuracy = float((predictions == truth).mean())
     intervals = {
         "accuracy": wilson_interval(int((predictions == truth).sum()), len(truth)),
-        **_bootstrap(confusion, random_state),
+        **{name: (low, high) for name, (_, low, high) in averaged.items()},
         "auc": macro_ends,
         "weighted_auc": weighted_ends,
     }
@@ -89,7 +89,7 @@ def evaluate(
         predictions=predictions,
         probabilities=wide,
         accuracy=accuracy,
-        **{name: float(averages[name][0]) for name in _AVERAGES},
+        **{name: averaged[name][0] for name in _AVERAGES},
         auc=macro_auc,
         weighted_auc=weighted_auc,
         confusion=confusion,
@@ -134,19 +134,54 @@ def _numbers(probabilities: ArrayLike) -> NDArray[np.float64]:
         raise errors.InputError(f"probabilities are not an (n, c) array of numbers: {error}") from error
 
 
-def _averages(confusions: NDArray[np.int64], whole: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
+def averages(
+    confusion: NDArray[np.int64],
+    *,
+    counted: NDArray[np.bool_] | None = None,
+    random_state: int = 0,
+    resamples: int = 2000,
+) -> dict[str, tuple[float, float, float]]:
+    """Return the macro and weighted averages of a confusion matrix, each with the ends of its bootstrap interval.
+
+    Args:
+        confusion: (c, c), rows are true classes and columns predicted ones.
+        counted: (c,) which classes the macro averages are over; None is those that occur in labels or predictions.
+        random_state: of the bootstrap.
+        resamples: of the predictions.
+    """
+    if counted is None:  # scikit-learn's default
+        counted = (confusion.sum(axis=0) + confusion.sum(axis=1)) > 0
+    # Resampling the n predictions equals drawing the occupied cells from a multinomial, which needs no n × 2,000 table.
+    cells = np.flatnonzero(confusion)
+    counts = confusion.ravel()[cells]
+    rng = np.random.default_rng(random_state)
+    collected: dict[str, list[NDArray[np.float64]]] = {name: [] for name in _AVERAGES}
+    block = max(1, min(resamples, 2**24 // confusion.size))
+    for start in range(0, resamples, block):
+        size = min(block, resamples - start)
+        drawn = np.zeros((size, confusion.size), dtype=np.int64)
+        drawn[:, cells] = rng.multinomial(counts.sum(), counts / counts.sum(), size=size)
+        for name, values in _averages(drawn.reshape(size, *confusion.shape), confusion, counted).items():
+            collected[name].append(values)
+    ends = {name: np.quantile(np.concatenate(values), [0.025, 0.975]) for name, values in collected.items()}
+    whole = _averages(confusion[None], confusion, counted)
+    return {name: (float(whole[name][0]), float(low), float(high)) for name, (low, high) in ends.items()}
+
+
+def _averages(
+    confusions: NDArray[np.int64], whole: NDArray[np.int64], counted: NDArray[np.bool_]
+) -> dict[str, NDArray[np.float64]]:
     """Return macro and weighted averages of (b, c, c) confusion matrices of resamples of a whole (c, c), each (b,).
 
-    The classes averaged are those of the whole. One of which a resample has no example keeps the whole's value there: left
-    out it would make another mean, and it can't be right.
+    A class of which a resample has no example keeps the whole's value there: left out it would make another mean, and it
+    can't be right.
     """
-    of_whole, present = _by_class(whole[None]), (whole.sum(axis=0) + whole.sum(axis=1)) > 0
+    of_whole = _by_class(whole[None])
     true = confusions.sum(axis=2)
     lacking = (true == 0) & (whole.sum(axis=1) > 0)
     result = {}
     for name, values in _by_class(confusions).items():
-        # scikit-learn's default: the classes that occur in labels or predictions
-        result[name] = np.where(lacking, of_whole[name], values)[:, present].mean(axis=1)
+        result[name] = np.where(lacking, of_whole[name], values)[:, counted].mean(axis=1)
         result[f"weighted_{name}"] = (values * true).sum(axis=1) / true.sum(axis=1)
     return result
 
@@ -159,25 +194,6 @@ def _by_class(confusions: NDArray[np.int64]) -> dict[str, NDArray[np.float64]]:
     return {
         name: np.divide(part, of, out=np.zeros_like(hits), where=of > 0) for name, (part, of) in pairs.items()
     }
-
-
-def _bootstrap(
-    confusion: NDArray[np.int64], random_state: int, resamples: int = 2000
-) -> dict[str, tuple[float, float]]:
-    # Resampling the n predictions equals drawing the occupied cells from a multinomial, which needs no n × 2,000 table.
-    cells = np.flatnonzero(confusion)
-    counts = confusion.ravel()[cells]
-    rng = np.random.default_rng(random_state)
-    collected: dict[str, list[NDArray[np.float64]]] = {name: [] for name in _AVERAGES}
-    block = max(1, min(resamples, 2**24 // confusion.size))
-    for start in range(0, resamples, block):
-        size = min(block, resamples - start)
-        drawn = np.zeros((size, confusion.size), dtype=np.int64)
-        drawn[:, cells] = rng.multinomial(counts.sum(), counts / counts.sum(), size=size)
-        for name, values in _averages(drawn.reshape(size, *confusion.shape), confusion).items():
-            collected[name].append(values)
-    ends = {name: np.quantile(np.concatenate(values), [0.025, 0.975]) for name, values in collected.items()}
-    return {name: (float(low), float(high)) for name, (low, high) in ends.items()}
 
 
 def _one_vs_rest(

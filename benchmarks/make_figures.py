@@ -6,15 +6,13 @@ The study's Figures 1, 2, 9 and 10 are among them: the data, augmented photos, p
 from __future__ import annotations
 
 import argparse
-import io
 from pathlib import Path
 
 from matplotlib.figure import Figure
-from PIL import Image
+from report.charts import save
 
 import fashionsearch as fs
 
-MAX_BYTES = 300_000
 QUERIES = ("Ties", "Heels", "Backpacks")
 EXPLAINED = "Tshirts"
 
@@ -98,16 +96,6 @@ def learning_figures(drawn: fs.datasets.Table, out: Path) -> None:
     few = test.images[:8]
     fs.plots.reconstructions(few, encoder.reconstruct(few), figure=figure)
     save(figure, out / "reconstructions.png")
-
-
-def save(figure: Figure, path: Path) -> None:
-    """Save a figure as a PNG small enough for the repository: 32 levels a channel, which few will notice."""
-    buffer = io.BytesIO()
-    figure.savefig(buffer, dpi=100, facecolor="white")
-    levels = [min(255, round(level / 8) * 8) for level in range(256)]
-    Image.open(buffer).convert("RGB").point(levels * 3).save(path, optimize=True)
-    if path.stat().st_size > MAX_BYTES:
-        raise SystemExit(f"{path} has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are allowed")
 
 
 if __name__ == "__main__":

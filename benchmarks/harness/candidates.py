@@ -1,12 +1,13 @@
-"""A contender is a model, its weights and its scorer, and how it learns."""
+"""A candidate is a model, its weights and its scorer, and how it learns."""
 
 from __future__ import annotations
 
 import functools
 import hashlib
 import json
+import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import fashionsearch as fs
@@ -14,26 +15,25 @@ from fashionsearch.backbones.registry import has_default_weights
 from fashionsearch.training.objectives import is_normalised
 from fashionsearch.training.options import recipe_for, teacher_fingerprint
 from harness import rows
+from harness.names import AUTOENCODER, BASELINES, DISTILLED, MAJORITY, PIXELS, SCORERS, SUITABLE
 from harness.rows import StudyError
 
-AUTOENCODER = "autoencoder-"
-DISTILLED = "distilled"
 LATENTS = 16  # the study's number
 PERCEPTUAL = 1.0
-SUITABLE = "suitable"  # trained weights where a backbone has them, and none for an autoencoder
-MAJORITY = "baseline-majority"
-PIXELS = {"baseline-pixels-pca-16-knn": 16, "baseline-pixels-pca-64-knn": 64}
 PIXEL_SIZE = (32, 24)
-BASELINES = {
-    MAJORITY: "head",
-    **dict.fromkeys(PIXELS, "knn"),
-}  # the majority class is a head that is all bias
-SCORERS = ("head", "finetuned", "knn", "probe")
+HEAD = ("Model", "Starts from", "Scored by", "Size")  # of a candidate's cells
+STARTS = {None: "scratch", "default": "ImageNet", DISTILLED: "scratch, with a teacher"}
+# Rows stay as they were measured; what a field of a recipe is called now is looked up where they are compared.
+RENAMED = {
+    "average_weights": "ema",
+    "small_first": "progressive_resizing",
+    "teacher_weight": "distillation_weight",
+}
 
 
 @dataclass(frozen=True)
-class Contender:
-    """What a row of a table is about.
+class Candidate:
+    """What a row, and a line of a table, is about.
 
     Attributes:
         model: a backbone's name, "autoencoder-<name>" or "baseline-<name>".
@@ -41,14 +41,39 @@ class Contender:
         scorer: "head" (a linear head on the frozen network), "finetuned" (the whole network learns), "knn" (5 nearest
             neighbours of the embeddings, Euclidean) or "probe" (a linear head on an autoencoder's latents).
         image_size: height and width in pixels; None for what doesn't look at pixels.
-        training: of a network that learns; None is the library's recipe.
+        perceptual: weight with which an autoencoder learns to tell the embedding of a network trained on ImageNet.
+        training: of a network that learns; None is the library's recipe. It tells no lines of a table apart.
     """
 
     model: str
     weights: str | None
     scorer: str
     image_size: tuple[int, int] | None
-    training: fs.FineTuning | None = None
+    perceptual: float = 0.0
+    training: fs.FineTuning | None = field(default=None, compare=False)
+
+    @classmethod
+    def of(cls, row: Mapping[str, Any]) -> Candidate:
+        """Return the candidate of a row, without its training."""
+        size = row["image_size"]
+        return cls(
+            row["model"],
+            row["weights"],
+            row["scorer"],
+            None if size is None else (size, size) if isinstance(size, int) else tuple(size),
+            row["configuration"].get("autoencoder", {}).get("perceptual", 0.0),
+        )
+
+    @classmethod
+    def again(cls, row: Mapping[str, Any], teacher: str | None = None) -> Candidate:
+        """Return what measured a row; a teacher's folder, which a row doesn't hold, is given again."""
+        training = row["configuration"]["training"]
+        if training is not None and "teacher" in row["configuration"]:
+            training = {**training, "teacher": teacher}
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # a row has the names of its time
+            recipe = None if training is None else fs.FineTuning.from_dict(training)
+        return replace(cls.of(row), training=recipe)
 
     @property
     def stem(self) -> str:
@@ -58,13 +83,23 @@ class Contender:
     @functools.cached_property
     def digest(self) -> str:
         """Eight digits that tell recipes apart, for the names of folders."""
-        text = json.dumps(self.configuration(), sort_keys=True)
+        text = json.dumps({**self.fields(), **self.learning}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()[:8]
+
+    @property
+    def is_autoencoder(self) -> bool:
+        """Whether its network learns to draw."""
+        return self.model.startswith(AUTOENCODER)
+
+    @property
+    def is_baseline(self) -> bool:
+        """Whether no network is in it."""
+        return self.model.startswith("baseline-")
 
     @property
     def learns(self) -> bool:
         """Whether a network learns."""
-        return self.scorer == "finetuned" or self.model.startswith(AUTOENCODER)
+        return self.scorer == "finetuned" or self.is_autoencoder
 
     @property
     def embeds(self) -> bool:
@@ -72,16 +107,38 @@ class Contender:
         return self.model != MAJORITY
 
     @property
-    def start(self) -> str | None:
+    def library_weights(self) -> str | None:
         """What the library takes as the weights."""
         return None if self.weights == DISTILLED else self.weights
 
     @property
     def recipe(self) -> str:
         """The name of the library's recipe it learns by."""
-        if self.model.startswith(AUTOENCODER):
-            return "autoencoder"
-        return recipe_for(self.start)
+        return "autoencoder" if self.is_autoencoder else recipe_for(self.library_weights)
+
+    @property
+    def start(self) -> str:
+        """Where its network starts, in words."""
+        start = STARTS.get(self.weights, "a file")
+        return f"{start}, taught ImageNet embeddings" if self.perceptual > 0 else start
+
+    @property
+    def scored_by(self) -> str:
+        """Its scorer in words; a network from scratch is trained, and not fine-tuned."""
+        is_trained = self.scorer == "finetuned" and self.library_weights is None
+        return "trained" if is_trained else SCORERS[self.scorer]
+
+    @property
+    def title(self) -> str:
+        """What a chart calls it."""
+        return self.model if self.is_baseline else f"{self.model}, from {self.start}, {self.scored_by}"
+
+    @property
+    def cells(self) -> list[str]:
+        """The first cells of its line, under `HEAD`."""
+        about = ["–", "–"] if self.is_baseline else [self.start, self.scored_by]
+        sides = dict.fromkeys(self.image_size or ())
+        return [f"`{self.model}`", *about, f"{'×'.join(map(str, sides))} px" if sides else "–"]
 
     def fields(self) -> dict[str, Any]:
         """Return what the rows say of it."""
@@ -92,10 +149,6 @@ class Contender:
             "image_size": None if self.image_size is None else _saved(self.image_size),
         }
 
-    def configuration(self) -> dict[str, Any]:
-        """Return everything that makes it again, as JSON holds it: the fields of its rows, and `learning`."""
-        return {**self.fields(), **self.learning}
-
     @functools.cached_property
     def learning(self) -> dict[str, Any]:
         """What its rows' fields don't say: the network, the recipe in full, an autoencoder's terms, the teacher.
@@ -105,10 +158,10 @@ class Contender:
             StudyError: if a backbone has no default weights.
         """
         settings: dict[str, Any] = {"training": None}
-        if self.model.startswith("baseline-"):
+        if self.is_baseline:
             return settings
         network = self._network()
-        if self.start is None:
+        if self.library_weights is None:
             # First weights that are drawn have no name; the layers they are drawn for have.
             settings["layers"] = hashlib.sha256(repr(network.module).encode()).hexdigest()
         else:
@@ -117,8 +170,8 @@ class Contender:
             return settings
         given = self.training or fs.FineTuning()
         settings["training"] = _given(given.recipe(self.recipe, normalised=is_normalised(network.module)))
-        if self.model.startswith(AUTOENCODER):
-            settings["autoencoder"] = {"latent_dim": LATENTS, "perceptual": PERCEPTUAL}
+        if self.is_autoencoder:
+            settings["autoencoder"] = {"latent_dim": LATENTS, "perceptual": self.perceptual}
         if self.teacher is not None:
             # Where it lies is a matter of one machine.
             settings["training"].pop("teacher")
@@ -127,32 +180,29 @@ class Contender:
 
     @functools.cached_property
     def teacher(self) -> fs.Classifier | None:
-        """The tagger it learns from beside the labels."""
+        """The classifier it learns from beside the labels."""
         given = None if self.training is None else self.training.teacher
         return given if given is None or isinstance(given, fs.Classifier) else fs.Classifier.load(given)
 
     def _network(self) -> fs.Backbone:
         name = self.model.removeprefix(AUTOENCODER)
         try:
-            return fs.create_backbone(name, weights=self.start, image_size=self.image_size, progress=False)
+            return fs.create_backbone(
+                name, weights=self.library_weights, image_size=self.image_size, progress=False
+            )
         except fs.errors.WeightsError as error:
-            if self.start != "default":
+            if self.weights != "default":
                 raise
             raise StudyError(f"{error}; or train it from scratch: --weights none") from error
 
-    @classmethod
-    def from_configuration(cls, saved: Mapping[str, Any], teacher: str | None = None) -> Contender:
-        """Return what `configuration` wrote; a teacher's folder, which it doesn't hold, is given again."""
-        size, training = saved["image_size"], saved["training"]
-        if training is not None and "teacher" in saved:
-            training = {**training, "teacher": teacher}
-        return cls(
-            saved["model"],
-            saved["weights"],
-            saved["scorer"],
-            None if size is None else (size, size) if isinstance(size, int) else tuple(size),
-            None if training is None else fs.FineTuning.from_dict(training),
-        )
+
+def by_todays_names(training: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the fields of a recipe that are set, by the names that they have today."""
+    fields = {RENAMED.get(name, name): value for name, value in training.items() if value is not None}
+    if fields.get("precision") == "fastest":
+        fields = {**fields, "autotune": True}
+        del fields["precision"]
+    return fields
 
 
 def _given(recipe: fs.FineTuning) -> dict[str, Any]:
@@ -181,18 +231,18 @@ def _about(teacher: fs.Classifier) -> dict[str, Any]:
     }
 
 
-def make_contenders(
+def make_candidates(
     model: str,
     *,
     weights: str | None,
     scorers: Sequence[str] = (),
     image_size: int | None = None,
     training: fs.FineTuning | None = None,
-) -> list[Contender]:
-    """Return a contender for each scorer that suits a model.
+) -> list[Candidate]:
+    """Return a candidate for each scorer that suits a model.
 
     Args:
-        model: as in `Contender`.
+        model: as in `Candidate`.
         weights: where its network starts; None is from scratch; "suitable" is "default", and None for an autoencoder and
             for a backbone that has none.
         scorers: which are wanted; empty are those that cost least: "head" from weights, "finetuned" from scratch, and
@@ -204,33 +254,31 @@ def make_contenders(
         StudyError: if none of the wanted scorers suits the model, a baseline is unknown, or what is distilled has no
             teacher.
     """
-    if model.startswith("baseline-") and model not in BASELINES:
-        raise StudyError(f"{model} is no baseline; there are {', '.join(BASELINES)}")
-    if weights == DISTILLED and getattr(training, "teacher", None) is None:
-        raise StudyError(
-            "weights 'distilled' need a teacher among the fields of training: the folder of a saved Classifier"
-        )
-    if model in BASELINES:
+    name, is_autoencoder = model.removeprefix(AUTOENCODER), model.startswith(AUTOENCODER)
+    if model.startswith("baseline-"):
+        if model not in BASELINES:
+            raise StudyError(f"{model} is no baseline; there are {', '.join(BASELINES)}")
         fitting: Sequence[str] = (BASELINES[model],)
         size: tuple[int, int] | None = PIXEL_SIZE if model in PIXELS else None
         weights = training = None
     else:
-        is_autoencoder = model.startswith(AUTOENCODER)
-        name = model.removeprefix(AUTOENCODER)
-        fitting = ("knn", "probe") if is_autoencoder else ("head", "finetuned", "knn")
+        if weights == DISTILLED and getattr(training, "teacher", None) is None:
+            raise StudyError(
+                "weights 'distilled' need a teacher among the fields of training: the folder of a saved Classifier"
+            )
         if weights == SUITABLE:
             weights = "default" if has_default_weights(name) and not is_autoencoder else None
-        if not is_autoencoder and weights in (None, DISTILLED):
+        fitting = ("head", "finetuned", "knn")
+        if is_autoencoder:
+            fitting = ("knn", "probe")
+        elif weights in (None, DISTILLED):
             fitting = ("finetuned",)
         size = fs.create_backbone(name, weights=None, image_size=image_size).preprocess.image_size
-    wanted = [scorer for scorer in fitting if scorer in scorers] if scorers else list(fitting)
-    if not scorers and "head" in fitting:
-        wanted = ["head"]
+    cheap = ["head"] if "head" in fitting else list(fitting)
+    wanted = [scorer for scorer in fitting if scorer in scorers] if scorers else cheap
     if not wanted:
         raise StudyError(
             f"{model}, weights {weights}, has no scorer {', '.join(scorers)}; it has {', '.join(fitting)}"
         )
-    return [
-        Contender(model, weights, scorer, size, training if model not in BASELINES else None)
-        for scorer in wanted
-    ]
+    perceptual = PERCEPTUAL if is_autoencoder else 0.0
+    return [Candidate(model, weights, scorer, size, perceptual, training) for scorer in wanted]
