@@ -19,7 +19,7 @@ from harness.candidates import Candidate, make_candidates
 from harness.names import TASKS
 from harness.rows import StudyError
 from harness.running import check_teacher, keep_details, measure, rerun, shown
-from harness.tasks import Bench, labels_of
+from harness.tasks import CLOTHING_IS_MISSING, Bench
 
 RESULTS = Path(__file__).parents[1] / "results"
 QUICK = RESULTS / "quick-study"
@@ -31,6 +31,8 @@ QUICK_ROWS, QUICK_SIZE, QUICK_TASKS = 240, 32, ("masterCategory", "retrieval")
 def run(options: argparse.Namespace) -> None:
     """Measure what the command line asks for."""
     environment()  # reads the commit that runs
+    if "clothing" in (options.tasks or ()) and options.clothing is None:
+        raise StudyError(CLOTHING_IS_MISSING)
     if options.rerun is not None and (options.out is None or options.validation_only or options.quick):
         raise StudyError("--rerun measures what its file holds, and needs a folder for it: --out again")
     for plugin in options.plugin:
@@ -54,8 +56,6 @@ def run(options: argparse.Namespace) -> None:
     every = QUICK_TASKS if options.quick else TASKS
     steps = options.tasks or [step for step in every if step != "clothing" or options.clothing is not None]
     wanted = candidates(options)
-    for step in steps:
-        labels_of(bench, step)
     for candidate in wanted:
         _ = candidate.learning
         check_teacher(bench, candidate, steps)

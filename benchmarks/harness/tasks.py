@@ -32,6 +32,7 @@ from harness.names import (
 from harness.rows import StudyError
 
 DISTORTED_PHOTOS = 1000
+CLOTHING_IS_MISSING = "the task clothing needs the photos: --clothing clothing-dataset-small"
 RELEVANCE = {
     "articleType": ("articleType",),
     "baseColour": ("baseColour",),
@@ -195,7 +196,7 @@ def labels_of(bench: Bench, step: str) -> tuple[Parts, str]:
     """
     if step == "clothing":
         if bench.clothing is None:
-            raise StudyError("the task clothing needs the photos: --clothing clothing-dataset-small")
+            raise StudyError(CLOTHING_IS_MISSING)
         return bench.clothing, CLOTHING_LABEL
     if step in HARDER_LABELS:
         return bench.larger, step

@@ -31,7 +31,7 @@ def test_the_commands_that_are_shown_parse(capsys):
     page = (Path(__file__).parents[2] / "docs" / "how-to" / "benchmark-a-backbone.md").read_text()
     lines = [line.strip() for line in page.splitlines()]
     commands = [shlex.split(line)[2:] for line in lines if line.startswith("python benchmarks/study.py")]
-    assert len(commands) == 7
+    assert len(commands) == 8
     for words in commands:
         study.parser().parse_args(words)
     chosen = study.parser().parse_args(["--data", "x", "--training", '{"epochs": 60}', "--seeds", "0", "1"])
@@ -48,6 +48,7 @@ def test_help_is_told_at_once():
     """Nothing that measures is loaded for it."""
     code = (
         "import runpy, sys\n"
+        "sys.path.insert(0, 'benchmarks')\n"
         "sys.argv = ['study.py', '--help']\n"
         "try:\n    runpy.run_path('benchmarks/study.py', run_name='__main__')\n"
         "except SystemExit:\n    pass\n"
