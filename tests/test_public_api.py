@@ -27,6 +27,7 @@ PUBLIC = [
     "Matches",
     "Optimization",
     "Preprocess",
+    "TrainingOptions",
     "Tuning",
     "VisualIndex",
     "__version__",

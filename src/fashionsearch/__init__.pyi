@@ -11,7 +11,7 @@ from .images.preprocess import Preprocess
 from .index import VisualIndex
 from .results import Evaluation, Fidelity, History, Matches
 from .tagging.classifier import Classifier
-from .training import Augmentation, FineTuning
+from .training import Augmentation, FineTuning, TrainingOptions
 from .tuning import Tuning, tune
 
 __version__: str
@@ -29,6 +29,7 @@ __all__ = [
     "Matches",
     "Optimization",
     "Preprocess",
+    "TrainingOptions",
     "Tuning",
     "VisualIndex",
     "__version__",

@@ -59,7 +59,7 @@ def test_two_processes_learn_them():
 
 
 @pytest.mark.parametrize(
-    "options", [{"precision": "bf16"}, {"training": fs.FineTuning(epochs=1, precision="fastest")}]
+    "options", [{"precision": "bf16"}, {"training": fs.FineTuning(epochs=1, autotune=True)}]
 )
 def test_lower_precision_learns_them(options):
     row = autoencoder(**options).fit(TRAIN, validation=REST).history_.rows[0]

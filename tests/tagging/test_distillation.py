@@ -91,7 +91,7 @@ def test_the_loss_is_hintons(teacher):
 @pytest.mark.slow
 def test_a_student_of_the_teacher_alone_learns_what_labels_would_not_teach(teacher):
     shuffled = np.random.default_rng(0).permutation(TRAIN[LABEL])
-    model = student(teacher, epochs=25, teacher_weight=1.0, augment="flips", mixup=0.0)
+    model = student(teacher, epochs=25, distillation_weight=1.0, augment="flips", mixup=0.0)
     model.fit(TRAIN.images, shuffled)
     most_frequent = max(np.unique(VALIDATION[LABEL], return_counts=True)[1]) / len(VALIDATION)
     assert model.score(*HELD_OUT) > most_frequent + 0.05
@@ -211,8 +211,8 @@ def test_what_is_no_teacher_is_refused(teacher, kind, words):
         ({"teacher": 3}, "teacher=3 is not a fitted Classifier or the folder"),
         ({"teacher": {"a": 1}}, "is not a fitted Classifier"),
         ({"temperature": 0}, "temperature=0 is not a number above 0"),
-        ({"teacher_weight": 0}, "teacher_weight=0 is not a number above 0 up to 1"),
-        ({"teacher_weight": 1.5}, r"teacher_weight=1\.5"),
+        ({"distillation_weight": 0}, "distillation_weight=0 is not a number above 0 up to 1"),
+        ({"distillation_weight": 1.5}, r"distillation_weight=1\.5"),
     ],
 )
 def test_options_that_can_not_be_used_are_refused(options, words):
@@ -220,7 +220,7 @@ def test_options_that_can_not_be_used_are_refused(options, words):
         fs.FineTuning(**options)
 
 
-@pytest.mark.parametrize("option", ["teacher_weight", "temperature"])
+@pytest.mark.parametrize("option", ["distillation_weight", "temperature"])
 def test_what_is_for_a_teacher_needs_one(option):
     with pytest.raises(errors.InputError, match=f"{option}=1.0 is for a network with a teacher"):
         student(None, **{option: 1.0}).fit(TRAIN.images, TRAIN[LABEL])

@@ -20,7 +20,7 @@ USUAL, LOW, PLAIN = Arithmetic("fp32"), Arithmetic("bf16", "contiguous"), Arithm
 
 
 def tagger(**options):
-    training = fs.FineTuning(precision="fastest", epochs=2, batch_size=16, mixup=0.3, **options)
+    training = fs.FineTuning(autotune=True, epochs=2, batch_size=16, mixup=0.3, **options)
     return fs.Classifier(
         "cnn", weights=None, training=training, image_size=32, random_state=0, progress=False, device="cpu"
     )
@@ -102,7 +102,7 @@ def test_the_network_learns_in_what_was_chosen(arithmetic, monkeypatch):
         return Notes(seen)
 
     monkeypatch.setattr(speed, "_timed_steps", lambda *_: {USUAL: 1.0, arithmetic: 0.5})
-    model = tagger(average_weights=False).set_params(backbone="notes_its_arithmetic")
+    model = tagger(ema=False).set_params(backbone="notes_its_arithmetic")
     model.fit(TABLE.images, TABLE[LABEL])
     dtype = torch.bfloat16 if arithmetic.precision == "bf16" else torch.float32
     assert set(seen) == {(dtype, arithmetic.layout == "channels_last")}
@@ -124,7 +124,5 @@ def test_a_run_goes_on_in_the_arithmetic_it_began_in(monkeypatch, killer, tmp_pa
 def test_what_can_not_be_timed_is_refused():
     with pytest.raises(errors.InputError, match="learn on cpu; leave it out"):
         tagger(devices=2).fit(TABLE.images, TABLE[LABEL])
-    with pytest.raises(
-        errors.InputError, match="precision='fast' is not one of fastest, or None; Classifier"
-    ):
-        fs.FineTuning(precision="fast")
+    with pytest.raises(errors.InputError, match=r"precision='bf16' is for Classifier or Autoencoder"):
+        fs.FineTuning(precision="bf16")

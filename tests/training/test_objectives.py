@@ -89,13 +89,13 @@ def test_normalisation_is_seen():
 
 
 def test_sizes_grow_to_the_full_one():
-    options = fs.FineTuning(epochs=10, small_first=True)
+    options = fs.FineTuning(epochs=10, progressive_resizing=True)
     cnn = fs.create_backbone("cnn", weights=None, image_size=64).module
     sizes = epoch_sizes(cnn, (64, 64), options)
     assert sizes[0] == (32, 32)
     assert sizes[6:] == [(64, 64)] * 4
     assert sizes == sorted(sizes)
-    assert epoch_sizes(cnn, (64, 64), fs.FineTuning(epochs=3, small_first=False)) == [(64, 64)] * 3
+    assert epoch_sizes(cnn, (64, 64), fs.FineTuning(epochs=3, progressive_resizing=False)) == [(64, 64)] * 3
     assert epoch_sizes(cnn, (80, 60), options)[-1] == (80, 60)
     transformer = fs.create_backbone("timm:vit_tiny_patch16_224", weights=None, image_size=64).module
     assert epoch_sizes(transformer, (64, 64), options) == [(64, 64)] * 10

@@ -29,12 +29,12 @@ from fashionsearch.training.options import RECIPES
         ("mixup", -0.1, "mixup=-0.1 is not a number from 0 up"),
         ("weight_decay", None.__class__, "weight_decay"),
         ("patience", 0, "patience=0"),
-        ("average_weights", 1, "average_weights=1 is not True or False"),
-        ("small_first", "yes", "small_first='yes'"),
+        ("ema", 1, "ema=1 is not True or False"),
+        ("progressive_resizing", "yes", "progressive_resizing='yes'"),
         ("augment", "stronk", "Did you mean 'strong'"),
         ("unfreeze", "tail", "head, last, all"),
         ("schedule", "cosinus", "Did you mean 'cosine'"),
-        ("class_weights", 3, "class_weights=3"),
+        ("autotune", None, "autotune=None is not True or False"),
         ("devices", 0, "devices=0"),
         ("devices", None, "devices=None"),
         ("workers", -1, "workers=-1"),
@@ -50,24 +50,22 @@ def test_a_recipe_leaves_nothing_open(case):
     filled = fs.FineTuning().recipe(case)
     left = [field.name for field in dataclasses.fields(filled) if getattr(filled, field.name) is None]
     assert left == [
-        "cached_views",  # all layers learn
         "class_weights",
         "teacher",
-        "teacher_weight",
+        "distillation_weight",
         "temperature",
-        "precision",
         "workers",
     ]
 
 
 def test_a_teacher_gets_its_share():
     filled = fs.FineTuning(teacher="tagger", temperature=3.0).recipe("scratch")
-    assert (filled.teacher_weight, filled.temperature) == (RECIPES["scratch"].teacher_weight, 3.0)
+    assert (filled.distillation_weight, filled.temperature) == (RECIPES["scratch"].distillation_weight, 3.0)
 
 
 def test_what_is_given_stays():
-    filled = fs.FineTuning(epochs=3, augment="none", small_first=False).recipe("scratch")
-    assert (filled.epochs, filled.augment, filled.small_first) == (3, "none", False)
+    filled = fs.FineTuning(epochs=3, augment="none", progressive_resizing=False).recipe("scratch")
+    assert (filled.epochs, filled.augment, filled.progressive_resizing) == (3, "none", False)
 
 
 def test_a_rate_of_ones_own_moves_that_of_the_backbone():
@@ -88,10 +86,9 @@ def test_networks_without_normalisation_go_slower():
     "options",
     [
         fs.FineTuning(),
-        fs.FineTuning(epochs=3, augment="strong", class_weights="balanced"),
-        fs.FineTuning(augment=fs.Augmentation(rotation=4, colour=0.2), class_weights={"a": 2.0, "b": 1.0}),
-        fs.FineTuning(class_weights={3: 2.0}),
-        fs.FineTuning(teacher=Path("tagger"), teacher_weight=0.5),
+        fs.FineTuning(epochs=3, augment="strong", autotune=True),
+        fs.FineTuning(augment=fs.Augmentation(rotation=4, colour=0.2)),
+        fs.FineTuning(teacher=Path("tagger"), distillation_weight=0.5),
     ],
 )
 def test_options_survive_json(options):
@@ -157,3 +154,7 @@ def test_colour_is_left_alone_unless_asked_for():
     assert inside == [[128, 128, 128]] * 10
     changed = [fs.Augmentation(colour=0.5).apply(grey, seed=seed)[20, 20].tolist() for seed in range(10)]
     assert len({tuple(pixel) for pixel in changed}) > 5
+
+
+def test_training_options_is_another_name():
+    assert fs.TrainingOptions is fs.FineTuning

@@ -238,10 +238,6 @@ def test_another_search_is_not_gone_on_with(tmp_path):
         ({"space": {"epochs": (1.5, 3)}}, "epochs=1.5 is not a whole number"),
         ({"space": {"augment": ["stronk"]}}, "Did you mean 'strong'"),
         ({"backbones": [fs.Classifier(training=fs.FineTuning(devices=2))]}, "each trial on one device"),
-        (
-            {"backbones": [fs.Classifier(training=fs.FineTuning(unfreeze="last", cached_views=2))]},
-            "cached_views=2 can.t be kept in every trial",
-        ),
         ({"random_state": -1}, "random_state=-1"),
     ],
 )

@@ -48,7 +48,7 @@ class Autoencoder(ImageEstimator):
             makes poorer matches.
         weights: where the encoder starts: None (at random), "default", or a `.safetensors` or `.pth` file.
         training: a `FineTuning`; None is the recipe for autoencoders. What speaks of labels, a head or another size is
-            refused: dropout, label_smoothing, mixup, class_weights, small_first, and an unfreeze other than "all".
+            refused: dropout, label_smoothing, mixup, class_weights, progressive_resizing, and an unfreeze other than "all".
         image_size: side, or (height, width), in pixels; None is the backbone's own.
         device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
         precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
@@ -190,9 +190,9 @@ class Autoencoder(ImageEstimator):
             "label_smoothing",
             "mixup",
             "class_weights",
-            "small_first",
+            "progressive_resizing",
             "teacher",
-            "teacher_weight",
+            "distillation_weight",
             "temperature",
         ):
             if getattr(given, name):

@@ -100,7 +100,7 @@ def open_teacher(
     """
     given = options.teacher
     if given is None:
-        for name in ("teacher_weight", "temperature"):
+        for name in ("distillation_weight", "temperature"):
             if getattr(options, name) is not None:
                 raise errors.InputError(
                     f"{name}={getattr(options, name)} is for a network with a teacher; give teacher= too"
@@ -128,6 +128,6 @@ def open_teacher(
         tagger.backbone_.preprocess,
         LinearHead(tagger.head_.weight[rows], tagger.head_.bias[rows]),
         fingerprint=fingerprint,
-        weight=options.teacher_weight or 0.0,
+        weight=options.distillation_weight or 0.0,
         temperature=options.temperature or 1.0,
     )

@@ -15,7 +15,6 @@ from fashionsearch.tagging.distillation import Teacher
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.training.objectives import keep_frozen_still, unfreeze
 from fashionsearch.training.options import FineTuning
-from fashionsearch.training.prefix import FrozenPrefix
 
 
 class TaggingLearner(nn.Module):
@@ -30,13 +29,9 @@ class TaggingLearner(nn.Module):
         class_weights: (c,) weights in the loss.
         head: where the head starts; None is at random.
         teacher: whose probabilities are learned beside the labels, if any.
-
-    Attributes:
-        prefix: what has seen the photos already, if anything: activations then take their place.
     """
 
     class_weights: torch.Tensor
-    prefix: FrozenPrefix | None = None
 
     def __init__(
         self,
@@ -84,9 +79,8 @@ class TaggingLearner(nn.Module):
         return LinearHead(weight, bias)
 
     def forward(self, photos: torch.Tensor) -> torch.Tensor:
-        """Map (n, 3, H, W) float32 in [0, 1], or the prefix's activations of them, to (n, c) logits."""
-        embeddings = self.network.embed(photos) if self.prefix is None else self.prefix.rest(photos)
-        logits: torch.Tensor = self.head(self.dropout(embeddings))
+        """Map (n, 3, H, W) float32 in [0, 1] to (n, c) logits."""
+        logits: torch.Tensor = self.head(self.dropout(self.network.embed(photos)))
         return logits
 
     def training_loss(

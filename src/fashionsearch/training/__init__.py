@@ -3,6 +3,6 @@
 from __future__ import annotations
 
 from fashionsearch.training.augmentation import Augmentation
-from fashionsearch.training.options import FineTuning
+from fashionsearch.training.options import FineTuning, TrainingOptions
 
-__all__ = ["Augmentation", "FineTuning"]
+__all__ = ["Augmentation", "FineTuning", "TrainingOptions"]

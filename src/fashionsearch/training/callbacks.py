@@ -39,7 +39,7 @@ def callbacks(
         )
         watching += [_checkpoint(run.best, MONITOR), stopping]
     watching.append(_checkpoint(run.last, None))  # after the best, which it remembers
-    if options.average_weights:
+    if options.ema:
         watching.append(WeightAveraging(multi_avg_fn=RunningAverage(1 / max(10, steps))))
     return watching
 

@@ -123,30 +123,6 @@ class PhotoDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
         return photos, self.targets[positions]
 
 
-class CachedDataset(Dataset[tuple[torch.Tensor, torch.Tensor]]):
-    """Batches of kept activations and targets; a key's seed picks one of the views.
-
-    Args:
-        path: of float16 activations.
-        shape: (views, n, …) of them.
-        targets: (n,) what to learn of each photo; an attribute too.
-    """
-
-    def __init__(self, path: Path, shape: tuple[int, ...], targets: torch.Tensor) -> None:
-        self.targets = targets
-        self._path, self._shape = path, shape
-
-    def __len__(self) -> int:
-        return self._shape[1]
-
-    def __getitems__(self, keys: list[Key]) -> tuple[torch.Tensor, torch.Tensor]:
-        """Return (m, …) float32 and (m,) targets."""
-        kept = np.memmap(self._path, np.float16, "r", shape=self._shape)
-        positions = [position for position, _ in keys]
-        views = [0 if seed is None else seed % self._shape[0] for _, seed in keys]
-        return torch.from_numpy(kept[views, positions].astype(np.float32)), self.targets[positions]
-
-
 @contextlib.contextmanager
 def one_thread() -> Iterator[None]:
     """Keep torch from sharing out the work on a single small photo, which takes longer than doing it."""
@@ -160,7 +136,7 @@ def one_thread() -> Iterator[None]:
 
 @dataclass(frozen=True)
 class Parts:
-    """The photos of a run, or what frozen layers made of them.
+    """The photos of a run.
 
     Attributes:
         training: to learn from.
@@ -168,8 +144,8 @@ class Parts:
         image_size: (height, width) of both.
     """
 
-    training: PhotoDataset | CachedDataset
-    validation: PhotoDataset | CachedDataset | None
+    training: PhotoDataset
+    validation: PhotoDataset | None
     image_size: tuple[int, int]
 
 

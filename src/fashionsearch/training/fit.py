@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import hashlib
 import importlib.metadata
 from collections.abc import Callable, Mapping, Sequence
@@ -69,17 +68,15 @@ def train_on(
         raise errors.InputError(
             f"loggers={loggers!r:.60} is not a list of Lightning loggers; write loggers=[…]"
         )
-    if options.precision == "fastest" and (
-        backbone.device.type != "cpu" or options.devices * options.nodes > 1
-    ):
+    if options.autotune and (backbone.device.type != "cpu" or options.devices * options.nodes > 1):
         raise errors.InputError(
-            f"precision='fastest' is timed in one process on the CPU, and here {options.devices * options.nodes} learn on "
+            f"autotune=True times steps in one process on the CPU, and here {options.devices * options.nodes} learn on "
             f"{backbone.device}; leave it out, and set the precision beside device="
         )
     if options.devices * options.nodes > 1:
         _check_processes(options, backbone.placement)
     # By now the learner holds the teacher; it goes to no other process twice, and is known by what it is, not where.
-    options = dataclasses.replace(options, teacher=None)
+    options = options.with_fields(teacher=None)
     identity: dict[str, Any] = {
         **decided_by,
         "options": options.to_dict(),

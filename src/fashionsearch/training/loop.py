@@ -27,10 +27,9 @@ from fashionsearch import errors
 from fashionsearch.device import Placement
 from fashionsearch.results import History
 from fashionsearch.training.autotune import Arithmetic, fastest_arithmetic
-from fashionsearch.training.cached_views import with_cached_views
 from fashionsearch.training.callbacks import MONITOR, callbacks, figures_of, safe_checkpoints
 from fashionsearch.training.checkpoints import read_checkpoint
-from fashionsearch.training.data import CachedDataset, Parts, PhotoDataset, PlainBatches, SeededBatches
+from fashionsearch.training.data import Parts, PhotoDataset, PlainBatches, SeededBatches
 from fashionsearch.training.objectives import Learner, parameter_groups
 from fashionsearch.training.options import FineTuning
 from fashionsearch.training.run_folder import RunFolder, was_started_for_many
@@ -66,15 +65,12 @@ def train(
         StorageError: if checkpoints can't be written.
     """
     arithmetic = Arithmetic(placement.precision)
-    if options.precision == "fastest":
+    if options.autotune:
         with placement.fork_rng():
-            arithmetic = fastest_arithmetic(learner, cast(PhotoDataset, parts.training), placement, run)
+            arithmetic = fastest_arithmetic(learner, parts.training, placement, run)
     learner.to(memory_format=arithmetic.memory_format)
     placement = dataclasses.replace(placement, precision=arithmetic.precision)
     if not run.finished:
-        parts = with_cached_views(
-            learner, parts, options, run, placement, arithmetic.memory_format, progress=progress
-        )
         sizes = epoch_sizes(cast(Learner, learner).backbone, parts.image_size, options)
         begun = read_checkpoint(run.last)["epoch"] + 1 if run.last.exists() else 0
         loop = _Loop(learner, parts, options, run.seed, sizes, begun, arithmetic.memory_format)
@@ -174,7 +170,7 @@ class _Loop(LightningModule):
         )
         return self._loader(part, batches)
 
-    def _loader(self, part: PhotoDataset | CachedDataset, batches: Any) -> DataLoader[Any]:
+    def _loader(self, part: PhotoDataset, batches: Any) -> DataLoader[Any]:
         workers = self._options.workers
         if workers is None:
             workers = 0 if self.device.type == "cpu" else min(8, os.cpu_count() or 1)
@@ -245,9 +241,7 @@ class _Loop(LightningModule):
             self.log(name, value, on_step=False, on_epoch=True, sync_dist=True, batch_size=len(pixels))
 
     def _seen(self, pixels: torch.Tensor) -> torch.Tensor:
-        """Return a batch as float32 in [0, 1], at the size of this epoch; activations of frozen layers as they are."""
-        if pixels.is_floating_point():
-            return pixels
+        """Return a batch as float32 in [0, 1], at the size of this epoch."""
         photos = pixels.to(torch.float32) / 255
         size = self._sizes[self.current_epoch]
         if size != tuple(photos.shape[2:]):

@@ -2,23 +2,25 @@
 
 from __future__ import annotations
 
+import copy
 import dataclasses
 import hashlib
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from numbers import Integral, Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
 from fashionsearch.training.augmentation import AUGMENTATIONS, Augmentation
+from fashionsearch.training.old_names import accepts_old_names, current_name, current_names
 
 UNFREEZE = ("head", "last", "all")
 SCHEDULES = ("cosine", "one_cycle")
-PRECISIONS = ("fastest",)
-_OF_A_TEACHER = ("teacher_weight", "temperature")
+_OF_A_TEACHER = ("distillation_weight", "temperature")
 
 
+@accepts_old_names
 @dataclass(frozen=True)
 class FineTuning:
     """How a network is trained: by AdamW, on augmented photos, keeping the epoch that did best on the validation part.
@@ -37,36 +39,30 @@ class FineTuning:
         augment: "none", "flips", "light", "strong", or an `Augmentation` of your own.
         unfreeze: what learns: the "head" alone, the "last" layers (those whose feature maps have the final size) or
             "all".
-        cached_views: how often what is frozen below the head or the last layers sees each photo: so many augmented views of
-            it are drawn before the first epoch, what the frozen layers make of them is kept in a file in TMPDIR, and
-            each epoch picks among them. 0 draws new views in every epoch. None is 3, or as many as there are epochs or
-            different views if that is fewer; and off where all layers learn, where mixup, small_first or a teacher need
-            the photos, and with several devices. Two bytes are kept for each number, which is 132 KB a photo for
-            `efficientnet_lite0` at 224 px and 3 views.
         label_smoothing: share of each label that is spread over all classes, 0 to below 1 (Szegedy et al. 2016,
             arXiv:1512.00567).
         mixup: alpha of the Beta distribution that photos are blended by, 0 is off (Zhang et al. 2018,
             arXiv:1710.09412).
-        average_weights: keep an exponential moving average of the weights, over about an epoch, and use that.
-        class_weights: None, "balanced", or class -> weight in the loss; None takes the classifier's `class_weight`.
+        ema: keep an exponential moving average of the weights, over about an epoch, and use that.
+        class_weights: deprecated; give `class_weight` to the classifier.
         weight_decay: decoupled, on matrices and kernels only (Loshchilov and Hutter 2019, arXiv:1711.05101).
         schedule: "cosine", a linear warm-up and then half a cosine, or "one_cycle" (Smith and Topin 2018,
             arXiv:1708.07120).
         warmup: share of the steps in which the rate rises, 0 to below 1.
-        small_first: begin with photos of half the side, and reach the full size after three fifths of the epochs, which
-            is faster; networks that are built for one size start with that.
+        progressive_resizing: begin with photos of half the side, and reach the full size after three fifths of the epochs,
+            which is faster; networks that are built for one size start with that.
         teacher: a fitted `Classifier` that knows all classes, or the folder one was saved to: the network learns its
             probabilities beside the labels, photo by photo as augmented and blended (Hinton et al. 2015,
             arXiv:1503.02531; Beyer et al. 2022, arXiv:2106.05237). It is not saved with what it taught.
-        teacher_weight: share of the teacher in the loss, above 0 to 1, which leaves the labels out; `class_weights` are
-            for the labels' share.
+        distillation_weight: the teacher's share of the loss, above 0 to 1; at 1 the labels count for nothing. Class weights
+            apply to the labels' share.
         temperature: what the logits of teacher and student are divided by, above 0: the higher, the more it counts what
             the teacher thinks of the classes that it finds improbable.
         devices: how many devices of a machine share the work; each is a process of its own.
         nodes: how many machines share the work, started by torchrun or SLURM.
-        precision: None, the classifier's or autoencoder's; or "fastest", on the CPU: a few steps are timed before the first,
-            in float32 and in bf16, and with both memory formats, and the network learns in the fastest if it saves a
-            tenth. `checkpoints` remember the choice; without them another run may choose otherwise.
+        autotune: on the CPU, time a few steps before the first, in float32 and in bf16, with both memory formats, and train
+            in the fastest if it saves a tenth of the time. `checkpoints` remember the choice; without them another run may
+            choose otherwise.
         workers: processes that augment photos; None is 0 on the CPU, and up to 8 elsewhere.
 
     Raises:
@@ -85,51 +81,45 @@ class FineTuning:
     patience: int | None = None
     augment: Augmentation | str | None = None
     unfreeze: str | None = None
-    cached_views: int | None = None
     label_smoothing: float | None = None
     mixup: float | None = None
-    average_weights: bool | None = None
+    ema: bool | None = None
     class_weights: str | Mapping[Any, float] | None = None
     weight_decay: float | None = None
     schedule: str | None = None
     warmup: float | None = None
-    small_first: bool | None = None
+    progressive_resizing: bool | None = None
     teacher: Any = None
-    teacher_weight: float | None = None
+    distillation_weight: float | None = None
     temperature: float | None = None
     devices: int = 1
     nodes: int = 1
-    precision: str | None = None
+    autotune: bool = False
     workers: int | None = None
 
     def __post_init__(self) -> None:
         for name in ("epochs", "batch_size", "patience", "devices", "nodes"):
             _check(self, name, Integral, lambda value: value >= 1, "a whole number from 1 up")
-        for name in ("workers", "cached_views"):
-            _check(self, name, Integral, lambda value: value >= 0, "a whole number from 0 up")
+        _check(self, "workers", Integral, lambda value: value >= 0, "a whole number from 0 up")
         for name in ("learning_rate", "backbone_learning_rate"):
             _check(self, name, Real, lambda value: 0 < value < 100, "a number above 0, such as 0.001")
         _check(self, "temperature", Real, lambda value: 0 < value < 100, "a number above 0, such as 2")
-        _check(self, "teacher_weight", Real, lambda value: 0 < value <= 1, "a number above 0 up to 1")
+        _check(self, "distillation_weight", Real, lambda value: 0 < value <= 1, "a number above 0 up to 1")
         for name in ("mixup", "weight_decay"):
             _check(self, name, Real, lambda value: 0 <= value < 100, "a number from 0 up")
         for name in ("dropout", "label_smoothing", "warmup"):
             _check(self, name, Real, lambda value: 0 <= value < 1, "a number from 0 to below 1")
-        for name in ("average_weights", "small_first"):
+        for name in ("ema", "progressive_resizing", "autotune"):
             _check(self, name, bool, lambda value: True, "True or False")
         for name, known in (
             ("unfreeze", UNFREEZE),
             ("schedule", SCHEDULES),
-            ("precision", PRECISIONS),
             ("augment", tuple(AUGMENTATIONS)),
         ):
             value = getattr(self, name)
             if value is None or isinstance(value, Augmentation) or value in known:
                 continue
-            besides = {
-                "augment": ", or an Augmentation.",
-                "precision": ", or None; Classifier(precision=...) takes the others.",
-            }.get(name, ".")
+            besides = ", or an Augmentation." if name == "augment" else "."
             raise errors.InputError(
                 f"{name}={value!r} is not one of {', '.join(known)}{besides}{errors.did_you_mean(value, known)}"
             )
@@ -171,31 +161,22 @@ class FineTuning:
             scale = 1.0 if self.learning_rate is None else self.learning_rate / (recipe.learning_rate or 1.0)
             slower = 1.0 if normalised else 0.1
             filled["backbone_learning_rate"] = (recipe.backbone_learning_rate or 0.0) * scale * slower
-        return dataclasses.replace(self, **filled)._with_cached_views(self.cached_views)
+        return self.with_fields(**filled)
 
-    def _with_cached_views(self, asked: int | None) -> FineTuning:
-        needs = {
-            "unfreeze='all'": self.unfreeze == "all",
-            f"mixup={self.mixup}": bool(self.mixup),
-            "small_first=True": bool(self.small_first),
-            "a teacher": self.teacher is not None,
-            f"{self.devices * self.nodes} devices": self.devices * self.nodes > 1,
-        }
-        against = [name for name, given in needs.items() if given]
-        if asked and against:
-            raise errors.InputError(
-                f"cached_views={asked} keeps what frozen layers make of photos, and with {against[0]} the network needs "
-                "the photos themselves in every epoch; leave cached_views out"
-            )
-        if against:
-            return dataclasses.replace(self, cached_views=None)
-        if asked is not None or self.cached_views is None:
-            return self
-        # More views than epochs would take longer than none kept, and without augmentation all are the same.
-        plain = self.augmentation == AUGMENTATIONS["none"]
-        return dataclasses.replace(
-            self, cached_views=1 if plain else min(self.cached_views, self.epochs or 1)
-        )
+    def with_fields(self, **fields: Any) -> FineTuning:
+        """Return a copy with other values in some fields, which are taken as they are."""
+        changed = copy.copy(self)
+        for name, value in fields.items():
+            object.__setattr__(changed, name, value)
+        return changed
+
+    if not TYPE_CHECKING:  # where a misspelt field is to be found
+
+        def __getattr__(self, name: str) -> Any:
+            now = current_name(name)
+            if now == name:
+                raise AttributeError(f"{type(self).__name__} has no attribute {name!r}")
+            return getattr(self, now)
 
     @property
     def augmentation(self) -> Augmentation:
@@ -222,7 +203,7 @@ class FineTuning:
         Raises:
             InputError: if a field can't be used.
         """
-        fields = dict(saved)
+        fields = current_names(saved)
         unknown = sorted(fields.keys() - {field.name for field in dataclasses.fields(cls)})
         if unknown:
             raise errors.InputError(
@@ -230,9 +211,13 @@ class FineTuning:
             )
         if isinstance(fields.get("augment"), dict):
             fields["augment"] = Augmentation(**fields["augment"])
-        if isinstance(fields.get("class_weights"), list):
-            fields["class_weights"] = dict(fields["class_weights"])
-        return cls(**fields)
+        weights = fields.pop("class_weights", None)  # by name it would warn whoever only loads a folder
+        made = cls(**fields)
+        return made.with_fields(class_weights=dict(weights) if isinstance(weights, list) else weights)
+
+
+# Networks that learn from scratch, and autoencoders, are not fine-tuned.
+TrainingOptions = FineTuning
 
 
 def recipe_for(weights: object) -> str:
@@ -260,7 +245,7 @@ def teacher_fingerprint(tagger: Any) -> str:
 
 def _check(options: FineTuning, name: str, kind: type, fine: Any, need: str) -> None:
     value = getattr(options, name)
-    if value is None and name not in ("devices", "nodes"):
+    if value is None and name not in ("devices", "nodes", "autotune"):
         return
     wrong_kind = not isinstance(value, kind) or (isinstance(value, bool) and kind is not bool)
     if wrong_kind or not fine(value):
@@ -277,15 +262,14 @@ RECIPES = {
         patience=5,
         augment="light",
         unfreeze="all",
-        cached_views=3,
         label_smoothing=0.1,
         mixup=0.0,
-        average_weights=True,
+        ema=True,
         weight_decay=0.01,
         schedule="cosine",
         warmup=0.1,
-        small_first=False,
-        teacher_weight=0.5,
+        progressive_resizing=False,
+        distillation_weight=0.5,
         temperature=2.0,
     ),
     "scratch": FineTuning(
@@ -299,12 +283,12 @@ RECIPES = {
         unfreeze="all",
         label_smoothing=0.1,
         mixup=0.2,
-        average_weights=True,
+        ema=True,
         weight_decay=0.05,
         schedule="cosine",
         warmup=0.1,
-        small_first=False,
-        teacher_weight=0.5,
+        progressive_resizing=False,
+        distillation_weight=0.5,
         temperature=2.0,
     ),
     "autoencoder": FineTuning(
@@ -318,10 +302,10 @@ RECIPES = {
         unfreeze="all",
         label_smoothing=0.0,
         mixup=0.0,
-        average_weights=True,
+        ema=True,
         weight_decay=0.01,
         schedule="cosine",
         warmup=0.1,
-        small_first=False,
+        progressive_resizing=False,
     ),
 }

@@ -46,7 +46,7 @@ def epoch_sizes(
 ) -> list[tuple[int, int]]:
     """Return the image size of each epoch."""
     epochs = options.epochs or 1
-    if not options.small_first or not _takes(backbone, _scaled(image_size, 0.5)):
+    if not options.progressive_resizing or not _takes(backbone, _scaled(image_size, 0.5)):
         return [image_size] * epochs
     return [_scaled(image_size, 0.5 + 0.5 * min(1, epoch / (_GROWN * epochs))) for epoch in range(epochs)]
 

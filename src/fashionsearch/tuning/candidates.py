@@ -14,6 +14,7 @@ from fashionsearch import errors
 from fashionsearch.backbones.registry import has_default_weights
 from fashionsearch.tagging.classifier import Classifier
 from fashionsearch.training import FineTuning
+from fashionsearch.training.old_names import current_name
 from fashionsearch.training.options import RECIPES, recipe_for
 
 Space: TypeAlias = "Mapping[str, list[Any] | tuple[float, float]]"
@@ -41,7 +42,7 @@ SPACES: Mapping[str, Space] = {
 }
 PLACED = ("device", "precision", "runtime", "batch_size", "progress")
 _WHOLE = ("epochs", "batch_size", "patience")
-_NOT_SEARCHED = ("devices", "nodes", "workers", "precision", "cached_views", "class_weights", "teacher")
+_NOT_SEARCHED = ("devices", "nodes", "workers", "autotune", "class_weights", "teacher")
 _WIDE = 10  # a range whose ends are so many times apart is searched by its logarithm
 
 
@@ -97,7 +98,7 @@ class Contender:
                 low, high = what
                 suggest = trial.suggest_int if name in _WHOLE else trial.suggest_float
                 options[name] = suggest(self.key(name), low, high, log=low > 0 and high >= _WIDE * low)
-        return dataclasses.replace(self.base, **options)
+        return self.base.with_fields(**options)
 
 
 def _recorded(choice: Any) -> Any:
@@ -123,11 +124,6 @@ def make_contenders(backbones: Sequence[str | Classifier], space: Space | None) 
         training = classifier.training or FineTuning()
         if training.devices * training.nodes > 1:
             raise errors.InputError("tune trains each trial on one device; leave devices= and nodes= out")
-        if training.cached_views:
-            raise errors.InputError(
-                f"cached_views={training.cached_views} can't be kept in every trial of a search; leave it out: it is "
-                "taken where a trial can use it"
-            )
         case = recipe_for(classifier.weights)
         searched = {
             name: what
@@ -145,6 +141,10 @@ def _checked(space: Space) -> Space:
         raise errors.InputError(
             f"space={space!r:.80} is not a mapping of FineTuning's fields to choices or ranges"
         )
+    space = {
+        current_name(name, stacklevel=5) if isinstance(name, str) else name: what
+        for name, what in space.items()
+    }
     known = [field.name for field in dataclasses.fields(FineTuning) if field.name not in _NOT_SEARCHED]
     for name, what in space.items():
         if name not in known:
