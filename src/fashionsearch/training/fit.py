@@ -18,7 +18,7 @@ from fashionsearch.device import Placement
 from fashionsearch.images import Images
 from fashionsearch.results import History
 from fashionsearch.training.data import Parts, PhotoDataset, Photos, decode_photos
-from fashionsearch.training.options import FineTuning
+from fashionsearch.training.options import FineTuning, with_fields
 from fashionsearch.training.run_folder import RunFolder
 
 # What follows from the photos is made when the run is known to be this one, and to need it.
@@ -76,7 +76,7 @@ def train_on(
     if options.devices * options.nodes > 1:
         _check_processes(options, backbone.placement)
     # By now the learner holds the teacher; it goes to no other process twice, and is known by what it is, not where.
-    options = options.with_fields(teacher=None)
+    options = with_fields(options, teacher=None)
     identity: dict[str, Any] = {
         **decided_by,
         "options": options.to_dict(),

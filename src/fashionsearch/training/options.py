@@ -161,14 +161,7 @@ class FineTuning:
             scale = 1.0 if self.learning_rate is None else self.learning_rate / (recipe.learning_rate or 1.0)
             slower = 1.0 if normalised else 0.1
             filled["backbone_learning_rate"] = (recipe.backbone_learning_rate or 0.0) * scale * slower
-        return self.with_fields(**filled)
-
-    def with_fields(self, **fields: Any) -> FineTuning:
-        """Return a copy with other values in some fields, which are taken as they are."""
-        changed = copy.copy(self)
-        for name, value in fields.items():
-            object.__setattr__(changed, name, value)
-        return changed
+        return with_fields(self, **filled)
 
     if not TYPE_CHECKING:  # where a misspelt field is to be found
 
@@ -213,7 +206,15 @@ class FineTuning:
             fields["augment"] = Augmentation(**fields["augment"])
         weights = fields.pop("class_weights", None)  # by name it would warn whoever only loads a folder
         made = cls(**fields)
-        return made.with_fields(class_weights=dict(weights) if isinstance(weights, list) else weights)
+        return with_fields(made, class_weights=dict(weights) if isinstance(weights, list) else weights)
+
+
+def with_fields(options: FineTuning, **fields: Any) -> FineTuning:
+    """Return a copy with other values in some fields, which are taken as they are."""
+    changed = copy.copy(options)
+    for name, value in fields.items():
+        object.__setattr__(changed, name, value)
+    return changed
 
 
 # Networks that learn from scratch, and autoencoders, are not fine-tuned.

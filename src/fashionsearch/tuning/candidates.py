@@ -15,7 +15,7 @@ from fashionsearch.backbones.registry import has_default_weights
 from fashionsearch.tagging.classifier import Classifier
 from fashionsearch.training import FineTuning
 from fashionsearch.training.old_names import current_name
-from fashionsearch.training.options import RECIPES, recipe_for
+from fashionsearch.training.options import RECIPES, recipe_for, with_fields
 
 Space: TypeAlias = "Mapping[str, list[Any] | tuple[float, float]]"
 
@@ -98,7 +98,7 @@ class Contender:
                 low, high = what
                 suggest = trial.suggest_int if name in _WHOLE else trial.suggest_float
                 options[name] = suggest(self.key(name), low, high, log=low > 0 and high >= _WIDE * low)
-        return self.base.with_fields(**options)
+        return with_fields(self.base, **options)
 
 
 def _recorded(choice: Any) -> Any:
