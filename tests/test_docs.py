@@ -22,7 +22,7 @@ import yaml
 from pytest_examples import CodeExample, EvalExample, find_examples
 
 import fashionsearch as fs
-from fashionsearch.backbones.registry import ENTRY_POINTS
+from fashionsearch.backbones.architectures import ENTRY_POINTS
 from fashionsearch.cli.parser import make_parser
 
 ROOT = Path(__file__).parent.parent

@@ -8,7 +8,7 @@ import time
 import numpy as np
 import pytest
 import torch
-from PIL import Image
+from PIL import Image, ImageSequence
 
 import fashionsearch as fs
 from fashionsearch import errors
@@ -405,7 +405,7 @@ def test_batch_size_and_a_saved_copy_share_the_cache(backbone, cache, tmp_path, 
     expected = backbone.embed(photos, cache=cache)
     backbone.save(tmp_path / "saved")
     again = fs.Backbone.load(tmp_path / "saved", runtime="torch", batch_size=2)
-    monkeypatch.setattr(again._runtime, "run", lambda _: pytest.fail("the network was run"))
+    monkeypatch.setattr(again._open()[1], "run", lambda _: pytest.fail("the network was run"))
     assert np.array_equal(again.embed(photos, cache=cache), expected)
 
 
@@ -477,3 +477,117 @@ def test_a_single_photo_starts_no_threads(photo):
     for form in (photo(), [photo()], grey(3)):
         assert [len(batch.positions) for batch in model.batches(form)] == [1]
     assert seen == [before] * 3
+
+
+# Buffers that are filled anew.
+
+
+def refilled_array():
+    buffer = np.zeros((4, 4, 3), np.uint8)
+    for level in range(60):
+        buffer[:] = level
+        yield buffer
+
+
+def refilled_batches():
+    buffer = np.zeros((6, 4, 4, 3), np.uint8)
+    for first in range(0, 60, 6):
+        buffer[:] = np.arange(first, first + 6)[:, None, None, None]
+        yield buffer
+
+
+def refilled_tensor():
+    for array in refilled_array():
+        yield torch.from_numpy(array).permute(2, 0, 1)
+
+
+def refilled_bytes(view=lambda buffer: buffer):
+    encoded = [io.BytesIO() for _ in range(60)]
+    for level, file in enumerate(encoded):
+        Image.fromarray(grey(level)).save(file, "BMP")
+    buffer = bytearray(encoded[0].getvalue())
+    for file in encoded:
+        buffer[:] = file.getvalue()
+        yield view(buffer)
+
+
+def refilled_file():
+    file = io.BytesIO()
+    for encoded in refilled_bytes():
+        file.seek(0)
+        file.write(encoded)
+        yield file
+
+
+def closed_files():
+    for encoded in refilled_bytes():
+        with io.BytesIO(encoded) as file:
+            yield file
+
+
+def frames():
+    file = io.BytesIO()
+    pictures = [Image.fromarray(grey(level)) for level in range(60)]
+    pictures[0].save(file, "TIFF", save_all=True, append_images=pictures[1:])
+    return ImageSequence.Iterator(Image.open(file))
+
+
+class Refilled:
+    """A collection that gives the same buffer for each photo."""
+
+    def __init__(self):
+        self.buffer = np.zeros((4, 4, 3), np.uint8)
+
+    def __len__(self):
+        return 60
+
+    def __iter__(self):
+        for level in range(60):
+            self.buffer[:] = level
+            yield self.buffer
+
+
+@pytest.mark.parametrize(
+    "photos",
+    [
+        refilled_array,
+        refilled_batches,
+        refilled_tensor,
+        refilled_bytes,
+        lambda: refilled_bytes(memoryview),
+        refilled_file,
+        closed_files,
+        frames,
+        Refilled,
+    ],
+)
+def test_a_buffer_that_is_filled_anew_gives_each_of_its_photos(photos):
+    assert together(pipeline().batches(photos()))[1] == list(range(60))
+
+
+def test_arrays_in_a_list_are_not_copied():
+    photos = [grey(1), grey(2)]
+    assert [one is other for one, other in zip(fs.images.iterate(photos), photos, strict=True)] == [True] * 2
+
+
+# What the network returns.
+
+
+def test_nan_and_infinity_are_never_returned():
+    class Overflows(Means):
+        def run(self, pixels):
+            rows = super().run(pixels)
+            rows[rows[:, 0] > 5, 1] = np.inf
+            return rows
+
+    photos = [grey(level) for level in (1, 9, 2, 7)]
+    with pytest.raises(errors.InputError, match=r"NaN or infinity for image 1 \(no path\), 3 \(no path\)"):
+        list(pipeline(Overflows()).batches(photos))
+
+
+def test_an_embedding_in_the_cache_that_is_not_finite_is_a_miss(cache):
+    photos = [grey(3)]
+    list(pipeline().batches(photos, cache=cache))
+    (key,) = (row[0] for row in cache._connection.execute("SELECT key FROM embeddings"))
+    cache.put({key: np.full(3, np.nan, np.float32)})
+    assert together(pipeline().batches(photos, cache=cache))[1] == [3]

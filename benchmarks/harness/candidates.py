@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import fashionsearch as fs
-from fashionsearch.backbones.registry import has_default_weights
+from fashionsearch.backbones.architectures import has_default_weights
 from fashionsearch.training.objectives import is_normalised
 from fashionsearch.training.options import recipe_for, teacher_fingerprint
 from harness import rows

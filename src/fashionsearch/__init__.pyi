@@ -1,7 +1,8 @@
 from . import datasets, errors, metrics, plots
 from .autoencoder import Autoencoder
+from .backbones.architectures import list_backbones, register_backbone
 from .backbones.backbone import Backbone
-from .backbones.registry import create_backbone, list_backbones, register_backbone
+from .backbones.factory import create_backbone
 from .cache import EmbeddingCache
 from .compression.optimize import Optimization, optimize
 from .compression.precision import lower_precision

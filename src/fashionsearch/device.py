@@ -127,11 +127,6 @@ class Placement:
         return torch.random.fork_rng(devices=devices)
 
     @property
-    def may_compile(self) -> bool:
-        """Whether torch.compile may pay; on the CPU other runtimes are faster."""
-        return self.device.type == "cuda"
-
-    @property
     def batch_size(self) -> int:
         """How many images a batch holds where the caller doesn't say."""
         return 128 if self.device.type == "cuda" else 32
@@ -206,11 +201,18 @@ _lock = threading.Lock()
 _inside = 0
 _hosts: tuple[torch.dtype, str | None] | None = None
 _forked = False
+_forks = 0
+
+
+def forks() -> int:
+    """Return how many forks lie between this process and the first: what was opened at another number is not ours."""
+    return _forks
 
 
 def _renew_in_child() -> None:
-    global _lock, _forked
+    global _lock, _forked, _forks
     _lock = threading.Lock()
+    _forks += 1
     _forked = "torch" in sys.modules
 
 

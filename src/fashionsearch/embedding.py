@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import contextlib
+import sys
 import time
 import warnings
-from collections.abc import Generator, Iterator
+from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from fashionsearch import errors, images
 from fashionsearch.cache import EmbeddingCache, cache_key
@@ -20,9 +20,12 @@ from fashionsearch.images import decoding
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes import Runtime
 
+if TYPE_CHECKING:
+    from fashionsearch import storage
+
 
 class Embeds(Protocol):
-    """Anything that turns images into vectors: a backbone, a classifier, an autoencoder, or the user's own class."""
+    """Anything that turns images into vectors: what an object of the user's own must offer at least."""
 
     @property
     def dim(self) -> int:
@@ -34,7 +37,29 @@ class Embeds(Protocol):
         ...
 
 
-class View(Protocol):
+class Encoder(Embeds, Protocol):
+    """What the library asks of whatever embeds: a backbone, a classifier, an autoencoder, or an `AdaptedEncoder`."""
+
+    def embed_batches(
+        self, images: images.Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
+    ) -> Iterator[Batch]:
+        """Yield embeddings piece by piece, in the order of the images."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Return by what the encoder is recognised, as JSON holds it.
+
+        "kind" says what it is, "name" what to call it, and "dim" the length of an embedding. "fingerprint" is a hash of all
+        that decides the embeddings; where there is none, "probe" is the embedding of one picture.
+        """
+        ...
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return what `storage.save` needs to keep the encoder, nothing if it can't be kept."""
+        ...
+
+
+class PhotoTransform(Protocol):
     """A change that every photo goes through before it is embedded, such as an augmentation."""
 
     @property
@@ -83,6 +108,110 @@ class Batch:
     seconds: StageSeconds = _NO_TIME
 
 
+class AdaptedEncoder:
+    """An object of the user's own, which has only `dim` and `embed`, as an `Encoder`.
+
+    Args:
+        encoder: the object.
+    """
+
+    def __init__(self, encoder: Embeds) -> None:
+        self._encoder = encoder
+
+    @property
+    def dim(self) -> int:
+        """The length of an embedding."""
+        return int(self._encoder.dim)
+
+    def embed(self, images: images.Images) -> NDArray[np.float32]:
+        """Return (n, dim) float32.
+
+        Raises:
+            InputError: if the object returns another shape.
+        """
+        embedded = np.asarray(self._encoder.embed(images), dtype=np.float32)
+        if embedded.ndim != 2 or embedded.shape[1] != self.dim:
+            raise errors.InputError(
+                f"{type(self._encoder).__name__}.embed returned shape {embedded.shape}; (n, dim) is (n, {self.dim})"
+            )
+        return embedded
+
+    def embed_batches(
+        self, source: images.Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
+    ) -> Iterator[Batch]:
+        """Yield one piece with all embeddings; a cache is not used, since nothing names the object's weights."""
+        _check_on_error(on_error)
+        everything = list(images.iterate(source))
+        positions = np.arange(len(everything))
+        failures: tuple[errors.ImageFailure, ...] = ()
+        if on_error == "skip":
+            positions, failures = images.check_images(everything)
+        chosen = [everything[position] for position in positions]
+        vectors = self.embed(chosen) if chosen else np.zeros((0, self.dim), np.float32)
+        if len(vectors) != len(chosen):
+            raise errors.InputError(
+                f"{type(self._encoder).__name__}.embed returned {len(vectors)} embeddings of {len(chosen)} images"
+            )
+        yield Batch(positions, vectors, tuple(images.source_of(image) for image in chosen), failures)
+
+    def identity(self) -> dict[str, Any]:
+        """Return name, dim and the embedding of one picture; without the last, another encoder can't be noticed."""
+        name = type(self._encoder).__name__
+        probe = None
+        try:
+            probe = [float(value) for value in self.embed([_probe_image()])[0]]
+        except Exception as error:  # the user's code may raise anything
+            warnings.warn(
+                f"{name} can't embed an array ({error!r}), so the saved index won't notice another encoder",
+                errors.DataWarning,
+                stacklevel=2,
+            )
+        return {"kind": "custom", "name": name, "dim": self.dim, "fingerprint": None, "probe": probe}
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return nothing: only the user's own code can make the object again."""
+        return {}
+
+
+def as_encoder(encoder: Embeds) -> Encoder:
+    """Return an object that embeds as an `Encoder`: itself if it is one, else adapted.
+
+    An object whose class replaces `embed` and inherits the rest is adapted too: the rest tells of other embeddings.
+    """
+    kind = type(encoder)
+
+    def depth(name: str) -> int:
+        """Return how far up the class that defines an attribute stands, or infinity."""
+        return next((i for i, base in enumerate(kind.__mro__) if name in vars(base)), len(kind.__mro__))
+
+    rest = [depth(name) for name in ("embed_batches", "identity", "writers")]
+    if "embed" not in vars(encoder) and max(rest) < len(kind.__mro__) and max(rest) <= depth("embed"):
+        return cast(Encoder, encoder)
+    return AdaptedEncoder(encoder)
+
+
+def probe(encoder: Embeds) -> list[float] | None:
+    """Return how an encoder embeds one picture, or None if it takes no arrays."""
+    found: list[float] | None = AdaptedEncoder(encoder).identity()["probe"]
+    return found
+
+
+def _probe_image() -> NDArray[np.uint8]:
+    """Return a picture with fine detail and unequal sides, whose embedding tells encoders apart."""
+    rows, columns = np.mgrid[0:96, 0:72]
+    channels = [
+        (rows * 3 + columns * 7) % 256,
+        (rows * columns) % 256,
+        ((rows // 8 + columns // 8) % 2) * 200,
+    ]
+    return np.stack(channels, axis=2).astype(np.uint8)
+
+
+def _check_on_error(on_error: str) -> None:
+    if on_error not in ("raise", "skip"):
+        raise errors.InputError(f"on_error={on_error!r} is neither 'raise' nor 'skip'")
+
+
 @dataclass(frozen=True, eq=False)
 class _Ready:
     """One image after the threads are done with it: its embedding from the cache, or its pixels to embed."""
@@ -95,6 +224,21 @@ class _Ready:
     failure: errors.ImageFailure | None = None
     decoding: float = 0.0
     resizing: float = 0.0
+
+
+@contextlib.contextmanager
+def progress_bar(
+    total: int | None, what: str, unit: str, *, shown: bool
+) -> Iterator[Callable[[int], object]]:
+    """Give a function that is told how much more is done; on a terminal a bar shows it once two seconds have passed."""
+    # tqdm starts a thread and takes a lock also for a bar that isn't shown, and neither outlives a fork.
+    if not shown or not sys.stderr.isatty():
+        yield lambda done: None
+        return
+    from tqdm.auto import tqdm
+
+    with tqdm(total=total, desc=what, unit=unit, delay=2) as bar:
+        yield bar.update
 
 
 class Pipeline:
@@ -130,7 +274,7 @@ class Pipeline:
         *,
         on_error: str = "raise",
         cache: EmbeddingCache | None = None,
-        view: View | None = None,
+        view: PhotoTransform | None = None,
     ) -> Iterator[Batch]:
         """Yield embeddings in the order of the input, piece by piece.
 
@@ -143,12 +287,12 @@ class Pipeline:
         Raises:
             ImageError: at an image that can't be read.
         """
-        if on_error not in ("raise", "skip"):
-            raise errors.InputError(f"on_error={on_error!r} is neither 'raise' nor 'skip'")
+        _check_on_error(on_error)
         total = images.count(source)
         self._runtime.expect(total or 0)
         stream = self._prepared(source, total, cache, view)
-        with contextlib.closing(stream), self._bar(total) as bar:
+        shown = self._progress and total != 1
+        with contextlib.closing(stream), progress_bar(total, "embedding", "image", shown=shown) as advance:
             held: list[_Ready] = []
             waiting = 0
             for ready in stream:
@@ -159,14 +303,18 @@ class Pipeline:
                 # Above and not only equal: another stream of this pipeline may have made batches smaller.
                 if waiting >= self._batch_size or len(held) >= 16 * self._batch_size:
                     yield self._flush(held, cache)
-                    bar.update(len(held))
+                    advance(len(held))
                     held, waiting = [], 0
             if held:
                 yield self._flush(held, cache)
-                bar.update(len(held))
+                advance(len(held))
 
     def _prepared(
-        self, source: images.Images, total: int | None, cache: EmbeddingCache | None, view: View | None
+        self,
+        source: images.Images,
+        total: int | None,
+        cache: EmbeddingCache | None,
+        view: PhotoTransform | None,
     ) -> Generator[_Ready, None, None]:
         numbered = enumerate(images.iterate(source))
         if total == 1:  # a single query waits for no threads to start
@@ -175,13 +323,8 @@ class Pipeline:
             lambda each: self._prepare(*each, cache, view), numbered, ahead=2 * self._batch_size
         )
 
-    def _bar(self, total: int | None) -> tqdm[None]:
-        # disable=None: no bar where standard error is not a terminal. A single query has no time to make one.
-        shown = self._progress and total != 1
-        return tqdm(total=total, desc="embedding", unit="image", delay=2, disable=None if shown else True)
-
     def _prepare(
-        self, position: int, image: decoding.Image, cache: EmbeddingCache | None, view: View | None
+        self, position: int, image: decoding.Image, cache: EmbeddingCache | None, view: PhotoTransform | None
     ) -> _Ready:
         source = images.source_of(image)
         began = time.thread_time()
@@ -199,7 +342,7 @@ class Pipeline:
                         salt += f" view {view.name}"
                     key = cache_key(content, salt)
                     vector = None if cache is None else cache.get(key)
-                    if vector is not None and vector.shape == (self._dim,):
+                    if vector is not None and vector.shape == (self._dim,) and np.isfinite(vector).all():
                         return _Ready(position, source, key, vector, decoding=time.thread_time() - began)
                     data = content
                 rgb = decoding.decode(data, at_least=self._preprocess.image_size)
@@ -223,6 +366,7 @@ class Pipeline:
             else ()
         )
         model = time.perf_counter() - began
+        self._check(rows, fresh)
         computed = {ready.position: row for ready, row in zip(fresh, rows, strict=True)}
         if cache is not None:
             cache.put({ready.key: computed[ready.position] for ready in fresh})
@@ -237,6 +381,24 @@ class Pipeline:
                 sum(ready.decoding for ready in held), sum(ready.resizing for ready in held), model
             ),
         )
+
+    def _check(self, rows: NDArray[np.float32] | tuple[()], fresh: list[_Ready]) -> None:
+        """Raise InputError if the network returned another shape, NaN or infinity."""
+        if not fresh:
+            return
+        rows = np.asarray(rows)
+        if rows.shape != (len(fresh), self._dim):
+            raise errors.InputError(
+                f"the network returned shape {rows.shape} for {len(fresh)} images, and (n, {self._dim}) was expected"
+            )
+        wrong = np.flatnonzero(~np.isfinite(rows).all(axis=1))
+        if len(wrong):
+            names = [f"{fresh[i].position} ({fresh[i].source or 'no path'})" for i in wrong[:5]]
+            more = f" and {len(wrong) - 5} more" if len(wrong) > 5 else ""
+            raise errors.InputError(
+                f"the network returned NaN or infinity for image {', '.join(names)}{more}: its numbers are too large in "
+                "between; use precision='fp32', or other weights"
+            )
 
     def _run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         rows: list[NDArray[np.float32]] = []

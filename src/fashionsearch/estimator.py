@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
@@ -12,8 +12,10 @@ from numpy.typing import NDArray
 from sklearn.base import BaseEstimator
 from torch import nn
 
-from fashionsearch import errors
+from fashionsearch import errors, storage
 from fashionsearch.backbones import Backbone, create_backbone
+from fashionsearch.cache import EmbeddingCache
+from fashionsearch.embedding import Batch
 from fashionsearch.images import Images, count, iterate
 from fashionsearch.images.decoding import Image
 from fashionsearch.training import FineTuning
@@ -92,6 +94,31 @@ class ImageEstimator(BaseEstimator):
         """
         self._check_fitted()
         return self.backbone_.embed(images)
+
+    def embed_batches(
+        self, images: Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
+    ) -> Iterator[Batch]:
+        """Embed images piece by piece, as `Backbone.embed_batches` does.
+
+        Raises:
+            NotFittedError: before `fit`.
+        """
+        self._check_fitted()
+        return self.backbone_.embed_batches(images, on_error=on_error, cache=cache)
+
+    def identity(self) -> dict[str, Any]:
+        """Return by what the embeddings are recognised: those of the backbone.
+
+        Raises:
+            NotFittedError: before `fit`.
+        """
+        self._check_fitted()
+        return self.backbone_.identity()
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return what `storage.save` needs to keep this encoder, as part of another folder if there is a prefix."""
+        self._check_fitted()
+        return self.backbone_.writers(prefix)
 
     def _saved_options(self) -> dict[str, Any]:
         """Return the constructor's arguments as JSON holds them."""

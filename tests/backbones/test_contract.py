@@ -12,7 +12,7 @@ import torch
 import torchvision.models
 
 import fashionsearch as fs
-from fashionsearch.backbones import registry
+from fashionsearch.backbones import architectures
 from fashionsearch.backbones.weights import weights_hash
 
 # name, weights, image size: the smallest that keeps the suite quick and that the network takes
@@ -89,7 +89,7 @@ def _registered():
     register = fs.register_backbone("test_plugin", image_size=24, mean=(0.1, 0.2, 0.3), std=(0.5, 0.6, 0.7))
     register(test_plugin)
     yield
-    del registry._registered["test_plugin"]
+    del architectures._registered["test_plugin"]
     made.cache_clear()
 
 
@@ -186,7 +186,7 @@ def test_the_check_finds_what_it_is_for():
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_preprocessing_is_the_one_that_was_published(name):
     config = timm.models.get_pretrained_cfg(PUBLISHED[name])
-    preprocess = registry._recipe(name).preprocess
+    preprocess = architectures.find_architecture(name).preprocess
     assert preprocess.image_size == config.input_size[1:]
     assert preprocess.mean == config.mean
     assert preprocess.std == config.std
@@ -197,7 +197,7 @@ def test_preprocessing_is_the_one_that_was_published(name):
 @pytest.mark.parametrize("architecture", ["alexnet", "vit_b_16", "efficientnet_v2_s", "swin_v2_t"])
 def test_preprocessing_of_torchvision_is_the_one_that_was_published(architecture):
     published = torchvision.models.get_model_weights(architecture).DEFAULT.transforms()
-    preprocess = registry._recipe(f"torchvision:{architecture}").preprocess
+    preprocess = architectures.find_architecture(f"torchvision:{architecture}").preprocess
     assert preprocess.image_size == (published.crop_size[0],) * 2
     assert preprocess.mean == tuple(published.mean)
     assert preprocess.std == tuple(published.std)
@@ -208,7 +208,7 @@ def test_preprocessing_of_torchvision_is_the_one_that_was_published(architecture
 def test_random_state_decides_the_untrained_weights(name, weights, image_size):
     state = torch.get_rng_state()
     preprocess = made(name, None, image_size).preprocess
-    same = registry._build(name, registry._recipe(name), preprocess, 0)
+    same = architectures.build_network(name, preprocess, 0)
     assert weights_hash(same) == made(name, None, image_size).weights_hash
     assert torch.equal(torch.get_rng_state(), state), "the program's own random state is spent"
 

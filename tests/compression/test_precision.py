@@ -11,7 +11,7 @@ import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.compression import precision
 from fashionsearch.runtimes import graph
-from fashionsearch.runtimes.low_precision import Lowered, probe_pixels
+from fashionsearch.runtimes.low_precision import LowPrecision, probe_pixels
 from fashionsearch.runtimes.quantisation import Quantiser
 
 PHOTOS = fs.datasets.make_catalogue(90, seed=1)
@@ -76,7 +76,7 @@ def test_first_layers_kept_in_float_lose_less(backbone):
     expected = backbone.embed(list(pixels[20:]))
 
     def mean_cosine(**options):
-        lowered = Lowered("int8", quantiser.quantised(**options))
+        lowered = LowPrecision("int8", quantiser.quantised(**options))
         return cosines(
             backbone.variant(lowered=lowered, runtime="auto").embed(list(pixels[20:])), expected
         ).mean()
@@ -153,8 +153,8 @@ def test_a_processor_that_computes_otherwise_is_noticed(int8, tmp_path):
     int8.save(tmp_path / "fast")
     manifest = json.loads((tmp_path / "fast" / "manifest.json").read_text())
     config = json.loads((tmp_path / "fast" / manifest["generation"] / "backbone.json").read_text())
-    lowered = Lowered.from_dict(config["lowered"], int8.lowered.graph)
-    elsewhere = Lowered("int8", lowered.graph, lowered.fidelity, lowered.expected[:, ::-1].copy())
+    lowered = LowPrecision.from_dict(config["lowered"], int8.lowered.graph)
+    elsewhere = LowPrecision("int8", lowered.graph, lowered.fidelity, lowered.expected[:, ::-1].copy())
     other = int8.variant(lowered=elsewhere)
     with pytest.raises(errors.RuntimeUnavailableError, match=r"cosine 0\.\d+.*lower_precision here"):
         other.embed(PHOTOS.images[:1])

@@ -13,8 +13,11 @@ import torch
 import fashionsearch as fs
 from fashionsearch import device, errors, storage
 from fashionsearch.cache import cache_folder
-from fashionsearch.runtimes import AutoRuntime, OnnxRuntime, TorchRuntime, auto, graph
-from fashionsearch.runtimes.base import Network
+from fashionsearch.runtimes import choice, graph
+from fashionsearch.runtimes.choice import AutoRuntime
+from fashionsearch.runtimes.network import Network
+from fashionsearch.runtimes.onnx import OnnxRuntime
+from fashionsearch.runtimes.torch import TorchRuntime
 
 PREPROCESS = fs.Preprocess((16, 16))
 CPU = device.resolve_placement("cpu")
@@ -147,7 +150,7 @@ def test_a_network_left_in_training_mode_is_run_in_evaluation_mode():
 
 
 def test_auto_stays_with_torch_for_few_images(monkeypatch, quick_exports):
-    monkeypatch.setattr(auto, "WORTH_AN_EXPORT", 10)
+    monkeypatch.setattr(choice, "WORTH_AN_EXPORT", 10)
     model = backbone(runtime="auto")
     assert model.runtime == "torch"
     model.embed(list(pixels(4)))
@@ -156,7 +159,7 @@ def test_auto_stays_with_torch_for_few_images(monkeypatch, quick_exports):
 
 
 def test_auto_decides_for_each_call(monkeypatch, quick_exports):
-    monkeypatch.setattr(auto, "WORTH_AN_EXPORT", 10)
+    monkeypatch.setattr(choice, "WORTH_AN_EXPORT", 10)
     model = backbone(runtime="auto", batch_size=4)
     first = model.embed(list(pixels(9)))
     for _ in range(3):
@@ -172,20 +175,20 @@ def test_auto_decides_for_each_call(monkeypatch, quick_exports):
 @pytest.mark.parametrize("known", [True, False])
 def test_auto_changes_in_the_middle_of_one_call(known, monkeypatch, quick_exports):
     """A list says how many are coming; a generator is found to be long on the way."""
-    monkeypatch.setattr(auto, "WORTH_AN_EXPORT", 10)
+    monkeypatch.setattr(choice, "WORTH_AN_EXPORT", 10)
     model = backbone(runtime="auto", batch_size=4)
     photos = list(pixels(14))
     names = []
-    run = model._runtime.run
-    monkeypatch.setattr(model._runtime, "run", lambda batch: (run(batch), names.append(model.runtime))[0])
+    run = model._open()[1].run
+    monkeypatch.setattr(model._open()[1], "run", lambda batch: (run(batch), names.append(model.runtime))[0])
     got = model.embed(photos if known else iter(photos))
     assert names == (["onnx"] * 4 if known else ["torch", "torch", "onnx", "onnx"])
     assert off_by(got, backbone(runtime="torch").embed(photos)) < 1e-4
 
 
 def test_auto_never_exports_where_it_gains_nothing(monkeypatch, quick_exports):
-    monkeypatch.setattr(auto, "WORTH_AN_EXPORT", 1)
-    monkeypatch.setattr(auto, "openvino_has_bf16", lambda: False)
+    monkeypatch.setattr(choice, "WORTH_AN_EXPORT", 1)
+    monkeypatch.setattr(choice, "openvino_has_bf16", lambda: False)
     for options in ({"origin": None}, {"precision": "bf16"}):
         model = backbone(runtime="auto", **options)
         model.embed(list(pixels(3)))
@@ -195,9 +198,9 @@ def test_auto_never_exports_where_it_gains_nothing(monkeypatch, quick_exports):
 
 
 def test_auto_in_bf16_is_openvino_where_the_processor_has_it(monkeypatch):
-    if not auto.openvino_has_bf16():
+    if not choice.openvino_has_bf16():
         pytest.skip("no OpenVINO, or no arithmetic in bf16")
-    monkeypatch.setattr(auto, "WORTH_AN_EXPORT", 3)
+    monkeypatch.setattr(choice, "WORTH_AN_EXPORT", 3)
     model = backbone(runtime="auto", precision="bf16")
     expected = backbone(runtime="torch").embed(list(pixels(3)))
     assert off_by(model.embed(list(pixels(3))), expected) < 0.1
@@ -205,7 +208,7 @@ def test_auto_in_bf16_is_openvino_where_the_processor_has_it(monkeypatch):
 
 
 def test_the_threshold_is_a_few_hundred():
-    assert 100 <= auto.WORTH_AN_EXPORT <= 1000
+    assert 100 <= choice.WORTH_AN_EXPORT <= 1000
 
 
 # The kept export.
@@ -341,7 +344,7 @@ def test_a_network_that_cannot_be_exported(monkeypatch, capfd):
     assert "data-dependent" in message, "the reason, not the exporter's advice"
     assert "\x1b" not in message
     assert message.endswith("use runtime='torch'")
-    monkeypatch.setattr(auto, "WORTH_AN_EXPORT", 2)
+    monkeypatch.setattr(choice, "WORTH_AN_EXPORT", 2)
     going_on = fs.Backbone(Branching(), PREPROCESS, runtime="auto", origin="test")
     with pytest.warns(
         errors.DataWarning, match="going on with torch: this network can't be exported"

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.autoencoder.decoder import Decoder
-from fashionsearch.backbones.projection import Projected
+from fashionsearch.backbones.modules import Projected
 from fashionsearch.backbones.reading import read_backbone
 from fashionsearch.estimator import ImageEstimator, read_options, repeatable
 from fashionsearch.images import Images, iterate, ordered_map

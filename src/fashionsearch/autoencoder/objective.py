@@ -8,7 +8,7 @@ from torch.nn import functional
 
 from fashionsearch.autoencoder.decoder import Decoder
 from fashionsearch.images.preprocess import Preprocess
-from fashionsearch.runtimes.base import Network
+from fashionsearch.runtimes.network import Network
 
 
 class ReconstructingLearner(nn.Module):

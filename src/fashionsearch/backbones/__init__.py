@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from fashionsearch.backbones.architectures import list_backbones, register_backbone
 from fashionsearch.backbones.backbone import Backbone
-from fashionsearch.backbones.registry import create_backbone, list_backbones, register_backbone
+from fashionsearch.backbones.factory import as_backbone, create_backbone
 
-__all__ = ["Backbone", "create_backbone", "list_backbones", "register_backbone"]
+__all__ = ["Backbone", "as_backbone", "create_backbone", "list_backbones", "register_backbone"]

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import dataclasses
 import functools
 import hashlib
 import json
+import os
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from fashionsearch import errors, storage
-from fashionsearch.backbones.projection import Projected
-from fashionsearch.backbones.weights import weights_hash
+from fashionsearch.backbones.architectures import build_network
 from fashionsearch.cache import EmbeddingCache
-from fashionsearch.device import resolve_placement
-from fashionsearch.embedding import Batch, Pipeline, View
+from fashionsearch.device import Execution, forks, resolve_placement, torch_defaults
+from fashionsearch.embedding import Batch, PhotoTransform, Pipeline
 from fashionsearch.images import Images
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.results import Fidelity
-from fashionsearch.runtimes import Lowered, Runtime, check_runtime, float_graph, open_runtime
+from fashionsearch.runtimes import LowPrecision, Runtime
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 class Backbone:
@@ -43,6 +45,7 @@ class Backbone:
         batch_size: images a forward pass; None is 32 on the CPU and 128 on CUDA.
         progress: show a bar once embedding takes over two seconds.
         lowered: the lower precision that `fashionsearch.lower_precision` measured; not used where `precision` is another.
+        dim: length of an embedding, where it is known; None measures it by a forward pass.
 
     Attributes:
         name: as given.
@@ -55,9 +58,10 @@ class Backbone:
         lowered: as given, if it is in use.
         runtime_option: the runtime as given.
         progress: as given.
-        dim: length of an embedding, measured by a forward pass.
+        dim: length of an embedding.
 
     Raises:
+        WeightsError: if a weight is NaN or infinite.
         InputError: if the module's output isn't (n, dim), or an option isn't known.
         DeviceError: if the device or precision isn't there.
         RuntimeUnavailableError: if the runtime doesn't go with the device and precision.
@@ -83,15 +87,20 @@ class Backbone:
         runtime: str = "auto",
         batch_size: int | None = None,
         progress: bool = True,
-        lowered: Lowered | None = None,
+        lowered: LowPrecision | None = None,
+        dim: int | None = None,
     ) -> None:
+        from torch import nn
+
+        from fashionsearch.backbones.weights import check_finite
+        from fashionsearch.runtimes.choice import check_runtime
+
         if not isinstance(module, nn.Module) or not isinstance(preprocess, Preprocess):
             raise errors.InputError(
                 f"Backbone({module!r:.60}, {preprocess!r:.60}) needs a torch nn.Module and a Preprocess; "
                 "create_backbone makes one by name"
             )
-        if batch_size is not None and (not isinstance(batch_size, int | np.integer) or batch_size < 1):
-            raise errors.InputError(f"batch_size={batch_size!r} is not a whole number from 1 up, or None")
+        execution = Execution(device, precision, runtime, batch_size, progress)
         if lowered is not None and precision in ("auto", lowered.precision):
             precision = lowered.precision
         else:
@@ -106,26 +115,32 @@ class Backbone:
         )
         precision = precision if int8 else placement.precision
         check_runtime(runtime, placement, precision)
+        if dim is None:
+            check_finite(module, f"backbone {name!r}")
         self.name = name
-        self.module = module.eval().to(placement.device)
+        with torch_defaults():
+            self.module = module.eval().to(placement.device)
         self.preprocess = preprocess
         self.origin = origin
         self.placement = placement
         self.device, self.precision, self.lowered = placement.device, precision, lowered
-        self.dim = self._measured_dim()
-        self.runtime_option = runtime
-        self._batch_size, self.progress = batch_size or placement.batch_size, progress
+        self.dim = self._measured_dim() if dim is None else dim
+        self.runtime_option, self.progress = runtime, progress
+        self._execution = execution
+        self._session: tuple[int, Runtime, Pipeline] | None = None
 
     def _measured_dim(self) -> int:
-        pixels = torch.zeros((2, 3, *self.preprocess.image_size), device=self.device)
+        import torch
+
         try:
-            with torch.inference_mode():
+            with torch_defaults(), torch.inference_mode():
+                pixels = torch.zeros((2, 3, *self.preprocess.image_size), device=self.device)
                 output = self.module(pixels)
         # A network may raise anything.
         except Exception as error:
             raise errors.InputError(
-                f"backbone {self.name!r} fails on a batch of shape {tuple(pixels.shape)}: {str(error) or repr(error)}; "
-                "it may need another image_size"
+                f"backbone {self.name!r} fails on a batch of shape {(2, 3, *self.preprocess.image_size)}: "
+                f"{str(error) or repr(error)}; it may need another image_size"
             ) from error
         if (
             not isinstance(output, torch.Tensor)
@@ -143,6 +158,8 @@ class Backbone:
     @functools.cached_property
     def weights_hash(self) -> str:
         """SHA-256 of the network's tensors, as hexadecimal digits."""
+        from fashionsearch.backbones.weights import weights_hash
+
         return weights_hash(self.module)
 
     @functools.cached_property
@@ -159,28 +176,30 @@ class Backbone:
         layers = hashlib.sha256(repr(self.module).encode()).hexdigest()
         return f"{self.fingerprint} {layers}"
 
-    @functools.cached_property
-    def _runtime(self) -> Runtime:
-        return open_runtime(
-            self.runtime_option,
-            self.module,
-            self.preprocess,
-            self.placement,
-            self._cache_salt,
-            trained=self.origin is not None,
-            lowered=self.lowered,
-        )
+    def _open(self) -> tuple[int, Runtime, Pipeline]:
+        """Return what embeds, opened at the first use, and again in a forked child, which can't use its parent's."""
+        if self._session is None or self._session[0] != forks():
+            from fashionsearch.runtimes.choice import open_runtime
 
-    @functools.cached_property
-    def _pipeline(self) -> Pipeline:
-        return Pipeline(
-            self._runtime,
-            self.preprocess,
-            dim=self.dim,
-            fingerprint=f"{self._cache_salt} {self.precision}",
-            batch_size=self._batch_size,
-            progress=self.progress,
-        )
+            runtime = open_runtime(
+                self.runtime_option,
+                self.module,
+                self.preprocess,
+                self.placement,
+                self._cache_salt,
+                trained=self.origin is not None,
+                lowered=self.lowered,
+            )
+            pipeline = Pipeline(
+                runtime,
+                self.preprocess,
+                dim=self.dim,
+                fingerprint=f"{self._cache_salt} {self.precision}",
+                batch_size=self._execution.batch_size or self.placement.batch_size,
+                progress=self.progress,
+            )
+            self._session = forks(), runtime, pipeline
+        return self._session
 
     def float_graph(self) -> bytes:
         """Return the network in float32 as an ONNX graph from (n, H, W, 3) uint8 "pixels" to (n, dim) float32.
@@ -188,6 +207,8 @@ class Backbone:
         Raises:
             RuntimeUnavailableError: if it can't be exported.
         """
+        from fashionsearch.runtimes.graph import float_graph
+
         return float_graph(self.module, self.preprocess, self._cache_salt)
 
     def variant(
@@ -199,7 +220,7 @@ class Backbone:
         device: str | None = None,
         precision: str | None = None,
         runtime: str | None = None,
-        lowered: Lowered | None = None,
+        lowered: LowPrecision | None = None,
         progress: bool | None = None,
     ) -> Backbone:
         """Return another backbone, in which what is not given stays.
@@ -222,9 +243,10 @@ class Backbone:
             device=str(self.device) if device is None else device,
             precision=precision,
             runtime=self.runtime_option if runtime is None else runtime,
-            batch_size=self._batch_size,
+            batch_size=self._execution.batch_size,
             progress=self.progress if progress is None else progress,
             lowered=lowered,
+            dim=self.dim if module is None and preprocess is None else None,
         )
         if module is None:
             other.weights_hash = self.weights_hash
@@ -238,10 +260,10 @@ class Backbone:
     @property
     def runtime(self) -> str:
         """The name of the runtime in use: "torch", "onnx" or "openvino"; under "auto" it may change as work comes."""
-        return self._runtime.name
+        return self._open()[1].name
 
     def embed(
-        self, images: Images, *, cache: EmbeddingCache | None = None, view: View | None = None
+        self, images: Images, *, cache: EmbeddingCache | None = None, view: PhotoTransform | None = None
     ) -> NDArray[np.float32]:
         """Embed images.
 
@@ -265,7 +287,7 @@ class Backbone:
         *,
         on_error: str = "raise",
         cache: EmbeddingCache | None = None,
-        view: View | None = None,
+        view: PhotoTransform | None = None,
     ) -> Iterator[Batch]:
         """Embed images piece by piece, in memory that doesn't grow with their number.
 
@@ -278,15 +300,31 @@ class Backbone:
         Yields:
             `Batch(positions, vectors, failures)`: positions in the input, (m, dim) float32, and what was left out.
         """
-        return self._pipeline.batches(images, on_error=on_error, cache=cache, view=view)
+        return self._open()[2].batches(images, on_error=on_error, cache=cache, view=view)
 
     def __getstate__(self) -> dict[str, Any]:
-        # A running session can't be copied or sent to another process; both are made again at first use.
-        return {name: value for name, value in vars(self).items() if name not in ("_runtime", "_pipeline")}
+        # A running session can't be copied or sent to another process; it is opened again at the first use.
+        return {**vars(self), "_session": None}
+
+    def identity(self) -> dict[str, Any]:
+        """Return by what the embeddings are recognised: a fingerprint, and the parts of which it is made."""
+        return {
+            "kind": "backbone",
+            "name": self.name,
+            "dim": self.dim,
+            "fingerprint": self.fingerprint,
+            "probe": None,
+            "weights": self.weights_hash,
+            "preprocess": self.preprocess.to_dict(),
+            "int8": self.lowered is not None and self.lowered.graph is not None,
+        }
 
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what `storage.save` needs to keep this backbone, as part of another folder if there is a prefix."""
         import safetensors.torch
+        import torch
+
+        from fashionsearch.backbones.modules import Projected
 
         tensors = {
             name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
@@ -335,16 +373,63 @@ class Backbone:
             StorageError: if the folder holds no backbone or is damaged.
             UnknownBackboneError: if its architecture came from a plug-in that isn't installed.
         """
-        from fashionsearch.backbones.reading import read_backbone
+        execution = Execution(device, precision, runtime, batch_size, progress)
+        return cls.read(storage.open_saved(folder, "backbone"), execution)
 
-        options: dict[str, Any] = {
-            "device": device,
-            "precision": precision,
-            "runtime": runtime,
-            "batch_size": batch_size,
-            "progress": progress,
-        }
-        return read_backbone(storage.open_saved(folder, "backbone"), options=options)
+    @classmethod
+    def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Backbone:
+        """Read a backbone from a verified folder, as part of another if there is a prefix.
+
+        Raises:
+            UnknownBackboneError: if its architecture came from a plug-in that isn't installed.
+            WeightsError: if the weights don't fit the architecture, or one is NaN or infinite.
+            CorruptFileError: if the files aren't what was saved.
+        """
+        import safetensors.torch
+
+        from fashionsearch.backbones.modules import Projected
+        from fashionsearch.backbones.weights import check_finite
+
+        config = saved.json(f"{prefix}backbone.json")
+        name, dim = config.text("name"), config.whole("dim", least=1)
+        try:
+            preprocess = Preprocess.from_dict(config.fields("preprocess"))
+        except errors.InputError as error:
+            raise errors.CorruptFileError(f"{config.path}: {error}; restore it from a copy") from error
+        lowered = None
+        if config.get("lowered") is not None:
+            int8 = config.fields("lowered").text("precision", among=("bf16", "int8")) == "int8"
+            graph = saved.content(f"{prefix}backbone.int8.onnx") if int8 else None
+            lowered = LowPrecision.from_dict(config["lowered"], graph)
+        try:
+            module = build_network(name, preprocess)
+        except errors.UnknownBackboneError as error:
+            raise errors.UnknownBackboneError(
+                f"{saved.folder} was saved with backbone {name!r}, which nobody has registered here; install its "
+                "plug-in, or run the code that registers it, and load again"
+            ) from error
+        with torch_defaults():
+            try:
+                tensors = safetensors.torch.load(saved.content(f"{prefix}backbone.safetensors"))
+                if config.get("projected"):
+                    shorter, longer = tensors["projection.weight"].shape
+                    module = Projected(module, longer, shorter)
+                module.load_state_dict(tensors)
+            # What is no safetensors file, or holds something else, fails in many ways.
+            except (safetensors.SafetensorError, RuntimeError, KeyError, ValueError) as error:
+                raise errors.WeightsError(
+                    f"{saved.folder}: the saved weights don't fit backbone {name!r} as it is defined now: {error}"
+                ) from error
+        check_finite(module, os.fspath(saved.folder))
+        return cls(
+            module,
+            preprocess,
+            name=name,
+            origin=config["origin"],
+            lowered=lowered,
+            dim=dim,
+            **dataclasses.asdict(execution),
+        )
 
     def __repr__(self) -> str:
         height, width = self.preprocess.image_size

@@ -11,7 +11,7 @@ import torchvision.models
 from torch import nn
 
 from fashionsearch import errors
-from fashionsearch.backbones.builtin import Recipe
+from fashionsearch.backbones.builtin import Architecture
 from fashionsearch.backbones.weights import (
     check_reachable,
     fetch_from_hugging_face,
@@ -27,8 +27,8 @@ def timm_names() -> list[str]:
     return [str(name) for name in timm.list_models()]
 
 
-def timm_recipe(architecture: str) -> Recipe:
-    """Return the recipe of a timm network; size, interpolation, mean and std are its own pretrained configuration's."""
+def timm_architecture(architecture: str) -> Architecture:
+    """Return a timm network's architecture; size, interpolation, mean and std are its own pretrained configuration's."""
     config = timm.models.get_pretrained_cfg(architecture)
     if config is None:
         raise errors.UnknownBackboneError(f"timm knows no pretrained configuration of {architecture!r}")
@@ -75,7 +75,7 @@ def timm_recipe(architecture: str) -> Recipe:
         module.load_state_dict(fitted.state_dict())
         return f"huggingface:{repository}"
 
-    return Recipe(default, build, load_default)
+    return Architecture(default, build, load_default)
 
 
 def torchvision_names() -> list[str]:
@@ -83,8 +83,8 @@ def torchvision_names() -> list[str]:
     return [str(name) for name in torchvision.models.list_models(module=torchvision.models)]
 
 
-def torchvision_recipe(architecture: str) -> Recipe:
-    """Return the recipe of a torchvision network, its classification layer cut off."""
+def torchvision_architecture(architecture: str) -> Architecture:
+    """Return a torchvision network's architecture, its classification layer cut off."""
     weights = torchvision.models.get_model_weights(architecture).DEFAULT
     transforms = weights.transforms()
     size = int(transforms.crop_size[0])
@@ -122,7 +122,7 @@ def torchvision_recipe(architecture: str) -> Recipe:
         fit_weights(module, read_weights(kept), weights.url)
         return f"torchvision:{weights}"
 
-    return Recipe(default, build, load_default)
+    return Architecture(default, build, load_default)
 
 
 def _without_classifier(module: nn.Module, architecture: str) -> nn.Module:

@@ -67,7 +67,7 @@ def fit_weights(module: nn.Module, tensors: Mapping[str, torch.Tensor], origin: 
     """Copy tensors into a network by name; what only a classification head needs may be left over.
 
     Raises:
-        WeightsError: if one is missing or of another shape; the network is unchanged.
+        WeightsError: if one is missing, of another shape, NaN or infinite; the network is unchanged.
     """
     own = module.state_dict()
     renamed = {
@@ -86,6 +86,7 @@ def fit_weights(module: nn.Module, tensors: Mapping[str, torch.Tensor], origin: 
                 f"{origin} doesn't fit this network: {name!r} has shape {tuple(renamed[name].shape)}, and "
                 f"{tuple(tensor.shape)} is needed; give weights of the same architecture and image size"
             )
+    _check_finite({name: renamed[name] for name in _learned(module) if name in renamed}, origin)
     module.load_state_dict({name: renamed.get(name, tensor) for name, tensor in own.items()})
 
 
@@ -99,6 +100,30 @@ def fit_in_order(module: nn.Module, tensors: Mapping[str, torch.Tensor], origin:
     if len(own) != len(tensors):
         raise errors.WeightsError(f"{origin} holds {len(tensors)} tensors, and this network has {len(own)}")
     fit_weights(module, dict(zip(own, tensors.values(), strict=True)), origin)
+
+
+def check_finite(module: nn.Module, origin: str) -> None:
+    """Raise WeightsError, which names the layer, if a weight of a network is NaN or infinite."""
+    own = module.state_dict()
+    _check_finite({name: own[name] for name in _learned(module) if name in own}, origin)
+
+
+def _learned(module: nn.Module) -> list[str]:
+    """Return the names of what a network has learned; its other buffers may hold infinity, as masks do."""
+    statistics = [
+        name for name, _ in module.named_buffers() if name.endswith(("running_mean", "running_var"))
+    ]
+    return [*(name for name, _ in module.named_parameters()), *statistics]
+
+
+def _check_finite(tensors: Mapping[str, torch.Tensor], origin: str) -> None:
+    for name, tensor in tensors.items():
+        # A sum is quick, and is not finite where an addend isn't; the reverse may not hold.
+        if not tensor.detach().sum().isfinite() and not tensor.detach().isfinite().all():
+            raise errors.WeightsError(
+                f"{origin}: the weights {name!r} hold NaN or infinity, so no embedding would mean anything; give "
+                "others, or train again with a lower learning rate"
+            )
 
 
 def weights_hash(module: nn.Module) -> str:

@@ -227,12 +227,6 @@ def _loaded(name: str) -> Any:
     return kinds.get(storage.open_saved(name).kind, Classifier).load(name)
 
 
-def _encoder(name: str) -> Any:
-    """Return the backbone of what was saved, or the backbone of that name."""
-    loaded = _loaded(name)
-    return getattr(loaded, "backbone_", loaded)
-
-
 def optimize(options: argparse.Namespace) -> int:
     """Print what is fastest on this machine, and save it."""
     from fashionsearch import storage
@@ -245,7 +239,7 @@ def optimize(options: argparse.Namespace) -> int:
     if options.label is not None:
         table = table[table[options.label] != ""]
         labels = table[options.label]
-    found = optimize(_encoder(options.encoder), table.images, labels, max_loss=options.max_loss)
+    found = optimize(_loaded(options.encoder), table.images, labels, max_loss=options.max_loss)
     print(found)
     if options.out is not None:
         found.encoder.save(options.out)
@@ -263,7 +257,7 @@ def embed(options: argparse.Namespace) -> int:
         raise errors.InputError(f"--out {options.out}: its ending must be .npz")
     table = _read_table(options, labelled=False)
     with EmbeddingCache() as cache:
-        vectors = _encoder(options.encoder).embed(table.images, cache=cache)
+        vectors = _loaded(options.encoder).embed(table.images, cache=cache)
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
         np.savez(options.out, embeddings=vectors, images=np.array([str(image) for image in table.images]))
@@ -279,7 +273,7 @@ def index(options: argparse.Namespace) -> int:
     from fashionsearch.index import VisualIndex
 
     table = _read_table(options, labelled=False)
-    index = VisualIndex(_encoder(options.encoder), metric=options.metric, engine=options.engine)
+    index = VisualIndex(_loaded(options.encoder), metric=options.metric, engine=options.engine)
     with EmbeddingCache() as cache:
         index.add(table.images, ids=table["id"].tolist(), metadata=table.metadata, cache=cache)
     index.save(options.out)

@@ -17,8 +17,8 @@ from numpy.typing import ArrayLike, NDArray
 from tqdm.auto import tqdm
 
 from fashionsearch import errors, metrics
-from fashionsearch.backbones import Backbone
-from fashionsearch.compression.precision import Sample, backbone_of, lowest_loss
+from fashionsearch.backbones import Backbone, as_backbone
+from fashionsearch.compression.precision import Sample, best_low_precision
 from fashionsearch.images import Images
 from fashionsearch.images.decoding import Image
 from fashionsearch.images.preprocess import Preprocess
@@ -158,7 +158,7 @@ def optimize(
     """
     if not 0 <= max_loss <= 1:
         raise errors.InputError(f"max_loss={max_loss!r} is not a fraction from 0 to 1, such as 0.005")
-    given = backbone_of(encoder)
+    given = as_backbone(encoder)
     if given.lowered is not None or (given.device.type == "cpu" and given.precision != "fp32"):
         raise errors.InputError(
             f"{given!r} is in lower precision already; give the one in fp32, or load it with precision='fp32'"
@@ -238,7 +238,7 @@ class _Search:
         runtime = "onnx" if precision == "int8" else "openvino" if openvino_has_bf16() else "torch"
 
         def attempt() -> None:
-            backbone, fidelity = lowest_loss(
+            backbone, fidelity = best_low_precision(
                 self._sized(size, runtime),
                 precision,
                 self._sample,

@@ -10,11 +10,11 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors, metrics
-from fashionsearch.backbones import Backbone, create_backbone
+from fashionsearch.backbones import Backbone, as_backbone
 from fashionsearch.images import Images, iterate
 from fashionsearch.images.decoding import Image
 from fashionsearch.results import Fidelity
-from fashionsearch.runtimes import Lowered, probe_pixels
+from fashionsearch.runtimes import LowPrecision, probe_pixels
 from fashionsearch.runtimes.quantisation import Quantiser
 from fashionsearch.targets import checked_labels
 
@@ -71,13 +71,13 @@ def lower_precision(
         raise errors.InputError(
             f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.{errors.did_you_mean(precision, PRECISIONS)}"
         )
-    original = backbone_of(encoder)
+    original = as_backbone(encoder)
     sample = Sample(images, labels)
 
     def enough(found: Fidelity) -> bool:
         return found.cosine >= min_cosine and (found.accuracy is None or found.loss <= max_loss)
 
-    lowered, found = lowest_loss(original, precision, sample, original.embed(sample.compared), enough)
+    lowered, found = best_low_precision(original, precision, sample, original.embed(sample.compared), enough)
     if not enough(found):
         raise errors.FidelityError(
             f"{original.name!r} loses too much in {precision}: {found}; wanted are a mean cosine of {min_cosine} and at most "
@@ -109,26 +109,7 @@ class Sample:
         self.labels: NDArray[Any] | None = None if truth is None else truth[compared]
 
 
-def backbone_of(encoder: Any) -> Backbone:
-    """Return the backbone of a classifier, an autoencoder, a backbone itself, or the one of that name.
-
-    Raises:
-        NotFittedError: if it must learn first.
-        InputError: if it has none.
-    """
-    if isinstance(encoder, str):
-        return create_backbone(encoder)
-    if getattr(encoder, "__sklearn_is_fitted__", lambda: True)() is False:
-        raise errors.NotFittedError(f"this {type(encoder).__name__} has not learned yet; call fit first")
-    inner = getattr(encoder, "backbone_", encoder)
-    if not isinstance(inner, Backbone):
-        raise errors.InputError(
-            f"{type(encoder).__name__} holds no Backbone; give a backbone, its name, a Classifier or an Autoencoder"
-        )
-    return inner
-
-
-def lowest_loss(
+def best_low_precision(
     original: Backbone,
     precision: str,
     sample: Sample,
@@ -153,7 +134,7 @@ def lowest_loss(
             f"{original!r} is in {original.precision} already; give the one in fp32, or load it with precision='fp32'"
         )
 
-    def judged(lowered: Lowered) -> tuple[Backbone, Fidelity]:
+    def judged(lowered: LowPrecision) -> tuple[Backbone, Fidelity]:
         candidate = original.variant(lowered=lowered, runtime=runtime)
         found = metrics.fidelity(candidate.embed(sample.compared), expected, sample.labels)
         probed = None
@@ -164,22 +145,22 @@ def lowest_loss(
 
     runtime = original.runtime_option if original.runtime_option in _RUNTIMES[precision] else "auto"
     if precision == "bf16":
-        return judged(Lowered("bf16"))
+        return judged(LowPrecision("bf16"))
     if original.device.type != "cpu":
         raise errors.RuntimeUnavailableError(
             f"int8 runs on the CPU, and this backbone is on {original.device}; create it with device='cpu', or use bf16"
         )
     pixels = np.stack([original.preprocess.read(image) for image in sample.calibration])
     quantiser = Quantiser(original.float_graph(), pixels)
-    best = judged(Lowered("int8", quantiser.quantised()))
+    best = judged(LowPrecision("int8", quantiser.quantised()))
     if enough(best[1]):
         return best
-    narrow = judged(Lowered("int8", quantiser.quantised(reduce_range=True)))
+    narrow = judged(LowPrecision("int8", quantiser.quantised(reduce_range=True)))
     overflows = narrow[1].cosine > best[1].cosine
     best = narrow if overflows else best
     for in_float in _KEPT_IN_FLOAT:
         if enough(best[1]) or in_float > quantiser.layers // 2:
             break
         graph = quantiser.quantised(in_float=in_float, reduce_range=overflows)
-        best = max(best, judged(Lowered("int8", graph)), key=lambda each: each[1].cosine)
+        best = max(best, judged(LowPrecision("int8", graph)), key=lambda each: each[1].cosine)
     return best

@@ -7,14 +7,13 @@ import os
 import runpy
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.autoencoder.autoencoder import Autoencoder
-from fashionsearch.backbones import Backbone, create_backbone
+from fashionsearch.backbones import Backbone, as_backbone
 from fashionsearch.exporting import folder as folders
 from fashionsearch.exporting import graphs
 from fashionsearch.exporting import templates as texts
@@ -22,6 +21,9 @@ from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes.graph import MAX_ERROR, relative_error
 from fashionsearch.runtimes.openvino import import_openvino
 from fashionsearch.tagging.classifier import Classifier
+
+if TYPE_CHECKING:
+    from fashionsearch.autoencoder.autoencoder import Autoencoder
 
 _Run: TypeAlias = "Callable[[NDArray[np.uint8]], Mapping[str, NDArray[Any]]]"
 
@@ -74,7 +76,8 @@ def export(
         raise errors.InputError(
             f"format={format!r} is not one of {', '.join(FORMATS)}.{errors.did_you_mean(format, FORMATS)}"
         )
-    backbone, classifier = _parts(encoder)
+    backbone = as_backbone(encoder)
+    classifier = encoder if isinstance(encoder, Classifier) else None
     if format == "openvino":
         import_openvino("format")
     target = folders.checked(folder)
@@ -88,23 +91,6 @@ def export(
         _write_model(graph, fresh, format)
         texts.write(facts, fresh)
         _compare(_script(fresh), reference, classifier)
-
-
-def _parts(encoder: object) -> tuple[Backbone, Classifier | None]:
-    if isinstance(encoder, str):
-        return create_backbone(encoder), None
-    if isinstance(encoder, Backbone):
-        return encoder, None
-    if not isinstance(encoder, Classifier | Autoencoder):
-        raise errors.InputError(
-            f"a value of type {type(encoder).__name__} can't be exported; give a backbone, a classifier, an autoencoder or a "
-            "backbone's name"
-        )
-    if not encoder.__sklearn_is_fitted__():
-        raise errors.NotFittedError(
-            f"this {type(encoder).__name__} has not learned yet; call fit before it is exported"
-        )
-    return encoder.backbone_, encoder if isinstance(encoder, Classifier) else None
 
 
 def _on_the_cpu(backbone: Backbone) -> Backbone:

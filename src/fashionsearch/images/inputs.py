@@ -16,7 +16,7 @@ import PIL.Image
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.images.decoding import RGB, Image, UnreadableError, decode, is_encoded, is_tensor
+from fashionsearch.images.decoding import RGB, Image, UnreadableError, content, decode, is_encoded, is_tensor
 
 Images: TypeAlias = "Image | Iterable[Image]"
 Item = TypeVar("Item")
@@ -76,19 +76,40 @@ def _try_read(numbered: tuple[int, Image]) -> errors.ImageFailure | None:
 def iterate(images: Images) -> Iterator[Image]:
     """Yield single images from one image, a 4-D batch, or any iterable of images and batches.
 
+    What comes from anything but a list, tuple, array or tensor is copied before the next is asked for: readers of videos,
+    cameras and animations give the same buffer again and again, filled anew.
+
     Raises:
         InputError: if `images` is none of these.
     """
     if _is_single(images):
         yield images  # type: ignore[misc]
     elif isinstance(images, Iterable) and not isinstance(images, dict):
+        holds_all = isinstance(images, list | tuple | np.ndarray) or is_tensor(images)
         for image in images:
-            yield from image if _is_batch(image) else (image,)  # type: ignore[misc]
+            for single in image if _is_batch(image) else (image,):  # type: ignore[union-attr]
+                yield single if holds_all else _copied(single)  # type: ignore[arg-type,misc]
     else:
         raise errors.InputError(
             f"{_describe(images)} is not an image; give a path, bytes, a file object, a PIL image, an (H, W, 3) array, "
             "a (3, H, W) tensor, a 4-D batch, or an iterable of them"
         )
+
+
+def _copied(image: Image) -> Image:
+    """Return an image that stays as it is, whatever becomes of the buffer or file that it was given in."""
+    if isinstance(image, np.ndarray):
+        return image.copy()
+    if is_tensor(image):
+        return image.detach().clone()  # type: ignore[union-attr]
+    if isinstance(image, str | os.PathLike | bytes):
+        return image
+    try:
+        if isinstance(image, PIL.Image.Image):
+            return image.copy()
+        return content(image) if is_encoded(image) else image
+    except Exception:  # it is damaged, and whoever reads it says so, with its position
+        return image
 
 
 def count(images: Images) -> int | None:

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
-from fashionsearch.backbones import Backbone
-from fashionsearch.backbones.reading import read_backbone
 from fashionsearch.cache import EmbeddingCache
-from fashionsearch.embedding import Embeds
-from fashionsearch.images import Images, check_images, iterate, source_of
+from fashionsearch.device import Execution
+from fashionsearch.embedding import Embeds, as_encoder, probe
+from fashionsearch.images import Images
 
 _PREFIX = "encoder/"
 _SAME = 0.999
@@ -35,102 +33,33 @@ def check(encoder: object) -> None:
         )
 
 
-def backbone_of(encoder: Embeds) -> Backbone | None:
-    """Return the backbone whose embeddings an encoder returns, or None for the user's own class."""
-    # A subclass or wrapper with an embed of its own is the user's class, whatever it holds.
-    if not getattr(getattr(type(encoder), "embed", None), "__module__", "").startswith("fashionsearch."):
-        return None
-    inner = getattr(encoder, "backbone_", encoder)
-    return inner if isinstance(inner, Backbone) else None
-
-
 def name(encoder: Embeds) -> str:
     """Return what to call an encoder."""
-    backbone = backbone_of(encoder)
-    return type(encoder).__name__ if backbone is None else backbone.name
+    return str(getattr(encoder, "name", type(encoder).__name__))
 
 
 def embed_all(
     encoder: Embeds, images: Images, on_error: str, cache: EmbeddingCache | None
 ) -> tuple[NDArray[np.float32], list[int], list[str | None], tuple[errors.ImageFailure, ...]]:
     """Return vectors (m, dim), their positions and sources, and what was left out."""
-    backbone = backbone_of(encoder)
-    if backbone is not None:
-        batches = list(backbone.embed_batches(images, on_error=on_error, cache=cache))
-        vectors = [batch.vectors for batch in batches if len(batch.vectors)]
-        return (
-            np.concatenate(vectors) if vectors else np.zeros((0, backbone.dim), dtype=np.float32),
-            [int(position) for batch in batches for position in batch.positions],
-            [source for batch in batches for source in batch.sources],
-            tuple(failure for batch in batches for failure in batch.failures),
-        )
-    if on_error not in ("raise", "skip"):
-        raise errors.InputError(f"on_error={on_error!r} is neither 'raise' nor 'skip'")
-    everything = list(iterate(images))
-    positions = list(range(len(everything)))
-    failures: tuple[errors.ImageFailure, ...] = ()
-    if on_error == "skip":
-        readable, failures = check_images(everything)
-        positions = readable.tolist()
-    chosen = [everything[position] for position in positions]
-    embedded = (
-        np.asarray(encoder.embed(chosen), dtype=np.float32)
-        if chosen
-        else np.zeros((0, encoder.dim), np.float32)
+    batches = list(as_encoder(encoder).embed_batches(images, on_error=on_error, cache=cache))
+    vectors = [batch.vectors for batch in batches if len(batch.vectors)]
+    return (
+        np.concatenate(vectors) if vectors else np.zeros((0, int(encoder.dim)), dtype=np.float32),
+        [int(position) for batch in batches for position in batch.positions],
+        [source for batch in batches for source in batch.sources],
+        tuple(failure for batch in batches for failure in batch.failures),
     )
-    if embedded.shape != (len(chosen), encoder.dim):
-        raise errors.InputError(
-            f"the encoder returned shape {embedded.shape} for {len(chosen)} images; (n, dim) is {(len(chosen), encoder.dim)}"
-        )
-    return embedded, positions, [source_of(image) for image in chosen], failures
-
-
-def _probe_image() -> NDArray[np.uint8]:
-    """Return a picture with fine detail and unequal sides, whose embedding tells encoders apart."""
-    rows, columns = np.mgrid[0:96, 0:72]
-    channels = [
-        (rows * 3 + columns * 7) % 256,
-        (rows * columns) % 256,
-        ((rows // 8 + columns // 8) % 2) * 200,
-    ]
-    return np.stack(channels, axis=2).astype(np.uint8)
 
 
 def identity(encoder: Embeds) -> dict[str, Any]:
     """Return by what an encoder is recognised: a fingerprint, or how it embeds one picture."""
-    backbone = backbone_of(encoder)
-    if backbone is not None:
-        return {
-            "name": backbone.name,
-            "dim": backbone.dim,
-            "fingerprint": backbone.fingerprint,
-            "probe": None,
-        }
-    return {
-        "name": type(encoder).__name__,
-        "dim": int(encoder.dim),
-        "fingerprint": None,
-        "probe": _probe(encoder),
-    }
-
-
-def _probe(encoder: Embeds) -> list[float] | None:
-    """Return how a user's encoder embeds one picture, or None if it takes no arrays: an index must be saved all the same."""
-    try:
-        return [float(value) for value in np.asarray(encoder.embed([_probe_image()]))[0]]
-    except Exception as error:  # the user's code may raise anything
-        warnings.warn(
-            f"{type(encoder).__name__} can't embed an array ({error!r}), so the saved index won't notice another encoder",
-            errors.DataWarning,
-            stacklevel=2,
-        )
-        return None
+    return as_encoder(encoder).identity()
 
 
 def writers(encoder: Embeds) -> dict[str, storage.Writer]:
-    """Return what `storage.save` needs to keep the encoder: its backbone, or nothing for the user's own class."""
-    backbone = backbone_of(encoder)
-    return {} if backbone is None else backbone.writers(_PREFIX)
+    """Return what `storage.save` needs to keep the encoder: all of it, or nothing for the user's own class."""
+    return as_encoder(encoder).writers(_PREFIX)
 
 
 def restore(
@@ -140,44 +69,122 @@ def restore(
 
     Raises:
         EncoderMismatchError: if the given one isn't the one the vectors came from.
+        CorruptFileError: if the saved one is of no kind that this version knows.
     """
     if given is not None:
         check(given)
         if expected is not None:
-            _compare(saved, expected, given)
+            check_same(
+                given, expected, f"{saved.folder} holds", lambda: _read(saved, expected, {"progress": False})
+            )
         return given
     if expected is None or expected["fingerprint"] is None:
         return None
-    return read_backbone(saved, options=options, prefix=_PREFIX)
+    return _read(saved, expected, options)
 
 
-def _saved_probe(saved: storage.Saved, expected: Mapping[str, Any]) -> list[float] | None:
-    if expected["fingerprint"] is None:
-        return None
-    return _probe(read_backbone(saved, options={"progress": False}, prefix=_PREFIX))
-
-
-def _alike(probe: list[float] | None, reference: list[float] | None) -> bool:
-    """Return whether two embeddings of one picture are the same within rounding; unknown ones get the benefit."""
-    if probe is None or reference is None:
-        return True
-    lengths = float(np.linalg.norm(probe) * np.linalg.norm(reference))
-    return lengths > 0 and float(np.dot(probe, reference)) / lengths >= _SAME
-
-
-def _compare(saved: storage.Saved, expected: Mapping[str, Any], given: Embeds) -> None:
-    if int(given.dim) != expected["dim"]:
-        raise errors.EncoderMismatchError(
-            f"{saved.folder} holds vectors of {expected['name']!r} with dim {expected['dim']}, and this encoder's dim is "
-            f"{given.dim}; load it with the encoder it was saved with, or index the photos again"
+def _read(saved: storage.Saved, expected: Mapping[str, Any], options: dict[str, Any]) -> Embeds:
+    kind = expected.get("kind", "backbone")  # all that version 0.1 saved, and it didn't say so
+    if kind not in _READERS:
+        raise errors.CorruptFileError(
+            f"{saved.folder}: the index's encoder is of kind {str(kind)[:40]!r}, which is not one of {', '.join(_READERS)}"
         )
-    own = identity(given)
-    if expected["fingerprint"] is not None and own["fingerprint"] is not None:
-        same = own["fingerprint"] == expected["fingerprint"]
+    return _READERS[kind](saved, Execution(**options))
+
+
+def _read_backbone(saved: storage.Saved, execution: Execution) -> Embeds:
+    from fashionsearch.backbones import Backbone
+
+    return Backbone.read(saved, execution, prefix=_PREFIX)
+
+
+_READERS: dict[str, Callable[[storage.Saved, Execution], Embeds]] = {"backbone": _read_backbone}
+
+
+def replacement(used: Embeds | None, given: Embeds | None, dim: int, *, empty: bool) -> Embeds | None:
+    """Return the encoder that is to take another's place, if an index's vectors may come from it.
+
+    Raises:
+        EncoderMismatchError: if it embeds otherwise, unless the index is empty and the length of vectors fits.
+        InputError: if it is no encoder, or the encoder is to be taken away from vectors that came from it.
+    """
+    if given is None:
+        if used is not None and not empty:
+            raise errors.InputError(
+                "encoder=None would leave vectors of which nobody knows where they came from; keep the encoder"
+            )
+        return None
+    check(given)
+    if int(given.dim) != dim:
+        raise errors.EncoderMismatchError(f"this encoder's dim is {int(given.dim)}, and the index's is {dim}")
+    if used is not None and not empty:
+        check_same(given, identity(used), restored=lambda: used)
+    return given
+
+
+def check_same(
+    given: Embeds,
+    expected: Mapping[str, Any],
+    holder: str = "the index holds",
+    restored: Callable[[], Embeds] | None = None,
+) -> None:
+    """Raise EncoderMismatchError, which says what differs, unless an encoder is the one that made an index's vectors.
+
+    Args:
+        given: the encoder.
+        expected: the identity of the one that made them.
+        holder: begins the message.
+        restored: makes that encoder again, to embed a picture with it where only one of the two has a fingerprint.
+    """
+    if int(given.dim) == expected["dim"]:
+        own = identity(given)
+        if expected["fingerprint"] is not None and own["fingerprint"] is not None:
+            same = own["fingerprint"] == expected["fingerprint"]
+        else:
+            reference = expected["probe"]
+            if expected["fingerprint"] is not None and restored is not None:
+                reference = probe(restored())
+            same = _alike(own["probe"] or probe(given), reference)
     else:
-        same = _alike(own["probe"] or _probe(given), expected["probe"] or _saved_probe(saved, expected))
+        own, same = {"name": name(given), "dim": int(given.dim)}, False
     if not same:
         raise errors.EncoderMismatchError(
-            f"{saved.folder} holds vectors of {expected['name']!r}, and this encoder ({own['name']!r}) has other weights or "
-            "preprocessing; load it with the encoder it was saved with, or index the photos again"
+            f"{holder} vectors of {expected['name']!r}, and this encoder is another one: {_differences(expected, own)}; "
+            "use the encoder they came from, or index the photos again"
         )
+
+
+def _differences(one: Mapping[str, Any], other: Mapping[str, Any]) -> str:
+    """Return in words what two identities differ in."""
+    found = []
+    if one["name"] != other["name"]:
+        found.append(f"its name is {other['name']!r}")
+    if one["dim"] != other["dim"]:
+        found.append(f"its dim is {other['dim']} and not {one['dim']}")
+    theirs, own = one.get("preprocess"), other.get("preprocess")
+    if theirs and own:
+        found += [
+            f"its {field.replace('_', ' ')} is {_plain(own[field])} and not {_plain(theirs[field])}"
+            for field in own
+            if own[field] != theirs.get(field)
+        ]
+    for field, words in (("weights", "its weights are others"), ("int8", "one of the two is in int8")):
+        if one.get(field) != other.get(field) and field in one and field in other:
+            found.append(words)
+    return ", ".join(found) or "its weights or preprocessing are others"
+
+
+def _plain(value: object) -> str:
+    """Return a value of a preprocessing as one says it: a square by its side."""
+    sides = value if isinstance(value, list) else []
+    if len(sides) == 2:
+        return f"{sides[0]} px" if sides[0] == sides[1] else f"{sides[0]}×{sides[1]} px"
+    return str(value)
+
+
+def _alike(one: list[float] | None, other: list[float] | None) -> bool:
+    """Return whether two embeddings of one picture are the same within rounding; unknown ones get the benefit."""
+    if one is None or other is None:
+        return True
+    lengths = float(np.linalg.norm(one) * np.linalg.norm(other))
+    return lengths > 0 and float(np.dot(one, other)) / lengths >= _SAME

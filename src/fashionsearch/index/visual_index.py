@@ -60,7 +60,7 @@ class VisualIndex:
         progress: show a bar once building takes over two seconds.
 
     Attributes:
-        encoder: as given, or the backbone of that name.
+        encoder: as given, or the backbone of that name; another one that embeds alike can be set.
         dim: length of a vector.
         metric: as given.
         engine: as given; "exact" if hnswlib can't be imported.
@@ -96,7 +96,7 @@ class VisualIndex:
             raise errors.InputError(
                 "give an encoder (or a backbone's name), or dim for an index of vectors only"
             )
-        self.encoder: Embeds | None = create_backbone(encoder) if isinstance(encoder, str) else encoder
+        self._encoder: Embeds | None = create_backbone(encoder) if isinstance(encoder, str) else encoder
         if self.encoder is not None:
             encoders.check(self.encoder)
             if dim is not None and dim != self.encoder.dim:
@@ -128,6 +128,15 @@ class VisualIndex:
     def ef_search(self, value: int) -> None:
         checked = check_number("ef_search", value, low=1)
         self._engine.settings = dataclasses.replace(self._engine.settings, ef_search=checked)
+
+    @property
+    def encoder(self) -> Embeds | None:
+        """What embeds photos; another one is refused with EncoderMismatchError unless it embeds alike."""
+        return self._encoder
+
+    @encoder.setter
+    def encoder(self, encoder: Embeds | None) -> None:
+        self._encoder = encoders.replacement(self._encoder, encoder, self.dim, empty=not len(self))
 
     @property
     def has_graph(self) -> bool:

@@ -1,23 +1,26 @@
-"""Which runtime runs a network, and which can't."""
+"""Which runtime runs a network: the one that was asked for, or under "auto" torch, ONNX Runtime or OpenVINO."""
 
 from __future__ import annotations
 
 import functools
+import warnings
 from collections.abc import Callable
 
+import numpy as np
+from numpy.typing import NDArray
 from torch import nn
 
 from fashionsearch import errors
 from fashionsearch.device import Placement
 from fashionsearch.images.preprocess import Preprocess
-from fashionsearch.runtimes.auto import AutoRuntime
 from fashionsearch.runtimes.base import Runtime
-from fashionsearch.runtimes.graph import exported
-from fashionsearch.runtimes.low_precision import Lowered
+from fashionsearch.runtimes.graph import MAX_ERROR, exported, is_exported
+from fashionsearch.runtimes.low_precision import LowPrecision
 from fashionsearch.runtimes.onnx import OnnxRuntime
-from fashionsearch.runtimes.openvino import OpenVinoRuntime
+from fashionsearch.runtimes.openvino import OpenVinoRuntime, openvino_has_bf16
 from fashionsearch.runtimes.torch import TorchRuntime
 
+WORTH_AN_EXPORT = 400
 RUNTIMES = ("auto", "torch", "onnx", "openvino")
 _PRECISIONS = {"onnx": ("fp32", "int8"), "openvino": ("fp32", "bf16", "int8")}
 _OPENERS: dict[str, Callable[[bytes], Runtime]] = {"onnx": OnnxRuntime, "openvino": OpenVinoRuntime}
@@ -54,7 +57,7 @@ def open_runtime(
     fingerprint: str,
     *,
     trained: bool,
-    lowered: Lowered | None = None,
+    lowered: LowPrecision | None = None,
 ) -> Runtime:
     """Return a runtime that runs a network.
 
@@ -82,3 +85,61 @@ def open_runtime(
     if name == "openvino":
         opener = functools.partial(OpenVinoRuntime, precision=placement.precision)
     return exported(opener, module, preprocess, fingerprint, precision=placement.precision)
+
+
+class AutoRuntime:
+    """Torch for a few images; from a few hundred on, on the CPU, for trained weights, what is faster there.
+
+    That is ONNX Runtime in fp32, and OpenVINO in bf16 where it is installed and the processor has that arithmetic. On CUDA
+    torch stays.
+
+    An export takes about as long as torch needs for `WORTH_AN_EXPORT` images; one made before is used at once. Each call
+    decides for itself, so that a model saved and loaded again runs as it did before.
+    """
+
+    def __init__(
+        self,
+        module: nn.Module,
+        preprocess: Preprocess,
+        placement: Placement,
+        fingerprint: str,
+        *,
+        trained: bool,
+    ) -> None:
+        self._module, self._preprocess, self._fingerprint = module, preprocess, fingerprint
+        self._precision = placement.precision
+        self._current: Runtime = TorchRuntime(module, preprocess, placement)
+        self._may_export = trained and placement.device.type == "cpu" and placement.precision in MAX_ERROR
+        self._seen = self._expected = 0
+
+    @property
+    def name(self) -> str:
+        """The name of the runtime in use at present."""
+        return self._current.name
+
+    def expect(self, images: int) -> None:
+        """Hear how many images are coming, before the first of them."""
+        self._expected, self._seen = images, 0
+        self._current.expect(images)
+
+    def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""
+        self._seen += len(pixels)
+        worth_it = max(self._seen, self._expected) >= WORTH_AN_EXPORT
+        if self._may_export and (worth_it or is_exported(self._fingerprint)):
+            self._may_export = False
+            opener = self._opener()
+            if opener is None:
+                return self._current.run(pixels)
+            try:
+                self._current = exported(
+                    opener, self._module, self._preprocess, self._fingerprint, precision=self._precision
+                )
+            except errors.RuntimeUnavailableError as error:
+                warnings.warn(f"going on with torch: {error}", errors.DataWarning, stacklevel=2)
+        return self._current.run(pixels)
+
+    def _opener(self) -> Callable[[bytes], Runtime] | None:
+        if self._precision == "fp32":
+            return OnnxRuntime
+        return functools.partial(OpenVinoRuntime, precision="bf16") if openvino_has_bf16() else None

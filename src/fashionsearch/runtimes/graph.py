@@ -17,8 +17,10 @@ from torch import nn
 
 from fashionsearch import errors, storage
 from fashionsearch.cache import cache_folder
+from fashionsearch.device import torch_defaults
 from fashionsearch.images.preprocess import Preprocess
-from fashionsearch.runtimes.base import Network, Runtime
+from fashionsearch.runtimes.base import Runtime
+from fashionsearch.runtimes.network import Network
 from fashionsearch.runtimes.quiet import quiet
 from fashionsearch.runtimes.resizing import Resize
 
@@ -80,7 +82,7 @@ def compare(
     pixels = np.random.default_rng(0).integers(0, 256, (3, *preprocess.image_size, 3), dtype=np.uint8)
     pixels[1] //= 2  # three photos that differ in level, or a constant network would look right
     pixels[2] |= 128
-    with torch.inference_mode():
+    with torch_defaults(), torch.inference_mode():
         expected = Network(module, preprocess).eval()(torch.from_numpy(pixels)).numpy()
     try:
         got = runtime.run(pixels)
@@ -150,8 +152,9 @@ def export(module: nn.Module, preprocess: Preprocess) -> bytes:
     Raises:
         RuntimeUnavailableError: if it can't be exported.
     """
-    pixels = torch.zeros((2, *preprocess.image_size, 3), dtype=torch.uint8)
-    return to_onnx(Network(module, preprocess), pixels, output="embeddings", dynamic=["n"])
+    with torch_defaults():
+        pixels = torch.zeros((2, *preprocess.image_size, 3), dtype=torch.uint8)
+        return to_onnx(Network(module, preprocess), pixels, output="embeddings", dynamic=["n"])
 
 
 def export_resizing(preprocess: Preprocess) -> bytes:
@@ -160,8 +163,9 @@ def export_resizing(preprocess: Preprocess) -> bytes:
     Raises:
         RuntimeUnavailableError: if it can't be exported.
     """
-    pixels = torch.zeros((2, 7, 9, 3), dtype=torch.uint8)
-    return to_onnx(Resize(preprocess), pixels, output="resized", dynamic=["n", "height", "width"])
+    with torch_defaults():
+        pixels = torch.zeros((2, 7, 9, 3), dtype=torch.uint8)
+        return to_onnx(Resize(preprocess), pixels, output="resized", dynamic=["n", "height", "width"])
 
 
 def to_onnx(module: nn.Module, pixels: torch.Tensor, *, output: str, dynamic: Sequence[str]) -> bytes:

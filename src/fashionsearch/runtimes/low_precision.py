@@ -17,7 +17,7 @@ _SAME = 0.99
 
 
 @dataclass(frozen=True, eq=False)
-class Lowered:
+class LowPrecision:
     """A network's lower precision.
 
     Attributes:
@@ -52,7 +52,7 @@ class Lowered:
         }
 
     @classmethod
-    def from_dict(cls, saved: Mapping[str, Any], graph: bytes | None) -> Lowered:
+    def from_dict(cls, saved: Mapping[str, Any], graph: bytes | None) -> LowPrecision:
         """Return what `to_dict` wrote, with its graph."""
         fidelity, expected = saved["fidelity"], saved["expected"]
         return cls(

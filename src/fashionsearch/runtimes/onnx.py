@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.runtimes import sessions
 
 
 class OnnxRuntime:
@@ -42,6 +43,7 @@ class OnnxRuntime:
             raise errors.RuntimeUnavailableError(
                 f"ONNX Runtime can't open the exported network: {error}; use runtime='torch'"
             ) from error
+        sessions.opened(self)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.cache import cache_folder
+from fashionsearch.runtimes import sessions
 
 
 class OpenVinoRuntime:
@@ -44,6 +45,7 @@ class OpenVinoRuntime:
             raise errors.RuntimeUnavailableError(
                 f"OpenVINO can't open the exported network: {error}; use runtime='onnx' or 'torch'"
             ) from error
+        sessions.opened(self)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""

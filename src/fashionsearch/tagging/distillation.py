@@ -14,7 +14,7 @@ from torch.nn import functional
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone
 from fashionsearch.images.preprocess import Preprocess
-from fashionsearch.runtimes.base import Network
+from fashionsearch.runtimes.network import Network
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.training.options import FineTuning, teacher_fingerprint
 

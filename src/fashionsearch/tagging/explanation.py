@@ -16,7 +16,7 @@ from fashionsearch import errors
 from fashionsearch.backbones import Backbone
 from fashionsearch.images.decoding import RGB
 from fashionsearch.images.preprocess import Preprocess
-from fashionsearch.runtimes.base import Network
+from fashionsearch.runtimes.network import Network
 from fashionsearch.tagging.head import LinearHead
 
 # The finer map is the last of at least this share of the photo's side: 28 of 224 pixels.

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone
 from fashionsearch.cache import EmbeddingCache
-from fashionsearch.embedding import View
+from fashionsearch.embedding import PhotoTransform
 from fashionsearch.images import Images
 from fashionsearch.images.decoding import RGB
 from fashionsearch.results import History
@@ -88,7 +88,7 @@ def _embedded(
     images: Images,
     labels: NDArray[Any],
     cache: EmbeddingCache,
-    view: View | None = None,
+    view: PhotoTransform | None = None,
 ) -> NDArray[np.float32]:
     embeddings = backbone.embed(images, cache=cache, view=view)
     if len(embeddings) != len(labels):

@@ -10,7 +10,7 @@ from torch import nn
 from torch.nn import functional
 
 from fashionsearch.images.preprocess import Preprocess
-from fashionsearch.runtimes.base import Network
+from fashionsearch.runtimes.network import Network
 from fashionsearch.tagging.distillation import Teacher
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.training.objectives import keep_frozen_still, unfreeze

@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 from sklearn.base import clone
 
 from fashionsearch import errors
-from fashionsearch.backbones.registry import has_default_weights
+from fashionsearch.backbones.architectures import has_default_weights
 from fashionsearch.tagging.classifier import Classifier
 from fashionsearch.training import FineTuning
 from fashionsearch.training.old_names import current_name

@@ -1,33 +1,30 @@
-"""Backbones by name: the built-in table, what plug-ins register, and the prefixes `timm:` and `torchvision:`."""
+"""Networks by name: the built-in table, what plug-ins register, and the prefixes `timm:` and `torchvision:`.
+
+Nothing here imports torch before a network is built.
+"""
 
 from __future__ import annotations
 
-import dataclasses
 import fnmatch
-import importlib.metadata
-import os
 import warnings
 from collections.abc import Callable
 from numbers import Integral
-from pathlib import Path
-from typing import TypeAlias, TypeVar
-
-import torch
-from torch import nn
+from typing import TYPE_CHECKING, TypeAlias, TypeVar
 
 from fashionsearch import errors
-from fashionsearch.backbones import libraries
-from fashionsearch.backbones.backbone import Backbone
-from fashionsearch.backbones.builtin import BUILTIN, Recipe
-from fashionsearch.backbones.weights import fit_weights, read_weights
+from fashionsearch.backbones.builtin import BUILTIN, Architecture
+from fashionsearch.device import torch_defaults
 from fashionsearch.images.preprocess import Preprocess
+
+if TYPE_CHECKING:
+    from torch import nn
 
 ENTRY_POINTS = "fashionsearch.backbones"
 
-Builder: TypeAlias = Callable[["str | None"], nn.Module]
+Builder: TypeAlias = "Callable[[str | None], nn.Module]"
 Function = TypeVar("Function", bound=Builder)
 
-_registered: dict[str, tuple[Recipe, str]] = {}
+_registered: dict[str, tuple[Architecture, str]] = {}
 _plugins_read: list[bool] = []
 
 
@@ -70,7 +67,7 @@ def register_backbone(
         raise errors.InputError(
             f"{name!r} can't be a backbone's name, which is text without a colon: @register_backbone('my_net')"
         )
-    preprocess = Preprocess(_sides(image_size), mean=mean, std=std, interpolation=interpolation)
+    preprocess = Preprocess(sides(image_size), mean=mean, std=std, interpolation=interpolation)
 
     def register(function: Function) -> Function:
         if not callable(function) or not hasattr(function, "__qualname__"):
@@ -86,11 +83,13 @@ def register_backbone(
             )
 
         def load_default(module: nn.Module) -> str:
+            from fashionsearch.backbones.weights import fit_weights
+
             trained = _checked(name, function("default"))
             fit_weights(module, trained.state_dict(), f"the default weights of {name!r}")
             return f"plug-in:{definition}"
 
-        _registered[name] = (Recipe(preprocess, lambda _: function(None), load_default), definition)
+        _registered[name] = (Architecture(preprocess, lambda _: function(None), load_default), definition)
         return function
 
     return register
@@ -99,6 +98,8 @@ def register_backbone(
 def _read_plugins() -> None:
     if _plugins_read:
         return
+    import importlib.metadata
+
     _plugins_read.append(True)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
@@ -107,8 +108,8 @@ def _read_plugins() -> None:
                 raise errors.InputError(
                     f"it registers no backbone of this name; decorate its function with @register_backbone({entry.name!r})"
                 )
-        # A broken plug-in may raise anything, and must not take the other backbones with it.
-        except Exception as error:
+        # A broken plug-in may raise anything, also SystemExit, and must take neither the other backbones nor the program.
+        except (Exception, SystemExit) as error:
             warnings.warn(
                 f"the plug-in {entry.value!r}, which offers backbone {entry.name!r}, can't be loaded: {error!r}",
                 errors.DataWarning,
@@ -133,6 +134,8 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     own = sorted({*BUILTIN, *_registered})
     if pattern is None:
         return own
+    from fashionsearch.backbones import libraries
+
     everything = [
         *own,
         *(f"timm:{name}" for name in libraries.timm_names()),
@@ -141,7 +144,12 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     return fnmatch.filter(everything, pattern)
 
 
-def _recipe(name: str) -> Recipe:
+def find_architecture(name: str) -> Architecture:
+    """Return the architecture of a name.
+
+    Raises:
+        UnknownBackboneError: if the name isn't known; similar names are listed.
+    """
     if not isinstance(name, str):
         raise errors.InputError(f"a backbone's name is text, such as 'resnet50', and not {name!r}")
     if name in _registered:
@@ -150,10 +158,12 @@ def _recipe(name: str) -> Recipe:
         return BUILTIN[name]
     prefix, colon, architecture = name.partition(":")
     if colon:
+        from fashionsearch.backbones import libraries
+
         if prefix == "timm" and architecture in libraries.timm_names():
-            return libraries.timm_recipe(architecture)
+            return libraries.timm_architecture(architecture)
         if prefix == "torchvision" and architecture in libraries.torchvision_names():
-            return libraries.torchvision_recipe(architecture)
+            return libraries.torchvision_architecture(architecture)
     _read_plugins()
     if name in _registered:
         return _registered[name][0]
@@ -170,104 +180,47 @@ def has_default_weights(name: str) -> bool:
     Raises:
         UnknownBackboneError: if the name isn't known.
     """
-    return _recipe(name).load_default is not None
+    return find_architecture(name).load_default is not None
 
 
-def untrained_module(name: str, preprocess: Preprocess) -> nn.Module:
-    """Build a backbone's untrained network for a preprocessing, leaving torch's random state alone."""
-    return _build(name, _recipe(name), preprocess, None)
-
-
-def create_backbone(
-    name: str,
-    *,
-    weights: str | os.PathLike[str] | None = "default",
-    image_size: int | tuple[int, int] | None = None,
-    resize: str = "squash",
-    device: str = "auto",
-    precision: str = "auto",
-    runtime: str = "auto",
-    batch_size: int | None = None,
-    random_state: int | None = None,
-    progress: bool = True,
-) -> Backbone:
-    """Make a backbone by its name.
-
-    Args:
-        name: a built-in name, a plug-in's, "timm:…" or "torchvision:…".
-        weights: "default" (trained on ImageNet), None (untrained), or a `.safetensors` or `.pth` file of the same
-            architecture.
-        image_size: side, or (height, width), in pixels; None is the backbone's own.
-        resize: "squash" the whole photo, "pad" it with white, or "crop" its middle.
-        device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
-        precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
-        runtime: "auto", "torch" or "onnx".
-        batch_size: images a forward pass; None is chosen from the device.
-        random_state: whole number from 0 up, of the initial weights, where `weights` is None.
-        progress: show a bar once embedding takes over two seconds.
-
-    Raises:
-        UnknownBackboneError: if the name isn't known; similar names are listed.
-        WeightsError: if the weights can't be fetched, read or fitted.
-        DeviceError: if the device or precision isn't there.
-
-    Examples:
-        >>> import fashionsearch as fs
-        >>> backbone = fs.create_backbone("cnn", weights=None, random_state=0)
-        >>> backbone.embed(fs.datasets.make_catalogue(3).images).shape
-        (3, 256)
-    """
-    recipe = _recipe(name)
-    size = recipe.preprocess.image_size if image_size is None else _sides(image_size)
-    preprocess = dataclasses.replace(recipe.preprocess, image_size=size, resize=resize)
-    module = _build(name, recipe, preprocess, random_state)
-    origin: str | None = None
-    if weights == "default":
-        if recipe.load_default is None:
-            raise errors.WeightsError(
-                f"backbone {name!r} has no default weights: it is made to be trained from scratch; use weights=None or a file"
-            )
-        origin = recipe.load_default(module)
-    elif weights is not None:
-        tensors = read_weights(weights)
-        fit_weights(module, tensors, os.fspath(weights))
-        origin = f"file:{Path(weights).name}"
-    return Backbone(
-        module,
-        preprocess,
-        name=name,
-        origin=origin,
-        device=device,
-        precision=precision,
-        runtime=runtime,
-        batch_size=batch_size,
-        progress=progress,
-    )
-
-
-def _sides(image_size: int | tuple[int, int]) -> tuple[int, int]:
+def sides(image_size: int | tuple[int, int]) -> tuple[int, int]:
+    """Return (height, width) of a size that may be one side of a square."""
     return image_size if isinstance(image_size, tuple | list) else (image_size, image_size)
 
 
-def _build(name: str, recipe: Recipe, preprocess: Preprocess, random_state: int | None) -> nn.Module:
+def build_network(name: str, preprocess: Preprocess, random_state: int | None = None) -> nn.Module:
+    """Build a backbone's untrained network for a preprocessing; torch's random state is left as it was.
+
+    Args:
+        name: as for `find_architecture`.
+        preprocess: how its images will come.
+        random_state: whole number from 0 up, of the initial weights; None is another one each time.
+
+    Raises:
+        UnknownBackboneError: if the name isn't known.
+        InputError: if the network can't be built for this image size.
+    """
     if random_state is not None and not (
         isinstance(random_state, Integral) and 0 <= int(random_state) < 2**32
     ):
         raise errors.InputError(
             f"random_state={random_state!r} is not a whole number from 0 to {2**32 - 1}, or None"
         )
-    with torch.random.fork_rng(devices=[]):
+    architecture = find_architecture(name)
+    import torch
+
+    with torch_defaults(), torch.random.fork_rng(devices=[]):
         # The generator of the CPU alone: torch.manual_seed would also reset those of the GPUs.
         if random_state is None:
             torch.default_generator.seed()
         else:
             torch.default_generator.manual_seed(int(random_state))
         try:
-            module = recipe.build(preprocess)
+            module = architecture.build(preprocess)
         except errors.FashionSearchError:
             raise
         # A network's constructor may raise anything, most often for an image size that it can't have.
-        except Exception as error:
+        except (Exception, SystemExit) as error:
             height, width = preprocess.image_size
             raise errors.InputError(
                 f"backbone {name!r} can't be built for images of {height}×{width}: {error!r}; "
@@ -277,6 +230,8 @@ def _build(name: str, recipe: Recipe, preprocess: Preprocess, random_state: int 
 
 
 def _checked(name: str, module: object) -> nn.Module:
+    from torch import nn
+
     if not isinstance(module, nn.Module):
         raise errors.InputError(
             f"the function registered as backbone {name!r} returned {type(module).__name__}; return an nn.Module"

@@ -7,7 +7,7 @@ import pytest
 import torch
 
 import fashionsearch as fs
-from fashionsearch.backbones import registry
+from fashionsearch.backbones import architectures
 from fashionsearch.errors import InputError, UnknownBackboneError
 
 BUILT_IN = ["cnn", "cnn_grid", "efficientnet_lite0", "resnet50", "vgg19", "vgg19_bn"]
@@ -15,8 +15,8 @@ BUILT_IN = ["cnn", "cnn_grid", "efficientnet_lite0", "resnet50", "vgg19", "vgg19
 
 @pytest.fixture(autouse=True)
 def _built_in_names_only(monkeypatch):
-    monkeypatch.setattr(registry, "_registered", {})
-    monkeypatch.setattr(registry, "_plugins_read", [True])
+    monkeypatch.setattr(architectures, "_registered", {})
+    monkeypatch.setattr(architectures, "_plugins_read", [True])
 
 
 def flat(weights):
