@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import re
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
+from fashionsearch.values import read_text
 
 if TYPE_CHECKING:
     from fashionsearch.datasets.table import Table
@@ -288,15 +288,15 @@ def search(options: argparse.Namespace) -> int:
     index = VisualIndex.load(options.index)
     where = _where(options.where)
     matches = index.search(options.photos, k=options.k, where=where, exact=options.exact)
-    for query, photo in enumerate(options.photos):
+    for photo, hits in zip(options.photos, matches, strict=True):
         found = [
             {
-                "id": matches.ids[query, place],
-                "similarity": round(float(matches.similarities[query, place]), 4),
-                "source": matches.sources[query, place],
-                "metadata": matches.metadata[query, place],
+                "id": match.id,
+                "similarity": round(match.similarity, 4),
+                "source": match.source,
+                "metadata": match.metadata,
             }
-            for place in range(int(matches.counts[query]))
+            for match in hits
         ]
         if options.json:
             print(json.dumps({"query": photo, "matches": found}))
@@ -329,26 +329,20 @@ def _where(conditions: Sequence[str]) -> dict[str, Any] | None:
             if found:
                 bounds = where.setdefault(field.strip(), {})
                 _refuse_twice(field.strip(), not isinstance(bounds, dict) or name in bounds)
-                bounds[name] = _value(value)
+                bounds[name] = read_text(value.strip())
                 break
         else:
             field, found, value = condition.partition("=")
             if not found or not field.strip():
                 raise errors.InputError(f"--where {condition!r} is not FIELD=VALUE, FIELD>=VALUE or the like")
             _refuse_twice(field.strip(), field.strip() in where)
-            where[field.strip()] = [_value(part) for part in value.split(",")]
+            where[field.strip()] = [read_text(part.strip()) for part in value.split(",")]
     return where or None
 
 
 def _refuse_twice(field: str, again: bool) -> None:
     if again:
         raise errors.InputError(f"--where names {field!r} twice; for one of several values write {field}=A,B")
-
-
-def _value(text: str) -> str | float:
-    """Return a number for what is written as one, and text for all else, 007 and nan among it."""
-    plain = re.fullmatch(r"-?(0|[1-9]\d*)(\.\d+)?", text.strip())
-    return float(text) if plain else text.strip()
 
 
 def _write_text(path: Path, text: str) -> None:

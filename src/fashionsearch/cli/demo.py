@@ -272,15 +272,7 @@ def _search(index: VisualIndex, test: Table, label: str) -> tuple[Matches, list[
     queries = _one_of_each(test, label)
     found = index.search(queries.images, k=6)
     keep = np.argsort(found.ids == queries["id"].astype(object)[:, None], axis=1, kind="stable")[:, :5]
-    without = Matches(
-        ids=np.take_along_axis(found.ids, keep, axis=1),
-        similarities=np.take_along_axis(found.similarities, keep, axis=1),
-        metadata=np.take_along_axis(found.metadata, keep, axis=1),
-        counts=np.minimum(found.counts, 5),
-        sources=np.take_along_axis(found.sources, keep, axis=1),
-        queries=found.queries,
-    )
-    return without, list(queries.images)
+    return found.rearranged(keep), list(queries.images)
 
 
 def _picture(draw: Callable[[Figure], object], caption: str, size: tuple[float, float]) -> Picture:

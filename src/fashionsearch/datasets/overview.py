@@ -13,7 +13,7 @@ from fashionsearch.images import ordered_map, read_image
 from fashionsearch.images.decoding import Image
 from fashionsearch.results import html_table, text_table
 
-_MOST_CLASSES = 250
+MOST_CLASSES = 250
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -120,7 +120,7 @@ def _look(
 
 def _counted(values: NDArray[np.str_]) -> dict[str, int]:
     names, counts = np.unique(values, return_counts=True)
-    if len(names) > _MOST_CLASSES:
+    if len(names) > MOST_CLASSES:
         return {}
     order = np.argsort(-counts, kind="stable")
     return {str(names[i]): int(counts[i]) for i in order}

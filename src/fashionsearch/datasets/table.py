@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.datasets.overview import Overview, summarise
 from fashionsearch.images.decoding import Image
+from fashionsearch.results import html_table
 
 
 @dataclass(frozen=True)
@@ -34,6 +35,12 @@ class LoadReport:
             if len(notes) > 10:
                 lines.append(f"  {title}: … and {len(notes) - 10} more")
         return "\n".join(lines)
+
+    def _repr_html_(self) -> str:
+        rows = [("repaired", note) for note in self.repaired[:10]] + [
+            ("left out", note) for note in self.left_out[:10]
+        ]
+        return html_table(("", "row"), rows, str(self).splitlines()[0])
 
 
 @dataclass(frozen=True, eq=False, repr=False)

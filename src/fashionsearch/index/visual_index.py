@@ -64,6 +64,8 @@ class VisualIndex:
         dim: length of a vector.
         metric: as given.
         engine: as given; "exact" if hnswlib can't be imported.
+        show_photos: whether a notebook shows the photos of matches, by opening the files they were added from; False for
+            an index that was loaded, because its folder may name any file. Set it to True for a folder you trust.
 
     Raises:
         InputError: if neither or both of encoder and dim are given, or an option isn't known.
@@ -107,6 +109,7 @@ class VisualIndex:
         self.ef_construction = check_number("ef_construction", ef_construction, low=1)
         self.random_state = check_number("random_state", random_state, low=0)
         self.progress = progress
+        self.show_photos = True
         self._engine = engines.ENGINES[self.engine](
             Settings(
                 dim=self.dim,
@@ -290,7 +293,7 @@ class VisualIndex:
         found = self._search(vectors, k + _TWINS, condition, exact)
         found = _source_first(found, [source_of(picture) for picture in pictures], k)
         shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures)))
-        return dataclasses.replace(found, queries=shown, _thumbnail=thumbnail_uri)
+        return dataclasses.replace(found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos)
 
     def search_vectors(
         self, vectors: ArrayLike, k: int = 5, *, where: filters.Where | None = None, exact: bool = False
@@ -382,6 +385,7 @@ class VisualIndex:
             except errors.InputError as error:
                 raise ValueError(f"index.json: {error}") from error
             self._engine.read(saved, config, rebuild=rebuild)
+        self.show_photos = False
         self._engine.settle(_PATIENCE)
         return self
 
@@ -403,11 +407,4 @@ def _source_first(found: Matches, sources: Sequence[str | None], k: int) -> Matc
                 if found.sources[query, place] == source:
                     order[query, : place + 1] = np.roll(order[query, : place + 1], 1)
                     break
-    return dataclasses.replace(
-        found,
-        ids=np.take_along_axis(found.ids, order, 1)[:, :k],
-        similarities=np.take_along_axis(found.similarities, order, 1)[:, :k],
-        metadata=np.take_along_axis(found.metadata, order, 1)[:, :k],
-        sources=np.take_along_axis(found.sources, order, 1)[:, :k],
-        counts=np.minimum(found.counts, k),
-    )
+    return found.rearranged(order[:, :k])

@@ -112,17 +112,14 @@ def matches(
     )
     texts = _field_texts(matches, titles) if isinstance(titles, str) else titles or {}
     rows = []
-    for query in range(min(most, len(matches))):
-        given = asked[query]
+    for query, (given, hits) in enumerate(zip(asked, matches[:most], strict=False)):
         photo = None if given is None else small(given, query)
         row = [Tile(photo, f"query {query}" if len(matches) > 1 else "query", "no photo", framed=True)]
-        for place in range(int(matches.counts[query])):
-            item, similarity = matches.ids[query, place], matches.similarities[query, place]
-            photo = _match_photo(matches.sources[query, place], item, {} if images is None else images)
-            caption = (
-                f"{short(str(item), 20)}\n{similarity:.3f}\n{wrapped(str(texts.get(item, '')))}".rstrip()
-            )
-            row.append(Tile(photo, caption, short(str(item), 14)))
+        for match in hits:
+            photo = _match_photo(match.source, match.id, {} if images is None else images)
+            words = wrapped(str(texts.get(match.id, "")))
+            caption = f"{short(str(match.id), 20)}\n{match.similarity:.3f}\n{words}".rstrip()
+            row.append(Tile(photo, caption, short(str(match.id), 14)))
         rows.append(row)
     axes = draw_tiles(rows, figure)
     if most < len(matches):
@@ -145,8 +142,7 @@ def _match_photo(
 
 
 def _field_texts(matches: Matches, name: str) -> dict[Any, str]:
-    pairs = zip(matches.ids.ravel().tolist(), matches.metadata.ravel().tolist(), strict=True)
-    found = {item: fields for item, fields in pairs if fields}
+    found = {match.id: match.metadata for hits in matches for match in hits}
     names = sorted({field for fields in found.values() for field in fields})
     hint = f"the fields are: {', '.join(names) or 'none'}.{errors.did_you_mean(name, names)}"
     require(name in names or not matches.counts.any(), f"no match has the metadata field {name!r}; {hint}")

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from fashionsearch import errors
-from fashionsearch.datasets.overview import Overview
+from fashionsearch.datasets.overview import MOST_CLASSES, Overview
 from fashionsearch.datasets.table import Table
 from fashionsearch.plots.style import BLUE, expect, finish, new_figure, short
 
@@ -63,7 +63,7 @@ def overview(
         if column not in seen.classes:
             known = f"column {column!r} isn't in the overview, which has {', '.join(seen.classes)}"
             raise errors.InputError(
-                f"{known} (of at most 50 values).{errors.did_you_mean(column, seen.classes)}"
+                f"{known} (of at most {MOST_CLASSES} values).{errors.did_you_mean(column, seen.classes)}"
             )
     across = min(4, math.ceil((len(chosen) + 2) / 2))
     down = math.ceil((len(chosen) + 2) / across)

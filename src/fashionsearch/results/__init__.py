@@ -5,7 +5,7 @@ from __future__ import annotations
 from fashionsearch.results.evaluation import ClassRow, Evaluation
 from fashionsearch.results.fidelity import Fidelity
 from fashionsearch.results.history import History
-from fashionsearch.results.matches import Added, Item, Matches
+from fashionsearch.results.matches import Added, Item, Match, Matches
 from fashionsearch.results.tables import html_table, text_table
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "Fidelity",
     "History",
     "Item",
+    "Match",
     "Matches",
     "html_table",
     "text_table",

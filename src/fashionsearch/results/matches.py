@@ -3,19 +3,49 @@
 from __future__ import annotations
 
 import html
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from typing import Any
+import math
+import operator
+import os
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.results.tables import html_table
+from fashionsearch.values import plain_value
+
+_SHOWN = 10  # queries in a notebook's view
+
+
+@dataclass(frozen=True)
+class Match:
+    """One item that was found.
+
+    Attributes:
+        id: text or integer.
+        similarity: cosine in [−1, 1], or minus the Euclidean distance.
+        probability: the calibrated chance, in [0, 1], that the item is of the query's kind; NaN where the index isn't
+            calibrated.
+        metadata: field -> value.
+        source: the path its photo was added from, or None.
+    """
+
+    id: str | int
+    similarity: float
+    probability: float
+    metadata: Mapping[str, Any]
+    source: str | None
 
 
 @dataclass(frozen=True, repr=False, eq=False)
 class Matches:
     """The k nearest items of each of n queries, nearest first; also for one query the first axis is there.
+
+    `matches[0]` is the list of what was found for the first query, `for hits in matches` goes through the queries, and
+    `matches.to_rows()` is ready for JSON or a data frame. The arrays are for computing.
 
     Attributes:
         ids: (n, k) object; None beyond `counts`.
@@ -24,6 +54,16 @@ class Matches:
         counts: (n,) int64, how many places of each row are filled.
         sources: (n, k) object, the path an item's photo was added from, or None where it had none.
         queries: the queried photos as they were given: of the first ten queries, and None for the others and for vectors.
+        probabilities: (n, k) float32, the calibrated chance in [0, 1] that an item is of the query's kind; NaN beyond
+            `counts`, and everywhere if the index isn't calibrated.
+
+    Examples:
+        >>> import fashionsearch as fs
+        >>> index = fs.VisualIndex(dim=2)
+        >>> _ = index.add_vectors([[1, 0], [0, 1]], ids=["a", "b"], metadata={"colour": ["red", "blue"]})
+        >>> matches = index.search_vectors([[1, 0]], k=1)
+        >>> matches[0][0].id, matches[0][0].similarity, matches[0][0].metadata
+        ('a', 1.0, {'colour': 'red'})
     """
 
     ids: NDArray[np.object_]
@@ -32,17 +72,88 @@ class Matches:
     counts: NDArray[np.int64]
     sources: NDArray[np.object_]
     queries: tuple[Any, ...] = ()
+    probabilities: NDArray[np.float32] = None  # type: ignore[assignment]
     _thumbnail: Callable[[Any], str] | None = field(default=None, repr=False)
+    _shows_sources: bool = field(default=True, repr=False)
+
+    def __post_init__(self) -> None:
+        if self.probabilities is None:
+            unknown = np.full(self.ids.shape, np.nan, dtype=np.float32)
+            object.__setattr__(self, "probabilities", unknown)
 
     def __len__(self) -> int:
         return len(self.counts)
 
+    @overload
+    def __getitem__(self, query: int) -> list[Match]: ...
+    @overload
+    def __getitem__(self, query: slice) -> list[list[Match]]: ...
+    def __getitem__(self, query: int | slice) -> list[Match] | list[list[Match]]:
+        """Return what was found for one query as a list, nearest first; for a slice of queries a list of such lists.
+
+        Raises:
+            IndexError: if there is no such query.
+        """
+        if isinstance(query, slice):
+            return [self[position] for position in range(*query.indices(len(self)))]
+        return self._found(range(len(self))[operator.index(query)])
+
+    def __iter__(self) -> Iterator[list[Match]]:
+        return map(self._found, range(len(self)))
+
+    def _found(self, query: int) -> list[Match]:
+        filled = slice(int(self.counts[query]))
+        columns = (self.ids, self.similarities, self.probabilities, self.metadata, self.sources)
+        rows = zip(*(column[query, filled].tolist() for column in columns), strict=True)
+        return [
+            Match(item, similarity, probability, metadata or {}, source)
+            for item, similarity, probability, metadata, source in rows
+        ]
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return one dictionary a match, of plain Python values: for `json.dumps`, a CSV file or a data frame.
+
+        Returns:
+            Rows with the query's position, the match's rank from 0, and what a `Match` holds; None stands for NaN. A query
+            without matches has no row.
+
+        Examples:
+            >>> import fashionsearch as fs
+            >>> index = fs.VisualIndex(dim=2)
+            >>> _ = index.add_vectors([[1, 0]], ids=["a"], metadata={"colour": ["red"]})
+            >>> index.search_vectors([1, 0]).to_rows()
+            [{'query': 0, 'rank': 0, 'id': 'a', 'similarity': 1.0, 'probability': None, 'metadata': {'colour': 'red'},
+              'source': None}]
+        """
+        return [
+            {
+                "query": query,
+                "rank": rank,
+                "id": plain_value(match.id, "id"),
+                "similarity": _number(match.similarity),
+                "probability": _number(match.probability),
+                "metadata": {str(name): plain_value(value, name) for name, value in match.metadata.items()},
+                "source": None if match.source is None else os.fspath(match.source),
+            }
+            for query, found in enumerate(self)
+            for rank, match in enumerate(found)
+        ]
+
+    def rearranged(self, order: NDArray[np.intp]) -> Matches:
+        """Return the matches of each query in another order, or fewer of them.
+
+        Args:
+            order: (n, m) places to take, in [0, k), the filled ones first.
+        """
+        names = ("ids", "similarities", "metadata", "sources", "probabilities")
+        arrays = {name: np.take_along_axis(getattr(self, name), order, axis=1) for name in names}
+        return replace(self, **arrays, counts=(order < self.counts[:, None]).sum(axis=1))
+
     def __repr__(self) -> str:
         lines = [f"Matches: {len(self)} queries, up to {self.ids.shape[1]} items each"]
-        for query in range(min(len(self), 5)):
-            places = range(int(self.counts[query]))
-            found = ", ".join(f"{self.ids[query, i]!r} {self.similarities[query, i]:.3f}" for i in places)
-            lines.append(f"  {query}: {found or 'nothing'}")
+        for query, found in enumerate(self[:5]):
+            named = ", ".join(f"{match.id!r} {match.similarity:.3f}" for match in found)
+            lines.append(f"  {query}: {named or 'nothing'}")
         if len(self) > 5:
             lines.append(f"  … and {len(self) - 5} more")
         return "\n".join(lines)
@@ -52,21 +163,26 @@ class Matches:
 
     def _repr_html_(self) -> str:
         rows = []
-        for query in range(min(len(self), 10)):
-            cells = [
-                f"<td>{_figure(self._address(self.queries[query] if self.queries else None), f'query {query}')}</td>"
-            ]
-            for place in range(int(self.counts[query])):
-                picture = self._address(self.sources[query, place])
-                words = f"{self.ids[query, place]}<br>{self.similarities[query, place]:.3f}"
-                cells.append(f"<td>{_figure(picture, words)}</td>")
+        for query, found in enumerate(self[:_SHOWN]):
+            asked = self._address(self.queries[query] if self.queries else None)
+            cells = [f"<td>{_figure(asked, f'query {query}')}</td>"]
+            for match in found:
+                picture = self._address(match.source) if self._shows_sources else None
+                cells.append(f"<td>{_figure(picture, str(match.id), f'{match.similarity:.3f}')}</td>")
             rows.append(f"<tr>{''.join(cells)}</tr>")
-        more = f"<caption>the first 10 of {len(self)} queries</caption>" if len(self) > 10 else ""
-        return f"<table>{more}<tbody>{''.join(rows)}</tbody></table>"
+        notes = [f"the first {_SHOWN} of {len(self)} queries"] if len(self) > _SHOWN else []
+        if self._thumbnail and not self._shows_sources:
+            notes.append("the index was loaded: its photos are shown after index.show_photos = True")
+        caption = f"<caption>{'; '.join(notes)}</caption>" if notes else ""
+        return f"<table>{caption}<tbody>{''.join(rows)}</tbody></table>"
 
 
-def _figure(address: str | None, words: str) -> str:
-    caption = "<br>".join(html.escape(part) for part in words.split("<br>"))
+def _number(value: float) -> float | None:
+    return None if math.isnan(value) else float(value)
+
+
+def _figure(address: str | None, *words: str) -> str:
+    caption = "<br>".join(map(html.escape, words))
     picture = f"<img alt='' src='{address}'><br>" if address else ""
     return f"{picture}<small>{caption}</small>"
 
@@ -87,6 +203,11 @@ class Item:
     metadata: Mapping[str, Any]
     source: str | None
 
+    def _repr_html_(self) -> str:
+        # Not the photo: a loaded index may name any file.
+        rows = [*self.metadata.items(), ("source", self.source), ("vector", f"({len(self.vector)},) float32")]
+        return html_table(("field", "value"), rows, f"item {self.id!r}")
+
 
 @dataclass(frozen=True)
 class Added:
@@ -104,3 +225,9 @@ class Added:
         left_out = "".join(f"\n  left out: {failure}" for failure in self.failures[:10])
         more = f"\n  … and {len(self.failures) - 10} more" if len(self.failures) > 10 else ""
         return f"Added {len(self.ids):,} items, left out {len(self.failures):,}{left_out}{more}"
+
+    def _repr_html_(self) -> str:
+        rows = [(failure.position, failure.source, failure.reason) for failure in self.failures[:10]]
+        more = f", the first 10 of {len(self.failures):,}" if len(self.failures) > 10 else ""
+        caption = f"{len(self.ids):,} items added, {len(self.failures):,} left out{more}"
+        return html_table(("position", "image", "why it was left out"), rows, caption)
