@@ -59,11 +59,11 @@ class AllOf:
 Condition: TypeAlias = "OneOf | Range | AllOf"
 
 
-def parse(where: Where) -> Condition:
+def parse(where: Where | None) -> AllOf | None:
     """Check a filter such as `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`.
 
     Returns:
-        `AllOf` with a `OneOf` or a `Range` for each field.
+        `AllOf` with a `OneOf` or a `Range` for each field; None for no filter.
 
     Raises:
         InputError: if it isn't such a mapping.
@@ -72,6 +72,8 @@ def parse(where: Where) -> Condition:
         >>> parse({"gender": "Women", "year": {"gte": 2012}}).conditions
         (OneOf(field='gender', options=('Women',)), Range(field='year', bounds=(('gte', 2012),)))
     """
+    if where is None:
+        return None
     if not isinstance(where, Mapping):
         raise errors.InputError(
             f"where={where!r} is not a mapping of fields to conditions, for example {{'gender': 'Women'}}"

@@ -64,8 +64,8 @@ class VisualIndex:
         dim: length of a vector.
         metric: as given.
         engine: as given; "exact" if hnswlib can't be imported.
-        show_photos: whether a notebook shows the photos of matches, by opening the files they were added from; False for
-            an index that was loaded, because its folder may name any file. Set it to True for a folder you trust.
+        show_photos: whether a notebook shows matches' photos, by opening the files they were added from; False once
+            loaded, because a folder may name any file. Set it to True for a folder you trust.
 
     Raises:
         InputError: if neither or both of encoder and dim are given, or an option isn't known.
@@ -287,13 +287,15 @@ class VisualIndex:
             InputError: if k or the filter can't be used, or there is no encoder.
         """
         check_number("k", k, low=1, high=_MAX_K)
-        encoder, condition = self._required_encoder("search by photo"), _parsed(where)
+        encoder, condition = self._required_encoder("search by photo"), filters.parse(where)
         pictures = list(iterate(images))
         vectors = check_vectors(encoder.embed(pictures), self.dim)
         found = self._search(vectors, k + _TWINS, condition, exact)
         found = _source_first(found, [source_of(picture) for picture in pictures], k)
         shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures)))
-        return dataclasses.replace(found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos)
+        return dataclasses.replace(
+            found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos
+        )
 
     def search_vectors(
         self, vectors: ArrayLike, k: int = 5, *, where: filters.Where | None = None, exact: bool = False
@@ -304,7 +306,7 @@ class VisualIndex:
             InputError: if a vector, k or the filter can't be used.
         """
         wanted = check_number("k", k, low=1, high=_MAX_K)
-        return self._search(check_vectors(vectors, self.dim), wanted, _parsed(where), exact)
+        return self._search(check_vectors(vectors, self.dim), wanted, filters.parse(where), exact)
 
     def _search(
         self, queries: NDArray[np.float32], k: int, condition: filters.Condition | None, exact: bool
@@ -388,10 +390,6 @@ class VisualIndex:
         self.show_photos = False
         self._engine.settle(_PATIENCE)
         return self
-
-
-def _parsed(where: filters.Where | None) -> filters.Condition | None:
-    return None if where is None else filters.parse(where)
 
 
 def _source_first(found: Matches, sources: Sequence[str | None], k: int) -> Matches:

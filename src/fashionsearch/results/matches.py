@@ -146,7 +146,9 @@ class Matches:
             order: (n, m) places to take, in [0, k), the filled ones first.
         """
         names = ("ids", "similarities", "metadata", "sources", "probabilities")
-        arrays = {name: np.take_along_axis(getattr(self, name), order, axis=1) for name in names}
+        arrays: dict[str, Any] = {
+            name: np.take_along_axis(getattr(self, name), order, axis=1) for name in names
+        }
         return replace(self, **arrays, counts=(order < self.counts[:, None]).sum(axis=1))
 
     def __repr__(self) -> str:
