@@ -12,12 +12,27 @@ from PIL import Image
 # The networks here are tiny: sharing a step among threads takes longer than the step, and the threads that wait burn CPU.
 # Read when torch is imported, here and in the processes that tests start.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+# Tests import ONNX Runtime themselves, and it looks when it is imported: without this its threads that send events run, and
+# look names up, in the process of all tests.
+os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
 
 
 @pytest.fixture(autouse=True)
 def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
     """Keep every test away from the user's cache, and from the caches of other tests."""
     monkeypatch.setenv("FASHIONSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
+
+
+@pytest.fixture(scope="module")
+def modules_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """Return the cache that the tests of a file share where they ask for it."""
+    return tmp_path_factory.mktemp("cache")
+
+
+@pytest.fixture
+def shared_cache(_own_cache: None, modules_cache: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Keep exported graphs from test to test: exporting one takes seconds."""
+    monkeypatch.setenv("FASHIONSEARCH_CACHE", str(modules_cache))
 
 
 def encode(picture: Image.Image, form: str = "JPEG", **options: object) -> bytes:

@@ -9,6 +9,8 @@ from fashionsearch import errors
 from fashionsearch.cli import main
 from fashionsearch.compression import optimize as optimization
 
+pytestmark = pytest.mark.usefixtures("shared_cache")
+
 PHOTOS = fs.datasets.make_catalogue(80, seed=2)
 
 

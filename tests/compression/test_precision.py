@@ -14,6 +14,8 @@ from fashionsearch.runtimes import graph
 from fashionsearch.runtimes.low_precision import LowPrecision, probe_pixels
 from fashionsearch.runtimes.quantisation import Quantiser
 
+pytestmark = pytest.mark.usefixtures("shared_cache")
+
 PHOTOS = fs.datasets.make_catalogue(90, seed=1)
 
 

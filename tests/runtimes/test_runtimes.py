@@ -1,10 +1,12 @@
 """Runtimes: torch and ONNX Runtime give the same embeddings, and an export is made when it pays and kept well."""
 
+import ast
 import hashlib
 import os
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +18,7 @@ from fashionsearch.cache import cache_folder
 from fashionsearch.runtimes import choice, graph
 from fashionsearch.runtimes.choice import AutoRuntime
 from fashionsearch.runtimes.network import Network
-from fashionsearch.runtimes.onnx import OnnxRuntime
+from fashionsearch.runtimes.onnx import OnnxRuntime, import_onnxruntime
 from fashionsearch.runtimes.torch import TorchRuntime
 
 PREPROCESS = fs.Preprocess((16, 16))
@@ -441,3 +443,14 @@ def test_onnx_goes_on_in_smaller_batches_when_memory_runs_out(tmp_path):
         path for path in tmp_path.rglob("*") if "onnxruntime" in path.name or path.name == "deviceid"
     ]
     assert not strangers, "ONNX Runtime keeps an identifier, and sends events to its maker"
+
+
+def test_onnx_runtime_is_imported_in_one_place_which_silences_it(monkeypatch):
+    monkeypatch.delenv("ORT_DISABLE_TELEMETRY")
+    assert import_onnxruntime("quantization").__name__ == "onnxruntime.quantization"
+    assert os.environ["ORT_DISABLE_TELEMETRY"] == "1"
+    for path in Path(fs.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            assert not any(name.startswith("onnxruntime") for name in names), path

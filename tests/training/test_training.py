@@ -224,8 +224,7 @@ def run_script(folder):
     return done.stdout
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("epochs_before", [1, 3])
+@pytest.mark.parametrize("epochs_before", [1, pytest.param(3, marks=pytest.mark.slow)])
 def test_a_killed_run_ends_in_the_same_weights(epochs_before, tmp_path):
     expected = run_script(tmp_path / "whole")
     process = subprocess.Popen([sys.executable, "-c", SCRIPT, str(tmp_path / "killed")])
@@ -267,7 +266,6 @@ def test_a_moved_folder_remembers_its_best_epoch(killer, tmp_path):
     assert moved.backbone_.weights_hash == whole.backbone_.weights_hash
 
 
-@pytest.mark.slow
 def test_worker_processes_go_on_where_they_were(killer, tmp_path):
     training = fs.FineTuning(epochs=3, batch_size=16, workers=1, ema=False)
     plain = fs.FineTuning(epochs=3, batch_size=16, workers=0, ema=False)
@@ -316,7 +314,6 @@ def test_a_seed_that_was_drawn_is_remembered(tmp_path):
     assert clone(model).fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path).backbone_.weights_hash == first
 
 
-@pytest.mark.slow
 def test_an_interruption_is_an_interruption(tmp_path):
     # A shell's background jobs ignore SIGINT, and so does what they start.
     heard = "import signal\nsignal.signal(signal.SIGINT, signal.default_int_handler)\n"
@@ -499,7 +496,6 @@ if __name__ == "__main__":
 """
 
 
-@pytest.mark.slow
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no limit on the size of files")
 def test_no_space_for_checkpoints_says_so(tmp_path):
     done = subprocess.run(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 import os
 from typing import Any
 
@@ -25,11 +26,7 @@ class OnnxRuntime:
     name = "onnx"
 
     def __init__(self, graph: bytes) -> None:
-        # From 1.29 on it writes an identifier to the user's cache and sends events to its maker, from the moment it is
-        # imported, unless this is set before; who wants that sets it to 0.
-        os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
-        import onnxruntime
-
+        onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # its errors are raised anyway
         # Its threads would go on spinning after a run, and a network in torch took twice as long for as long as 75 ms.
@@ -58,3 +55,13 @@ class OnnxRuntime:
 
     def expect(self, images: int) -> None:
         """The graph is ready already."""
+
+
+def import_onnxruntime(part: str = "") -> Any:
+    """Return ONNX Runtime, or a module of it, which then sends nothing to its maker: the only place that imports it.
+
+    From 1.29 on it writes an identifier to the user's cache from the moment it is imported, and starts threads of its own
+    that send events and have crashed the processes they run in, unless this is set before. Who wants that sets it to 0.
+    """
+    os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+    return importlib.import_module(f"onnxruntime.{part}" if part else "onnxruntime")

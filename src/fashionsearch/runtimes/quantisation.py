@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.runtimes.onnx import import_onnxruntime
 from fashionsearch.runtimes.quiet import quiet
 
 _PIECE = 8  # photos a calibration run, which keeps every layer's activations
@@ -33,14 +34,14 @@ class Quantiser:
 
     def __init__(self, graph: bytes, pixels: NDArray[np.uint8]) -> None:
         import onnx
-        from onnxruntime.quantization.shape_inference import quant_pre_process
 
+        tools = import_onnxruntime("quantization.shape_inference")
         self._pixels = pixels
         try:
             with quiet(), tempfile.TemporaryDirectory() as scratch:
                 path = Path(scratch) / "float.onnx"
                 path.write_bytes(graph)
-                quant_pre_process(str(path), str(path))
+                tools.quant_pre_process(str(path), str(path))
                 self._prepared: bytes = path.read_bytes()
         # The tools raise whatever their parts do.
         except Exception as error:
@@ -66,28 +67,22 @@ class Quantiser:
         Raises:
             RuntimeUnavailableError: if ONNX Runtime's tools can't do it.
         """
-        from onnxruntime.quantization import (
-            CalibrationMethod,
-            QuantFormat,
-            QuantType,
-            quantize_static,
-        )
-
+        tools = import_onnxruntime("quantization")
         try:
             with quiet(), tempfile.TemporaryDirectory() as scratch:
                 source, target = Path(scratch) / "float.onnx", Path(scratch) / "int8.onnx"
                 source.write_bytes(self._prepared)
-                quantize_static(
+                tools.quantize_static(
                     str(source),
                     str(target),
                     _calibration(self._pixels),
-                    quant_format=QuantFormat.QDQ,
-                    activation_type=QuantType.QUInt8,
-                    weight_type=QuantType.QInt8,
+                    quant_format=tools.QuantFormat.QDQ,
+                    activation_type=tools.QuantType.QUInt8,
+                    weight_type=tools.QuantType.QInt8,
                     per_channel=True,
                     reduce_range=reduce_range,
                     nodes_to_exclude=self._layers[:in_float],
-                    calibrate_method=CalibrationMethod.MinMax,
+                    calibrate_method=tools.CalibrationMethod.MinMax,
                 )
                 return target.read_bytes()
         except Exception as error:
@@ -97,9 +92,9 @@ class Quantiser:
 
 
 def _calibration(pixels: NDArray[np.uint8]) -> Any:
-    from onnxruntime.quantization import CalibrationDataReader
+    tools = import_onnxruntime("quantization")
 
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    class Reader(tools.CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
         """Hands out the sample, piece by piece."""
 
         def __init__(self) -> None:
