@@ -94,7 +94,7 @@ class Quantiser:
 def _calibration(pixels: NDArray[np.uint8]) -> Any:
     tools = import_onnxruntime("quantization")
 
-    class Reader(tools.CalibrationDataReader):  # type: ignore[misc]  # onnxruntime has no types
+    class Reader(tools.CalibrationDataReader):  # type: ignore[name-defined, misc]  # onnxruntime has no types
         """Hands out the sample, piece by piece."""
 
         def __init__(self) -> None:
