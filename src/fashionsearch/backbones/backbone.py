@@ -6,16 +6,14 @@ import dataclasses
 import functools
 import hashlib
 import json
-import os
 from collections.abc import Iterator
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
-from fashionsearch.backbones.architectures import build_network
+from fashionsearch.backbones import snapshot
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.device import Execution, forks, resolve_placement, torch_defaults
 from fashionsearch.embedding import Batch, PhotoTransform, Pipeline
@@ -321,32 +319,7 @@ class Backbone:
 
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what `storage.save` needs to keep this backbone, as part of another folder if there is a prefix."""
-        import safetensors.torch
-        import torch
-
-        from fashionsearch.backbones.modules import Projected
-
-        tensors = {
-            name: tensor.detach().cpu().clone(memory_format=torch.contiguous_format)
-            for name, tensor in self.module.state_dict().items()
-        }
-        config = {
-            "name": self.name,
-            "origin": self.origin,
-            "weights_sha256": self.weights_hash,
-            "dim": self.dim,
-            "projected": isinstance(self.module, Projected),
-            "preprocess": self.preprocess.to_dict(),
-            "lowered": None if self.lowered is None else self.lowered.to_dict(),
-        }
-        files: dict[str, storage.Writer] = {
-            f"{prefix}backbone.json": storage.write_json(config),
-            f"{prefix}backbone.safetensors": lambda path: _write_bytes(path, safetensors.torch.save(tensors)),
-        }
-        graph = None if self.lowered is None else self.lowered.graph
-        if graph is not None:
-            files[f"{prefix}backbone.int8.onnx"] = lambda path: _write_bytes(path, graph)
-        return files
+        return snapshot.writers(self, prefix)
 
     def save(self, folder: storage.PathLike) -> None:
         """Save the network's weights and preprocessing to a folder, atomically.
@@ -385,51 +358,7 @@ class Backbone:
             WeightsError: if the weights don't fit the architecture, or one is NaN or infinite.
             CorruptFileError: if the files aren't what was saved.
         """
-        import safetensors.torch
-
-        from fashionsearch.backbones.modules import Projected
-        from fashionsearch.backbones.weights import check_finite
-
-        config = saved.json(f"{prefix}backbone.json")
-        name, dim = config.text("name"), config.whole("dim", least=1)
-        try:
-            preprocess = Preprocess.from_dict(config.fields("preprocess"))
-        except errors.InputError as error:
-            raise errors.CorruptFileError(f"{config.path}: {error}; restore it from a copy") from error
-        lowered = None
-        if config.get("lowered") is not None:
-            int8 = config.fields("lowered").text("precision", among=("bf16", "int8")) == "int8"
-            graph = saved.content(f"{prefix}backbone.int8.onnx") if int8 else None
-            lowered = LowPrecision.from_dict(config["lowered"], graph)
-        try:
-            module = build_network(name, preprocess)
-        except errors.UnknownBackboneError as error:
-            raise errors.UnknownBackboneError(
-                f"{saved.folder} was saved with backbone {name!r}, which nobody has registered here; install its "
-                "plug-in, or run the code that registers it, and load again"
-            ) from error
-        with torch_defaults():
-            try:
-                tensors = safetensors.torch.load(saved.content(f"{prefix}backbone.safetensors"))
-                if config.get("projected"):
-                    shorter, longer = tensors["projection.weight"].shape
-                    module = Projected(module, longer, shorter)
-                module.load_state_dict(tensors)
-            # What is no safetensors file, or holds something else, fails in many ways.
-            except (safetensors.SafetensorError, RuntimeError, KeyError, ValueError) as error:
-                raise errors.WeightsError(
-                    f"{saved.folder}: the saved weights don't fit backbone {name!r} as it is defined now: {error}"
-                ) from error
-        check_finite(module, os.fspath(saved.folder))
-        return cls(
-            module,
-            preprocess,
-            name=name,
-            origin=config["origin"],
-            lowered=lowered,
-            dim=dim,
-            **dataclasses.asdict(execution),
-        )
+        return cls(**snapshot.read(saved, prefix), **dataclasses.asdict(execution))
 
     def __repr__(self) -> str:
         height, width = self.preprocess.image_size
@@ -437,7 +366,3 @@ class Backbone:
             f"Backbone({self.name!r}, dim={self.dim}, image_size={height}×{width}, weights={self.origin!r}, "
             f"device={str(self.device)!r}, precision={self.precision!r})"
         )
-
-
-def _write_bytes(path: Path, content: bytes) -> None:
-    path.write_bytes(content)

@@ -9,9 +9,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
+from fashionsearch.adapter import as_encoder, probe
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.device import Execution
-from fashionsearch.embedding import Embeds, as_encoder, probe
+from fashionsearch.embedding import Embeds
 from fashionsearch.images import Images
 
 _PREFIX = "encoder/"

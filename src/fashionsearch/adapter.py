@@ -1,0 +1,116 @@
+"""An object of the user's own, which has only `dim` and `embed`, made an `Encoder`."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterator
+from typing import TYPE_CHECKING, Any, cast
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import errors, images
+from fashionsearch.cache import EmbeddingCache
+from fashionsearch.embedding import Batch, Embeds, Encoder, check_on_error
+
+if TYPE_CHECKING:
+    from fashionsearch import storage
+
+
+class AdaptedEncoder:
+    """An object of the user's own, which has only `dim` and `embed`, as an `Encoder`.
+
+    Args:
+        encoder: the object.
+    """
+
+    def __init__(self, encoder: Embeds) -> None:
+        self._encoder = encoder
+
+    @property
+    def dim(self) -> int:
+        """The length of an embedding."""
+        return int(self._encoder.dim)
+
+    def embed(self, images: images.Images) -> NDArray[np.float32]:
+        """Return (n, dim) float32.
+
+        Raises:
+            InputError: if the object returns another shape.
+        """
+        embedded = np.asarray(self._encoder.embed(images), dtype=np.float32)
+        if embedded.ndim != 2 or embedded.shape[1] != self.dim:
+            raise errors.InputError(
+                f"{type(self._encoder).__name__}.embed returned shape {embedded.shape}; (n, dim) is (n, {self.dim})"
+            )
+        return embedded
+
+    def embed_batches(
+        self, source: images.Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
+    ) -> Iterator[Batch]:
+        """Yield one piece with all embeddings; a cache is not used, since nothing names the object's weights."""
+        check_on_error(on_error)
+        everything = list(images.iterate(source))
+        positions = np.arange(len(everything))
+        failures: tuple[errors.ImageFailure, ...] = ()
+        if on_error == "skip":
+            positions, failures = images.check_images(everything)
+        chosen = [everything[position] for position in positions]
+        vectors = self.embed(chosen) if chosen else np.zeros((0, self.dim), np.float32)
+        if len(vectors) != len(chosen):
+            raise errors.InputError(
+                f"{type(self._encoder).__name__}.embed returned {len(vectors)} embeddings of {len(chosen)} images"
+            )
+        yield Batch(positions, vectors, tuple(images.source_of(image) for image in chosen), failures)
+
+    def identity(self) -> dict[str, Any]:
+        """Return name, dim and the embedding of one picture; without the last, another encoder can't be noticed."""
+        name = type(self._encoder).__name__
+        probe = None
+        try:
+            probe = [float(value) for value in self.embed([_probe_image()])[0]]
+        except Exception as error:  # the user's code may raise anything
+            warnings.warn(
+                f"{name} can't embed an array ({error!r}), so the saved index won't notice another encoder",
+                errors.DataWarning,
+                stacklevel=2,
+            )
+        return {"kind": "custom", "name": name, "dim": self.dim, "fingerprint": None, "probe": probe}
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return nothing: only the user's own code can make the object again."""
+        return {}
+
+
+def as_encoder(encoder: Embeds) -> Encoder:
+    """Return an object that embeds as an `Encoder`: itself if it is one, else adapted.
+
+    An object whose class replaces `embed` and inherits the rest is adapted too: the rest tells of other embeddings.
+    """
+    kind = type(encoder)
+
+    def depth(name: str) -> int:
+        """Return how far up the class that defines an attribute stands, or infinity."""
+        return next((i for i, base in enumerate(kind.__mro__) if name in vars(base)), len(kind.__mro__))
+
+    rest = [depth(name) for name in ("embed_batches", "identity", "writers")]
+    if "embed" not in vars(encoder) and max(rest) < len(kind.__mro__) and max(rest) <= depth("embed"):
+        return cast(Encoder, encoder)
+    return AdaptedEncoder(encoder)
+
+
+def probe(encoder: Embeds) -> list[float] | None:
+    """Return how an encoder embeds one picture, or None if it takes no arrays."""
+    found: list[float] | None = AdaptedEncoder(encoder).identity()["probe"]
+    return found
+
+
+def _probe_image() -> NDArray[np.uint8]:
+    """Return a picture with fine detail and unequal sides, whose embedding tells encoders apart."""
+    rows, columns = np.mgrid[0:96, 0:72]
+    channels = [
+        (rows * 3 + columns * 7) % 256,
+        (rows * columns) % 256,
+        ((rows // 8 + columns // 8) % 2) * 200,
+    ]
+    return np.stack(channels, axis=2).astype(np.uint8)
