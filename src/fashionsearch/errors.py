@@ -25,12 +25,19 @@ FashionSearchError
 from __future__ import annotations
 
 import difflib
+import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 
 class FashionSearchError(Exception):
-    """The root of every error the library raises."""
+    """The root of every error the library raises.
+
+    What a file's name or a value brings into the message is printed as by `shown`.
+    """
+
+    def __str__(self) -> str:
+        return "\n".join(shown(line) for line in super().__str__().split("\n"))
 
 
 class InputError(FashionSearchError, ValueError):
@@ -52,7 +59,7 @@ class ImageFailure:
     reason: str
 
     def __str__(self) -> str:
-        return f"image {self.position} ({self.source}): {self.reason}"
+        return f"image {self.position} ({shown(self.source)}): {self.reason}"
 
 
 class ImageError(InputError):
@@ -86,7 +93,8 @@ class UnknownIdError(InputError, KeyError):
     """An id the index doesn't hold."""
 
     # KeyError prints the repr of its argument; a message should read as a sentence.
-    __str__ = Exception.__str__
+    def __str__(self) -> str:
+        return shown(Exception.__str__(self))
 
 
 class EncoderMismatchError(InputError):
@@ -142,3 +150,22 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
     """
     near = difflib.get_close_matches(str(name), [str(other) for other in known], n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(other) for other in near)}?" if near else ""
+
+
+def shown(text: str) -> str:
+    r"""Return text with what a terminal would obey, and what can't be encoded, written as escapes.
+
+    A file's name may hold control characters, marks that turn the direction of writing, and bytes that are not UTF-8.
+
+    Examples:
+        >>> print(shown("Kleid für Anna.jpg"), shown("a\x1b[31m\n.jpg"))
+        Kleid für Anna.jpg a\x1b[31m\n.jpg
+    """
+    if text.isprintable():
+        return text
+    return "".join(
+        letter
+        if letter.isprintable() or unicodedata.category(letter) == "Zs"
+        else letter.encode("unicode_escape").decode()
+        for letter in text
+    )

@@ -14,7 +14,9 @@ from fashionsearch import errors
 from fashionsearch.datasets.report import path_problem, report_left_out
 from fashionsearch.datasets.table import LoadReport, Table
 
-EXTENSIONS = (".jpg", ".jpeg", ".png", ".webp", ".gif", ".bmp", ".tif", ".tiff")
+EXTENSIONS = (
+    ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff",
+)  # fmt: skip
 PARTS = {
     **dict.fromkeys(("train", "training"), "train"),
     **dict.fromkeys(("test", "testing"), "test"),

@@ -9,13 +9,8 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import re
-import stat
-import struct
 import sys
-import threading
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Iterator
 from typing import IO, TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
@@ -23,54 +18,53 @@ import PIL.Image
 import PIL.ImageFile
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import (
-    BmpImagePlugin,
-    GifImagePlugin,
-    JpegImagePlugin,
-    PngImagePlugin,
-    TiffImagePlugin,
-    WebPImagePlugin,
-)
+from PIL import JpegImagePlugin, TiffImagePlugin
+
+from fashionsearch.images import formats, jpeg
+from fashionsearch.images.content import UnreadableError, alone, content, is_encoded, raise_if_of_this_machine
+from fashionsearch.images.exif import orientation_of, upright
 
 if TYPE_CHECKING:
     import torch
+
+__all__ = [
+    "RGB",
+    "RULES",
+    "Image",
+    "UnreadableError",
+    "content",
+    "decode",
+    "is_encoded",
+    "is_tensor",
+    "max_pixels",
+]
 
 RGB: TypeAlias = NDArray[np.uint8]
 Image: TypeAlias = (
     "str | os.PathLike[str] | bytes | IO[bytes] | PIL.Image.Image | NDArray[Any] | torch.Tensor"
 )
 
-# Found here because `PIL.Image.open` warns of sizes that are errors here, and tries forty formats.
-_FORMATS: dict[bytes, Callable[[io.BytesIO, str], PIL.ImageFile.ImageFile]] = {
-    rb"\xff\xd8\xff": JpegImagePlugin.JpegImageFile,
-    rb"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
-    rb"RIFF....WEBP": WebPImagePlugin.WebPImageFile,
-    rb"GIF8[79]a": GifImagePlugin.GifImageFile,
-    rb"BM": BmpImagePlugin.BmpImageFile,
-    rb"II[*+]\0|MM\0[*+]": TiffImagePlugin.TiffImageFile,
-}
-# One object given twice (a lazy PIL image, an open file) must not be read by two threads at once.
-_lazy_sources = threading.Lock()
-MAX_PIXELS = 89_478_485  # where Pillow begins to warn of a decompression bomb; here it is an error
-MAX_BYTES = 512 * 2**20
-RULES = 2  # part of every cache's keys: another number when a file gives other pixels than before
+ENVIRONMENT = "FASHIONSEARCH_MAX_PIXELS"
+MAX_PIXELS = 50_000_000
+JPEG_FACTOR = (
+    4  # phones make JPEGs of 200 megapixels, and a JPEG costs less: it is scaled down while it is decoded
+)
+RULES = 3  # part of every cache's keys: another number when a file gives other pixels than before
 
 
-class UnreadableError(Exception):
-    """Why one image can't be read; `named` adds which one it is."""
+def max_pixels() -> int:
+    """Return how many pixels a file may have; a JPEG may have four times as many.
+
+    It is 50 million, or what the environment variable `FASHIONSEARCH_MAX_PIXELS` says.
+    """
+    setting = os.environ.get(ENVIRONMENT, "")
+    return int(setting) if setting.isdecimal() else MAX_PIXELS
 
 
 def is_tensor(value: object) -> bool:
     """Return whether a value is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")  # no tensor exists before torch is imported
     return torch is not None and isinstance(value, torch.Tensor)
-
-
-def is_encoded(image: object) -> bool:
-    """Return whether an image is a file of some kind: a path, bytes or a file object."""
-    return isinstance(image, str | os.PathLike | bytes | bytearray | memoryview) or (
-        hasattr(image, "read") and not isinstance(image, PIL.Image.Image)
-    )
 
 
 def decode(image: Image, *, at_least: tuple[int, int] | None = None) -> RGB:
@@ -85,7 +79,8 @@ def decode(image: Image, *, at_least: tuple[int, int] | None = None) -> RGB:
         UnreadableError: if it can't be; `images.named` adds which image it is.
     """
     if isinstance(image, PIL.Image.Image):
-        with _lazy_sources, _damage_named():
+        # Two images may have been opened from one file object.
+        with alone(getattr(image, "fp", None) or image), _damage_named():
             return _from_pillow(image)
     if isinstance(image, np.ndarray):
         return _from_array(image, "an (H, W, 3) or (H, W) array")
@@ -100,63 +95,35 @@ def decode(image: Image, *, at_least: tuple[int, int] | None = None) -> RGB:
     return _from_bytes(content(image), at_least)
 
 
-def content(image: str | os.PathLike[str] | bytes | IO[bytes] | Any) -> bytes:
-    """Return the encoded bytes of a path, bytes or file object, having checked that reading them is safe."""
-    if isinstance(image, bytes | bytearray | memoryview):
-        data = bytes(image)
-    elif isinstance(image, str | os.PathLike):
-        data = _file_content(image)
-    elif hasattr(image, "read"):
-        try:
-            with _lazy_sources:
-                if hasattr(image, "seekable") and image.seekable():
-                    image.seek(0)
-                data = image.read(MAX_BYTES + 1)
-        except (OSError, ValueError) as error:
-            raise UnreadableError(f"can't be read: {error}") from error
-        if not isinstance(data, bytes):
-            raise UnreadableError("the file object is open as text; open it with mode 'rb'")
-    else:
-        raise UnreadableError("is not an image; give a path, bytes, file, PIL image, array or tensor")
-    if not data:
-        raise UnreadableError("the file is empty")
-    if len(data) > MAX_BYTES:
-        raise UnreadableError(f"is larger than {MAX_BYTES // 2**20} MiB; give a smaller copy")
-    return data
-
-
-def _file_content(path: str | os.PathLike[str]) -> bytes:
-    try:
-        status = os.stat(path)  # noqa: PTH116 (an empty name is no file, and Path("") is a folder)
-        # Opening a FIFO would wait for ever and a device may never end, so look before opening.
-        if stat.S_ISDIR(status.st_mode):
-            raise UnreadableError("is a folder; list its files, or use fashionsearch.datasets.load_folder")
-        if not stat.S_ISREG(status.st_mode):
-            raise UnreadableError("is not a regular file (a FIFO, socket or device)")
-        with Path(path).open("rb") as file:
-            return file.read(MAX_BYTES + 1)
-    except FileNotFoundError:
-        raise UnreadableError("there is no such file") from None
-    except (OSError, ValueError) as error:
-        raise UnreadableError(f"can't be opened: {getattr(error, 'strerror', None) or error}") from error
-
-
 def _from_bytes(data: bytes, at_least: tuple[int, int] | None) -> RGB:
-    reader = next((reader for magic, reader in _FORMATS.items() if re.match(magic, data, re.DOTALL)), None)
-    if reader is None:
-        raise UnreadableError("is not a JPEG, PNG, WebP, GIF, BMP or TIFF image")
+    if formats.is_jpeg(data):
+        with _damage_named():
+            return _from_jpeg(data, at_least)
+    opener = formats.opener(data)
     with _damage_named():
-        if reader is JpegImagePlugin.JpegImageFile:
-            height, width, colours, _ = simplejpeg.decode_jpeg_header(data)
-            _check_size(width, height)
-            if colours not in ("CMYK", "YCCK"):
-                # Strict libjpeg-turbo notices damage that Pillow shows as a grey or garbled picture.
-                rgb = simplejpeg.decode_jpeg(
-                    data, colorspace="RGB", strict=True, **_scaling(height, width, at_least)
-                )
-                return _upright(rgb, _exif_orientation(data[: 2**18]))
-        with reader(io.BytesIO(data), "") as image:
+        if (size := formats.webp_size(data)) is not None:
+            _check_size(*size)
+        try:
+            image = opener(io.BytesIO(data), "")
+        except SyntaxError as error:
+            if opener is TiffImagePlugin.TiffImageFile and "unknown pixel mode" in str(error):
+                raise UnreadableError(
+                    "is a TIFF of a kind that Pillow doesn't read, such as colours of 32 bits; save it with 8 or 16 bits, or "
+                    "give an array"
+                ) from error
+            raise
+        with image:
             return _from_pillow(image)
+
+
+def _from_jpeg(data: bytes, at_least: tuple[int, int] | None) -> RGB:
+    height, width, colours, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+    _check_size(width, height, JPEG_FACTOR)
+    jpeg.check_scans(data, width, height)
+    if colours in ("CMYK", "YCCK"):
+        with JpegImagePlugin.JpegImageFile(io.BytesIO(data), "") as image:
+            return _from_pillow(image)
+    return upright(jpeg.decode(data, **_scaling(height, width, at_least)), jpeg.orientation(data))
 
 
 def _scaling(height: int, width: int, at_least: tuple[int, int] | None) -> dict[str, float]:
@@ -171,55 +138,45 @@ def _scaling(height: int, width: int, at_least: tuple[int, int] | None) -> dict[
 def _damage_named() -> Iterator[None]:
     try:
         yield
-    except UnreadableError:
+    except (UnreadableError, MemoryError, RecursionError):
         raise
     except Exception as error:  # decoders of damaged files raise nearly anything, struct.error among it
+        raise_if_of_this_machine(error)
         raise UnreadableError(f"is damaged: {str(error).strip() or type(error).__name__}") from error
 
 
-def _check_size(width: int, height: int) -> None:
-    if not 0 < width * height <= MAX_PIXELS:
-        raise UnreadableError(f"has {width}×{height} pixels; give a copy that has 1 to {MAX_PIXELS:,}")
-
-
-def _exif_orientation(data: bytes) -> int:
-    # Pillow's reader warns of a damaged block or fails, and neither may cost a good photo.
-    tiff = data.partition(b"Exif\0\0")[2] or data
-    order = {b"II*\0": "<", b"MM\0*": ">"}.get(tiff[:4])
-    with contextlib.suppress(struct.error):
-        start = struct.unpack_from(f"{order}I", tiff, 4)[0] if order else len(tiff)
-        for entry in range(struct.unpack_from(f"{order}H", tiff, start)[0]):
-            tag, _, _, value = struct.unpack_from(f"{order}HHIH", tiff, start + 2 + 12 * entry)
-            if tag == 0x0112:
-                return int(value)
-    return 1
-
-
-def _upright(rgb: RGB, orientation: int) -> RGB:
-    if orientation in (5, 6, 7, 8):
-        rgb = rgb.transpose(1, 0, 2)
-    if orientation in (2, 3, 6, 7):
-        rgb = rgb[:, ::-1]
-    if orientation in (3, 4, 7, 8):
-        rgb = rgb[::-1]
-    return np.ascontiguousarray(rgb)
+def _check_size(width: int, height: int, factor: int = 1) -> None:
+    most = factor * max_pixels()
+    if width * height <= 0:
+        raise UnreadableError(f"has {width}×{height} pixels; give one that has some")
+    if width * height > most:
+        raise UnreadableError(
+            f"has {width}×{height} pixels, and at most {most:,} are read; give a smaller copy, or set {ENVIRONMENT}="
+            f"{-(-width * height // factor)}"
+        )
 
 
 def _from_pillow(image: PIL.Image.Image) -> RGB:
-    _check_size(*image.size)
+    if isinstance(image, PIL.ImageFile.ImageFile):  # others are in memory already
+        _check_size(*image.size, JPEG_FACTOR if image.format in ("JPEG", "MPO") else 1)
+    if isinstance(image, TiffImagePlugin.TiffImageFile):
+        formats.check_tiff(image)
     image.load()  # turns a TIFF upright, and finds the EXIF block at the end of a PNG
     exif = image.info.get("exif")
-    orientation = _exif_orientation(exif) if isinstance(exif, bytes) else image.getexif().get(0x0112, 1)
+    orientation = orientation_of(exif) if isinstance(exif, bytes) else image.getexif().get(0x0112, 1)
     if image.mode.startswith("I") or image.mode == "F":
-        return _upright(_from_array(_wide_values(image), "a greyscale image"), orientation)
+        return upright(_from_array(_wide_values(image), "a greyscale image"), orientation)
     if image.mode in ("LA", "PA", "RGBA", "La", "RGBa") or "transparency" in image.info:
         white = PIL.Image.new("RGBA", image.size, "white")
         image = PIL.Image.alpha_composite(white, image.convert("RGBA"))
-    return _upright(np.array(image.convert("RGB")), orientation)
+    return upright(np.array(image.convert("RGB")), orientation)
 
 
 def _wide_values(image: PIL.Image.Image) -> NDArray[Any]:
     values = np.array(image)
+    values = values.astype(values.dtype.newbyteorder("="), copy=False)
+    if formats.is_white_zero(image):
+        values = (1 if image.mode == "F" else 65535) - values
     if image.mode != "I":
         return values
     if values.min() < 0 or values.max() > 65535:
@@ -231,7 +188,8 @@ def _from_array(array: NDArray[Any], form: str) -> RGB:
     if array.ndim not in (2, 3) or (array.ndim == 3 and array.shape[2] not in (1, 3, 4)):
         hint = "; transpose(1, 2, 0) makes it fit" if array.ndim == 3 and array.shape[0] in (1, 3) else ""
         raise UnreadableError(f"has shape {array.shape}, and {form} is needed{hint}")
-    _check_size(array.shape[1], array.shape[0])
+    if not array.size:
+        raise UnreadableError(f"has shape {array.shape}, which holds no pixels")
     if array.dtype == np.bool_:
         values: RGB = array.astype(np.uint8) * np.uint8(255)
     elif array.dtype == np.uint8:

@@ -140,7 +140,7 @@ def _is_single(value: object) -> bool:
 
 def _describe(image: object) -> str:
     if isinstance(image, str | os.PathLike):
-        return os.fspath(image)
+        return os.fsdecode(image)
     if isinstance(image, np.ndarray) or is_tensor(image):
         kind = "tensor" if is_tensor(image) else "array"
         return f"{kind} of shape {tuple(image.shape)} and dtype {image.dtype}"  # type: ignore[attr-defined]
@@ -173,7 +173,8 @@ def read_image(image: Image, *, position: int = 0, at_least: tuple[int, int] | N
         (H, W, 3) uint8 array, EXIF orientation applied and transparency laid on white.
 
     Raises:
-        ImageError: if it can't be read, is damaged, or is larger than `MAX_PIXELS`.
+        ImageError: if it can't be read, is damaged, or has too many pixels: 50 million, a JPEG 200 million, unless the
+            environment variable `FASHIONSEARCH_MAX_PIXELS` allows more.
 
     Examples:
         >>> import numpy as np

@@ -1,13 +1,9 @@
 """Any image becomes RGB uint8 by fixed rules, and a bad one is named: never a crash, a hang or a wrong picture."""
 
 import io
-import os
 import struct
-import threading
-import time
 import warnings
 import zlib
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,7 +12,7 @@ from PIL import Image, ImageOps
 
 import fashionsearch as fs
 from fashionsearch import errors
-from fashionsearch.images import check_images, count, iterate, ordered_map, read_image, thumbnail_uri
+from fashionsearch.images import check_images, read_image
 
 
 def encode(picture, form, **options):
@@ -98,55 +94,6 @@ def test_transparency_is_laid_on_white():
     tensor = torch.from_numpy(half_red).permute(2, 0, 1)
     for form in (half_red, tensor, Image.fromarray(half_red), encode(Image.fromarray(half_red), "PNG")):
         assert read_image(form)[0].tolist() == expected
-
-
-def forms_of_several(pixels):
-    batch = np.stack([pixels] * 3)
-    single = list(batch)
-    tensors = torch.from_numpy(batch).permute(0, 3, 1, 2)
-    return {
-        "array batch": batch,
-        "tensor batch": tensors,
-        "list": single,
-        "tuple": tuple(single),
-        "generator": (image for image in single),
-        "list holding a batch": [pixels, batch[:2]],
-        "mixture": [pixels, encode(Image.fromarray(pixels), "PNG"), tensors[0]],
-        "two batches": [batch[:1], tensors[1:]],
-    }
-
-
-@pytest.mark.parametrize("form", list(forms_of_several(np.zeros((2, 2, 3), np.uint8))))
-def test_several_images(form, pixels):
-    several = forms_of_several(pixels)[form]
-    assert count(several) == (None if form == "generator" else 3)
-    result = [read_image(image) for image in iterate(several)]
-    assert len(result) == 3
-    for image in result:
-        np.testing.assert_array_equal(image, pixels)
-
-
-def test_one_image_is_one_image(pixels):
-    for single in (
-        pixels,
-        pixels[..., 0],
-        torch.zeros(3, 4, 4),
-        "a.jpg",
-        Path("a.jpg"),
-        b"x",
-        io.BytesIO(),
-        Image.new("L", (1, 1)),
-    ):
-        assert len(list(iterate(single))) == count(single) == 1
-
-
-def test_arrays_of_paths(tmp_path, photo):
-    paths = [tmp_path / f"{i}.jpg" for i in range(3)]
-    for path in paths:
-        path.write_bytes(photo())
-    for array in (np.array([str(path) for path in paths]), np.array(paths, dtype=object)):
-        assert check_images(array).positions.tolist() == [0, 1, 2]
-        assert count(array) == 3
 
 
 # --- formats ---
@@ -297,39 +244,6 @@ def test_other_pillow_modes():
 # --- faults ---
 
 
-def test_missing_empty_folder_fifo_and_odd_paths(tmp_path):
-    assert why(tmp_path / "none.jpg") == why("") == "there is no such file"
-    (tmp_path / "empty.jpg").touch()
-    assert why(tmp_path / "empty.jpg") == why(b"") == why(io.BytesIO()) == "the file is empty"
-    assert why(tmp_path).startswith("is a folder; list its files")
-    assert why("a\0b.jpg").startswith("can't be opened")
-    assert why("x" * 5000).startswith("can't be opened")
-    (tmp_path / "loop").symlink_to("loop")
-    assert why(tmp_path / "loop").startswith("can't be opened")
-    assert "regular file" in why("/dev/zero")
-
-
-@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="no FIFOs on this system")
-def test_a_fifo_does_not_hang(tmp_path):
-    os.mkfifo(tmp_path / "fifo.jpg")
-    assert why(tmp_path / "fifo.jpg") == "is not a regular file (a FIFO, socket or device)"
-
-
-@pytest.mark.skipif(not hasattr(os, "geteuid") or os.geteuid() == 0, reason="root reads everything")
-def test_no_permission(tmp_path, photo):
-    path = tmp_path / "secret.jpg"
-    path.write_bytes(photo())
-    path.chmod(0)
-    assert why(path) == "can't be opened: Permission denied"
-
-
-def test_file_objects_that_fail():
-    closed = io.BytesIO(b"x")
-    closed.close()
-    assert why(closed) == "can't be read: I/O operation on closed file."
-    assert why(io.StringIO("x")) == "the file object is open as text; open it with mode 'rb'"
-
-
 ENCODINGS = {
     "JPEG": {},
     "progressive JPEG": {"progressive": True},
@@ -381,11 +295,20 @@ def test_a_truncated_file_opened_by_the_user():
     ],
 )
 def test_what_is_not_an_image(data):
-    assert why(data) == "is not a JPEG, PNG, WebP, GIF, BMP or TIFF image"
+    assert why(data) == "is not a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF image"
 
 
 @pytest.mark.parametrize(
-    "head", [b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"RIFF\0\0\0\0WEBP", b"GIF89a", b"BM", b"MM\0*"]
+    "head",
+    [
+        b"\xff\xd8\xff",
+        b"\x89PNG\r\n\x1a\n",
+        b"RIFF\0\0\0\0WEBP",
+        b"GIF89a",
+        b"BM",
+        b"MM\0*",
+        b"\0\0\0\x1cftypavif",
+    ],
 )
 @pytest.mark.parametrize("tail", [b"", b"\0" * 40, bytes(range(256))])
 @pytest.mark.filterwarnings("ignore::UserWarning:PIL")
@@ -406,10 +329,13 @@ def png_header(width, height):
 
 @pytest.mark.parametrize("side", [9_460, 13_000, 20_000, 2**30])
 def test_a_png_bomb_is_refused_before_it_is_decoded(side):
-    assert f"has {side}×{side} pixels; give a copy that has 1 to 89,478,485" == why(png_header(side, side))
+    assert why(png_header(side, side)) == (
+        f"has {side}×{side} pixels, and at most 50,000,000 are read; give a smaller copy, or set "
+        f"FASHIONSEARCH_MAX_PIXELS={side**2}"
+    )
 
 
-@pytest.mark.parametrize("side", [13_000, 65_500])
+@pytest.mark.parametrize("side", [14_200, 65_500])
 def test_a_jpeg_bomb_is_refused_before_it_is_decoded(side, photo):
     data = bytearray(photo())
     place = data.find(b"\xff\xc0")
@@ -439,8 +365,8 @@ def test_a_gif_bomb_is_refused():
         ),
         (np.zeros(5, np.uint8), "has shape (5,)"),
         (np.array(5, np.uint8), "has shape ()"),
-        (np.zeros((0, 5, 3), np.uint8), "has 5×0 pixels"),
-        (np.zeros((5, 0)), "has 0×5 pixels"),
+        (np.zeros((0, 5, 3), np.uint8), "has shape (0, 5, 3), which holds no pixels"),
+        (np.zeros((5, 0)), "has shape (5, 0), which holds no pixels"),
         (np.zeros((4, 4), np.int64), "has dtype int64"),
         (np.zeros((4, 4), complex), "has dtype complex128"),
         (np.zeros((4, 4), object), "has dtype object"),
@@ -454,50 +380,6 @@ def test_arrays_that_are_not_images(array, words):
     assert words in why(array)
 
 
-@pytest.mark.parametrize("thing", [None, 5, 1.5, {}, {"a": "b.jpg"}, object()])
-def test_what_is_no_image_at_all(thing):
-    with pytest.raises(errors.InputError, match="is not an image; give a path"):
-        list(iterate(thing))
-    assert why(thing).startswith("is not an image; give a path")
-    assert [failure.position for failure in check_images([thing]).failures] == [0]
-
-
-@pytest.mark.parametrize("array", [np.array("a.jpg"), np.array(None), np.zeros((2, 2, 2, 4, 4, 3))])
-def test_arrays_of_the_wrong_depth_are_named(array):
-    with pytest.raises(errors.ImageError, match="has shape"):
-        [read_image(image) for image in iterate(array)]
-
-
-def test_a_table_is_not_images():
-    with pytest.raises(errors.InputError, match=r"pass table\.images"):
-        check_images(fs.datasets.make_catalogue(3))
-
-
-def test_errors_name_position_and_file(tmp_path, photo):
-    (tmp_path / "good.jpg").write_bytes(photo())
-    (tmp_path / "bad.jpg").write_bytes(b"no")
-    images = [
-        tmp_path / "good.jpg",
-        tmp_path / "bad.jpg",
-        np.zeros((4, 4, 3), np.uint8),
-        b"",
-        tmp_path / "none.jpg",
-    ]
-    positions, failures = check_images(images)
-    assert positions.tolist() == [0, 2]
-    assert [failure.position for failure in failures] == [1, 3, 4]
-    assert failures[0].source == str(tmp_path / "bad.jpg")
-    assert [failure.reason for failure in failures] == [
-        "is not a JPEG, PNG, WebP, GIF, BMP or TIFF image",
-        "the file is empty",
-        "there is no such file",
-    ]
-    text = str(errors.ImageError(failures * 3))
-    assert text.startswith(f"image 1 ({tmp_path / 'bad.jpg'}): is not a JPEG")
-    assert text.endswith("; and 4 more")
-    assert check_images([]).positions.shape == (0,)
-
-
 def test_user_arrays_are_not_changed():
     rgba = np.full((2, 2, 4), 100, np.uint8)
     read_image(rgba)
@@ -505,64 +387,6 @@ def test_user_arrays_are_not_changed():
     picture = Image.new("RGBA", (2, 2))
     read_image(picture)
     assert picture.mode == "RGBA"
-
-
-def test_thumbnails_never_fail(photo):
-    assert thumbnail_uri(photo()).startswith("data:image/jpeg;base64,")
-    assert thumbnail_uri("nowhere.jpg").startswith("data:image/jpeg;base64,")
-
-
-# --- ordered_map ---
-
-
-def test_a_long_generator_is_read_lazily_and_in_order():
-    read = 0
-
-    def numbers():
-        nonlocal read
-        for number in range(100_000):
-            read += 1
-            yield number
-
-    furthest = 0
-    for place, result in enumerate(ordered_map(lambda number: 2 * number, numbers(), ahead=16)):
-        assert result == 2 * place
-        furthest = max(furthest, read - place)
-    assert place == 99_999
-    assert furthest <= 16
-
-
-def test_check_images_reads_a_generator():
-    tiny = np.zeros((1, 1, 3), np.uint8)
-    assert len(check_images(tiny for _ in range(2000)).positions) == 2000
-
-
-def test_an_early_close_stops_promptly():
-    done = []
-    threads = threading.active_count()
-
-    def slow(number):
-        time.sleep(0.02)
-        done.append(number)
-
-    stream = ordered_map(slow, range(100_000), ahead=64)
-    next(stream)
-    start = time.monotonic()
-    stream.close()
-    assert time.monotonic() - start < 2
-    assert len(done) < 30
-    assert threading.active_count() == threads
-
-
-def test_errors_of_the_work_and_of_the_items_come_through():
-    def items():
-        yield 1
-        raise KeyError("mine")
-
-    with pytest.raises(ZeroDivisionError):
-        list(ordered_map(lambda number: 1 / number, [1, 0, 1]))
-    with pytest.raises(KeyError, match="mine"):
-        list(ordered_map(lambda number: number, items()))
 
 
 # --- the real photos ---
