@@ -11,20 +11,8 @@ import subprocess
 from pathlib import Path
 
 PACKAGES = (
-    "fashionsearch-kit",
-    "torch",
-    "torchvision",
-    "timm",
-    "lightning",
-    "onnxruntime",
-    "openvino",
-    "hnswlib",
-    "faiss-cpu",
-    "usearch",
-    "fastai",
-    "scikit-learn",
-    "numpy",
-    "pillow",
+    *("fashionsearch-kit", "torch", "torchvision", "timm", "lightning", "onnxruntime", "openvino", "hnswlib"),
+    *("faiss-cpu", "usearch", "fastai", "scikit-learn", "numpy", "pillow"),
 )
 
 
@@ -63,17 +51,15 @@ def _commit() -> str | None:
         return None
 
 
+def _processor() -> str:
+    listing = Path("/proc/cpuinfo")
+    lines = listing.read_text().splitlines() if listing.exists() else []
+    names = (line.partition(":")[2].strip() for line in lines if line.startswith("model name"))
+    return next(names, platform.processor())
+
+
 def _version(package: str) -> str | None:
     try:
         return importlib.metadata.version(package)
     except importlib.metadata.PackageNotFoundError:
         return None
-
-
-def _processor() -> str:
-    listing = Path("/proc/cpuinfo")
-    lines = listing.read_text().splitlines() if listing.exists() else []
-    return next(
-        (line.partition(":")[2].strip() for line in lines if line.startswith("model name")),
-        platform.processor(),
-    )

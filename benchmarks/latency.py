@@ -19,9 +19,8 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from options import parser
-from peers import network, read, timm_transform
+from peers import gflop, machine_gflops, network, read, timm_transform
 from timing import Seconds, alternate, ratio, resampled, write
-from torch.utils.flop_counter import FlopCounterMode
 
 import fashionsearch as fs
 
@@ -93,19 +92,25 @@ def walk(files: Sequence[Path], search: Callable[[Path], object]) -> Callable[[]
     return lambda: search(next(waiting))
 
 
-def percentile(share: float) -> Callable[..., Any]:
-    """Return a function of the seconds of one contender."""
-    return lambda seconds, axis: np.percentile(seconds, share, axis=axis)
+def summary(peer: Seconds, seconds: Seconds) -> dict[str, Any]:
+    """Return p50 and p99 of a contender, and how many times as fast as the peer it is, with their intervals."""
 
+    def percentile(share: float) -> Callable[..., Any]:
+        return lambda values, axis: np.percentile(values, share, axis=axis)
 
-def tail(seconds: Seconds, axis: int) -> Any:
-    """Return p99 / p50."""
-    return np.percentile(seconds, 99, axis=axis) / np.percentile(seconds, 50, axis=axis)
+    def tail(values: Seconds, axis: int) -> Any:
+        return np.percentile(values, 99, axis=axis) / np.percentile(values, 50, axis=axis)
 
+    def of_medians(slower: Seconds, faster: Seconds, axis: int) -> Any:
+        return np.median(slower, axis=axis) / np.median(faster, axis=axis)
 
-def ratio_of_medians(slower: Seconds, faster: Seconds, axis: int) -> Any:
-    """Return p50 / p50."""
-    return np.median(slower, axis=axis) / np.median(faster, axis=axis)
+    return {
+        "p50_milliseconds": resampled(percentile(50), 1000 * seconds).row(),
+        "p99_milliseconds": resampled(percentile(99), 1000 * seconds).row(),
+        "p99_over_p50": resampled(tail, seconds).row(),
+        "ratio_of_p50": resampled(of_medians, peer, seconds).row(),
+        "median_ratio_of_pairs": ratio(peer, seconds).row(),
+    }
 
 
 def stages(index: fs.VisualIndex, backbone: fs.Backbone, files: Sequence[Path]) -> dict[str, float]:
@@ -130,22 +135,9 @@ def stages(index: fs.VisualIndex, backbone: fs.Backbone, files: Sequence[Path]) 
     }
 
 
-def limits(backbone: fs.Backbone) -> dict[str, float]:
-    """Return the arithmetic of a photo in float32, and how much of it a second the processor does at its best."""
-    height, width = backbone.preprocess.image_size
-    with FlopCounterMode(display=False) as counted, torch.inference_mode():
-        network(backbone)(torch.zeros(1, 3, height, width))
-    square = torch.rand(2048, 2048)
-    seconds = alternate({"product": lambda: square @ square}, pairs=10, progress=False)["product"]
-    return {
-        "gflop_a_photo": round(counted.get_total_flops() / 1e9, 3),
-        "gflop_a_second_of_a_matrix_product": round(2 * 2048**3 / float(seconds.min()) / 1e9, 1),
-    }
-
-
 def main() -> None:
     """Run the command line."""
-    arguments = parser(__doc__, pairs=300)
+    arguments = parser(__doc__, pairs=300, quick=f"{QUICK_ITEMS:,} photos and {QUICK_PAIRS} pairs")
     arguments.add_argument("--runtime", default="auto", help="of ours (%(default)s)")
     options = arguments.parse_args()
     table = fs.datasets.load_fashion_products(options.data)
@@ -181,17 +173,8 @@ def main() -> None:
         before=warm_up,
         progress=False,
     )
-    rows: list[dict[str, Any]] = [
-        {
-            "contender": name,
-            "p50_milliseconds": resampled(percentile(50), 1000 * values).row(),
-            "p99_milliseconds": resampled(percentile(99), 1000 * values).row(),
-            "p99_over_p50": resampled(tail, values).row(),
-            "ratio_of_p50": resampled(ratio_of_medians, seconds["timm + hnswlib"], values).row(),
-            "median_ratio_of_pairs": ratio(seconds["timm + hnswlib"], values).row(),
-        }
-        for name, values in seconds.items()
-    ]
+    peer_seconds = seconds["timm + hnswlib"]
+    rows = [{"contender": name, **summary(peer_seconds, values)} for name, values in seconds.items()]
     for row in rows:
         p50, p99 = row["p50_milliseconds"]["value"], row["p99_milliseconds"]["value"]
         print(f"{row['contender']}: p50 {p50} ms, p99 {p99} ms, {row['ratio_of_p50']['value']}×", flush=True)
@@ -206,7 +189,10 @@ def main() -> None:
         "pairs": pairs,
         "confidence": rows[0]["ratio_of_p50"]["confidence"],
         "graph": index.has_graph,
-        "limits": limits(backbone),
+        "limits": {
+            "gflop_a_photo": round(gflop(backbone), 3),
+            "gflop_a_second_of_a_matrix_product": round(machine_gflops(), 1),
+        },
         "bf16_cosine": None if low.fidelity is None else round(low.fidelity.cosine, 5),
         **recalls,
     }

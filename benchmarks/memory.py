@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import os
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,7 +17,7 @@ from pathlib import Path
 import numpy as np
 import simplejpeg
 import torch
-from options import parser
+from options import empty_cache, parser
 from timing import write
 
 import fashionsearch as fs
@@ -46,24 +45,19 @@ def drawn_photos(count: int, height: int, width: int) -> Iterator[bytes]:
 
 def one_convolution() -> fs.Backbone:
     """Return a backbone that costs next to nothing."""
-    module = torch.nn.Sequential(
-        torch.nn.Conv2d(3, 64, 8, stride=8), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
-    )
-    return fs.Backbone(module, fs.Preprocess((64, 64)), name="one convolution")
+    layers = torch.nn.Conv2d(3, 64, 8, stride=8), torch.nn.AdaptiveAvgPool2d(1), torch.nn.Flatten()
+    return fs.Backbone(torch.nn.Sequential(*layers), fs.Preprocess((64, 64)), name="one convolution")
 
 
 def measure(backbone: fs.Backbone, count: int, height: int, width: int) -> dict[str, object]:
     """Embed the photos; return the curve of memory and what it says."""
-    every = max(1, count // SAMPLES)
-    start = resident_megabytes()
+    start, began = resident_megabytes(), time.perf_counter()
     curve = [{"photos": 0, "megabytes": round(start, 1)}]
-    began = time.perf_counter()
-    total = np.zeros(backbone.dim)
-    done = 0
+    total, done = np.zeros(backbone.dim), 0
     for batch in backbone.embed_batches(drawn_photos(count, height, width)):
         total += batch.vectors.sum(axis=0)
         done += len(batch.vectors)
-        if done - curve[-1]["photos"] >= every or done == count:
+        if done - curve[-1]["photos"] >= max(1, count // SAMPLES) or done == count:
             curve.append({"photos": done, "megabytes": round(resident_megabytes(), 1)})
     seconds = time.perf_counter() - began
     if done != count or not np.isfinite(total).all():
@@ -85,28 +79,19 @@ def measure(backbone: fs.Backbone, count: int, height: int, width: int) -> dict[
 
 def main() -> None:
     """Run the command line."""
-    made = parser(__doc__, data=False)
+    made = parser(__doc__, data=False, quick="2,000 photos")
     made.add_argument("--photos", type=int, default=100_000, help="how many (%(default)s)")
-    made.add_argument(
-        "--height",
-        type=int,
-        default=320,
-        help="of a photo, in pixels; its width is three quarters (%(default)s)",
-    )
+    height = "of a photo, in pixels; its width is three quarters (%(default)s)"
+    made.add_argument("--height", type=int, default=320, help=height)
     made.add_argument("--backbone", help="any name create_backbone knows, with its default weights")
     made.add_argument("--image-size", type=int, help="of that backbone, in pixels")
-    made.add_argument("--quick", action="store_true", help="2,000 photos, to see that it runs")
     options = made.parse_args()
     if not STATUS.exists():
-        sys.exit(
-            f"{STATUS} is missing: resident memory is read from it, so this benchmark runs on Linux only"
-        )
-    with tempfile.TemporaryDirectory() as cold:
-        os.environ["FASHIONSEARCH_CACHE"] = cold
+        sys.exit(f"{STATUS} is missing: memory is read from it, so this benchmark runs on Linux only")
+    with empty_cache():
+        backbone = one_convolution()
         if options.backbone:
             backbone = fs.create_backbone(options.backbone, image_size=options.image_size)
-        else:
-            backbone = one_convolution()
         count = 2000 if options.quick else options.photos
         row = measure(backbone, count, options.height, options.height * 3 // 4)
     print(

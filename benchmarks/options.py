@@ -1,38 +1,44 @@
-"""The options that benchmarks share."""
+"""The options that benchmarks share, and what all of them begin with."""
 
 from __future__ import annotations
 
 import argparse
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterator
 from pathlib import Path
 
 
 def parser(
-    description: str | None, *, pairs: int | None = None, data: bool = True
+    description: str | None, *, pairs: int | None = None, data: bool = True, quick: str = ""
 ) -> argparse.ArgumentParser:
-    """Return a parser with `--out`; with `--data`, and with `--pairs` and `--quick` where a benchmark is timed.
+    """Return a parser with `--out`; with `--data`, `--pairs` and `--quick` where a benchmark has them.
 
     Args:
         description: the script's docstring.
         pairs: the default number of pairs, or None where nothing is timed in pairs.
         data: whether the benchmark needs the Kaggle photos.
+        quick: what a smoke run is; empty where there is none.
     """
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    add = made.add_argument
     if data:
-        made.add_argument(
-            "--data", type=Path, required=True, help="Fashion Product Images (Small), as Kaggle ships it"
-        )
-    made.add_argument(
-        "--out", type=Path, default=Path(__file__).parent / "results", help="folder (%(default)s)"
-    )
+        add("--data", type=Path, required=True, help="Fashion Product Images (Small), as Kaggle ships it")
+    add("--out", type=Path, default=Path(__file__).parent / "results", help="folder (%(default)s)")
     if pairs is not None:
-        made.add_argument(
-            "--pairs", type=int, default=pairs, help="rounds in which every contender runs once (%(default)s)"
-        )
-        made.add_argument(
-            "--quick",
-            action="store_true",
-            help="a smoke run with few photos and pairs; its figures mean little",
-        )
+        rounds = "rounds in which every contender runs once (%(default)s)"
+        add("--pairs", type=int, default=pairs, help=rounds)
+    if quick:
+        add("--quick", action="store_true", help=f"a smoke run: {quick}; its figures mean little")
     return made
+
+
+@contextlib.contextmanager
+def empty_cache() -> Iterator[Path]:
+    """Let embeddings and exports go to a folder of their own, which is empty at first and goes at the end."""
+    with tempfile.TemporaryDirectory() as folder:
+        os.environ["FASHIONSEARCH_CACHE"] = folder
+        yield Path(folder)

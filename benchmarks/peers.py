@@ -12,8 +12,10 @@ import timm.data
 import torch
 from numpy.typing import NDArray
 from PIL import Image
+from timing import alternate
 from torch import nn
 from torch.utils.data import DataLoader, Dataset
+from torch.utils.flop_counter import FlopCounterMode
 from torchvision import transforms
 
 import fashionsearch as fs
@@ -73,6 +75,20 @@ def torchvision_transform(preprocess: fs.Preprocess) -> transforms.Compose:
 def network(backbone: fs.Backbone) -> nn.Module:
     """Return a copy of a backbone's network, as `timm.create_model(…, num_classes=0)` makes it, in torch's default layout."""
     return copy.deepcopy(backbone.module).eval().to(memory_format=torch.contiguous_format)
+
+
+def gflop(backbone: fs.Backbone) -> float:
+    """Return the billions of additions and multiplications that one photo takes in a backbone's own network."""
+    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
+        network(backbone)(torch.zeros((1, 3, *backbone.preprocess.image_size)))
+    return float(counter.get_total_flops()) / 1e9
+
+
+def machine_gflops(side: int = 2048) -> float:
+    """Return what the machine reaches in float32, in the product of two large matrices."""
+    left, right = torch.rand(side, side), torch.rand(side, side)
+    seconds = alternate({"product": lambda: torch.mm(left, right)}, pairs=10, progress=False)["product"]
+    return 2 * side**3 / float(np.median(seconds)) / 1e9
 
 
 class Loop:

@@ -9,21 +9,27 @@ something of Lite0 alone. Each network has a file of its own, written when it is
 from __future__ import annotations
 
 import dataclasses
-import os
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from options import parser
-from peers import BATCH_SIZE, WORKERS, Fastai, Loop, timm_transform, torchvision_transform
+from options import empty_cache, parser
+from peers import (
+    BATCH_SIZE,
+    WORKERS,
+    Fastai,
+    Loop,
+    gflop,
+    machine_gflops,
+    timm_transform,
+    torchvision_transform,
+)
 from timing import alternate, median, ratio, write
-from torch.utils.flop_counter import FlopCounterMode
 
 import fashionsearch as fs
 from fashionsearch.embedding import StageSeconds
@@ -33,6 +39,8 @@ PRODUCTS, CLOTHING = "products, 60×80", "clothing, up to 256 px"
 MODEL_PAIRS = 3
 LEAST_SAMPLE = 40
 MAX_LOSS = 0.005
+PHOTOS, SAMPLE = 192, 1000  # for the fastest network: to embed, and to calibrate and optimise on
+LABEL = "articleType"  # whose k-NN accuracy counts
 
 
 @dataclass(frozen=True)
@@ -42,7 +50,6 @@ class Network:
     Attributes:
         weights: "default", or None for random ones.
         runtimes: of ours; one that makes its choice by itself exports trained networks only.
-        lowered: (runtime, precision) of ours in lower precision.
         peers: names of other libraries' ways.
         share: of the photos, so that slow networks take no longer than fast ones.
         optimised: whether `fs.optimize` looks for a faster encoder.
@@ -51,54 +58,25 @@ class Network:
 
     weights: str | None
     runtimes: tuple[str, ...]
-    lowered: tuple[tuple[str, str], ...]
     peers: tuple[str, ...]
     share: float
     optimised: bool = False
     larger: bool = False
 
 
+LOWERED = (("openvino", "bf16"), ("onnx", "int8"), ("openvino", "int8"))
 NETWORKS = {
     "efficientnet_lite0": Network(
         weights="default",
         runtimes=("torch", "onnx", "openvino", "auto"),
-        lowered=(("openvino", "bf16"), ("onnx", "int8"), ("openvino", "int8")),
         peers=(PEER, "torch", "fastai"),
         share=1,
         optimised=True,
         larger=True,
     ),
-    "resnet50": Network(
-        weights=None,
-        runtimes=("onnx", "openvino"),
-        lowered=(("openvino", "bf16"), ("onnx", "int8"), ("openvino", "int8")),
-        peers=(PEER,),
-        share=0.5,
-    ),
-    "vgg19": Network(
-        weights=None,
-        runtimes=("onnx", "openvino"),
-        lowered=(("openvino", "bf16"), ("onnx", "int8"), ("openvino", "int8")),
-        peers=(PEER,),
-        share=0.125,
-    ),
+    "resnet50": Network(weights=None, runtimes=("onnx", "openvino"), peers=(PEER,), share=0.5),
+    "vgg19": Network(weights=None, runtimes=("onnx", "openvino"), peers=(PEER,), share=0.125),
 }
-
-
-class Contender(Protocol):
-    """One way from files to vectors."""
-
-    def embed(self) -> NDArray[np.float32]:
-        """Return (n, dim), from the files on."""
-        ...
-
-    def prepare(self, photos: int) -> None:
-        """Make so many photos ready for `model`."""
-        ...
-
-    def model(self) -> None:
-        """Run the network alone, on photos that are ready."""
-        ...
 
 
 class Ours:
@@ -141,7 +119,7 @@ class Field:
         refused: rows of those that can't compete, and why.
     """
 
-    contenders: dict[str, Contender] = field(default_factory=dict)
+    contenders: dict[str, Ours | Loop | Fastai] = field(default_factory=dict)
     facts: dict[str, dict[str, Any]] = field(default_factory=dict)
     refused: list[dict[str, Any]] = field(default_factory=list)
 
@@ -175,7 +153,6 @@ def competitors(
     files: Sequence[Path],
     *,
     sample: fs.datasets.Table | None,
-    label: str,
     only: Sequence[str] | None,
 ) -> Field:
     """Make all contenders for one network.
@@ -184,7 +161,6 @@ def competitors(
         name: of the network, one of `NETWORKS`.
         files: what they will embed.
         sample: photos to calibrate lower precision and to optimise on; None is float32 alone.
-        label: its column whose k-NN accuracy counts, where the weights are trained.
         only: names of contenders beside the peer; None is all.
     """
     network = NETWORKS[name]
@@ -206,7 +182,7 @@ def competitors(
     for runtime in network.runtimes:
         makers[f"ours {runtime}"] = lambda runtime=runtime: backbone(runtime)
     if sample is not None:
-        makers |= faster(network, backbone, sample, None if network.weights is None else sample[label])
+        makers |= faster(network, backbone, sample, None if network.weights is None else sample[LABEL])
     entered = Field()
     for contender, make in makers.items():
         if only is None or contender in (PEER, *only):
@@ -229,7 +205,7 @@ def faster(
 
     makers: dict[str, Callable[[], Any]] = {
         f"ours {runtime} {precision}": lambda each=(runtime, precision): lowered(*each)
-        for runtime, precision in network.lowered
+        for runtime, precision in LOWERED
     }
     return makers | ({"ours optimised": optimised} if network.optimised else {})
 
@@ -304,20 +280,6 @@ def mean_cosine(left: NDArray[np.float32], right: NDArray[np.float32]) -> float:
     return float((products / np.linalg.norm(left, axis=1) / np.linalg.norm(right, axis=1)).mean())
 
 
-def gflop(backbone: fs.Backbone) -> float:
-    """Return the billions of additions and multiplications that one photo takes in the original network."""
-    with torch.inference_mode(), FlopCounterMode(display=False) as counter:
-        backbone.module(torch.zeros((1, 3, *backbone.preprocess.image_size)))
-    return float(counter.get_total_flops()) / 1e9
-
-
-def machine_gflops(side: int = 2048) -> float:
-    """Return what the machine reaches in float32, in the product of two large matrices."""
-    left, right = torch.rand(side, side), torch.rand(side, side)
-    seconds = alternate({"product": lambda: torch.mm(left, right)}, pairs=7, progress=False)["product"]
-    return 2 * side**3 / float(np.median(seconds)) / 1e9
-
-
 def sampled(table: fs.datasets.Table, count: int) -> fs.datasets.Table:
     """Return so many rows, drawn by chance."""
     return table[np.random.default_rng(0).permutation(len(table))[:count]]
@@ -325,59 +287,42 @@ def sampled(table: fs.datasets.Table, count: int) -> fs.datasets.Table:
 
 def main() -> None:
     """Run the command line."""
-    arguments = parser(__doc__, pairs=5)
-    arguments.add_argument(
+    arguments = parser(__doc__, pairs=5, quick="64 photos and one pair")
+    add = arguments.add_argument
+    add(
         "--clothing", type=Path, help="clothing-dataset-small, whose photos are larger; left out if not given"
     )
-    arguments.add_argument("--photos", type=int, default=192, help="for the fastest network (%(default)s)")
-    arguments.add_argument(
-        "--sample", type=int, default=1000, help="photos to calibrate and optimise on (%(default)s)"
-    )
-    arguments.add_argument(
-        "--label", default="articleType", help="whose k-NN accuracy counts, of --data (%(default)s)"
-    )
-    arguments.add_argument(
-        "--network", action="append", choices=list(NETWORKS), help="may be given several times; default: all"
-    )
-    arguments.add_argument(
-        "--only",
-        action="append",
-        help="a contender beside timm, such as 'ours onnx'; may be given several times; default: all",
-    )
+    several = "may be given several times; default: all"
+    add("--network", action="append", choices=list(NETWORKS), help=several)
+    add("--only", action="append", help=f"a contender beside timm, such as 'ours onnx'; {several}")
     options = arguments.parse_args()
-    pairs, photos = (1, 64) if options.quick else (options.pairs, options.photos)
+    pairs, photos = (1, 64) if options.quick else (options.pairs, PHOTOS)
     products = fs.datasets.load_fashion_products(options.data)
     clothing = None if options.clothing is None else fs.datasets.load_folder(options.clothing / "train")
     about = {
         "pairs": pairs,
         "batch_size": BATCH_SIZE,
         "peer_workers": WORKERS,
-        "label": options.label,
+        "label": LABEL,
         "max_loss": MAX_LOSS,
         "machine_gflops": round(machine_gflops(), 1),
     }
-    with tempfile.TemporaryDirectory() as cold:
-        os.environ["FASHIONSEARCH_CACHE"] = cold  # exports are part of the preparation
+    with empty_cache():  # exports are part of the preparation
         for name in options.network or NETWORKS:
             share = NETWORKS[name].share
             count = max(BATCH_SIZE, int(photos * share) // BATCH_SIZE * BATCH_SIZE)
-            drawn = sampled(products, count + max(LEAST_SAMPLE, int(options.sample * share)))
+            drawn = sampled(products, count + max(LEAST_SAMPLE, int(SAMPLE * share)))
             runs = [(PRODUCTS, drawn[:count], drawn[count:])]
             if clothing is not None and NETWORKS[name].larger:
                 runs.append((CLOTHING, sampled(clothing, count), None))
             rows = []
             for data, chosen, apart in runs:
                 files = list(chosen.images)
-                entered = competitors(name, files, sample=apart, label=options.label, only=options.only)
+                entered = competitors(name, files, sample=apart, only=options.only)
                 rows += measure(name, data, files, entered, pairs=pairs)
             confidence = rows[0]["ratio"]["confidence"]
-            write(
-                f"throughput-{name}",
-                rows,
-                folder=options.out,
-                about={**about, "confidence": confidence},
-                quick=options.quick,
-            )
+            facts = {**about, "confidence": confidence}
+            write(f"throughput-{name}", rows, folder=options.out, about=facts, quick=options.quick)
 
 
 if __name__ == "__main__":

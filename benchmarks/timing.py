@@ -55,9 +55,6 @@ def median(values: Sequence[float] | Seconds, confidence: float = 0.95) -> Estim
     That holds for any distribution. With fewer than six values the interval is their whole range, and says how sure that
     is: 0.9375 for five.
 
-    Args:
-        values: one or more numbers.
-        confidence: in (0, 1).
     """
     ordered = np.sort(np.asarray(values, dtype=np.float64))
     count = len(ordered)
@@ -69,12 +66,7 @@ def median(values: Sequence[float] | Seconds, confidence: float = 0.95) -> Estim
 
 
 def ratio(slower: Sequence[float] | Seconds, faster: Sequence[float] | Seconds) -> Estimate:
-    """Return how many times as fast the second is: the median of the ratios within each round.
-
-    Args:
-        slower: the seconds of the peer in each round.
-        faster: the seconds of ours in the same rounds.
-    """
+    """Return how many times as fast the second is: the median of the ratios within each round."""
     return median(np.asarray(slower, dtype=np.float64) / np.asarray(faster, dtype=np.float64))
 
 
@@ -86,16 +78,8 @@ def resampled(statistic: Callable[..., Any], *values: Seconds, confidence: float
         values: the seconds of one or several contenders in the same rounds.
         confidence: in (0, 1).
     """
-    drawn = bootstrap(
-        values,
-        statistic,
-        paired=True,
-        vectorized=True,
-        n_resamples=2000,
-        confidence_level=confidence,
-        method="percentile",
-        rng=0,
-    )
+    how: dict[str, Any] = {"paired": True, "vectorized": True, "n_resamples": 2000, "method": "percentile"}
+    drawn = bootstrap(values, statistic, confidence_level=confidence, rng=0, **how)
     low, high = drawn.confidence_interval
     return Estimate(float(statistic(*values, axis=-1)), float(low), float(high), confidence, len(values[0]))
 
@@ -154,9 +138,8 @@ def write(
     surroundings = environment()
     content = {"question": question, **about, "environment": surroundings, "rows": list(rows)}
     folder.mkdir(parents=True, exist_ok=True)
-    path = (
-        folder / f"{'quick-' if quick else ''}{question}-{surroundings['device']}-{surroundings['date']}.json"
-    )
+    name = f"{'quick-' if quick else ''}{question}-{surroundings['device']}-{surroundings['date']}"
+    path = folder / f"{name}.json"
     path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
     print(f"written to {path}", flush=True)
     return path
