@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 import hashlib
 import json
-import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -13,6 +12,7 @@ from typing import Any
 import fashionsearch as fs
 from fashionsearch.backbones.architectures import has_default_weights
 from fashionsearch.training.objectives import is_normalised
+from fashionsearch.training.old_names import current_names
 from fashionsearch.training.options import recipe_for, teacher_fingerprint
 from harness import rows
 from harness.names import AUTOENCODER, BASELINES, DISTILLED, MAJORITY, PIXELS, SCORERS, SUITABLE
@@ -23,12 +23,6 @@ PERCEPTUAL = 1.0
 PIXEL_SIZE = (32, 24)
 HEAD = ("Model", "Starts from", "Scored by", "Size")  # of a candidate's cells
 STARTS = {None: "scratch", "default": "ImageNet", DISTILLED: "scratch, with a teacher"}
-# Rows stay as they were measured; what a field of a recipe is called now is looked up where they are compared.
-RENAMED = {
-    "average_weights": "ema",
-    "small_first": "progressive_resizing",
-    "teacher_weight": "distillation_weight",
-}
 
 
 @dataclass(frozen=True)
@@ -70,9 +64,7 @@ class Candidate:
         training = row["configuration"]["training"]
         if training is not None and "teacher" in row["configuration"]:
             training = {**training, "teacher": teacher}
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # a row has the names of its time
-            recipe = None if training is None else fs.FineTuning.from_dict(training)
+        recipe = None if training is None else fs.FineTuning.from_dict(training)
         return replace(cls.of(row), training=recipe)
 
     @property
@@ -197,13 +189,9 @@ class Candidate:
 
 
 def by_todays_names(training: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the fields of a recipe that are set, by the names that they have today."""
-    fields = {RENAMED.get(name, name): value for name, value in training.items() if value is not None}
-    if fields.get("precision") == "fastest":
-        fields = {**fields, "autotune": True}
-        del fields["precision"]
-    fields.setdefault("autotune", False)  # younger than some rows
-    return fields
+    """Return the fields of a row's recipe that are set, by the names they have today: rows stay as they were measured."""
+    fields = {name: value for name, value in current_names(training).items() if value is not None}
+    return {name: value for name, value in fields.items() if (name, value) != ("autotune", False)}
 
 
 def _given(recipe: fs.FineTuning) -> dict[str, Any]:

@@ -103,7 +103,7 @@ def test_an_aim_is_met_by_the_size_that_validation_chose(tmp_path: Path) -> None
 def test_trials_are_told_beside_what_was_measured(tmp_path: Path) -> None:
     cnn: dict[str, object] = {"model": "cnn", "weights": None, "scorer": "finetuned", "metric": "accuracy"}
     for where, epochs, value in (("trials", 20, 0.98), (".", 40, 0.97)):
-        training = fs.FineTuning(epochs=epochs, precision="fastest").recipe("scratch").to_dict()
+        training = fs.FineTuning(epochs=epochs, autotune=True).recipe("scratch").to_dict()
         rows_of(
             tmp_path / where,
             f"cnn-{epochs}",
