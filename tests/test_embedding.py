@@ -411,7 +411,7 @@ def test_batch_size_and_a_saved_copy_share_the_cache(backbone, cache, tmp_path, 
 
 def test_a_failing_cache_stops_nothing(cache, tmp_path):
     cache._connection.execute("DROP TABLE embeddings")
-    with pytest.warns(errors.DataWarning, match="going on without the embedding cache") as warned:
+    with pytest.warns(errors.DataWarning, match="embeddings are not cached") as warned:
         got = together(pipeline().batches([grey(level) for level in range(9)], cache=cache))
     assert got[1] == list(range(9))
     assert len(warned) == 1

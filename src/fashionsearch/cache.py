@@ -13,7 +13,8 @@ import sqlite3
 import threading
 import time
 import warnings
-from collections.abc import Mapping
+import weakref
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -21,17 +22,20 @@ import platformdirs
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.files import as_path
 
 ENVIRONMENT = "FASHIONSEARCH_CACHE"
 MAX_BYTES = 2 * 2**30
+_DIGEST_SIZE = 16
 
 
 def cache_folder() -> Path | None:
-    """Return the folder of caches, or None where the user has turned caching off."""
+    """Return the folder of caches, or None where the user has turned caching off or has no home folder."""
     setting = os.environ.get(ENVIRONMENT, "")
     if setting.lower() == "off":
         return None
-    return Path(setting) if setting else Path(platformdirs.user_cache_dir("fashionsearch", appauthor=False))
+    folder = as_path(setting or platformdirs.user_cache_dir("fashionsearch", appauthor=False))
+    return None if folder.parts[:1] == ("~",) else folder
 
 
 class EmbeddingCache:
@@ -61,17 +65,30 @@ class EmbeddingCache:
         folder = cache_folder()
         if path is None and folder is not None:
             path = folder / "embeddings.sqlite"
-        if path is not None:
-            with self._going_on():
-                Path(path).parent.mkdir(parents=True, exist_ok=True)
-                self._connection = sqlite3.connect(
-                    path, timeout=10, check_same_thread=False, isolation_level=None
-                )
-                self._connection.execute("PRAGMA journal_mode=WAL")
-                self._connection.execute("PRAGMA synchronous=NORMAL")
-                self._connection.execute(
-                    "CREATE TABLE IF NOT EXISTS embeddings (key BLOB PRIMARY KEY, vector BLOB NOT NULL, stored REAL)"
-                )
+        self._path = None if path is None else as_path(path)
+        if path is None and os.environ.get(ENVIRONMENT, "").lower() != "off":
+            _warn("there is no home folder")
+        _open_caches.add(self)
+        with self._guarded():
+            self._connect()
+
+    def _connect(self) -> None:
+        if self._path is None:
+            return
+        self._path.parent.mkdir(parents=True, exist_ok=True)
+        self._connection = sqlite3.connect(
+            self._path, timeout=10, check_same_thread=False, isolation_level=None
+        )
+        self._connection.execute("PRAGMA journal_mode=WAL")
+        self._connection.execute("PRAGMA synchronous=NORMAL")
+        # Version 0.1 kept embeddings without a digest, in a table of this name.
+        columns = self._connection.execute("SELECT name FROM pragma_table_info('embeddings')").fetchall()
+        if columns == [("key",), ("vector",), ("stored",)]:
+            self._connection.execute("DROP TABLE embeddings")
+        self._connection.execute(
+            "CREATE TABLE IF NOT EXISTS checked_embeddings "
+            "(key BLOB PRIMARY KEY, vector BLOB NOT NULL, digest BLOB NOT NULL, stored REAL)"
+        )
 
     def __enter__(self) -> EmbeddingCache:
         return self
@@ -80,14 +97,16 @@ class EmbeddingCache:
         self.close()
 
     def get(self, key: bytes) -> NDArray[np.float32] | None:
-        """Return the embedding kept under a key, or None."""
-        with self._going_on():
+        """Return the embedding kept under a key, or None; one that is damaged is forgotten."""
+        with self._guarded():
             if self._connection is not None:
                 row = self._connection.execute(
-                    "SELECT vector FROM embeddings WHERE key = ?", (key,)
+                    "SELECT vector, digest FROM checked_embeddings WHERE key = ?", (key,)
                 ).fetchone()
-                if row and isinstance(row[0], bytes) and len(row[0]) % 4 == 0:
+                if row and isinstance(row[0], bytes) and row[1] == _digest(key, row[0]):
                     return np.frombuffer(row[0], dtype="<f4")
+                if row:
+                    self._connection.execute("DELETE FROM checked_embeddings WHERE key = ?", (key,))
         return None
 
     def put(self, vectors: Mapping[bytes, NDArray[np.float32]]) -> None:
@@ -95,19 +114,28 @@ class EmbeddingCache:
         if not vectors:
             return
         now = time.time()
-        rows = [(key, np.asarray(vector, dtype="<f4").tobytes(), now) for key, vector in vectors.items()]
-        with self._going_on():
-            if self._connection is not None:
+        packed = {key: np.asarray(vector, dtype="<f4").tobytes() for key, vector in vectors.items()}
+        rows = [(key, vector, _digest(key, vector), now) for key, vector in packed.items()]
+        with self._guarded():
+            if self._connection is None:
+                return
+            try:
                 self._connection.execute("BEGIN IMMEDIATE")
-                self._connection.executemany("INSERT OR REPLACE INTO embeddings VALUES (?, ?, ?)", rows)
+                self._connection.executemany(
+                    "INSERT OR REPLACE INTO checked_embeddings VALUES (?, ?, ?, ?)", rows
+                )
                 self._make_room()
                 self._connection.execute("COMMIT")
+            except BaseException:  # Ctrl-C too must not keep the file locked against other processes
+                if self._connection.in_transaction:
+                    self._connection.execute("ROLLBACK")
+                raise
 
     def clear(self) -> None:
         """Forget everything."""
-        with self._going_on():
+        with self._guarded():
             if self._connection is not None:
-                self._connection.execute("DELETE FROM embeddings")
+                self._connection.execute("DELETE FROM checked_embeddings")
                 self._connection.execute("VACUUM")
 
     def close(self) -> None:
@@ -128,12 +156,12 @@ class EmbeddingCache:
         )
         if pages.fetchone()[0] - free.fetchone()[0] > self._max_bytes:
             self._connection.execute(
-                "DELETE FROM embeddings WHERE key IN (SELECT key FROM embeddings ORDER BY stored LIMIT "
-                "(SELECT count(*) / 4 + 1 FROM embeddings))"
+                "DELETE FROM checked_embeddings WHERE key IN (SELECT key FROM checked_embeddings ORDER BY stored LIMIT "
+                "(SELECT count(*) / 4 + 1 FROM checked_embeddings))"
             )
 
     @contextlib.contextmanager
-    def _going_on(self):  # type: ignore[no-untyped-def]
+    def _guarded(self) -> Iterator[None]:
         with self._lock:
             try:
                 yield
@@ -142,12 +170,41 @@ class EmbeddingCache:
                     with contextlib.suppress(sqlite3.Error):
                         self._connection.close()
                     self._connection = None
-                warnings.warn(
-                    f"going on without the embedding cache: {error}; set {ENVIRONMENT} to a folder that can be "
-                    "written, or to 'off'",
-                    errors.DataWarning,
-                    stacklevel=3,
-                )
+                _warn(str(error))
+
+    def _renew_in_child(self) -> None:
+        """Open the file again in a forked child: SQLite forbids it the parent's connection, even to close it."""
+        self._lock = threading.Lock()
+        if self._connection is not None:
+            _of_parents.append(self._connection)
+            self._connection = None
+            with self._guarded():
+                self._connect()
+
+
+_open_caches: weakref.WeakSet[EmbeddingCache] = weakref.WeakSet()
+_of_parents: list[sqlite3.Connection] = []
+
+
+def _renew_all_in_child() -> None:
+    for cache in list(_open_caches):
+        cache._renew_in_child()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_renew_all_in_child)
+
+
+def _warn(reason: str) -> None:
+    warnings.warn(
+        f"embeddings are not cached: {errors.shown(reason)}; set {ENVIRONMENT} to a folder that can be written, or to 'off'",
+        errors.DataWarning,
+        stacklevel=4,
+    )
+
+
+def _digest(key: bytes, vector: bytes) -> bytes:
+    return hashlib.blake2b(key + vector, digest_size=_DIGEST_SIZE).digest()
 
 
 def cache_key(content: bytes | NDArray[np.uint8], salt: str) -> bytes:
