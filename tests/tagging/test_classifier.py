@@ -211,6 +211,28 @@ def test_scikit_learns_contract(parts):
     assert search.best_score_ > 0.5
 
 
+def test_a_missing_label_among_texts_is_no_class():
+    images = fs.datasets.make_catalogue(12, seed=2, size=(48, 64)).images
+    for gap in (float("nan"), None, ""):
+        with pytest.raises(errors.DataError, match="1 of 3 labels are empty, the first at position 1"):
+            fs.Classifier(image_size=32).fit(images[:3], ["a", gap, "b"])
+    with pytest.raises(errors.DataError, match="labels"):
+        fs.Classifier(image_size=32).fit(images[:3], [["a"], ["b", "c"], []])
+
+
+def test_numpy_numbers_as_parameters_are_saved(tmp_path):
+    images = fs.datasets.make_catalogue(12, seed=2, size=(48, 64)).images
+    labels = np.array([0, 1] * 6)
+    weights = dict.fromkeys(np.unique(labels), 2.0)
+    model = fs.Classifier(
+        image_size=np.int64(32), random_state=np.int64(3), class_weight=weights, progress=False
+    )
+    model.fit(images, labels).save(tmp_path / "saved")
+    again = fs.Classifier.load(tmp_path / "saved")
+    assert again.class_weight == {0: 2.0, 1: 2.0}
+    np.testing.assert_array_equal(again.predict(images), model.predict(images))
+
+
 def test_fitting_twice_gives_the_same(parts):
     train, _, test = parts
     models = [tagger(random_state=1).fit(train.images[:50], train["masterCategory"][:50]) for _ in range(2)]

@@ -1,7 +1,9 @@
 """What every backbone keeps, whatever its network: `check_backbone` is for the authors of plug-ins too."""
 
+import copy
 import functools
 import itertools
+import pickle
 import socket
 import tempfile
 
@@ -328,3 +330,11 @@ def test_numpy_numbers_are_numbers():
     )
     assert backbone.weights_hash == made("cnn", None, 32).weights_hash
     assert backbone.preprocess == made("cnn", None, 32).preprocess
+
+
+def test_a_backbone_is_copied_and_crosses_processes():
+    photos = np.random.default_rng(0).integers(0, 256, (2, 48, 40, 3), dtype=np.uint8)
+    backbone = fs.create_backbone("cnn", weights=None, image_size=32, random_state=0, progress=False)
+    expected = backbone.embed(photos)
+    for other in (copy.deepcopy(backbone), pickle.loads(pickle.dumps(backbone))):  # noqa: S301
+        np.testing.assert_array_equal(other.embed(photos), expected)

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-PLUGIN = Path(__file__).parents[1] / "plugin"
+PLUGIN = Path(__file__).parent
+CONTRACT = Path(__file__).parents[1] / "backbones"
 
 
 def run(code, site, folder):
@@ -16,7 +17,7 @@ def run(code, site, folder):
     inherited = os.environ.get("PYTHONPATH", "").split(os.pathsep)
     environment = {
         **os.environ,
-        "PYTHONPATH": os.pathsep.join([str(site), str(Path(__file__).parent), *filter(None, inherited)]),
+        "PYTHONPATH": os.pathsep.join([str(site), str(CONTRACT), *filter(None, inherited)]),
         "FASHIONSEARCH_CACHE": str(folder / "cache"),
         "OMP_NUM_THREADS": "1",
     }
@@ -61,7 +62,7 @@ def test_an_installed_plugin_is_a_backbone_like_others(installed, tmp_path):
         import fashionsearch_tartan  # first by hand: the entry point must not clash with it
         import numpy as np
         import fashionsearch as fs
-        from test_contract import check_backbone
+        from test_backbones import check_backbone
 
         assert "tartan" in fs.list_backbones()
         assert fs.list_backbones("tart*") == ["tartan"]

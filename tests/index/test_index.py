@@ -1,16 +1,10 @@
-"""Faults that a cold read of the source found, each kept from coming back."""
-
-import copy
-import io
-import pickle
+"""What holds of an index whatever encodes its photos and whichever engine holds them."""
 
 import numpy as np
 import pytest
-from PIL import Image
 
 import fashionsearch as fs
 from fashionsearch import errors
-from fashionsearch.cli import commands
 from fashionsearch.index.engines import hnsw, local
 
 
@@ -89,44 +83,6 @@ def test_columns_are_read_by_position():
     assert index.get(0).metadata == {"colour": "red"}
 
 
-def test_one_lazy_image_many_times(backbone):
-    buffer = io.BytesIO()
-    Image.fromarray(np.random.default_rng(0).integers(0, 255, (300, 300, 3), dtype=np.uint8)).save(
-        buffer, "PNG"
-    )
-    for _ in range(3):
-        assert backbone.embed([Image.open(io.BytesIO(buffer.getvalue()))] * 16).shape == (16, 256)
-        assert backbone.embed([io.BytesIO(buffer.getvalue())] * 16).shape == (16, 256)
-
-
-def test_a_missing_label_among_texts_is_no_class(table):
-    for gap in (float("nan"), None, ""):
-        with pytest.raises(errors.DataError, match="1 of 3 labels are empty, the first at position 1"):
-            fs.Classifier(image_size=32).fit(table.images[:3], ["a", gap, "b"])
-    with pytest.raises(errors.DataError, match="labels"):
-        fs.Classifier(image_size=32).fit(table.images[:3], [["a"], ["b", "c"], []])
-
-
-def test_numpy_numbers_as_parameters_are_saved(table, tmp_path):
-    labels = np.array([0, 1] * 6)
-    weights = dict.fromkeys(np.unique(labels), 2.0)
-    model = fs.Classifier(
-        image_size=np.int64(32), random_state=np.int64(3), class_weight=weights, progress=False
-    )
-    model.fit(table.images, labels).save(tmp_path / "saved")
-    again = fs.Classifier.load(tmp_path / "saved")
-    assert again.class_weight == {0: 2.0, 1: 2.0}
-    np.testing.assert_array_equal(again.predict(table.images), model.predict(table.images))
-
-
-def test_backbones_and_errors_cross_processes(backbone, table):
-    expected = backbone.embed(table.images[:2])
-    for other in (copy.deepcopy(backbone), pickle.loads(pickle.dumps(backbone))):  # noqa: S301
-        np.testing.assert_array_equal(other.embed(table.images[:2]), expected)
-    error = errors.ImageError([errors.ImageFailure(3, "a.jpg", "is damaged")])
-    assert str(pickle.loads(pickle.dumps(error))) == str(error) == "image 3 (a.jpg): is damaged"  # noqa: S301
-
-
 def test_what_can_be_refused_is_refused_before_embedding(backbone, table, monkeypatch):
     index = fs.VisualIndex(backbone)
     monkeypatch.setattr(fs.Backbone, "embed_batches", lambda *_, **__: pytest.fail("embedded first"))
@@ -199,16 +155,3 @@ def test_exact_search_after_a_removal(monkeypatch):
 def test_an_unfitted_classifier_says_so():
     with pytest.raises(errors.NotFittedError, match="call fit before indexing"):
         fs.VisualIndex(fs.Classifier())
-
-
-def test_conditions_on_the_command_line():
-    assert commands._where(["size=007", "brand=nan", "year>=2012", "year<2015", "kind=A,B", "price=9.5"]) == {
-        "size": ["007"],
-        "brand": ["nan"],
-        "year": {"gte": 2012.0, "lt": 2015.0},
-        "kind": ["A", "B"],
-        "price": [9.5],
-    }
-    for again in (["a=1", "a=2"], ["a=1", "a>2"], ["a>2", "a=1"], ["a>1", "a>2"]):
-        with pytest.raises(errors.InputError, match="names 'a' twice"):
-            commands._where(again)

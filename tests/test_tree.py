@@ -1,0 +1,31 @@
+"""The tree of tests mirrors the tree of sources: a test of a file is found by the file's name."""
+
+from pathlib import Path
+
+TESTS = Path(__file__).parent
+ROOT = TESTS.parent
+SOURCES = {"benchmarks": ROOT / "benchmarks", "scripts": ROOT / "scripts"}
+OF_THE_WHOLE = {
+    "golden/test_golden.py",  # folders saved by an earlier version
+    "plugin/test_plugin.py",  # the example beside it, installed
+    "test_docs.py",
+    "test_public_api.py",
+    "test_tree.py",
+}
+
+
+def test_every_file_of_tests_is_named_after_what_it_tests():
+    strangers = []
+    for path in sorted(TESTS.rglob("test_*.py")):
+        place = path.relative_to(TESTS)
+        if place.as_posix() in OF_THE_WHOLE:
+            continue
+        tree, *below = place.parent.parts or ("",)
+        source = (
+            SOURCES[tree].joinpath(*below) if tree in SOURCES else ROOT / "src/fashionsearch" / place.parent
+        )
+        name = path.stem.removeprefix("test_")
+        # tests/images/test_images.py tests what the package offers.
+        if not (source / f"{name}.py").exists() and not (source / name).is_dir() and name != source.name:
+            strangers.append(place.as_posix())
+    assert strangers == []
