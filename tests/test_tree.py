@@ -9,6 +9,7 @@ OF_THE_WHOLE = {
     "golden/test_golden.py",  # folders saved by an earlier version
     "plugin/test_plugin.py",  # the example beside it, installed
     "test_docs.py",
+    "test_imports.py",
     "test_public_api.py",
     "test_tree.py",
 }
