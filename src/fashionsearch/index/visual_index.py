@@ -11,7 +11,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors, neighbours, storage
-from fashionsearch.backbones import create_backbone
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.embedding import Embeds
 from fashionsearch.images import Images, count, iterate, source_of, thumbnail_uri
@@ -98,7 +97,11 @@ class VisualIndex:
             raise errors.InputError(
                 "give an encoder (or a backbone's name), or dim for an index of vectors only"
             )
-        self._encoder: Embeds | None = create_backbone(encoder) if isinstance(encoder, str) else encoder
+        if isinstance(encoder, str):
+            from fashionsearch.backbones import create_backbone
+
+            encoder = create_backbone(encoder)
+        self._encoder: Embeds | None = encoder
         if self.encoder is not None:
             encoders.check(self.encoder)
             if dim is not None and dim != self.encoder.dim:
@@ -328,8 +331,7 @@ class VisualIndex:
     def save(self, folder: storage.PathLike) -> None:
         """Save everything needed to go on (vectors, ids, metadata, parameters, the graph, the encoder), atomically.
 
-        A backbone is saved with its weights, and of a classifier its backbone; of an encoder of your own class only
-        what it takes to recognise it.
+        An encoder is saved whole, a classifier with its head; of one of your own class only what it takes to recognise it.
 
         Raises:
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.

@@ -11,8 +11,6 @@ from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
-import filelock
-
 from fashionsearch import errors
 from fashionsearch.files import (
     PathLike,
@@ -63,7 +61,7 @@ def save(folder: PathLike, kind: str, files: Mapping[str, Writer]) -> None:
     with _written(root):
         make_folder(root)
         _check_target(root, kind)
-        with filelock.FileLock(root / _LOCK, timeout=0):
+        with _only_writer(root):
             _write_generation(root, kind, files)
 
 
@@ -80,13 +78,22 @@ def check_target(folder: PathLike, kind: str) -> None:
 
 
 @contextlib.contextmanager
-def _written(root: Path) -> Iterator[None]:
+def _only_writer(root: Path) -> Iterator[None]:
+    import filelock  # which imports asyncio, and most programs only load
+
     try:
-        yield
+        with filelock.FileLock(root / _LOCK, timeout=0):
+            yield
     except filelock.Timeout as error:
         raise errors.StorageError(
             f"{root} is being saved to by another process; wait, or save elsewhere"
         ) from error
+
+
+@contextlib.contextmanager
+def _written(root: Path) -> Iterator[None]:
+    try:
+        yield
     except errors.StorageError:
         raise
     except OSError as error:

@@ -10,7 +10,6 @@ import weakref
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm.auto import tqdm
 
 from fashionsearch.index.engines.base import Graph
 from fashionsearch.index.engines.store import Store
@@ -107,6 +106,8 @@ class Rebuild:
         thread, until = self._thread, time.monotonic() + seconds
         if thread is None:
             return
+        from tqdm.auto import tqdm
+
         off = None if progress else True
         with tqdm(total=self.total, desc="indexing", unit="item", delay=2, disable=off) as bar:
             while thread.is_alive() and time.monotonic() < until:
