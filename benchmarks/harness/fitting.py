@@ -240,7 +240,6 @@ def _linear(embed: Embed, train: Labelled, validation: Labelled, seed: int) -> F
             np.asarray(embed(validation[0]), dtype=np.float32),
             np.searchsorted(classes, validation[1]),
         ),
-        class_weight=None,
         random_state=seed,
     )
     return Fitted(classes, _scored_by(head, embed), embed, history=history)

@@ -1,41 +1,46 @@
-"""What `Classifier` and `Autoencoder` share: options, a backbone in use, and how options are kept in a folder."""
+"""What `Classifier` and `Autoencoder` share: scikit-learn's contract, a backbone, and how options are kept in a folder.
+
+scikit-learn asks for methods, not for a base class. They are written here, so that naming an estimator loads neither
+scikit-learn nor torch; both are imported where they are used.
+"""
 
 from __future__ import annotations
 
+import inspect
 import os
+import warnings
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import sklearn.exceptions
-from numpy.typing import NDArray
-from sklearn.base import BaseEstimator
-from torch import nn
+from fashionsearch import errors
 
-from fashionsearch import errors, storage
-from fashionsearch.backbones import Backbone, create_backbone
-from fashionsearch.cache import EmbeddingCache
-from fashionsearch.embedding import Batch
-from fashionsearch.images import Images, count, iterate
-from fashionsearch.images.decoding import Image
-from fashionsearch.training import FineTuning
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+    from torch import nn
+    from typing_extensions import Self
 
-
-class _NotFittedError(errors.NotFittedError, sklearn.exceptions.NotFittedError):
-    """Also what scikit-learn's own tools expect of an estimator."""
+    from fashionsearch import storage
+    from fashionsearch.backbones import Backbone
+    from fashionsearch.cache import EmbeddingCache
+    from fashionsearch.embedding import Batch
+    from fashionsearch.images import Images
+    from fashionsearch.results import History
+    from fashionsearch.training import FineTuning
 
 
-class ImageEstimator(BaseEstimator):
+class ImageEstimator:
     """A scikit-learn estimator whose samples are images, around one backbone.
 
     Attributes:
         backbone_: the `Backbone` in use, once fitted.
     """
 
-    backbone: str
+    backbone: str | Backbone
     weights: str | os.PathLike[str] | None
     training: FineTuning | None
     image_size: int | tuple[int, int] | None
+    resize: str
     device: str
     precision: str
     runtime: str
@@ -45,30 +50,60 @@ class ImageEstimator(BaseEstimator):
     backbone_: Backbone
     _fit_call = "fit(images)"
 
-    def _check_training(self) -> None:
-        if self.training is not None and not isinstance(self.training, FineTuning):
-            raise errors.InputError(f"training={self.training!r} is neither None nor a FineTuning(...)")
+    @classmethod
+    def _parameters(cls) -> dict[str, Any]:
+        """Return the constructor's arguments with their defaults, by name."""
+        parameters = inspect.signature(cls).parameters.values()
+        return {parameter.name: parameter.default for parameter in parameters}
 
-    def _create_backbone(self, random_state: int | None, name: str | None = None) -> Backbone:
-        return create_backbone(
-            name or self.backbone,
-            weights=self.weights,
-            image_size=self.image_size,
-            device=self.device,
-            precision=self.precision,
-            runtime=self.runtime,
-            batch_size=self.batch_size,
-            random_state=random_state,
-            progress=self.progress,
-        )
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Return the constructor's arguments, by name in alphabetical order.
 
-    def _trained(self, backbone: Backbone, module: nn.Module | None = None) -> Backbone:
-        """Return a backbone around the same network, by now trained, or around a module that holds it."""
-        return backbone.variant(
-            module=backbone.module
-            if module is None
-            else module,  # given, also where it is the same: it has learned
-            origin="trained" if backbone.origin is None else f"fine-tuned from {backbone.origin}",
+        Args:
+            deep: taken because scikit-learn gives it; no argument is an estimator with parameters of its own.
+        """
+        return {name: getattr(self, name) for name in sorted(self._parameters())}
+
+    def set_params(self, **params: Any) -> Self:
+        """Replace constructor arguments, and return itself.
+
+        Raises:
+            InputError: if there is no such argument; nothing is changed.
+        """
+        known = sorted(self._parameters())
+        unknown = [name for name in params if name not in known]
+        if unknown:
+            raise errors.InputError(
+                f"Invalid parameter {unknown[0]!r} for {type(self).__name__}; the parameters are {', '.join(known)}."
+                + errors.did_you_mean(unknown[0], known)
+            )
+        for name, value in params.items():
+            setattr(self, name, value)
+        return self
+
+    def _changed(self) -> dict[str, Any]:
+        """Return the arguments that are not at their defaults."""
+        given = {name: (getattr(self, name), default) for name, default in self._parameters().items()}
+        return {name: value for name, (value, default) in given.items() if not _same(value, default)}
+
+    def __repr__(self) -> str:
+        return f"{type(self).__name__}({', '.join(f'{name}={value!r}' for name, value in self._changed().items())})"
+
+    def _repr_html_(self) -> str:
+        from fashionsearch.results import html_table
+
+        state = "fitted" if self.__sklearn_is_fitted__() else "not fitted"
+        rows = [(name, repr(value)) for name, value in self._changed().items()]
+        return html_table(("Parameter", "Value"), rows, f"{type(self).__name__}, {state}")
+
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import InputTags, Tags, TargetTags
+
+        return Tags(
+            estimator_type=None,
+            target_tags=TargetTags(required=False),
+            input_tags=InputTags(two_d_array=False, string=True),
+            non_deterministic=self.random_state is None,
         )
 
     def __sklearn_is_fitted__(self) -> bool:
@@ -77,7 +112,7 @@ class ImageEstimator(BaseEstimator):
     def _check_fitted(self) -> None:
         if not self.__sklearn_is_fitted__():
             name = type(self).__name__
-            raise _NotFittedError(f"this {name} has not learned yet; call {self._fit_call}, or {name}.load")
+            raise _not_fitted(f"this {name} has not learned yet; call {self._fit_call}, or {name}.load")
 
     @property
     def dim(self) -> int:
@@ -115,39 +150,193 @@ class ImageEstimator(BaseEstimator):
         self._check_fitted()
         return self.backbone_.identity()
 
-    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
-        """Return what `storage.save` needs to keep this encoder, as part of another folder if there is a prefix."""
-        self._check_fitted()
-        return self.backbone_.writers(prefix)
+    def _check_training(self) -> None:
+        from fashionsearch.training import FineTuning
 
-    def _saved_options(self) -> dict[str, Any]:
-        """Return the constructor's arguments as JSON holds them."""
-        options: dict[str, Any] = self.get_params(deep=False)
-        options["weights"] = None if self.weights is None else os.fspath(self.weights)
-        options["training"] = None if self.training is None else self.training.to_dict()
-        if isinstance(options.get("class_weight"), Mapping):
-            options["class_weight"] = {
-                "classes": list(options["class_weight"]),
-                "weights": list(options["class_weight"].values()),
-            }
-        return options
+        if self.training is not None and not isinstance(self.training, FineTuning):
+            raise errors.InputError(f"training={self.training!r} is neither None nor a FineTuning(...)")
 
 
-def read_options(saved: Mapping[str, Any], placed: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the constructor's arguments from a saved folder, with device and the like as they are now."""
-    options = {**saved, **placed}
-    if isinstance(options["image_size"], list):
-        options["image_size"] = tuple(options["image_size"])
-    if isinstance(options.get("class_weight"), dict):
-        options["class_weight"] = dict(
-            zip(options["class_weight"]["classes"], options["class_weight"]["weights"], strict=True)
-        )
-    if options["training"] is not None:
-        options["training"] = FineTuning.from_dict(options["training"])
+def _same(value: object, default: object) -> bool:
+    return value is default or (type(value) is type(default) and value == default)
+
+
+def _not_fitted(message: str) -> errors.NotFittedError:
+    """Return an error that scikit-learn's own tools know too."""
+    import sklearn.exceptions
+
+    class NotFittedError(errors.NotFittedError, sklearn.exceptions.NotFittedError):
+        __module__, __qualname__ = errors.__name__, "NotFittedError"
+
+        def __reduce__(self) -> tuple[Any, ...]:
+            return _not_fitted, self.args
+
+    return NotFittedError(message)
+
+
+# What a `Backbone` brings with it; an argument of these that isn't at its default would be left unheard.
+_OF_THE_BACKBONE = ("weights", "image_size", "resize", "device", "precision", "runtime", "batch_size")
+
+
+def open_backbone(estimator: ImageEstimator, random_state: int | None, name: str | None = None) -> Backbone:
+    """Return the backbone that an estimator's arguments describe, or the one it was given.
+
+    Args:
+        estimator: whose arguments.
+        random_state: of first weights.
+        name: another network than the argument's.
+
+    Raises:
+        InputError: if a `Backbone` is given, and beside it an argument that would change it.
+    """
+    from fashionsearch.backbones import Backbone, create_backbone
+
+    given = estimator.backbone
+    if isinstance(given, Backbone):
+        changed = estimator._changed()
+        for option in _OF_THE_BACKBONE:
+            if option in changed:
+                raise errors.InputError(
+                    f"{option}={changed[option]!r} goes with a backbone's name, and a Backbone brings its own; "
+                    "leave it out, or give the name"
+                )
+        return given
+    return create_backbone(
+        name or given,
+        **{option: getattr(estimator, option) for option in _OF_THE_BACKBONE},
+        random_state=random_state,
+        progress=estimator.progress,
+    )
+
+
+def trained_backbone(backbone: Backbone, module: nn.Module | None = None) -> Backbone:
+    """Return a backbone around the same network, by now trained, or around a module that holds it."""
+    return backbone.variant(
+        module=backbone.module
+        if module is None
+        else module,  # given, also where it is the same: it has learned
+        origin="trained" if backbone.origin is None else f"fine-tuned from {backbone.origin}",
+    )
+
+
+def options_to_json(estimator: ImageEstimator) -> dict[str, Any]:
+    """Return the constructor's arguments as JSON holds them; of a `Backbone`, its name."""
+    options = estimator.get_params()
+    if not isinstance(estimator.backbone, str):
+        options["backbone"] = estimator.backbone.name
+    options["weights"] = None if estimator.weights is None else os.fspath(estimator.weights)
+    options["training"] = None if estimator.training is None else estimator.training.to_dict()
+    if isinstance(options.get("class_weight"), Mapping):
+        options["class_weight"] = {
+            "classes": list(options["class_weight"]),
+            "weights": list(options["class_weight"].values()),
+        }
     return options
 
 
-def repeatable(images: Images) -> Images:
-    """Return images that can be gone through more than once: an iterator is read into a list."""
-    kept: list[Image] | None = list(iterate(images)) if count(images) is None else None
-    return images if kept is None else kept
+_NONE = type(None)
+_KINDS: Mapping[str, tuple[type, ...]] = {
+    "backbone": (str,),
+    "weights": (str, _NONE),
+    "training": (dict, _NONE),
+    "image_size": (int, list, _NONE),
+    "resize": (str,),
+    "class_weight": (str, dict, _NONE),
+    "augmented_views": (int,),
+    "latent_dim": (int,),
+    "perceptual": (int, float),
+    "device": (str,),
+    "precision": (str,),
+    "runtime": (str,),
+    "batch_size": (int, _NONE),
+    "random_state": (int, _NONE),
+    "progress": (int,),
+}
+
+
+def read_options(
+    config: storage.Fields, estimator: type[ImageEstimator], placed: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the constructor's arguments from a saved file, with device and the like as they are now.
+
+    Args:
+        config: the file.
+        estimator: whose constructor.
+        placed: what is not taken from the file.
+
+    Raises:
+        CorruptFileError: if they are not what `options_to_json` writes.
+        StorageError: if a newer version wrote them.
+    """
+    from fashionsearch.training import FineTuning
+
+    saved, known = config.fields("options"), estimator._parameters()
+    newer = sorted(saved.keys() - known.keys())
+    if newer:
+        raise errors.StorageError(
+            f"{config.path} has the option {newer[0]!r:.60}, which this fashionsearch doesn't know; upgrade it"
+        )
+    options: dict[str, Any] = dict(saved)
+    for option, value in saved.items():
+        if not isinstance(value, _KINDS[option]):
+            saved.refuse(option, " or ".join(kind.__name__ for kind in _KINDS[option]))
+    if isinstance(options.get("image_size"), list):
+        options["image_size"] = tuple(saved.items_of("image_size", int, length=2))
+    if isinstance(options.get("class_weight"), dict):
+        pairs = saved.fields("class_weight")
+        names, weights = pairs.items_of("classes", (str, int, float)), pairs.items_of("weights", (int, float))
+        if len(names) != len(weights):
+            saved.refuse("class_weight", "a weight for each class")
+        options["class_weight"] = dict(zip(names, weights, strict=True))
+    if saved["training"] is not None:
+        try:
+            options["training"] = FineTuning.from_dict(saved.fields("training"))
+        except (TypeError, ValueError, OverflowError) as error:
+            saved.refuse("training", f"what FineTuning takes ({error})")
+    return {**options, **placed}
+
+
+def read_history(config: storage.Fields) -> History:
+    """Return the history in a saved file.
+
+    Raises:
+        CorruptFileError: if it isn't rows with the same columns.
+    """
+    from fashionsearch.results import History
+
+    rows = config.items_of("history", dict)
+    if any(row.keys() != rows[0].keys() for row in rows):
+        config.refuse("history", "a list of rows with the same columns")
+    return History(tuple(dict(row) for row in rows))
+
+
+def readable(
+    images: Images, labels: ArrayLike, on_error: str, name: str = "labels"
+) -> tuple[Images, ArrayLike]:
+    """Return images and labels as they are, or under "skip" without the images that can't be read.
+
+    Warns:
+        DataWarning: that names what is left out.
+
+    Raises:
+        InputError: if `on_error` is neither "raise" nor "skip".
+        DataError: if labels can't be classes of these images.
+    """
+    if on_error not in ("raise", "skip"):
+        raise errors.InputError(f"on_error={on_error!r} is neither 'raise' nor 'skip'")
+    if on_error == "raise":
+        return images, labels
+    from fashionsearch.images import check_images, iterate
+    from fashionsearch.targets import checked_labels
+
+    everything = list(iterate(images))
+    checked = checked_labels(everything, labels, name)
+    found = check_images(everything)
+    if found.failures:
+        warnings.warn(
+            f"{len(found.failures)} of {len(everything)} images can't be read and are left out with their {name}: "
+            f"{errors.ImageError(found.failures)}",
+            errors.DataWarning,
+            stacklevel=3,
+        )
+    return [everything[position] for position in found.positions], checked[found.positions]

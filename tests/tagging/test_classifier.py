@@ -14,6 +14,7 @@ import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.embedding import Pipeline
 from fashionsearch.tagging.head import STRENGTHS, LinearHead, fit_head
+from fashionsearch.targets import class_weights
 
 
 @pytest.fixture(scope="module")
@@ -80,7 +81,6 @@ def test_the_head_equals_scikit_learns_logistic_regression():
         embeddings[fit],
         labels[fit],
         validation=(embeddings[held], labels[held]),
-        class_weight=None,
         random_state=0,
     )
     scaler = StandardScaler().fit(embeddings[fit])
@@ -101,15 +101,16 @@ def test_the_head_equals_scikit_learns_logistic_regression():
     )
 
 
-@pytest.mark.parametrize("weight", ["balanced", {0: 1.0, 1: 6.0}])
-def test_class_weights_raise_the_rare_classs_recall(weight):
+@pytest.mark.parametrize("given", ["balanced", {0: 1.0, 1: 6.0}])
+def test_class_weights_raise_the_rare_classs_recall(given):
     rng = np.random.default_rng(0)
     labels = np.r_[np.zeros(450, int), np.ones(50, int)]
     embeddings = rng.normal(size=(500, 8)).astype(np.float32)
     embeddings[labels == 1, 0] += 1.2
     recalls = []
-    for class_weight in (None, weight):
-        head, _ = fit_head(embeddings, labels, validation=None, class_weight=class_weight, random_state=0)
+    for class_weight in (None, given):
+        weights = class_weights(labels, np.arange(2), class_weight, "class_weight")
+        head, _ = fit_head(embeddings, labels, validation=None, class_weights=weights, random_state=0)
         recalls.append((head.probabilities(embeddings[labels == 1]).argmax(axis=1) == 1).mean())
     assert recalls[1] > recalls[0] + 0.3
 
@@ -120,9 +121,7 @@ def test_a_photo_with_views_weighs_as_much_as_one_without():
     views = embeddings + rng.normal(scale=0.5, size=(3, 120, 6)).astype(np.float32)
     labels = embeddings[:, :3].argmax(axis=1)
     held_out = embeddings[:40], labels[:40]
-    head, history = fit_head(
-        embeddings, labels, views=views, validation=held_out, class_weight=None, random_state=0
-    )
+    head, history = fit_head(embeddings, labels, views=views, validation=held_out, random_state=0)
     stacked = np.concatenate([embeddings, *views])
     scaler = StandardScaler().fit(stacked)
     best = history["C"][int(np.argmin(history["validation_loss"]))]
@@ -136,7 +135,7 @@ def test_a_photo_with_views_weighs_as_much_as_one_without():
 def test_cross_validation_measures_on_photos_and_not_on_their_views():
     embeddings = np.random.default_rng(0).normal(size=(80, 4)).astype(np.float32)
     labels = (embeddings[:, 0] > 0).astype(np.intp)
-    options = {"validation": None, "class_weight": None, "random_state": 0}
+    options = {"validation": None, "random_state": 0}
     _, plain = fit_head(embeddings, labels, **options)
     # Views that equal their photo change nothing; in a test fold they would be known by heart.
     _, viewed = fit_head(embeddings, labels, views=np.stack([embeddings] * 2), **options)
@@ -147,7 +146,7 @@ def test_cross_validation_measures_on_photos_and_not_on_their_views():
 
 def test_constant_features_and_few_examples_are_no_trouble():
     embeddings = np.array([[0, 1], [0, 2], [0, 3]], dtype=np.float32)
-    head, _ = fit_head(embeddings, np.array([0, 1, 2]), validation=None, class_weight=None, random_state=0)
+    head, _ = fit_head(embeddings, np.array([0, 1, 2]), validation=None, random_state=0)
     assert np.isfinite(head.weight).all()
     assert (head.weight[:, 0] == 0).all()
 

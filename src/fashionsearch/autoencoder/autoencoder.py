@@ -2,32 +2,35 @@
 
 from __future__ import annotations
 
-import contextlib
 import os
-from collections.abc import Iterator, Sequence
-from functools import partial
-from itertools import islice
+from collections.abc import Iterator, Mapping, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from numpy.typing import NDArray
-
-from fashionsearch import errors, storage
-from fashionsearch.autoencoder.decoder import Decoder
-from fashionsearch.backbones.modules import Projected
-from fashionsearch.backbones.reading import read_backbone
-from fashionsearch.estimator import ImageEstimator, read_options, repeatable
-from fashionsearch.images import Images, iterate, ordered_map
-from fashionsearch.results import History
-from fashionsearch.training import FineTuning
+from fashionsearch import errors
+from fashionsearch.estimator import ImageEstimator
 
 if TYPE_CHECKING:
-    from fashionsearch.autoencoder.perceptual import Looks
+    import numpy as np
+    from numpy.typing import NDArray
 
-# Pixels can be drawn again only by who knows where things are, and a global average forgets it.
-_KEEPS_LAYOUT = {"cnn": "cnn_grid"}
+    from fashionsearch import storage
+    from fashionsearch.autoencoder.decoder import Decoder
+    from fashionsearch.backbones import Backbone
+    from fashionsearch.images import Images
+    from fashionsearch.results import History
+    from fashionsearch.training import FineTuning
+
+_OF_LABELS = (
+    "dropout",
+    "label_smoothing",
+    "mixup",
+    "class_weights",
+    "progressive_resizing",
+    "teacher",
+    "distillation_weight",
+    "temperature",
+)
 
 
 class Autoencoder(ImageEstimator):
@@ -41,8 +44,8 @@ class Autoencoder(ImageEstimator):
     latents are centred on the training photos, so that their cosine means something.
 
     Args:
-        backbone: the encoder's network, a name `create_backbone` knows; "cnn" is taken in its form `cnn_grid`, which
-            keeps where things are.
+        backbone: the encoder's network, a name `create_backbone` knows, or a `Backbone`, of which a copy learns on; "cnn"
+            is taken in its form `cnn_grid`, which keeps where things are.
         latent_dim: length of a latent vector.
         perceptual: weight of the looks beside the pixels, from 0 up; 0 has seen no ImageNet, draws a little better, and
             makes poorer matches.
@@ -50,9 +53,10 @@ class Autoencoder(ImageEstimator):
         training: a `FineTuning`; None is the recipe for autoencoders. What speaks of labels, a head or another size is
             refused: dropout, label_smoothing, mixup, class_weights, progressive_resizing, and an unfreeze other than "all".
         image_size: side, or (height, width), in pixels; None is the backbone's own.
+        resize: "squash" the whole photo, "pad" it with white, or "crop" its middle.
         device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
         precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
-        runtime: "auto", "torch" or "onnx", of the encoder.
+        runtime: "auto", "torch", "onnx" or "openvino", of the encoder.
         batch_size: images a forward pass of `embed` and `reconstruct`; None is chosen from the device.
         random_state: of everything random: first weights, batches, augmentation; None gives each fit another seed.
         progress: show bars once something takes over two seconds.
@@ -73,15 +77,19 @@ class Autoencoder(ImageEstimator):
         (1, 32, 32, 3)
     """
 
+    decoder_: Decoder
+    history_: History
+
     def __init__(
         self,
-        backbone: str = "cnn",
+        backbone: str | Backbone = "cnn",
         *,
         latent_dim: int = 16,
         perceptual: float = 1.0,
         weights: str | os.PathLike[str] | None = None,
         training: FineTuning | None = None,
         image_size: int | tuple[int, int] | None = None,
+        resize: str = "squash",
         device: str = "auto",
         precision: str = "auto",
         runtime: str = "auto",
@@ -95,6 +103,7 @@ class Autoencoder(ImageEstimator):
         self.weights = weights
         self.training = training
         self.image_size = image_size
+        self.resize = resize
         self.device = device
         self.precision = precision
         self.runtime = runtime
@@ -115,7 +124,7 @@ class Autoencoder(ImageEstimator):
         Args:
             images: n images in any form.
             validation: images on which the best epoch is chosen; None learns for all epochs.
-            checkpoints: a folder that is written after every epoch; the same call goes on from what is there, and ends
+            checkpoints: a folder that is written after every epoch; the same call resumes from what is there, and ends
                 in the same weights as if it had never been interrupted.
             loggers: Lightning loggers, such as TensorBoardLogger, that hear of every epoch.
 
@@ -129,55 +138,24 @@ class Autoencoder(ImageEstimator):
             TrainingError: if the loss is not a number any more.
             StorageError: if checkpoints can't be written.
         """
-        from fashionsearch.autoencoder.objective import ReconstructingLearner
-        from fashionsearch.training.fit import train_on
-        from fashionsearch.training.objectives import is_normalised
-        from fashionsearch.training.run_folder import open_run
+        from fashionsearch.autoencoder.fitting import fit_autoencoder
 
         options = self._checked_training()
-        images = repeatable(images)
-        validation = None if validation is None else repeatable(validation)
-        with open_run(checkpoints, self.random_state) as run:
-            start = self._create_backbone(run.seed, _KEEPS_LAYOUT.get(self.backbone))
-            options = options.recipe("autoencoder", normalised=is_normalised(start.module))
-            looks = self._looks(images)
-            with start.placement.fork_rng():
-                torch.manual_seed(run.seed)
-                encoder = Projected(start.module, start.dim, int(self.latent_dim))
-                decoder = Decoder(int(self.latent_dim), start.preprocess.image_size)
-                numbers = 0 if looks is None else looks.dim
-                learner = ReconstructingLearner(
-                    encoder, decoder, start.preprocess, perceptual=float(self.perceptual), looks=numbers
-                )
-            history = train_on(
-                run,
-                learner,
-                start,
-                (images, None if looks is None else looks.of_training),
-                None
-                if validation is None
-                else (validation, None if looks is None else partial(looks.of, validation)),
-                options,
-                decided_by={
-                    "latent_dim": int(self.latent_dim),
-                    "perceptual": float(self.perceptual),
-                    "looks": None if looks is None else looks.fingerprint,
-                },
-                loggers=loggers,
-                progress=self.progress,
-            )
-        _centre(encoder, decoder, self._trained(start, encoder).embed(images).mean(axis=0))
-        self.backbone_, self.decoder_, self.history_ = self._trained(start, encoder), decoder, history
+        self.backbone_, self.decoder_, self.history_ = fit_autoencoder(
+            self,
+            options,
+            images,
+            validation,
+            latent_dim=int(self.latent_dim),
+            perceptual=float(self.perceptual),
+            checkpoints=checkpoints,
+            loggers=loggers,
+        )
         return self
 
-    def _looks(self, images: Images) -> Looks | None:
-        from fashionsearch.autoencoder.perceptual import Looks
-
-        if not self.perceptual:
-            return None
-        return Looks(images, device=self.device, batch_size=self.batch_size, progress=self.progress)
-
     def _checked_training(self) -> FineTuning:
+        from fashionsearch.training import FineTuning
+
         self._check_training()
         if not isinstance(self.latent_dim, Integral) or not 1 <= int(self.latent_dim) <= 65536:
             raise errors.InputError(f"latent_dim={self.latent_dim!r} is not a whole number from 1 to 65,536")
@@ -185,16 +163,7 @@ class Autoencoder(ImageEstimator):
         if not isinstance(weight, Real) or isinstance(weight, bool) or not 0 <= weight < 1e6:
             raise errors.InputError(f"perceptual={weight!r} is not a number from 0 up, such as 1.0")
         given = self.training or FineTuning()
-        for name in (
-            "dropout",
-            "label_smoothing",
-            "mixup",
-            "class_weights",
-            "progressive_resizing",
-            "teacher",
-            "distillation_weight",
-            "temperature",
-        ):
+        for name in _OF_LABELS:
             if getattr(given, name):
                 raise errors.InputError(
                     f"training has {name}={getattr(given, name)!r}, and an autoencoder learns without labels, has no "
@@ -213,12 +182,12 @@ class Autoencoder(ImageEstimator):
             NotFittedError: before `fit`.
             ImageError: if an image can't be read.
         """
+        import numpy as np
+
+        self._check_fitted()
         pieces = [drawn for _, drawn in self._drawn(images)]
-        return (
-            np.concatenate(pieces)
-            if pieces
-            else np.zeros((0, *self.backbone_.preprocess.image_size, 3), np.float32)
-        )
+        empty = np.zeros((0, *self.backbone_.preprocess.image_size, 3), np.float32)
+        return np.concatenate([empty, *pieces])
 
     def reconstruction_errors(self, images: Images) -> NDArray[np.float32]:
         """Return the mean squared error of each image's pixels in [0, 1], (n,) float32: large for what is unusual.
@@ -227,11 +196,14 @@ class Autoencoder(ImageEstimator):
             NotFittedError: before `fit`.
             ImageError: if an image can't be read.
         """
+        import numpy as np
+
+        self._check_fitted()
         pieces = [
             ((pixels.astype(np.float32) / np.float32(255) - drawn) ** 2).mean(axis=(1, 2, 3))
             for pixels, drawn in self._drawn(images)
         ]
-        return np.concatenate(pieces) if pieces else np.zeros(0, np.float32)
+        return np.concatenate([np.zeros(0, np.float32), *pieces])
 
     def score(self, images: Images) -> float:
         """Return minus the mean squared error of pixels in [0, 1], so that larger is better.
@@ -247,20 +219,16 @@ class Autoencoder(ImageEstimator):
         return -float(each.mean())
 
     def _drawn(self, images: Images) -> Iterator[tuple[NDArray[np.uint8], NDArray[np.float32]]]:
-        """Yield resized pixels and what is drawn of them, (m, H, W, 3) each, batch by batch."""
+        from fashionsearch.autoencoder.drawing import draw
+
+        return draw(self.backbone_, self.decoder_, images, self.batch_size)
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return what `storage.save` needs to keep this autoencoder, as part of another folder if there is a prefix."""
+        from fashionsearch.autoencoder import snapshot
+
         self._check_fitted()
-        encoder, decoder = self.backbone_, self.decoder_
-        stream = ordered_map(
-            lambda numbered: encoder.preprocess.read(numbered[1], position=numbered[0]),
-            enumerate(iterate(images)),
-        )
-        with contextlib.closing(stream):
-            while batch := list(islice(stream, self.batch_size or encoder.placement.batch_size)):
-                pixels = np.stack(batch)
-                latents = torch.from_numpy(encoder.embed(pixels)).to(encoder.device)
-                with torch.inference_mode(), encoder.placement.autocast():
-                    drawn = decoder.eval()(latents).float()
-                yield pixels, drawn.permute(0, 2, 3, 1).cpu().numpy()
+        return snapshot.writers(self, self.decoder_, self.history_, prefix)
 
     def save(self, folder: storage.PathLike) -> None:
         """Save encoder, decoder and options to a folder, atomically.
@@ -269,18 +237,9 @@ class Autoencoder(ImageEstimator):
             NotFittedError: before `fit`.
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
-        self._check_fitted()
-        config = {
-            "options": self._saved_options(),
-            "history": [dict(row) for row in self.history_.rows],
-        }
-        decoder = {name: tensor.detach().cpu().numpy() for name, tensor in self.decoder_.state_dict().items()}
-        files = {
-            "autoencoder.json": storage.write_json(config),
-            "decoder.safetensors": storage.write_arrays(decoder),
-            **self.backbone_.writers(),
-        }
-        storage.save(folder, "autoencoder", files)
+        from fashionsearch import storage
+
+        storage.save(folder, "autoencoder", self.writers())
 
     @classmethod
     def load(
@@ -299,8 +258,8 @@ class Autoencoder(ImageEstimator):
             StorageError: if the folder holds no autoencoder or is damaged.
             DeviceError: if the device isn't there.
         """
-        saved = storage.open_saved(folder, "autoencoder")
-        config = saved.json("autoencoder.json")
+        from fashionsearch import storage
+
         placed = {
             "device": device,
             "precision": precision,
@@ -308,21 +267,24 @@ class Autoencoder(ImageEstimator):
             "batch_size": batch_size,
             "progress": progress,
         }
-        self = cls(**read_options(config["options"], placed))
-        encoder = read_backbone(saved, options=placed)
-        decoder = Decoder(self.latent_dim, encoder.preprocess.image_size)
-        arrays = saved.arrays("decoder.safetensors")
-        decoder.load_state_dict({name: torch.from_numpy(array) for name, array in arrays.items()})
-        # In the layout it was trained in: another one adds up in another order.
-        decoder = decoder.to(encoder.device).to(memory_format=torch.channels_last).eval()
-        self.backbone_, self.decoder_ = encoder, decoder
-        self.history_ = History(tuple(config["history"]))
+        return cls.read(storage.open_saved(folder, "autoencoder"), placed)
+
+    @classmethod
+    def read(cls, saved: storage.Saved, placed: Mapping[str, Any], prefix: str = "") -> Autoencoder:
+        """Read an autoencoder from a verified folder, as part of another if there is a prefix.
+
+        Args:
+            saved: the folder, opened.
+            placed: device, precision, runtime, batch_size and progress, as they are to be here.
+            prefix: of the files.
+
+        Raises:
+            CorruptFileError: if the files contradict each other.
+        """
+        from fashionsearch.autoencoder import snapshot
+        from fashionsearch.estimator import read_options
+
+        config = saved.json(f"{prefix}autoencoder.json")
+        self = cls(**read_options(config, cls, placed))
+        self.backbone_, self.decoder_, self.history_ = snapshot.read(saved, config, placed, prefix)
         return self
-
-
-def _centre(encoder: Projected, decoder: Decoder, mean: NDArray[np.float32]) -> None:
-    """Move the latents' origin to their mean, and the decoder with it, so that every reconstruction stays the same."""
-    shift = torch.from_numpy(mean).to(decoder.linear.weight.device)
-    with torch.no_grad():
-        encoder.projection.bias.sub_(shift)
-        decoder.linear.bias.add_(decoder.linear.weight @ shift)

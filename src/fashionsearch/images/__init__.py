@@ -12,6 +12,7 @@ from fashionsearch.images.inputs import (
     named,
     ordered_map,
     read_image,
+    repeatable,
     source_of,
     thumbnail_uri,
 )
@@ -26,6 +27,7 @@ __all__ = [
     "named",
     "ordered_map",
     "read_image",
+    "repeatable",
     "source_of",
     "thumbnail_uri",
 ]

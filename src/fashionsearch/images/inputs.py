@@ -121,6 +121,11 @@ def count(images: Images) -> int | None:
     return len(images) if hasattr(images, "__len__") else None  # type: ignore[arg-type]
 
 
+def repeatable(images: Images) -> Images:
+    """Return images that can be gone through more than once: an iterator is read into a list."""
+    return list(iterate(images)) if count(images) is None else images
+
+
 def source_of(image: object) -> str | None:
     """Return the path an image is given by, or None for one that has none."""
     return os.fspath(image) if isinstance(image, str | os.PathLike) else None

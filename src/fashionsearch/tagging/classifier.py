@@ -6,34 +6,25 @@ import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
 from numbers import Integral
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-import torch
-from numpy.typing import ArrayLike, NDArray
-from sklearn.base import ClassifierMixin
+from fashionsearch import errors
+from fashionsearch.estimator import ImageEstimator, open_backbone, readable
 
-from fashionsearch import errors, metrics, storage
-from fashionsearch.backbones import Backbone
-from fashionsearch.backbones.reading import read_backbone
-from fashionsearch.estimator import ImageEstimator, read_options, repeatable
-from fashionsearch.images import Images, iterate, read_image
-from fashionsearch.images.decoding import Image
-from fashionsearch.results import Evaluation, History
-from fashionsearch.tagging.explanation import grad_cam
-from fashionsearch.tagging.head import LinearHead
-from fashionsearch.tagging.linear_probe import Labelled, fit_frozen_head
-from fashionsearch.targets import (
-    checked_labels,
-    class_balance,
-    held_out_labels,
-    numbered_class_weight,
-    warn_of_unseen,
-)
-from fashionsearch.training import FineTuning
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from fashionsearch import storage
+    from fashionsearch.backbones import Backbone
+    from fashionsearch.images import Images
+    from fashionsearch.images.decoding import Image
+    from fashionsearch.results import Evaluation, History
+    from fashionsearch.tagging.head import LinearHead
+    from fashionsearch.training import FineTuning
 
 
-class Classifier(ClassifierMixin, ImageEstimator):
+class Classifier(ImageEstimator):
     """Tags photos: a linear head on a backbone that is frozen, fine-tuned, or trained from scratch.
 
     Frozen (`training=None`), the backbone sees each photo once: embeddings are cached on disk, keyed by the photo's
@@ -45,17 +36,19 @@ class Classifier(ClassifierMixin, ImageEstimator):
     work on it.
 
     Args:
-        backbone: a name `create_backbone` knows.
+        backbone: a name `create_backbone` knows, or a `Backbone`, whose weights are taken as they are; it stays as it
+            is, and `weights` to `batch_size` below are its own.
         weights: "default", a `.safetensors` or `.pth` file of the backbone's architecture, or None, from scratch.
         training: a `FineTuning`; None is a frozen backbone, or the recipe from scratch where `weights` is None.
         image_size: side, or (height, width), in pixels; None is the backbone's own.
+        resize: "squash" the whole photo, "pad" it with white, or "crop" its middle.
         class_weight: None, "balanced" (rare classes count as much as frequent ones) or class -> weight.
         augmented_views: of each training photo, for a head on a frozen backbone: so many copies, turned, zoomed, shifted
             and mirrored a little, are embedded and cached too, and the head learns of the photo and its copies together.
             It costs as many more passes over the photos, once.
         device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
         precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
-        runtime: "auto", "torch" or "onnx".
+        runtime: "auto", "torch", "onnx" or "openvino".
         batch_size: images a forward pass; None is chosen from the device.
         random_state: of everything random: first weights, batches, augmentation, folds. None gives each training
             another seed, and the folds and augmented views always the same one.
@@ -70,21 +63,26 @@ class Classifier(ClassifierMixin, ImageEstimator):
     Examples:
         >>> import fashionsearch as fs
         >>> train, validation, test = fs.datasets.make_catalogue(60, seed=0).split()
-        >>> tagger = fs.Classifier("efficientnet_lite0", image_size=96, progress=False)
-        >>> tagger = tagger.fit(train.images, train["masterCategory"])
-        >>> tagger.predict(test.images).shape
+        >>> classifier = fs.Classifier("efficientnet_lite0", image_size=96, progress=False)
+        >>> classifier = classifier.fit(train.images, train["masterCategory"])
+        >>> classifier.predict(test.images).shape
         (12,)
     """
 
+    head_: LinearHead
+    history_: History
+    classes_: NDArray[Any]
     _fit_call = "fit(images, labels)"
+    _estimator_type = "classifier"
 
     def __init__(
         self,
-        backbone: str = "efficientnet_lite0",
+        backbone: str | Backbone = "efficientnet_lite0",
         *,
         weights: str | os.PathLike[str] | None = "default",
         training: FineTuning | None = None,
         image_size: int | tuple[int, int] | None = None,
+        resize: str = "squash",
         class_weight: str | Mapping[Any, float] | None = None,
         augmented_views: int = 0,
         device: str = "auto",
@@ -98,6 +96,7 @@ class Classifier(ClassifierMixin, ImageEstimator):
         self.weights = weights
         self.training = training
         self.image_size = image_size
+        self.resize = resize
         self.class_weight = class_weight
         self.augmented_views = augmented_views
         self.device = device
@@ -107,6 +106,14 @@ class Classifier(ClassifierMixin, ImageEstimator):
         self.random_state = random_state
         self.progress = progress
 
+    def __sklearn_tags__(self) -> Any:
+        from sklearn.utils import ClassifierTags
+
+        tags = super().__sklearn_tags__()
+        tags.estimator_type, tags.classifier_tags = "classifier", ClassifierTags()
+        tags.target_tags.required = True
+        return tags
+
     def fit(
         self,
         images: Images,
@@ -115,67 +122,85 @@ class Classifier(ClassifierMixin, ImageEstimator):
         validation: tuple[Images, ArrayLike] | None = None,
         checkpoints: str | os.PathLike[str] | None = None,
         loggers: Sequence[object] = (),
+        on_error: str = "raise",
     ) -> Classifier:
         """Learn to tag photos.
 
         Args:
             images: n images in any form.
-            labels: (n,) their classes: strings, integers or booleans.
+            labels: (n,) their classes: text, whole numbers or booleans.
             validation: images and labels on which the regularisation, or the best epoch, is chosen; a class that
                 `labels` lack is an error. What a network that learned says is calibrated on it too. With None the head
                 is cross-validated within the training part, and a network learns for all its epochs.
-            checkpoints: a folder that is written after every epoch; the same call goes on from what is there, and ends
+            checkpoints: a folder that is written after every epoch; the same call resumes from what is there, and ends
                 in the same weights as if it had never been interrupted. Only where a network learns.
             loggers: Lightning loggers, such as TensorBoardLogger, that hear of every epoch. Only where a network learns.
+            on_error: "raise" at an image that can't be read, or "skip" such images and their labels with a
+                `DataWarning` that names them.
 
         Returns:
             Itself.
 
         Raises:
-            DataError: if there are not as many labels as images, labels are empty, or there is only one class.
+            DataError: if there are not as many labels as images, labels are empty or of several kinds, or there is only
+                one class.
             ImageError: if an image can't be read; nothing is changed.
-            WeightsError: if the backbone's weights can't be had.
+            WeightsError: if the backbone's weights can't be had, or its embeddings hold NaN or infinity.
             TrainingError: if the loss is not a number any more.
             StorageError: if checkpoints can't be written.
         """
-        options = self._learning()
-        truth = checked_labels(images, labels, "labels")
-        classes, numbered = np.unique(truth, return_inverse=True)
-        if len(classes) < 2:
-            raise errors.DataError(
-                f"all {len(truth)} labels are {str(classes[0])!r}; a classifier needs two classes or more"
-            )
-        held_out = None if validation is None else held_out_labels(validation, classes)
-        class_weight = numbered_class_weight(self.class_weight, classes, "class_weight")
+        from fashionsearch.images import repeatable
+        from fashionsearch.tagging.linear_probe import fit_linear_probe
+        from fashionsearch.targets import LABEL, class_weights, encode, make_targets
+
+        options = self._training_options()
+        images, labels = readable(images, labels, on_error)
+        targets = make_targets(images, {LABEL: labels})
+        classes = targets.classes[LABEL]
+        validated = None
+        if validation is not None:
+            rest, rest_labels = readable(*validation, on_error, "validation labels")
+            validated = rest, encode(rest, {LABEL: rest_labels}, targets.classes)
+        weights = class_weights(targets.of(LABEL), classes, self.class_weight, "class_weight")
         if options is None:
             if checkpoints is not None or loggers:
                 raise errors.InputError(
                     "checkpoints and loggers are for networks that learn, and training=None fits a head on a frozen one; "
                     "leave them out, or use training=FineTuning()"
                 )
-            backbone = self._create_backbone(self.random_state)
-            head, history = fit_frozen_head(
+            backbone = open_backbone(self, self.random_state)
+            head, history = fit_linear_probe(
                 backbone,
                 repeatable(images) if self.augmented_views else images,
-                numbered,
-                held_out,
-                class_weight=class_weight,
-                augmented_views=self.augmented_views,
+                targets,
+                validated,
+                class_weights={LABEL: weights},
+                augmented_views=int(self.augmented_views),
                 random_state=self.random_state,
-            )
+            )[LABEL]
         else:
-            if held_out is not None:
-                warn_of_unseen(classes[np.setdiff1d(numbered, held_out[1])], len(classes))
+            from fashionsearch.tagging.fine_tuning import fine_tune
+
             if options.class_weights is not None:
-                class_weight = numbered_class_weight(options.class_weights, classes, "class_weights")
-            backbone, head, history = self._train(
-                options, images, numbered, held_out, class_weight, checkpoints, loggers, classes
+                weights = class_weights(targets.of(LABEL), classes, options.class_weights, "class_weights")
+            backbone, head, history = fine_tune(
+                self,
+                options,
+                images,
+                targets,
+                validated,
+                class_weights=weights,
+                load_teacher=lambda folder: Classifier.load(folder, device="cpu", progress=False),
+                checkpoints=checkpoints,
+                loggers=loggers,
             )
         self.backbone_, self.head_, self.history_, self.classes_ = backbone, head, history, classes
         return self
 
-    def _learning(self) -> FineTuning | None:
+    def _training_options(self) -> FineTuning | None:
         """Return the options of a network that learns, or None for a head on a frozen one."""
+        from fashionsearch.training import FineTuning
+
         self._check_training()
         views = self.augmented_views
         if not isinstance(views, Integral) or isinstance(views, bool) or views < 0:
@@ -199,75 +224,6 @@ class Classifier(ClassifierMixin, ImageEstimator):
             )
         return options
 
-    def _train(
-        self,
-        options: FineTuning,
-        images: Images,
-        numbered: NDArray[np.intp],
-        held_out: Labelled | None,
-        class_weight: str | Mapping[int, float] | None,
-        checkpoints: str | os.PathLike[str] | None,
-        loggers: Sequence[object],
-        classes: NDArray[Any],
-    ) -> tuple[Backbone, LinearHead, History]:
-        from fashionsearch.tagging.distillation import open_teacher
-        from fashionsearch.tagging.objective import TaggingLearner
-        from fashionsearch.training.fit import train_on
-        from fashionsearch.training.objectives import is_normalised
-        from fashionsearch.training.options import recipe_for
-        from fashionsearch.training.run_folder import open_run
-
-        images = repeatable(images)
-        if held_out is not None:
-            held_out = repeatable(held_out[0]), held_out[1]
-        with open_run(checkpoints, self.random_state) as run:
-            backbone = self._create_backbone(run.seed)
-            options = options.recipe(recipe_for(self.weights), normalised=is_normalised(backbone.module))
-            teacher = open_teacher(
-                options, classes, lambda folder: Classifier.load(folder, device="cpu", progress=False)
-            )
-            balance = class_balance(numbered, class_weight)
-            head = None
-            if self.weights is not None:
-                head, _ = fit_frozen_head(
-                    backbone,
-                    images,
-                    numbered,
-                    held_out,
-                    class_weight=class_weight,
-                    random_state=self.random_state,
-                )
-            with backbone.placement.fork_rng():
-                torch.manual_seed(run.seed)
-                learner = TaggingLearner(
-                    backbone.module,
-                    backbone.preprocess,
-                    dim=backbone.dim,
-                    classes=len(classes),
-                    options=options,
-                    class_weights=balance,
-                    head=head,
-                    teacher=teacher,
-                )
-            history = train_on(
-                run,
-                learner,
-                backbone,
-                (images, numbered),
-                held_out,
-                options,
-                decided_by={"class_weights": balance.tolist(), "teacher": teacher and teacher.fingerprint},
-                loggers=loggers,
-                progress=self.progress,
-            )
-        trained, head = self._trained(backbone), learner.linear_head()
-        if held_out is not None:
-            # Smoothed and blended labels teach a network to be less sure than it may be. Always in torch: a runtime that
-            # is there or not would round otherwise, and its export is none of this call's business.
-            embedded = backbone.variant(module=backbone.module, runtime="torch").embed(held_out[0])
-            head = head.calibrated(embedded, held_out[1])
-        return trained, head, history
-
     def predict_proba(self, images: Images) -> NDArray[np.float64]:
         """Return the probability of each class, (n, c) float64 in the order of `classes_`, rows adding up to 1.
 
@@ -285,24 +241,33 @@ class Classifier(ClassifierMixin, ImageEstimator):
             NotFittedError: before `fit`.
             ImageError: if an image can't be read.
         """
-        probabilities = self.predict_proba(images)
-        return np.asarray(self.classes_[probabilities.argmax(axis=1)])
+        best = self.predict_proba(images).argmax(axis=1)
+        classes: NDArray[Any] = self.classes_[best]
+        return classes
 
     def score(
         self, images: Images, labels: ArrayLike, sample_weight: NDArray[np.floating] | None = None
     ) -> float:
         """Return the accuracy, the fraction of images whose predicted class is their label."""
+        import numpy as np
+
+        from fashionsearch.targets import checked_labels
+
         self._check_fitted()
         truth = checked_labels(images, labels, "labels")
         return float(np.average(self.predict(images) == truth, weights=sample_weight))
 
-    def evaluate(self, images: Images, labels: ArrayLike, *, min_support: int = 1) -> Evaluation:
+    def evaluate(
+        self, images: Images, labels: ArrayLike, *, min_support: int = 1, on_error: str = "raise"
+    ) -> Evaluation:
         """Compare predictions with labels, with 95 % intervals.
 
         Args:
             images: n images in any form.
             labels: (n,) their true classes; one the classifier doesn't know counts as an error.
             min_support: classes with fewer examples get no AUC and are named.
+            on_error: "raise" at an image that can't be read, or "skip" such images and their labels with a
+                `DataWarning` that names them.
 
         Returns:
             An `Evaluation`: accuracy; precision, recall and F1, macro and weighted; AUC; confusion; rows by class.
@@ -312,7 +277,11 @@ class Classifier(ClassifierMixin, ImageEstimator):
             DataError: if there are not as many labels as images, or labels are empty.
             ImageError: if an image can't be read.
         """
+        from fashionsearch import metrics
+        from fashionsearch.targets import checked_labels
+
         self._check_fitted()
+        images, labels = readable(images, labels, on_error)
         truth = checked_labels(images, labels, "labels")
         probabilities = self.predict_proba(images)
         return metrics.evaluate(truth, probabilities, self.classes_, min_support=min_support)
@@ -332,21 +301,31 @@ class Classifier(ClassifierMixin, ImageEstimator):
             InputError: if there is more than one image, the label isn't a class, or the backbone isn't convolutional.
             ImageError: if the image can't be read.
         """
+        from fashionsearch.images import iterate, read_image
+        from fashionsearch.tagging.explanation import grad_cam
+
         self._check_fitted()
         given = list(islice(iterate(image), 2))
         if len(given) != 1:
             raise errors.InputError("explain takes one image; call it for each of several")
         photo = read_image(given[0])
         if label is None:
-            place = int(self.predict_proba(photo)[0].argmax())
+            class_index = int(self.predict_proba(photo)[0].argmax())
         elif label in self.classes_.tolist():
-            place = self.classes_.tolist().index(label)
+            class_index = self.classes_.tolist().index(label)
         else:
             raise errors.InputError(
                 f"label={label!r} is not a class; the classes are {', '.join(str(known) for known in self.classes_)}."
                 + errors.did_you_mean(label, self.classes_)
             )
-        return grad_cam(self.backbone_, self.head_, photo, place)
+        return grad_cam(self.backbone_, self.head_, photo, class_index)
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return what `storage.save` needs to keep this classifier, as part of another folder if there is a prefix."""
+        from fashionsearch.tagging import snapshot
+
+        self._check_fitted()
+        return snapshot.writers(self, self.head_, self.classes_, self.history_, prefix)
 
     def save(self, folder: storage.PathLike) -> None:
         """Save backbone, head and options to a folder, atomically.
@@ -355,20 +334,9 @@ class Classifier(ClassifierMixin, ImageEstimator):
             NotFittedError: before `fit`.
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
-        self._check_fitted()
-        config = {
-            "options": self._saved_options(),
-            "classes": self.classes_.tolist(),
-            "classes_kind": self.classes_.dtype.kind,
-            "history": [dict(row) for row in self.history_.rows],
-        }
-        head = {"weight": self.head_.weight, "bias": self.head_.bias}
-        files = {
-            "classifier.json": storage.write_json(config),
-            "head.safetensors": storage.write_arrays(head),
-            **self.backbone_.writers(),
-        }
-        storage.save(folder, "classifier", files)
+        from fashionsearch import storage
+
+        storage.save(folder, "classifier", self.writers())
 
     @classmethod
     def load(
@@ -387,8 +355,8 @@ class Classifier(ClassifierMixin, ImageEstimator):
             StorageError: if the folder holds no classifier or is damaged.
             DeviceError: if the device isn't there.
         """
-        saved = storage.open_saved(folder, "classifier")
-        config = saved.json("classifier.json")
+        from fashionsearch import storage
+
         placed = {
             "device": device,
             "precision": precision,
@@ -396,10 +364,25 @@ class Classifier(ClassifierMixin, ImageEstimator):
             "batch_size": batch_size,
             "progress": progress,
         }
-        self = cls(**read_options(config["options"], placed))
-        head = saved.arrays("head.safetensors")
-        self.backbone_ = read_backbone(saved, options=placed)
-        self.head_ = LinearHead(head["weight"], head["bias"])
-        self.classes_ = np.array(config["classes"], dtype=object if config["classes_kind"] == "O" else None)
-        self.history_ = History(tuple(config["history"]))
+        return cls.read(storage.open_saved(folder, "classifier"), placed)
+
+    @classmethod
+    def read(cls, saved: storage.Saved, placed: Mapping[str, Any], prefix: str = "") -> Classifier:
+        """Read a classifier from a verified folder, as part of another if there is a prefix.
+
+        Args:
+            saved: the folder, opened.
+            placed: device, precision, runtime, batch_size and progress, as they are to be here.
+            prefix: of the files.
+
+        Raises:
+            CorruptFileError: if the files contradict each other.
+        """
+        from fashionsearch.estimator import read_options
+        from fashionsearch.tagging import snapshot
+
+        config = saved.json(f"{prefix}classifier.json")
+        self = cls(**read_options(config, cls, placed))
+        backbone, head, classes, history = snapshot.read(saved, config, placed, prefix)
+        self.backbone_, self.head_, self.classes_, self.history_ = backbone, head, classes, history
         return self

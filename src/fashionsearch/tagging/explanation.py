@@ -26,7 +26,7 @@ _FLOOR = 0.4
 _SIDE, _LARGEST = 448, 3.0
 
 
-def grad_cam(backbone: Backbone, head: LinearHead, photo: RGB, place: int) -> NDArray[np.float32]:
+def grad_cam(backbone: Backbone, head: LinearHead, photo: RGB, class_index: int) -> NDArray[np.float32]:
     """Return where in a photo the evidence for one class lies.
 
     Grad-CAM of the last feature map (Selvaraju et al. 2017, arXiv:1610.02391) says which region counts, and LayerCAM of
@@ -38,7 +38,7 @@ def grad_cam(backbone: Backbone, head: LinearHead, photo: RGB, place: int) -> ND
         backbone: a convolutional network.
         head: on its embeddings.
         photo: (H, W, 3) uint8.
-        place: the class's number.
+        class_index: of the class to explain.
 
     Returns:
         (H, W) float32 in [0, 1], 1 at the strongest place; all 0 where nothing speaks for the class.
@@ -57,7 +57,7 @@ def grad_cam(backbone: Backbone, head: LinearHead, photo: RGB, place: int) -> ND
         pixels, empty = _shown(backbone, photo, larger=False)
         fine, last = _layers(backbone, network, pixels)
     # What all classes share moves no probability.
-    weight = torch.from_numpy(head.weight[place] - head.weight.mean(axis=0)).to(backbone.device)
+    weight = torch.from_numpy(head.weight[class_index] - head.weight.mean(axis=0)).to(backbone.device)
     with _kept_outputs([fine, last]) as kept, torch.no_grad():
         network(empty)
         nothing = [kept[fine], kept[last]]

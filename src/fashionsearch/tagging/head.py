@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,8 +12,8 @@ from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.model_selection import KFold, StratifiedKFold
 
+from fashionsearch import errors
 from fashionsearch.results import History
-from fashionsearch.targets import class_balance
 
 STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0, 10.0)
 _FOLDS = 4
@@ -25,22 +25,45 @@ _LOG_TEMPERATURES = (-4.0, 4.0)
 
 @dataclass(frozen=True, eq=False)
 class LinearHead:
-    """Logits are `embeddings @ weight.T + bias`.
+    """A function of an embedding alone: logits are `embeddings @ weight.T + bias`.
 
     Attributes:
         weight: (c, dim) float32.
         bias: (c,) float32.
+
+    Raises:
+        WeightsError: if a weight is NaN or infinite, which would end in the first class for every photo.
     """
 
     weight: NDArray[np.float32]
     bias: NDArray[np.float32]
 
+    def __post_init__(self) -> None:
+        for name in ("weight", "bias"):
+            if not np.isfinite(getattr(self, name)).all():
+                raise errors.WeightsError(
+                    f"the head's {name} holds NaN or infinity, so it can tell nothing; fit it again"
+                )
+
     def logits(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return (n, c) float64."""
-        return np.asarray(embeddings @ self.weight.T + self.bias, dtype=np.float64)
+        """Return (n, c) float64.
+
+        Raises:
+            WeightsError: if an embedding holds NaN or infinity, or is so large that its logits would.
+        """
+        with np.errstate(over="ignore", invalid="ignore"):
+            logits = np.asarray(embeddings @ self.weight.T + self.bias, dtype=np.float64)
+        if not np.isfinite(logits).all():
+            check_finite(embeddings)
+            logits = embeddings.astype(np.float64) @ self.weight.T.astype(np.float64) + self.bias
+        return logits
 
     def probabilities(self, embeddings: NDArray[np.float32]) -> NDArray[np.float64]:
-        """Return (n, c) float64, rows adding up to 1."""
+        """Return (n, c) float64, rows adding up to 1.
+
+        Raises:
+            WeightsError: as `logits`.
+        """
         logits = self.logits(embeddings)
         powers = np.exp(logits - logits.max(axis=1, keepdims=True))
         return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
@@ -54,7 +77,7 @@ class LinearHead:
 
         Args:
             embeddings: (n, dim) float32, n from 1 up.
-            labels: (n,) class numbers.
+            labels: (n,) class indices.
         """
         logits = self.logits(embeddings)
         n, classes = logits.shape
@@ -70,14 +93,24 @@ class LinearHead:
         return LinearHead(self.weight * factor, self.bias * factor)
 
 
+def check_finite(embeddings: NDArray[np.float32]) -> None:
+    """Raise WeightsError, naming the first photo, if an embedding holds NaN or infinity."""
+    finite = np.isfinite(embeddings).all(axis=1)
+    if not finite.all():
+        raise errors.WeightsError(
+            f"the embedding of image {int(finite.argmin())} holds NaN or infinity; the backbone's weights are damaged or "
+            "its precision is too low: try precision='fp32', or other weights"
+        )
+
+
 def fit_head(
     embeddings: NDArray[np.float32],
     labels: NDArray[np.intp],
     *,
     views: NDArray[np.float32] | None = None,
     validation: tuple[NDArray[np.float32], NDArray[np.intp]] | None,
-    class_weight: str | Mapping[int, float] | None,
-    random_state: int | None,
+    class_weights: NDArray[np.float32] | None = None,
+    random_state: int | None = None,
 ) -> tuple[LinearHead, History]:
     """Fit a head, with the inverse regularisation strength C that has the least log loss.
 
@@ -88,16 +121,25 @@ def fit_head(
 
     Args:
         embeddings: (n, dim) float32.
-        labels: (n,) class numbers, each of 0 … c − 1 at least once.
+        labels: (n,) class indices, each of 0 … c − 1 at least once.
         views: (k, n, dim) float32, embeddings of k augmented views of each photo. The head learns of a photo and its views
             together, and they count as much as a photo without views; the loss is measured on photos alone.
-        validation: embeddings and class numbers.
-        class_weight: None, "balanced" or class number -> weight, as scikit-learn takes it.
+        validation: embeddings and class indices.
+        class_weights: (c,) weight of each class; None weighs them alike.
         random_state: of the folds; None is 0.
 
     Returns:
         The head, and a history with a row for each C: `C`, `validation_loss`, `validation_accuracy`.
+
+    Raises:
+        WeightsError: if an embedding holds NaN or infinity.
     """
+    for vectors in (
+        embeddings,
+        *(() if views is None else views),
+        *(() if validation is None else validation[:1]),
+    ):
+        check_finite(vectors)
     seen = embeddings[None] if views is None else np.concatenate([embeddings[None], views])
     if validation is not None:
         parts = [(seen, labels, *validation)]
@@ -107,7 +149,7 @@ def fit_head(
             for fit_rows, test_rows in _folds(labels, random_state)
         ]
     classes = int(labels.max()) + 1
-    balance = class_balance(labels, class_weight)
+    balance = np.ones(classes, np.float32) if class_weights is None else class_weights
     paths = [_path(part[0], part[1], classes, balance) for part in parts]
     sizes = np.array([len(part[3]) for part in parts])
     rows: list[dict[str, float]] = []
@@ -163,7 +205,13 @@ def _path(
     scikit-learn's own `LogisticRegression` took four to ten times as long on 1,280 features and a hundred classes.
     """
     embeddings = seen.reshape(-1, seen.shape[2])
-    mean, scale = embeddings.mean(axis=0), embeddings.std(axis=0)
+    with np.errstate(over="ignore", invalid="ignore"):
+        mean, scale = embeddings.mean(axis=0), embeddings.std(axis=0)
+    if not np.isfinite(scale).all():  # each number is finite, and float32 can't hold their squares
+        mean, scale = (
+            statistic(embeddings, axis=0, dtype=np.float64).astype(np.float32)
+            for statistic in (np.mean, np.std)
+        )
     # A feature that never varies (a dead unit) carries nothing, and must not be blown up.
     inverse = np.where(scale > 1e-6 * max(1e-30, float(scale.max())), 1 / np.maximum(scale, 1e-30), 0)
     inverse = inverse.astype(np.float32)

@@ -1,9 +1,9 @@
-"""A head on a frozen backbone: photos, and augmented views of them, are embedded once and kept in the embedding cache."""
+"""Heads on a frozen backbone: photos, and augmented views of them, are embedded once and kept in the embedding cache."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, TypeAlias
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,10 +16,12 @@ from fashionsearch.images import Images
 from fashionsearch.images.decoding import RGB
 from fashionsearch.results import History
 from fashionsearch.tagging.head import LinearHead, fit_head
+from fashionsearch.targets import UNKNOWN, Targets
 from fashionsearch.training.augmentation import AUGMENTATIONS
 from fashionsearch.training.data import one_thread
 
-Labelled: TypeAlias = "tuple[Images, NDArray[np.intp]]"
+Labelled: TypeAlias = "tuple[Images, Targets]"
+Vectors: TypeAlias = "NDArray[np.float32]"
 
 _AUGMENTATION = AUGMENTATIONS["light"]
 
@@ -41,58 +43,81 @@ class AugmentedView:
             return _AUGMENTATION.apply(pixels, seed=int.from_bytes(draw[:4], "big"))
 
 
-def fit_frozen_head(
+def fit_linear_probe(
     backbone: Backbone,
     images: Images,
-    labels: NDArray[np.intp],
-    held_out: Labelled | None,
+    targets: Targets,
+    validation: Labelled | None,
     *,
-    class_weight: str | Mapping[int, float] | None,
+    class_weights: Mapping[str, NDArray[np.float32]],
     augmented_views: int = 0,
-    random_state: int | None,
-) -> tuple[LinearHead, History]:
-    """Embed photos by way of the cache, and fit a head.
+    random_state: int | None = None,
+) -> dict[str, tuple[LinearHead, History]]:
+    """Embed photos once, by way of the cache, and fit a head for each attribute.
+
+    A photo whose label is unknown is left out of that attribute alone.
 
     Args:
         backbone: stays as it is.
         images: n images; gone through more than once where there are views.
-        labels: (n,) class numbers.
-        held_out: images and class numbers to choose the regularisation on, or None to cross-validate.
-        class_weight: None, "balanced" or class number -> weight.
+        targets: of the n images.
+        validation: images and targets to choose the regularisation on, or None to cross-validate.
+        class_weights: attribute -> (c,) weights of its classes.
         augmented_views: of each of the n images, from 0 up.
         random_state: of views and folds; None is 0.
+
+    Returns:
+        Attribute -> its head, and the history of the regularisation strengths tried.
 
     Raises:
         ImageError: if an image can't be read.
         DataError: if there are not as many labels as images.
+        WeightsError: if an embedding holds NaN or infinity.
     """
     with EmbeddingCache() as cache:
-        embeddings = _embedded(backbone, images, labels, cache)
+        embeddings = _embedded(backbone, images, targets, cache)
         drawn = [
-            _embedded(backbone, images, labels, cache, AugmentedView(number, random_state))
+            _embedded(backbone, images, targets, cache, AugmentedView(number, random_state))
             for number in range(1, augmented_views + 1)
         ]
-        validation = None if held_out is None else (_embedded(backbone, *held_out, cache), held_out[1])
-    return fit_head(
-        embeddings,
-        labels,
-        views=np.stack(drawn) if drawn else None,
-        validation=validation,
-        class_weight=class_weight,
-        random_state=random_state,
-    )
+        held_out = None if validation is None else _embedded(backbone, *validation, cache)
+    views = np.stack(drawn) if drawn else None
+    heads = {}
+    for attribute, weights in class_weights.items():
+        indices, known = _known(targets, attribute)
+        chosen = None
+        if validation is not None and held_out is not None:
+            labels, rows = _known(validation[1], attribute)
+            chosen = (held_out[rows], labels) if len(labels) else None
+        heads[attribute] = fit_head(
+            embeddings[known],
+            indices,
+            views=None if views is None else views[:, known],
+            validation=chosen,
+            class_weights=weights,
+            random_state=random_state,
+        )
+    return heads
+
+
+def _known(targets: Targets, attribute: str) -> tuple[NDArray[np.int64], slice | NDArray[np.bool_]]:
+    """Return the class indices that are known, and which rows they are of: a slice of all, which copies nothing, if all."""
+    indices = targets.of(attribute)
+    known = indices != UNKNOWN
+    return (indices, slice(None)) if known.all() else (indices[known], known)
 
 
 def _embedded(
     backbone: Backbone,
     images: Images,
-    labels: NDArray[Any],
+    targets: Targets,
     cache: EmbeddingCache,
     view: PhotoTransform | None = None,
-) -> NDArray[np.float32]:
+) -> Vectors:
     embeddings = backbone.embed(images, cache=cache, view=view)
-    if len(embeddings) != len(labels):
+    labels = len(targets.indices)
+    if len(embeddings) != labels:
         raise errors.DataError(
-            f"there are {len(embeddings)} images and {len(labels)} labels; give one label for each image"
+            f"there are {len(embeddings)} images and {labels} labels; give one label for each image"
         )
     return embeddings

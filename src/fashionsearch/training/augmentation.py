@@ -7,13 +7,12 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from fashionsearch import errors
-from fashionsearch.images.decoding import RGB
 
 if TYPE_CHECKING:
     import torch
+
+    from fashionsearch.images.decoding import RGB
 
 _WHITE = 255
 _DRAWING = threading.Lock()
@@ -71,6 +70,7 @@ class Augmentation:
         Returns:
             (H, W, 3) uint8.
         """
+        import numpy as np
         import torch
 
         tensor = torch.from_numpy(np.array(photo)).permute(2, 0, 1)

@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from fashionsearch import errors
 from fashionsearch.backbones.architectures import has_default_weights
+from fashionsearch.estimator import options_to_json
 from fashionsearch.tagging.classifier import Classifier
 from fashionsearch.training import FineTuning
 from fashionsearch.training.old_names import current_name
@@ -65,7 +66,7 @@ class Contender:
     @property
     def identity(self) -> dict[str, Any]:
         """What decides its results, as JSON holds it."""
-        options = self.classifier._saved_options()
+        options = options_to_json(self.classifier)
         return {name: value for name, value in options.items() if name not in PLACED}
 
     @property

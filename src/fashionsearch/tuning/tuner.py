@@ -13,8 +13,7 @@ from numpy.typing import ArrayLike
 
 from fashionsearch import errors
 from fashionsearch.cache import cache_key
-from fashionsearch.estimator import repeatable
-from fashionsearch.images import Images, decoding, iterate, named, ordered_map
+from fashionsearch.images import Images, decoding, iterate, named, ordered_map, repeatable
 from fashionsearch.results import History, html_table, text_table
 from fashionsearch.tagging.classifier import Classifier
 from fashionsearch.targets import checked_labels
