@@ -6,6 +6,7 @@ scikit-learn nor torch; both are imported where they are used.
 
 from __future__ import annotations
 
+import dataclasses
 import inspect
 import os
 import warnings
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
     from fashionsearch import storage
     from fashionsearch.backbones import Backbone
     from fashionsearch.cache import EmbeddingCache
+    from fashionsearch.device import Execution
     from fashionsearch.embedding import Batch
     from fashionsearch.images import Images
     from fashionsearch.results import History
@@ -255,14 +257,14 @@ _KINDS: Mapping[str, tuple[type, ...]] = {
 
 
 def read_options(
-    config: storage.Fields, estimator: type[ImageEstimator], placed: Mapping[str, Any]
+    config: storage.Fields, estimator: type[ImageEstimator], execution: Execution
 ) -> dict[str, Any]:
     """Return the constructor's arguments from a saved file, with device and the like as they are now.
 
     Args:
         config: the file.
         estimator: whose constructor.
-        placed: what is not taken from the file.
+        execution: how the network is to be run here, which is not taken from the file.
 
     Raises:
         CorruptFileError: if they are not what `options_to_json` writes.
@@ -293,7 +295,7 @@ def read_options(
             options["training"] = FineTuning.from_dict(saved.fields("training"))
         except (TypeError, ValueError, OverflowError) as error:
             saved.refuse("training", f"what FineTuning takes ({error})")
-    return {**options, **placed}
+    return {**options, **dataclasses.asdict(execution)}
 
 
 def read_history(config: storage.Fields) -> History:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fashionsearch import storage
     from fashionsearch.autoencoder.decoder import Decoder
     from fashionsearch.backbones import Backbone
+    from fashionsearch.device import Execution
     from fashionsearch.images import Images
     from fashionsearch.results import History
     from fashionsearch.training import FineTuning
@@ -223,6 +224,14 @@ class Autoencoder(ImageEstimator):
 
         return draw(self.backbone_, self.decoder_, images, self.batch_size)
 
+    def identity(self) -> dict[str, Any]:
+        """Return by what the embeddings are recognised: the backbone's identity, of the kind "autoencoder".
+
+        Raises:
+            NotFittedError: before `fit`.
+        """
+        return {**super().identity(), "kind": "autoencoder"}
+
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what `storage.save` needs to keep this autoencoder, as part of another folder if there is a prefix."""
         from fashionsearch.autoencoder import snapshot
@@ -259,23 +268,18 @@ class Autoencoder(ImageEstimator):
             DeviceError: if the device isn't there.
         """
         from fashionsearch import storage
+        from fashionsearch.device import Execution
 
-        placed = {
-            "device": device,
-            "precision": precision,
-            "runtime": runtime,
-            "batch_size": batch_size,
-            "progress": progress,
-        }
-        return cls.read(storage.open_saved(folder, "autoencoder"), placed)
+        execution = Execution(device, precision, runtime, batch_size, progress)
+        return cls.read(storage.open_saved(folder, "autoencoder"), execution)
 
     @classmethod
-    def read(cls, saved: storage.Saved, placed: Mapping[str, Any], prefix: str = "") -> Autoencoder:
+    def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Autoencoder:
         """Read an autoencoder from a verified folder, as part of another if there is a prefix.
 
         Args:
             saved: the folder, opened.
-            placed: device, precision, runtime, batch_size and progress, as they are to be here.
+            execution: how the network is to be run.
             prefix: of the files.
 
         Raises:
@@ -285,6 +289,6 @@ class Autoencoder(ImageEstimator):
         from fashionsearch.estimator import read_options
 
         config = saved.json(f"{prefix}autoencoder.json")
-        self = cls(**read_options(config, cls, placed))
-        self.backbone_, self.decoder_, self.history_ = snapshot.read(saved, config, placed, prefix)
+        self = cls(**read_options(config, cls, execution))
+        self.backbone_, self.decoder_, self.history_ = snapshot.read(saved, config, execution, prefix)
         return self

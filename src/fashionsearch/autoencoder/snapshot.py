@@ -9,16 +9,13 @@ backbone.*             the encoder, as `Backbone` writes it
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
-
 import numpy as np
 import torch
 
 from fashionsearch import storage
 from fashionsearch.autoencoder.decoder import Decoder
 from fashionsearch.backbones import Backbone
-from fashionsearch.backbones.reading import read_backbone
+from fashionsearch.device import Execution
 from fashionsearch.estimator import ImageEstimator, options_to_json, read_history
 from fashionsearch.results import History
 
@@ -37,21 +34,21 @@ def writers(
 
 
 def read(
-    saved: storage.Saved, config: storage.Fields, placed: Mapping[str, Any], prefix: str
+    saved: storage.Saved, config: storage.Fields, execution: Execution, prefix: str
 ) -> tuple[Backbone, Decoder, History]:
     """Return an autoencoder's encoder, decoder and history.
 
     Args:
         saved: the folder.
         config: its `autoencoder.json`.
-        placed: device, precision, runtime, batch_size and progress.
+        execution: how the network is to be run.
         prefix: of the files.
 
     Raises:
         CorruptFileError: if a file isn't what was saved, or they contradict each other.
     """
     history = read_history(config)
-    encoder = read_backbone(saved, options=dict(placed), prefix=prefix)
+    encoder = Backbone.read(saved, execution, prefix)
     config.fields("options").whole("latent_dim", least=encoder.dim, most=encoder.dim)
     size = encoder.preprocess.image_size
     with torch.device("meta"):  # the shapes are compared before anything of their size is made

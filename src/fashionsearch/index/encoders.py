@@ -99,7 +99,23 @@ def _read_backbone(saved: storage.Saved, execution: Execution) -> Embeds:
     return Backbone.read(saved, execution, prefix=_PREFIX)
 
 
-_READERS: dict[str, Callable[[storage.Saved, Execution], Embeds]] = {"backbone": _read_backbone}
+def _read_classifier(saved: storage.Saved, execution: Execution) -> Embeds:
+    from fashionsearch.tagging.classifier import Classifier
+
+    return Classifier.read(saved, execution, prefix=_PREFIX)
+
+
+def _read_autoencoder(saved: storage.Saved, execution: Execution) -> Embeds:
+    from fashionsearch.autoencoder import Autoencoder
+
+    return Autoencoder.read(saved, execution, prefix=_PREFIX)
+
+
+_READERS: dict[str, Callable[[storage.Saved, Execution], Embeds]] = {
+    "backbone": _read_backbone,
+    "classifier": _read_classifier,
+    "autoencoder": _read_autoencoder,
+}
 
 
 def replacement(used: Embeds | None, given: Embeds | None, dim: int, *, empty: bool) -> Embeds | None:

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from fashionsearch import storage
     from fashionsearch.backbones import Backbone
+    from fashionsearch.device import Execution
     from fashionsearch.images import Images
     from fashionsearch.images.decoding import Image
     from fashionsearch.results import Evaluation, History
@@ -320,6 +321,14 @@ class Classifier(ImageEstimator):
             )
         return grad_cam(self.backbone_, self.head_, photo, class_index)
 
+    def identity(self) -> dict[str, Any]:
+        """Return by what the embeddings are recognised: the backbone's identity, of the kind "classifier".
+
+        Raises:
+            NotFittedError: before `fit`.
+        """
+        return {**super().identity(), "kind": "classifier"}
+
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what `storage.save` needs to keep this classifier, as part of another folder if there is a prefix."""
         from fashionsearch.tagging import snapshot
@@ -356,23 +365,18 @@ class Classifier(ImageEstimator):
             DeviceError: if the device isn't there.
         """
         from fashionsearch import storage
+        from fashionsearch.device import Execution
 
-        placed = {
-            "device": device,
-            "precision": precision,
-            "runtime": runtime,
-            "batch_size": batch_size,
-            "progress": progress,
-        }
-        return cls.read(storage.open_saved(folder, "classifier"), placed)
+        execution = Execution(device, precision, runtime, batch_size, progress)
+        return cls.read(storage.open_saved(folder, "classifier"), execution)
 
     @classmethod
-    def read(cls, saved: storage.Saved, placed: Mapping[str, Any], prefix: str = "") -> Classifier:
+    def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Classifier:
         """Read a classifier from a verified folder, as part of another if there is a prefix.
 
         Args:
             saved: the folder, opened.
-            placed: device, precision, runtime, batch_size and progress, as they are to be here.
+            execution: how the network is to be run.
             prefix: of the files.
 
         Raises:
@@ -382,7 +386,7 @@ class Classifier(ImageEstimator):
         from fashionsearch.tagging import snapshot
 
         config = saved.json(f"{prefix}classifier.json")
-        self = cls(**read_options(config, cls, placed))
-        backbone, head, classes, history = snapshot.read(saved, config, placed, prefix)
+        self = cls(**read_options(config, cls, execution))
+        backbone, head, classes, history = snapshot.read(saved, config, execution, prefix)
         self.backbone_, self.head_, self.classes_, self.history_ = backbone, head, classes, history
         return self

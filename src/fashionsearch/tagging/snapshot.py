@@ -10,7 +10,6 @@ backbone.*            the network, as `Backbone` writes it
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -18,7 +17,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import storage
 from fashionsearch.backbones import Backbone
-from fashionsearch.backbones.reading import read_backbone
+from fashionsearch.device import Execution
 from fashionsearch.estimator import ImageEstimator, options_to_json, read_history
 from fashionsearch.results import History
 from fashionsearch.tagging.head import LinearHead
@@ -45,21 +44,21 @@ def writers(
 
 
 def read(
-    saved: storage.Saved, config: storage.Fields, placed: Mapping[str, Any], prefix: str
+    saved: storage.Saved, config: storage.Fields, execution: Execution, prefix: str
 ) -> tuple[Backbone, LinearHead, NDArray[Any], History]:
     """Return a classifier's backbone, head, classes and history.
 
     Args:
         saved: the folder.
         config: its `classifier.json`.
-        placed: device, precision, runtime, batch_size and progress.
+        execution: how the network is to be run.
         prefix: of the files.
 
     Raises:
         CorruptFileError: if a file isn't what was saved, or they contradict each other.
     """
     classes, history = _read_classes(config), read_history(config)
-    backbone = read_backbone(saved, options=dict(placed), prefix=prefix)
+    backbone = Backbone.read(saved, execution, prefix)
     expected = {
         "weight": (np.float32, (len(classes), backbone.dim)),
         "bias": (np.float32, (len(classes),)),
