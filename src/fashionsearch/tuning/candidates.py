@@ -48,19 +48,19 @@ _WIDE = 10  # a range whose ends are so many times apart is searched by its loga
 
 
 @dataclass(frozen=True)
-class Contender:
+class Candidate:
     """A backbone with what is searched for it.
 
     Attributes:
         label: tells it from the others.
         classifier: unfitted.
-        case: the name of its recipe.
+        regime: the name of its recipe, "weights" or "scratch".
         space: what is searched.
     """
 
     label: str
     classifier: Classifier
-    case: str
+    regime: str
     space: Space
 
     @property
@@ -76,22 +76,22 @@ class Contender:
 
     def key(self, name: str) -> str:
         """Return the name of an option in Optuna's records; what is best from scratch says nothing about trained weights."""
-        return name if self.case == "weights" else f"{name} from scratch"
+        return name if self.regime == "weights" else f"{name} from scratch"
 
-    def start(self) -> dict[str, Any]:
+    def default_params(self) -> dict[str, Any]:
         """Return the recipe by Optuna's names, as far as it lies in the space."""
-        start: dict[str, Any] = {"backbone": self.label}
+        params: dict[str, Any] = {"backbone": self.label}
         for name, what in self.space.items():
-            value = getattr(RECIPES[self.case], name)
+            value = getattr(RECIPES[self.regime], name)
             if value in what if isinstance(what, list) else what[0] <= value <= what[1]:
-                start[self.key(name)] = _recorded(value)
-        return start
+                params[self.key(name)] = _recorded(value)
+        return params
 
     def suggested(self, trial: Any, prepare: Callable[[int], None]) -> FineTuning:
-        """Return the options of an Optuna trial; `prepare` hears the place of each before it is drawn, from 1 up."""
+        """Return the options of an Optuna trial; `prepare` hears the number of each before it is drawn, from 1 up."""
         options: dict[str, Any] = {}
-        for place, (name, what) in enumerate(self.space.items(), start=1):
-            prepare(place)
+        for number, (name, what) in enumerate(self.space.items(), start=1):
+            prepare(number)
             if isinstance(what, list):
                 recorded = [_recorded(choice) for choice in what]
                 options[name] = what[recorded.index(trial.suggest_categorical(self.key(name), recorded))]
@@ -107,7 +107,7 @@ def _recorded(choice: Any) -> Any:
     return choice if choice is None or isinstance(choice, bool | int | float | str) else repr(choice)
 
 
-def make_contenders(backbones: Sequence[str | Classifier], space: Space | None) -> list[Contender]:
+def make_candidates(backbones: Sequence[str | Classifier], space: Space | None) -> list[Candidate]:
     """Return each backbone with what is searched for it.
 
     Raises:
@@ -116,7 +116,7 @@ def make_contenders(backbones: Sequence[str | Classifier], space: Space | None) 
     """
     if isinstance(backbones, str | Classifier) or not len(backbones):
         raise errors.InputError(f"backbones={backbones!r} is not a list of one backbone or more")
-    found: list[Contender] = []
+    found: list[Candidate] = []
     for given in backbones:
         if isinstance(given, Classifier):
             classifier = clone(given)
@@ -125,15 +125,15 @@ def make_contenders(backbones: Sequence[str | Classifier], space: Space | None) 
         training = classifier.training or FineTuning()
         if training.devices * training.nodes > 1:
             raise errors.InputError("tune trains each trial on one device; leave devices= and nodes= out")
-        case = recipe_for(classifier.weights)
+        regime = recipe_for(classifier.weights)
         searched = {
             name: what
-            for name, what in (SPACES[case] if space is None else _checked(space)).items()
-            if getattr(training, name) is None and not (name == "unfreeze" and case == "scratch")
+            for name, what in (SPACES[regime] if space is None else _checked(space)).items()
+            if getattr(training, name) is None and not (name == "unfreeze" and regime == "scratch")
         }
         taken = sum(other.classifier.backbone == classifier.backbone for other in found)
         label = classifier.backbone + (f" ({taken + 1})" if taken else "")
-        found.append(Contender(label, classifier, case, searched))
+        found.append(Candidate(label, classifier, regime, searched))
     return found
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import hashlib
 import shutil
 import time
 from collections.abc import Iterator, Sequence
@@ -13,12 +14,13 @@ from sklearn.base import clone
 from tqdm.auto import tqdm
 
 from fashionsearch import errors
-from fashionsearch.images import Images
+from fashionsearch.cache import cache_key
+from fashionsearch.images import Images, decoding, iterate, named, ordered_map
 from fashionsearch.results import History
 from fashionsearch.tagging.classifier import Classifier
 from fashionsearch.training import FineTuning
 from fashionsearch.training.run_folder import RunFolder
-from fashionsearch.tuning.candidates import PLACED, Contender
+from fashionsearch.tuning.candidates import PLACED, Candidate
 
 _SHARES = 5  # trials are compared after each fifth of their epochs
 _COMPLETE_BEFORE_STOPPING = 4
@@ -31,24 +33,24 @@ class Search:
         self,
         optuna: Any,
         study: Any,
-        contenders: Sequence[Contender],
+        candidates: Sequence[Candidate],
         training: tuple[Images, Any],
         validation: tuple[Images, Any],
         run: RunFolder,
     ) -> None:
         self._optuna, self._study, self._run = optuna, study, run
-        self._contenders = {contender.label: contender for contender in contenders}
+        self._candidates = {candidate.label: candidate for candidate in candidates}
         self._training, self._validation = training, validation
-        frozen = [contender for contender in contenders if contender.case == "weights"]
+        frozen = [candidate for candidate in candidates if candidate.regime == "weights"]
         self._heads = len(frozen)
-        self._starts = [
-            *({"backbone": contender.label} for contender in frozen),
-            *(each.start() for each in contenders),
+        self._first = [
+            *({"backbone": candidate.label} for candidate in frozen),
+            *(each.default_params() for each in candidates),
         ]
         self._states = optuna.trial.TrialState
         self._best: Classifier | None = None
 
-    def go_on(self, trials: int, *, progress: bool) -> None:
+    def run_until(self, trials: int, *, progress: bool) -> None:
         """Run trials until there are so many."""
         begun = sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
         with tqdm(
@@ -74,7 +76,7 @@ class Search:
         if self._run.kept and training != "frozen":
             checkpoints = self._run.folder / f"trial-{trial.number}"
         trial.set_user_attr("training", training)
-        twin = self._twin(trial)
+        twin = self._same_options(trial)
         try:
             if twin is None:
                 classifier.fit(
@@ -109,34 +111,34 @@ class Search:
             if trial.state == self._states.RUNNING:
                 return self._optuna.trial.Trial(self._study, trial._trial_id)
         waiting = any(trial.state == self._states.WAITING for trial in there)
-        if not waiting and len(there) < len(self._starts):
-            self._study.enqueue_trial(self._starts[len(there)])
+        if not waiting and len(there) < len(self._first):
+            self._study.enqueue_trial(self._first[len(there)])
         return self._study.ask()
 
     def _suggested(self, trial: Any) -> tuple[Classifier, str]:
         """Return an unfitted classifier, and how it is trained."""
         self._draw_afresh(trial, 0)
-        contender = self._contenders[trial.suggest_categorical("backbone", list(self._contenders))]
-        own = contender.classifier.random_state
-        classifier = clone(contender.classifier).set_params(
+        candidate = self._candidates[trial.suggest_categorical("backbone", list(self._candidates))]
+        own = candidate.classifier.random_state
+        classifier = clone(candidate.classifier).set_params(
             random_state=self._run.seed if own is None else own, progress=False
         )
         if trial.number < self._heads:
-            weights = contender.base.class_weights or classifier.class_weight
+            weights = candidate.base.class_weights or classifier.class_weight
             return classifier.set_params(training=None, class_weight=weights), "frozen"
-        training = contender.suggested(trial, lambda place: self._draw_afresh(trial, place))
+        training = candidate.suggested(trial, lambda place: self._draw_afresh(trial, place))
         # Augmented views are for heads; a network that learns sees its photos augmented in every epoch.
-        return classifier.set_params(training=training, augmented_views=0), contender.case
+        return classifier.set_params(training=training, augmented_views=0), candidate.regime
 
     def _draw_afresh(self, trial: Any, place: int) -> None:
-        # Drawn from the seed and the place alone, a trial that was interrupted goes on with the same draws.
+        # Drawn from the seed and the place alone, a trial that was interrupted resumes with the same draws.
         state = np.random.SeedSequence((self._run.seed, trial.number, place)).generate_state(1)
         self._study.sampler = self._optuna.samplers.TPESampler(seed=int(state[0]), multivariate=False)
 
-    def _listener(self, trial: Any, classifier: Classifier, case: str) -> object:
+    def _listener(self, trial: Any, classifier: Classifier, regime: str) -> object:
         from fashionsearch.training.callbacks import EpochListener
 
-        epochs = (classifier.training or FineTuning()).recipe(case).epochs or 1
+        epochs = (classifier.training or FineTuning()).recipe(regime).epochs or 1
         reported = set(self._study.get_trials(deepcopy=False)[trial.number].intermediate_values)
 
         def hear(done: int, accuracy: float) -> None:
@@ -151,7 +153,7 @@ class Search:
 
         return EpochListener(hear)
 
-    def _twin(self, trial: Any) -> Any:
+    def _same_options(self, trial: Any) -> Any:
         """Return an earlier trial of the same options, if there is one."""
         for other in self._study.get_trials(deepcopy=False)[: trial.number]:
             alike = other.params == trial.params and (other.number < self._heads) == (
@@ -177,7 +179,7 @@ class Search:
                 "no trial could be trained: each loss became no number; try a lower range for learning_rate"
             )
         if self._best is None:
-            given = self._contenders[best.params["backbone"]].classifier
+            given = self._candidates[best.params["backbone"]].classifier
             placed = {name: getattr(given, name) for name in PLACED}
             self._best = Classifier.load(self._run.folder / "best", **placed)
         return self._best, float(best.value)
@@ -188,8 +190,8 @@ class Search:
         return History(tuple(self._row(trial) for trial in trials if trial.state.is_finished()))
 
     def _row(self, trial: Any) -> dict[str, Any]:
-        names = dict.fromkeys(name for contender in self._contenders.values() for name in contender.space)
-        contender = self._contenders[trial.params["backbone"]]
+        names = dict.fromkeys(name for candidate in self._candidates.values() for name in candidate.space)
+        candidate = self._candidates[trial.params["backbone"]]
         value, state = trial.value, "complete"
         if trial.state == self._states.PRUNED:
             value, state = trial.intermediate_values[max(trial.intermediate_values)], "stopped"
@@ -199,9 +201,9 @@ class Search:
             "trial": trial.number,
             "state": state,
             "validation_accuracy": value,
-            "backbone": contender.label,
+            "backbone": candidate.label,
             "training": trial.user_attrs["training"],
-            **{name: trial.params.get(contender.key(name)) for name in names},
+            **{name: trial.params.get(candidate.key(name)) for name in names},
             "seconds": trial.user_attrs["seconds"],
         }
 
@@ -211,6 +213,22 @@ def _validation_accuracy(history: History) -> float:
     largest = max(row.get("image_size", 0) for row in history.rows)
     rows = [row for row in history.rows if row.get("image_size", 0) == largest]
     return float(min(rows, key=lambda row: row["validation_loss"])["validation_accuracy"])
+
+
+def digest_of(images: Images, labels: Any) -> str:
+    """Return what tells these images and labels from others."""
+
+    def key(numbered: tuple[int, decoding.Image]) -> bytes:
+        position, image = numbered
+        with named(position, image):
+            return cache_key(
+                decoding.content(image) if decoding.is_encoded(image) else decoding.decode(image), ""
+            )
+
+    digest = hashlib.sha256(repr(labels.tolist()).encode())
+    for each in ordered_map(key, enumerate(iterate(images))):
+        digest.update(each)
+    return digest.hexdigest()
 
 
 def import_optuna() -> Any:

@@ -2,24 +2,21 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Integral
-from typing import Any
-
-from numpy.typing import ArrayLike
+from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
-from fashionsearch.cache import cache_key
-from fashionsearch.images import Images, decoding, iterate, named, ordered_map, repeatable
-from fashionsearch.results import History, html_table, text_table
-from fashionsearch.tagging.classifier import Classifier
-from fashionsearch.targets import checked_labels
-from fashionsearch.training.run_folder import open_run
-from fashionsearch.tuning.candidates import Space, make_contenders
-from fashionsearch.tuning.search import Search, import_optuna, opened, quiet
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
+
+    from fashionsearch.images import Images
+    from fashionsearch.results import History
+    from fashionsearch.tagging.classifier import Classifier
+    from fashionsearch.tuning.candidates import Space
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -55,9 +52,13 @@ class Tuning:
         )
 
     def __repr__(self) -> str:
+        from fashionsearch.results import text_table
+
         return f"{self._title()}\n\n{text_table(self.history.columns, self._cells())}"
 
     def _repr_html_(self) -> str:
+        from fashionsearch.results import html_table
+
         return html_table(self.history.columns, self._cells(), self._title())
 
 
@@ -88,7 +89,7 @@ def tune(
         space: field of `FineTuning` -> list of choices or (low, high), which replaces `SPACES`; what is not in it stays as
             in the recipe.
         trials: how many, from 1 up, those that are stopped early included.
-        folder: written as the work goes on (`study.db` is Optuna's, and optuna-dashboard reads it); the same call goes on
+        folder: written as the work goes on (`study.db` is Optuna's, and optuna-dashboard reads it); the same call resumes
             from what is there, also with more trials, and ends in the same trials as if it had never been interrupted.
         random_state: of the search, and of trials whose Classifier has none. None draws one.
         progress: show a bar over the trials.
@@ -113,8 +114,14 @@ def tune(
         >>> len(tuning.history), tuning.best.predict(test.images).shape
         (2, (12,))
     """
+    from fashionsearch.images import repeatable
+    from fashionsearch.targets import checked_labels
+    from fashionsearch.training.run_folder import open_run
+    from fashionsearch.tuning.candidates import make_candidates
+    from fashionsearch.tuning.search import Search, digest_of, import_optuna, opened, quiet
+
     optuna = import_optuna()
-    contenders = make_contenders(backbones, space)
+    candidates = make_candidates(backbones, space)
     if not isinstance(trials, Integral) or isinstance(trials, bool) or trials < 1:
         raise errors.InputError(f"trials={trials!r} is not a whole number from 1 up")
     if not isinstance(validation, tuple | list) or len(validation) != 2:
@@ -128,33 +135,17 @@ def tune(
         if run.kept:
             run.recognise(
                 {
-                    "backbones": [contender.identity for contender in contenders],
+                    "backbones": [candidate.identity for candidate in candidates],
                     "space": [
-                        {name: repr(what) for name, what in contender.space.items()}
-                        for contender in contenders
+                        {name: repr(what) for name, what in candidate.space.items()}
+                        for candidate in candidates
                     ],
                     "seed": run.seed,
-                    **{name: _digest(*part) for name, part in parts.items()},
+                    **{name: digest_of(*part) for name, part in parts.items()},
                 }
             )
         with quiet(optuna), opened(optuna, run) as study:
-            search = Search(optuna, study, contenders, parts["training"], parts["validation"], run)
-            search.go_on(int(trials), progress=progress)
+            search = Search(optuna, study, candidates, parts["training"], parts["validation"], run)
+            search.run_until(int(trials), progress=progress)
             best, accuracy = search.best()
             return Tuning(best, accuracy, search.history())
-
-
-def _digest(images: Images, labels: Any) -> str:
-    """Return what tells these images and labels from others."""
-
-    def key(numbered: tuple[int, decoding.Image]) -> bytes:
-        position, image = numbered
-        with named(position, image):
-            return cache_key(
-                decoding.content(image) if decoding.is_encoded(image) else decoding.decode(image), ""
-            )
-
-    digest = hashlib.sha256(repr(labels.tolist()).encode())
-    for each in ordered_map(key, enumerate(iterate(images))):
-        digest.update(each)
-    return digest.hexdigest()
