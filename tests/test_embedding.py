@@ -362,7 +362,7 @@ def test_the_same_new_photo_twice_is_right_twice(cache):
 def test_a_cached_row_of_another_length_is_not_used(cache):
     model = pipeline()
     list(model.batches([grey(3)], cache=cache))
-    ((key,),) = cache._connection.execute("SELECT key FROM embeddings").fetchall()
+    ((key,),) = cache._connection.execute("SELECT key FROM checked_embeddings").fetchall()
     cache.put({key: np.ones(2, np.float32)})
     assert together(model.batches([grey(3), grey(5)], cache=cache))[1] == [3, 5]
 
@@ -396,7 +396,7 @@ def test_everything_that_decides_an_embedding_is_in_the_key(cache):
     for model, expected in zip(models, alone, strict=True):
         assert np.array_equal(model.embed(photos, cache=cache), expected)
         assert np.array_equal(model.embed(photos, cache=cache), expected)
-    ((rows,),) = cache._connection.execute("SELECT count(*) FROM embeddings").fetchall()
+    ((rows,),) = cache._connection.execute("SELECT count(*) FROM checked_embeddings").fetchall()
     assert rows == len(photos) * len(models)
 
 
@@ -410,7 +410,7 @@ def test_batch_size_and_a_saved_copy_share_the_cache(backbone, cache, tmp_path, 
 
 
 def test_a_failing_cache_stops_nothing(cache, tmp_path):
-    cache._connection.execute("DROP TABLE embeddings")
+    cache._connection.execute("DROP TABLE checked_embeddings")
     with pytest.warns(errors.DataWarning, match="embeddings are not cached") as warned:
         got = together(pipeline().batches([grey(level) for level in range(9)], cache=cache))
     assert got[1] == list(range(9))
@@ -588,6 +588,6 @@ def test_nan_and_infinity_are_never_returned():
 def test_an_embedding_in_the_cache_that_is_not_finite_is_a_miss(cache):
     photos = [grey(3)]
     list(pipeline().batches(photos, cache=cache))
-    (key,) = (row[0] for row in cache._connection.execute("SELECT key FROM embeddings"))
+    (key,) = (row[0] for row in cache._connection.execute("SELECT key FROM checked_embeddings"))
     cache.put({key: np.full(3, np.nan, np.float32)})
     assert together(pipeline().batches(photos, cache=cache))[1] == [3]
