@@ -1,5 +1,7 @@
 """A table hands out rows and columns, splits as scikit-learn does, and names what does not fit."""
 
+import datetime
+
 import numpy as np
 import pytest
 from sklearn.model_selection import train_test_split
@@ -86,12 +88,81 @@ def test_columns_need_one_value_an_image():
 
 
 def test_metadata_for_an_index():
-    table = table_of(3, year=["2012", "", "about 2012"], season=["Fall", "", "2012"])
+    table = table_of(3, year=["2012", "", "2013"], season=["Fall", "", "2012"], sale=["True", "false", ""])
     assert table.metadata == {
         "id": ["0", "1", "2"],
-        "year": [2012, None, "about 2012"],
+        "year": [2012, None, 2013],
         "season": ["Fall", None, "2012"],
+        "sale": [True, False, None],
     }
+    assert table["year"].tolist() == ["2012", "", "2013"]
+    assert table["year"].dtype.kind == "U"
+
+
+class Frame(dict):
+    """What pandas' and polars' frames have in common: `columns`, and a column by its name."""
+
+    columns = property(list)
+
+
+def test_columns_of_a_data_frame_keep_their_kinds():
+    frame = Frame(
+        sale=np.array([True, False, True]),
+        size=np.array([38.0, np.nan, 40.0]),
+        price=np.array([9.5, np.nan, 10], np.float32),
+        added=np.array(["2012-05-01", "NaT", "2013-01-01"], "M8[ns]"),
+        colour=["red", None, float("nan")],
+        code=["007", "12", "3"],
+    )
+    table = Table(["a", "b", "c"], frame)
+    assert table.metadata == {
+        "sale": [True, False, True],
+        "size": [38, None, 40],
+        "price": [9.5, None, 10.0],
+        "added": ["2012-05-01", None, "2013-01-01"],
+        "colour": ["red", None, None],
+        "code": ["007", "12", "3"],
+    }
+    assert {column: table[column].tolist() for column in table.columns} == {
+        "sale": ["True", "False", "True"],
+        "size": ["38", "", "40"],
+        "price": ["9.5", "", "10.0"],
+        "added": ["2012-05-01", "", "2013-01-01"],
+        "colour": ["red", "", ""],
+        "code": ["007", "12", "3"],
+    }
+    with pytest.raises(errors.DataError, match="field 'x' holds b'red'"):
+        Table(["a"], {"x": [b"red"]})
+    with pytest.raises(errors.DataError, match="data is a list; give a mapping of columns or a data frame"):
+        Table(["a"], [["x"]])
+
+
+def test_rows_of_a_table_keep_the_kinds_of_its_columns():
+    table = table_of(3, size=["38", "40", "XL"], year=["2012", "", "2013"])
+    assert table[:2].metadata["size"] == ["38", "40"], "text, as in the whole table"
+    assert table[[2, 0]].metadata["year"] == [2013, 2012]
+
+
+def test_a_filter_finds_what_a_csv_file_holds(tmp_path):
+    (tmp_path / "a.png").write_bytes(b"not looked at")
+    (tmp_path / "photos.csv").write_text(
+        "image,sale,price,added\na.png,True,9.5,2012-05-01\na.png,False,,2013-01-01 10:30\na.png,True,20,\n"
+    )
+    table = fs.datasets.load_csv(tmp_path / "photos.csv")
+    index = fs.VisualIndex(dim=2)
+    index.add_vectors(np.ones((3, 2)), metadata=table.metadata)
+    for where, expected in (
+        ({"sale": True}, [0, 2]),
+        ({"sale": "true"}, [0, 2]),
+        ({"price": {"lt": 10}}, [0]),
+        ({"price": None}, [1]),
+        ({"price": "20"}, [2]),
+        ({"added": {"gte": "2013"}}, [1]),
+        ({"added": {"lt": np.datetime64("2013-01-01")}}, [0]),
+        ({"added": datetime.date(2012, 5, 1)}, [0]),
+    ):
+        matches = index.search_vectors([1, 1], k=3, where=where)
+        assert sorted(match.id for match in matches[0]) == expected, where
 
 
 @pytest.mark.parametrize(("test", "validation", "seed"), [(0.2, 0.2, 42), (0.1, 0.35, 0), (0.333, 0.5, 7)])

@@ -14,6 +14,7 @@ from fashionsearch import errors
 from fashionsearch.datasets.overview import Overview, summarise
 from fashionsearch.images.decoding import Image
 from fashionsearch.results import html_table
+from fashionsearch.values import Value, columns_of, plain_values, read_texts
 
 
 @dataclass(frozen=True)
@@ -49,7 +50,8 @@ class Table:
 
     Attributes:
         images: sequence of n images, each a path or an (H, W, 3) uint8 array.
-        data: column name -> (n,) array of str; `""` is unknown.
+        data: column name -> n values: text, numbers, booleans, dates or None; a data frame will do. Kept as text, in
+            which `""` is unknown; `metadata` has the values.
         name: what to call this table in reports.
         report: what the loader repaired or left out.
 
@@ -67,15 +69,27 @@ class Table:
     data: Mapping[str, NDArray[np.str_]]
     name: str = "table"
     report: LoadReport = field(default_factory=LoadReport)
+    _values: Mapping[str, NDArray[np.object_]] | None = None
 
     def __post_init__(self) -> None:
-        object.__setattr__(self, "data", {column: np.asarray(values) for column, values in self.data.items()})
-        for column, values in self.data.items():
+        if self._values is not None:
+            return  # rows of another table, whose columns keep their kinds
+        given = columns_of(self.data)
+        if given is None:
+            raise errors.DataError(
+                f"data is a {type(self.data).__name__}; give a mapping of columns or a data frame"
+            )
+        text: dict[str, NDArray[np.str_]] = {}
+        plain: dict[str, NDArray[np.object_]] = {}
+        for column, values in given.items():
             if np.shape(values) != (len(self.images),):
                 raise errors.DataError(
                     f"column {column!r} has shape {np.shape(values)}, and there are {len(self.images)} images; "
                     "give one value for each image"
                 )
+            text[column], plain[column] = _read_column(column, values)
+        object.__setattr__(self, "data", text)
+        object.__setattr__(self, "_values", plain)
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -83,11 +97,13 @@ class Table:
         return tuple(self.data)
 
     @property
-    def metadata(self) -> dict[str, list[str | int | None]]:
-        """The columns as `VisualIndex.add(metadata=…)` takes them: `""` is None, `year` holds numbers."""
-        return {
-            column: [_typed(column, str(value)) for value in values] for column, values in self.data.items()
-        }
+    def metadata(self) -> dict[str, list[Value]]:
+        """The columns as `VisualIndex.add(metadata=…)` takes them: booleans, numbers, dates as ISO text, and text.
+
+        A column of text is read as booleans, numbers or dates if all its values spell one, as CSV files hold them; `id`
+        stays text. What is unknown is None.
+        """
+        return {column: values.tolist() for column, values in (self._values or {}).items()}
 
     def __len__(self) -> int:
         return len(self.images)
@@ -118,6 +134,7 @@ class Table:
             data={column: values[positions] for column, values in self.data.items()},
             name=self.name,
             report=self.report,
+            _values={column: values[positions] for column, values in (self._values or {}).items()},
         )
 
     def __iter__(self) -> Iterator[Any]:
@@ -208,7 +225,20 @@ class Table:
         return f"<table><caption>{caption}</caption><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
 
 
-def _typed(column: str, value: str) -> str | int | None:
-    if not value:
-        return None
-    return int(value) if column == "year" and value.isdecimal() else value
+def _read_column(name: str, given: Any) -> tuple[NDArray[np.str_], NDArray[np.object_]]:
+    """Return a column as text and as values."""
+    try:
+        values = plain_values(given, name)
+    except errors.InputError as error:
+        raise errors.DataError(str(error)) from error
+    kinds = {type(value) for value in values if value is not None}
+    if kinds == {float} and None in values and all(value is None or value == int(value) for value in values):
+        values = [
+            None if value is None else int(value) for value in values
+        ]  # how pandas holds whole numbers with gaps
+    text = np.array(["" if value is None else str(value) for value in values], dtype=np.str_)
+    if kinds <= {str}:
+        values = [value or None for value in text.tolist()] if name == "id" else read_texts(text.tolist())
+    plain = np.empty(len(values), dtype=object)
+    plain[:] = values
+    return text, plain

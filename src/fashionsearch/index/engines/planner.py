@@ -36,8 +36,8 @@ def search(
     """
     k = min(k, len(store))
     candidates = _candidates(store, graph, queries, k, condition, settings)
-    slots, similarities = exact.in_order(*candidates)
-    slots, similarities = slots[:, :k], similarities[:, :k]
+    slots, similarities = exact.sort_by_similarity(*candidates)
+    slots, similarities = slots[:, :k], similarities[:, :k].astype(np.float32)
     missing = k - slots.shape[1]
     if missing > 0:
         slots = np.pad(slots, ((0, 0), (0, missing)), constant_values=-1)
@@ -58,7 +58,7 @@ def _candidates(
     k: int,
     condition: Condition | None,
     settings: Settings,
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
+) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
     kept = None if condition is None else store.matching(condition)
     count = len(store) if kept is None else len(kept)
     # The graph is poor at nearly all of its nodes.
@@ -72,7 +72,7 @@ def _candidates(
                     return slots, similarities
     searched = np.flatnonzero(store.alive) if kept is None else kept
     slots = exact.nearest(store.vectors, store.norms, searched, queries, k, settings.metric)
-    return slots, exact.score(store.vectors, store.norms, slots, queries, settings.metric)
+    return slots, exact.score(store.vectors, slots, queries, settings.metric)
 
 
 def _only(
