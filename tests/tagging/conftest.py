@@ -4,10 +4,14 @@ import pytest
 import torch
 
 import fashionsearch as fs
+from fashionsearch.backbones import architectures
 
 
-@pytest.fixture(scope="session", autouse=True)
-def _colour_grid():
-    @fs.register_backbone("colour_grid", image_size=32, replace=True)
-    def colour_grid(weights):
+@pytest.fixture(scope="module", autouse=True)
+def _pixel_grid():
+    @fs.register_backbone("pixel_grid", image_size=32)
+    def pixel_grid(weights):
         return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(8), torch.nn.Flatten())
+
+    yield
+    del architectures._registered["pixel_grid"]

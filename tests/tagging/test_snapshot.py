@@ -17,7 +17,7 @@ PHOTOS, LABELS = TABLE.images, TABLE["masterCategory"]
 @pytest.fixture(scope="module")
 def fitted():
     model = fs.Classifier(
-        "colour_grid", image_size=8, progress=False, class_weight={"Apparel": 2.0}, runtime="torch"
+        "pixel_grid", image_size=8, progress=False, class_weight={"Apparel": 2.0}, runtime="torch"
     )
     return model.fit(PHOTOS, LABELS, validation=(PHOTOS[:6], LABELS[:6]))
 
@@ -135,7 +135,7 @@ def test_a_folder_of_the_version_before_is_read(folder, fitted):
     ids=lambda labels: str(getattr(labels, "dtype", "list")),
 )
 def test_labels_come_back_in_their_type(labels, tmp_path):
-    model = fs.Classifier("colour_grid", image_size=8, progress=False, runtime="torch")
+    model = fs.Classifier("pixel_grid", image_size=8, progress=False, runtime="torch")
     model.fit(PHOTOS, labels, validation=(PHOTOS[:6], labels[:6])).save(tmp_path / "saved")
     again = fs.Classifier.load(tmp_path / "saved", runtime="torch", progress=False)
     assert again.classes_.dtype == model.classes_.dtype

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fashionsearch.autoencoder.decoder import Decoder
 from fashionsearch.backbones import Backbone
+from fashionsearch.device import torch_defaults
 from fashionsearch.images import Images, iterate, ordered_map
 
 
@@ -30,7 +31,8 @@ def draw(
     with contextlib.closing(stream):
         while batch := list(islice(stream, batch_size or encoder.placement.batch_size)):
             pixels = np.stack(batch)
-            latents = torch.from_numpy(encoder.embed(pixels)).to(encoder.device)
-            with torch.inference_mode(), encoder.placement.autocast():
-                drawn = decoder.eval()(latents).float()
-            yield pixels, drawn.permute(0, 2, 3, 1).cpu().numpy()
+            vectors = encoder.embed(pixels)
+            with torch_defaults(), torch.inference_mode(), encoder.placement.autocast():
+                drawn = decoder.eval()(torch.from_numpy(vectors).to(encoder.device)).float()
+                images_drawn = drawn.permute(0, 2, 3, 1).cpu().numpy()
+            yield pixels, images_drawn

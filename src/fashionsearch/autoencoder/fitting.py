@@ -16,6 +16,7 @@ from fashionsearch.autoencoder.objective import ReconstructingLearner
 from fashionsearch.autoencoder.perceptual import Looks
 from fashionsearch.backbones import Backbone
 from fashionsearch.backbones.modules import Projected
+from fashionsearch.device import torch_defaults
 from fashionsearch.estimator import ImageEstimator, open_backbone, trained_backbone
 from fashionsearch.images import Images, repeatable
 from fashionsearch.results import History
@@ -67,7 +68,7 @@ def fit_autoencoder(
             looks = Looks(
                 images, device=estimator.device, batch_size=estimator.batch_size, progress=estimator.progress
             )
-        with start.placement.fork_rng():
+        with torch_defaults(), start.placement.fork_rng():
             torch.manual_seed(run.seed)
             encoder = Projected(start.module, start.dim, latent_dim)
             decoder = Decoder(latent_dim, start.preprocess.image_size)
@@ -102,6 +103,6 @@ def fit_autoencoder(
 def _centre(encoder: Projected, decoder: Decoder, mean: NDArray[np.float32]) -> None:
     """Move the latents' origin to their mean, and the decoder with it, so that every reconstruction stays the same."""
     shift = torch.from_numpy(mean).to(decoder.linear.weight.device)
-    with torch.no_grad():
+    with torch_defaults(), torch.no_grad():
         encoder.projection.bias.sub_(shift)
         decoder.linear.bias.add_(decoder.linear.weight @ shift)

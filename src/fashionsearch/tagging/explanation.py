@@ -14,6 +14,7 @@ from torch import nn
 
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone
+from fashionsearch.device import torch_defaults
 from fashionsearch.images.decoding import RGB
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes.network import Network
@@ -46,6 +47,13 @@ def grad_cam(backbone: Backbone, head: LinearHead, photo: RGB, class_index: int)
     Raises:
         InputError: if the network has no feature maps.
     """
+    with torch_defaults():
+        heat = _evidence(backbone, head, photo, class_index)
+    return _on_photo(_floored(heat), photo.shape[:2], backbone.preprocess)
+
+
+def _evidence(backbone: Backbone, head: LinearHead, photo: RGB, class_index: int) -> NDArray[np.float32]:
+    """Return the map at the network's size, (H, W) float32 from 0 up."""
     network = Network(backbone.module, backbone.preprocess).to(backbone.device).eval()
     pixels, empty = _shown(backbone, photo)
     try:
@@ -73,8 +81,8 @@ def grad_cam(backbone: Backbone, head: LinearHead, photo: RGB, class_index: int)
         nn.functional.interpolate(heat.detach()[None], size, mode="bilinear")[0, 0]
         for heat in (sharp, coarse)
     )
-    heat = torch.sqrt(first * second).float().cpu().numpy()
-    return _on_photo(_floored(heat), photo.shape[:2], backbone.preprocess)
+    heat: NDArray[np.float32] = torch.sqrt(first * second).float().cpu().numpy()
+    return heat
 
 
 def _shown(backbone: Backbone, photo: RGB, *, larger: bool = True) -> tuple[torch.Tensor, torch.Tensor]:

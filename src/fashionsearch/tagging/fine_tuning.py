@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 
 from fashionsearch.backbones import Backbone
+from fashionsearch.device import torch_defaults
 from fashionsearch.estimator import ImageEstimator, open_backbone, trained_backbone
 from fashionsearch.images import Images, repeatable
 from fashionsearch.results import History
@@ -75,7 +76,7 @@ def fine_tune(
                 class_weights={LABEL: class_weights},
                 random_state=estimator.random_state,
             )[LABEL]
-        with backbone.placement.fork_rng():
+        with torch_defaults(), backbone.placement.fork_rng():
             torch.manual_seed(run.seed)
             learner = TaggingLearner(
                 backbone.module,

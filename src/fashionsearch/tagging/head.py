@@ -13,6 +13,7 @@ from scipy.special import logsumexp
 from sklearn.model_selection import KFold, StratifiedKFold
 
 from fashionsearch import errors
+from fashionsearch.device import torch_defaults
 from fashionsearch.results import History
 
 STRENGTHS = (1e-4, 1e-3, 3e-3, 1e-2, 3e-2, 1e-1, 1.0, 10.0)
@@ -215,14 +216,15 @@ def _path(
     # A feature that never varies (a dead unit) carries nothing, and must not be blown up.
     inverse = np.where(scale > 1e-6 * max(1e-30, float(scale.max())), 1 / np.maximum(scale, 1e-30), 0)
     inverse = inverse.astype(np.float32)
-    inputs, targets = (
-        torch.from_numpy((embeddings - mean) * inverse),
-        torch.from_numpy(np.tile(labels, len(seen))),
-    )
-    class_balance = torch.from_numpy(balance)
-    total = float(class_balance[targets].sum()) / len(seen)
-    weight = torch.zeros((classes, inputs.shape[1]), requires_grad=True)
-    bias = torch.zeros(classes, requires_grad=True)
+    with torch_defaults():
+        inputs, targets = (
+            torch.from_numpy((embeddings - mean) * inverse),
+            torch.from_numpy(np.tile(labels, len(seen))),
+        )
+        class_balance = torch.from_numpy(balance)
+        total = float(class_balance[targets].sum()) / len(seen)
+        weight = torch.zeros((classes, inputs.shape[1]), requires_grad=True)
+        bias = torch.zeros(classes, requires_grad=True)
     for strength in strengths:
         optimiser = torch.optim.LBFGS(
             [weight, bias],
@@ -242,7 +244,7 @@ def _path(
             value.backward()  # type: ignore[no-untyped-call]
             return value
 
-        with torch.enable_grad():
+        with torch_defaults():
             optimiser.step(loss)  # type: ignore[no-untyped-call]
         scaled = weight.detach().numpy() * inverse
         yield LinearHead(scaled, bias.detach().numpy() - scaled @ mean)
