@@ -1,0 +1,160 @@
+"""The local engine: what is made aside, what a fork leaves, what a copy holds."""
+
+import copy
+import multiprocessing
+import pickle
+import threading
+import time
+
+import numpy as np
+import pytest
+
+import fashionsearch as fs
+from fashionsearch.index.engines import local, rebuild
+
+DIM = 16
+ROWS = np.random.default_rng(0).normal(size=(1500, DIM)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def small_graphs(monkeypatch):
+    monkeypatch.setattr(local, "_EXACT_BYTES", 4 * DIM * 100)
+    monkeypatch.setattr(local, "_AT_ONCE", 0)
+
+
+def filled(count=800):
+    index = fs.VisualIndex(dim=DIM, ef_search=100, progress=False)
+    index.add_vectors(ROWS[:count], metadata={"n": list(range(count))})
+    return index
+
+
+class Slow:
+    """A rebuild that waits in the middle of its work."""
+
+    def __init__(self, monkeypatch):
+        self.reached, self.go = threading.Event(), threading.Event()
+        work = rebuild.Rebuild.work
+
+        def wait(rebuild_):
+            self.reached.set()
+            assert self.go.wait(60)
+            work(rebuild_)
+
+        monkeypatch.setattr(rebuild.Rebuild, "work", wait)
+
+
+def test_who_adds_a_catalogue_finds_its_graph_ready():
+    index = filled()
+    assert index.has_graph
+    assert (index.search_vectors(ROWS[:800], k=1).ids[:, 0] == np.arange(800)).all()
+
+
+def test_searches_and_changes_go_on_while_it_is_rebuilt(monkeypatch):
+    index = filled()
+    slow = Slow(monkeypatch)
+    index.remove(list(range(200)))
+    assert slow.reached.wait(60)
+    assert index.has_graph, "the old graph serves until the new one is there"
+    index.add_vectors(ROWS[800:1200], metadata={"n": list(range(800, 1200))})
+    index.remove([300, 900])
+    index.update(301, {"n": -1})
+    index.add_vectors(ROWS[1200:1201], ids=[302])
+    expected = [number for number in range(200, 1200) if number not in (300, 302, 900)]
+
+    def is_right():
+        found = index.search_vectors(ROWS[expected], k=1, where={"n": {"gte": -1}})
+        assert found.ids[:, 0].tolist() == expected
+        assert index.search_vectors(ROWS[1200], k=1).ids[0, 0] == 302
+        assert index.get(301).metadata == {"n": -1}
+        assert list(index) == sorted([*expected, 302])
+        assert 900 not in index.search_vectors(ROWS[900], k=5).ids
+
+    is_right()
+    assert index._engine._state.store.size == 1201
+    slow.go.set()
+    index._engine.settle(60)
+    assert index.has_graph
+    assert index._engine._state.store.size < 1201, "dead slots are left out"
+    is_right()
+
+
+def test_searches_are_exact_until_a_first_graph_is_there(monkeypatch, tmp_path):
+    filled().save(tmp_path)
+    slow = Slow(monkeypatch)
+    monkeypatch.setattr("fashionsearch.index.visual_index._PATIENCE", 0.1)
+    index = fs.VisualIndex.load(tmp_path, rebuild=True, progress=False)
+    assert not index.has_graph
+    assert (index.search_vectors(ROWS[:800], k=1).ids[:, 0] == np.arange(800)).all()
+    slow.go.set()
+    index._engine.settle(60)
+    assert index.has_graph
+
+
+def test_a_rebuild_never_reads_the_graphs_file(monkeypatch, tmp_path):
+    filled().save(tmp_path)
+    with monkeypatch.context() as context:
+        context.setattr(
+            "fashionsearch.index.engines.hnsw.HnswGraph.read", lambda *_: pytest.fail("the file was read")
+        )
+        index = fs.VisualIndex.load(tmp_path, rebuild=True, progress=False)
+    assert index.has_graph
+    assert (index.search_vectors(ROWS[:800], k=1).ids[:, 0] == np.arange(800)).all()
+
+
+@pytest.mark.parametrize("copied", [copy.deepcopy, lambda index: pickle.loads(pickle.dumps(index))])  # noqa: S301
+def test_a_copy_is_an_index_of_its_own(copied):
+    index = filled()
+    index.remove([5])
+    other = copied(index)
+    assert other.has_graph
+    index.remove([6])
+    other.add_vectors(ROWS[900:901])
+    assert (len(index), len(other)) == (798, 800)
+    assert list(other)[-1] == 800
+    assert other.search_vectors(ROWS[6], k=1).ids[0, 0] == 6
+    assert other.get(6).metadata == {"n": 6}
+
+
+def in_the_child(index):
+    found = index.search_vectors(ROWS[10:60], k=1).ids[:, 0]
+    assert found.tolist() == list(range(10, 60))
+    index.add_vectors(ROWS[1400:1410])
+    index.remove(10)
+    index._engine.settle(60)
+    assert index.has_graph
+    assert index.search_vectors(ROWS[11], k=1).ids[0, 0] == 11
+
+
+@pytest.mark.skipif("fork" not in multiprocessing.get_all_start_methods(), reason="forks are POSIX")
+@pytest.mark.parametrize("busy", ["search", "add", "rebuild"])
+def test_a_fork_never_hangs(busy):
+    index = filled()
+    stop = threading.Event()
+
+    def work():
+        step = 0
+        while not stop.is_set():
+            step += 1
+            if busy == "search":
+                index.search_vectors(ROWS, k=10)
+            elif busy == "add":
+                index.add_vectors(ROWS[:50] + 10 + step, ids=list(range(5000, 5050)))
+            else:
+                index.add_vectors(ROWS[:400] + 10 + step, ids=list(range(5000, 5400)))
+                index.remove(list(range(5000, 5400)))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        for seed in range(5):
+            time.sleep(np.random.default_rng(seed).uniform(0, 0.05))
+            child = multiprocessing.get_context("fork").Process(target=in_the_child, args=(index,))
+            child.start()
+            child.join(60)
+            ended = child.exitcode
+            child.kill()
+            assert ended == 0
+    finally:
+        stop.set()
+        thread.join()
+    in_the_child(index)
