@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 
 import fashionsearch as fs
-from fashionsearch import cli, errors
+from fashionsearch import cli
 from fashionsearch.cli import commands
 
 
@@ -45,7 +45,7 @@ def run(*arguments):
 
 @pytest.fixture(scope="module")
 def saved(photos, cache, tmp_path_factory):
-    """A tagger and an index, made by the commands."""
+    """A classifier and an index, made by the commands."""
     out = tmp_path_factory.mktemp("saved")
     with pytest.MonkeyPatch.context() as context:
         context.setenv("FASHIONSEARCH_CACHE", str(cache))
@@ -60,7 +60,7 @@ def saved(photos, cache, tmp_path_factory):
                 "--image-size",
                 64,
                 "--out",
-                out / "tagger",
+                out / "classifier",
             )
             == 0
         )
@@ -71,7 +71,7 @@ def saved(photos, cache, tmp_path_factory):
                 "--image-root",
                 photos,
                 "--encoder",
-                out / "tagger",
+                out / "classifier",
                 "--out",
                 out / "catalogue",
             )
@@ -82,44 +82,62 @@ def saved(photos, cache, tmp_path_factory):
 
 def test_train_reports_and_saves(photos, tmp_path, capsys):
     options = ("--image-size", 64, "--balanced", "--augmented-views", 1)
-    assert run("train", photos, *options, "--out", tmp_path / "tagger") == 0
+    assert run("train", photos, *options, "--out", tmp_path / "classifier") == 0
     output = capsys.readouterr().out
     assert "48 photos, 0 without label left out" in output
     assert "accuracy" in output
-    tagger = fs.Classifier.load(tmp_path / "tagger")
-    assert (tagger.class_weight, tagger.augmented_views) == ("balanced", 1)
+    classifier = fs.Classifier.load(tmp_path / "classifier")
+    assert (classifier.class_weight, classifier.augmented_views) == ("balanced", 1)
 
 
-def test_evaluate_prints_and_writes_figures(photos, saved, tmp_path, capsys):
-    assert (
-        run(
-            "evaluate",
-            saved / "tagger",
-            photos.parent / "products.csv",
-            "--image-root",
-            photos,
-            "--label",
-            "kind",
-            "--json",
-            tmp_path / "f.json",
-        )
-        == 0
+@pytest.fixture
+def evaluated(photos, saved):
+    return (
+        "evaluate",
+        saved / "classifier",
+        photos.parent / "products.csv",
+        "--image-root",
+        photos,
+        "--label",
+        "kind",
     )
-    figures = json.loads((tmp_path / "f.json").read_text())
+
+
+def test_evaluate_prints_figures_as_a_table_or_as_json(evaluated, capsys):
+    capsys.readouterr()
+    assert run(*evaluated, "--json") == 0
+    figures = json.loads(capsys.readouterr().out)
     assert figures["n"] == 48
-    assert f"{figures['accuracy']:.4f}" in capsys.readouterr().out
     assert figures["intervals"]["accuracy"][0] <= figures["accuracy"] <= figures["intervals"]["accuracy"][1]
+    assert run(*evaluated) == 0
+    assert f"{figures['accuracy']:.4f}" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("form", ["at the end", "first", "with ="])
+def test_a_file_after_json_is_still_written_with_a_warning(form, evaluated, tmp_path, capsys):
+    file = tmp_path / "f.json"
+    arguments = {
+        "at the end": (*evaluated, "--json", file),
+        "first": (evaluated[0], "--json", file, *evaluated[1:]),
+        "with =": (*evaluated, f"--json={file}"),
+    }[form]
+    assert run(*arguments) == 0
+    streams = capsys.readouterr()
+    assert json.loads(file.read_text())["n"] == 48
+    assert "accuracy" in streams.out
+    assert "warning: --json prints to standard output, and will take no file's name" in streams.err
 
 
 def test_embed_writes_vectors_without_pickle(photos, saved, tmp_path):
     assert (
-        run("embed", photos, "--encoder", saved / "tagger", "--out", tmp_path / "deep" / "vectors.npz") == 0
+        run("embed", photos, "--encoder", saved / "classifier", "--out", tmp_path / "deep" / "vectors.npz")
+        == 0
     )
     with np.load(tmp_path / "deep" / "vectors.npz", allow_pickle=False) as arrays:
         assert arrays["embeddings"].shape == (48, 1280)
         assert arrays["embeddings"].dtype == np.float32
         first = str(arrays["images"][0])
-        expected = fs.Classifier.load(saved / "tagger").embed(first)
+        expected = fs.Classifier.load(saved / "classifier").embed(first)
         np.testing.assert_allclose(arrays["embeddings"][:1], expected, atol=1e-4)
 
 
@@ -180,8 +198,9 @@ def test_bad_photos_stop_or_are_left_out(photos, tmp_path, capsys):
     ("arguments", "message"),
     [
         (["train", "nowhere", "--out", "x"], "nowhere: there is no such folder"),
-        (["search", "nowhere", "photo.jpg"], "nowhere holds nothing saved by fashionsearch"),
-        (["evaluate", "nowhere", "nowhere"], "nowhere holds nothing saved"),
+        (["search", "nowhere", "photo.jpg"], "nowhere"),
+        (["evaluate", "nowhere", "nowhere"], "nowhere"),
+        (["explain", "nowhere", "photo.jpg", "--out", "why.png"], "nowhere"),
         (["embed", "nowhere", "--out", "x.npz"], "no such folder"),
         (["demo", "--data", "nowhere"], "nowhere: there is no such folder"),
     ],
@@ -219,7 +238,7 @@ def test_more_errors(photos, saved, capsys, tmp_path):
             "no column 'file'",
         ),
         (
-            ("embed", photos, "--encoder", saved / "tagger", "--out", tmp_path / "v.csv"),
+            ("embed", photos, "--encoder", saved / "classifier", "--out", tmp_path / "v.csv"),
             "ending must be .npz",
         ),
         (("search", saved / "catalogue", "gone.jpg"), "gone.jpg): there is no such file"),
@@ -242,11 +261,92 @@ def test_wrong_command_lines_exit_with_2(capsys):
         assert "examples:\n  fashionsearch" in capsys.readouterr().out
 
 
+def test_what_is_wrong_is_told_before_anything_slow_is_imported(tmp_path):
+    photo = tmp_path / "photo.png"
+    Image.new("RGB", (9, 9)).save(photo)
+    (tmp_path / "photos.csv").write_text("image,kind\nphoto.png,x\n")
+    script = """
+import sys
+from fashionsearch import cli
+for arguments in (
+    ["search", "missing", "photo.jpg"],
+    ["evaluate", "missing", "photos"],
+    ["explain", "missing", "photo.jpg", "--out", "why.png"],
+    ["train", "missing", "--out", "out"],
+    ["train", "photos.csv", "--out", "out"],
+    ["train", "photos.csv", "--label", "knd", "--out", "out"],
+    ["index", "missing", "--out", "out"],
+    ["embed", "missing", "--out", "out.npz"],
+    ["demo", "--data", "missing"],
+):
+    assert cli.main(arguments) == 1, arguments
+slow = {"torch", "timm", "torchvision", "sklearn", "matplotlib", "lightning", "onnxruntime"} & set(sys.modules)
+assert not slow, slow
+"""
+    command = [sys.executable, "-c", script]
+    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
+    assert ran.returncode == 0, ran.stderr
+    assert [line.split(":")[0] for line in ran.stderr.splitlines()] == ["fashionsearch"] * 9
+
+
+@pytest.mark.parametrize(
+    ("condition", "ids"),
+    [("sold=true", ["a"]), ("sold=false", ["b"]), ("size=true", ["a"]), ("size=38", ["b", "c"])],
+)
+def test_a_filter_matches_typed_values_and_text(condition, ids, typed_index, capsys):
+    folder, photo = typed_index
+    assert run("search", folder, photo, "--json", "--where", condition) == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert sorted(match["id"] for match in answer["matches"]) == ids
+
+
+@pytest.fixture(scope="module")
+def typed_index(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("typed")
+    photo = folder / "photo.png"
+    Image.new("RGB", (9, 9), "red").save(photo)
+    index = fs.VisualIndex(fs.create_backbone("cnn", weights=None, image_size=32, random_state=0))
+    metadata = {"sold": [True, False, None], "size": ["true", "38", 38]}
+    index.add([photo] * 3, ids=["a", "b", "c"], metadata=metadata)
+    index.save(folder / "index")
+    return folder / "index", photo
+
+
+def test_search_can_build_the_graph_again(typed_index, capsys):
+    folder, photo = typed_index
+    assert run("search", folder, photo, "--rebuild", "-k", 3) == 0
+    assert len(capsys.readouterr().out.splitlines()) == 4
+
+
+def test_an_index_takes_its_ids_from_a_column(photos, saved, tmp_path, capsys):
+    listing = tmp_path / "products.csv"
+    rows = (photos.parent / "products.csv").read_text().splitlines()
+    listing.write_text("\n".join([rows[0] + ",sku", *(f"{row},sku-{n}" for n, row in enumerate(rows[1:]))]))
+    given = ("--image-root", photos, "--encoder", saved / "classifier", "--out", tmp_path / "index")
+    assert run("index", listing, *given, "--id-column", "sku") == 0
+    assert set(fs.VisualIndex.load(tmp_path / "index")) == {f"sku-{n}" for n in range(48)}
+    assert run("index", listing, *given, "--id-column", "skus") == 1
+    assert "Did you mean 'sku'" in capsys.readouterr().err
+
+
+def test_training_keeps_to_the_parts_that_the_folders_name(photos, tmp_path, capsys):
+    for part, chosen in (("train", slice(0, 6)), ("test", slice(6, 9))):
+        for kind in ("Apparel", "Footwear"):
+            folder = tmp_path / "data" / part / kind
+            folder.mkdir(parents=True)
+            for photo in sorted((photos / kind).iterdir())[chosen]:
+                (folder / photo.name).write_bytes(photo.read_bytes())
+    assert run("train", tmp_path / "data", "--image-size", 48, "--out", tmp_path / "classifier") == 0
+    output = capsys.readouterr().out
+    assert "parts as the photos lie: 9 to train on, 3 for validation, 6 for the test" in output
+    assert "Evaluation of 6 predictions" in output
+
+
 def test_interrupted_exits_with_130(monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "_table", interrupt)
+    monkeypatch.setattr(commands, "read_table", interrupt)
     assert cli.main(["embed", "x", "--out", "x.npz"]) == 130
 
 
@@ -257,48 +357,32 @@ def test_it_runs_as_a_module_and_writes_to_a_closed_pipe():
     assert version.stdout.strip() == f"fashionsearch {fs.__version__}"
 
 
-def test_the_demo_does_it_all(tmp_path, monkeypatch, capsys):
-    small = fs.datasets.make_catalogue(90, seed=0, size=(48, 64))
-    monkeypatch.setattr(fs.datasets, "make_catalogue", lambda *_, **__: small)
-    assert run("demo", "--out", tmp_path / "demo") == 0
-    output = capsys.readouterr().out
-    assert "90 items indexed" in output
-    report = (tmp_path / "demo" / "report.html").read_text()
-    assert report.count("data:image/png;base64,") == 7
-    assert "http://" not in report
-    assert "https://" not in report
-    tagger = fs.Classifier.load(tmp_path / "demo" / "tagger")
-    index = fs.VisualIndex.load(tmp_path / "demo" / "catalogue", encoder=tagger)
-    assert len(index) == 90
-    assert index.search(small.images[7], k=1).ids[0, 0] == small["id"][7]
-
-
 LEARN = ("--image-size", 32, "--epochs", 2)
 
 
 def test_a_network_learns_and_explains(photos, tmp_path, capsys):
-    out, why = tmp_path / "tagger", tmp_path / "why.png"
+    out, why = tmp_path / "classifier", tmp_path / "why.png"
     arguments = ("train", photos, "--fine-tune", *LEARN, "--checkpoints", tmp_path / "run", "--out", out)
     assert run(*arguments) == 0
     assert "validation_loss" in capsys.readouterr().out
     assert fs.Classifier.load(out).training == fs.FineTuning(epochs=2)
     assert (tmp_path / "run" / "last.ckpt").exists()
     photo = next(photos.rglob("*.png"))
-    assert run("explain", out, photo, "--label", "Footwear", "--out", why) == 0
+    assert run("explain", out, photo, "--class", "Footwear", "--out", why) == 0
     with Image.open(why) as picture:
         assert picture.format == "PNG"
-    assert run("explain", out, photo, "--label", "Hats", "--out", why) == 1
+    assert run("explain", out, photo, "--class", "Hats", "--out", why) == 1
     assert "label='Hats' is not a class" in capsys.readouterr().err
     assert run("explain", out, photo, "--out", tmp_path / "why.nothing") == 1
     assert "can't be written" in capsys.readouterr().err
 
 
 def test_a_network_learns_from_scratch(photos, tmp_path):
-    out = tmp_path / "tagger"
+    out = tmp_path / "classifier"
     assert run("train", photos, "--backbone", "cnn", "--weights", "none", *LEARN, "--out", out) == 0
-    tagger = fs.Classifier.load(out)
-    assert tagger.weights is None
-    assert tagger.backbone_.origin == "trained"
+    classifier = fs.Classifier.load(out)
+    assert classifier.weights is None
+    assert classifier.backbone_.origin == "trained"
     student = ("train", photos, "--backbone", "cnn", "--weights", "none", *LEARN, "--teacher", out)
     assert run(*student, "--out", tmp_path / "student") == 0
     assert fs.Classifier.load(tmp_path / "student").training == fs.FineTuning(epochs=2, teacher=out)
@@ -323,8 +407,11 @@ def test_an_autoencoder_learns_and_serves_a_search(photos, tmp_path, capsys):
     [
         (("--epochs", 3), "--epochs is for a network that learns; add --fine-tune"),
         (("--learning-rate", 0.1), "--learning-rate is for a network that learns"),
-        (("--teacher", "tagger"), "--teacher is for a network that learns"),
-        (("--autoencoder", "--teacher", "tagger"), "training has teacher='tagger', and an autoencoder"),
+        (("--teacher", "classifier"), "--teacher is for a network that learns"),
+        (
+            ("--autoencoder", "--teacher", "classifier"),
+            "training has teacher='classifier', and an autoencoder",
+        ),
         (("--checkpoints", "run"), "--checkpoints is for a network that learns"),
         (("--latent-dim", 8), "--latent-dim is for an autoencoder"),
         (("--autoencoder", "--balanced"), "an autoencoder learns without labels"),
@@ -339,36 +426,9 @@ def test_options_that_nobody_would_hear_are_refused(arguments, words, photos, tm
     assert words in capsys.readouterr().err
 
 
-@pytest.mark.slow
-def test_the_demo_shows_how_a_network_learns(tmp_path, monkeypatch):
-    from fashionsearch.cli.demo import run_demo
-
-    monkeypatch.setattr("fashionsearch.demo._LEARNING_SIZE", 32)
-    table = fs.datasets.make_catalogue(80, seed=0)
-    said = []
-    result = run_demo(table, tmp_path, label="masterCategory", fine_tune=True, say=said.append)
-    report = result.report.read_text()
-    assert "How it learned" in report
-    assert "What it says, and why" in report
-    assert "Fine-tuned with backbone" in report
-
-
-def test_the_demos_searches_leave_the_query_out(tmp_path):
-    from fashionsearch.cli.demo import _search
-
-    table = fs.datasets.make_catalogue(30, seed=0, size=(48, 64))
-    index = fs.VisualIndex(fs.create_backbone("cnn", weights=None, random_state=0))
-    index.add(table.images, ids=table["id"].tolist(), metadata=table.metadata)
-    matches, queries = _search(index, table[20:], "masterCategory")
-    assert matches.ids.shape == (6, 5)
-    full = index.search(queries, k=6)
-    for row in range(6):
-        assert matches.ids[row].tolist() == full.ids[row, 1:].tolist()
-
-
 def test_export_writes_a_folder_and_names_its_script(saved, photos, tmp_path, capsys):
     served = tmp_path / "served"
-    assert run("export", saved / "tagger", "--out", served) == 0
+    assert run("export", saved / "classifier", "--out", served) == 0
     assert f"try it with: python {served / 'use.py'} PHOTO" in capsys.readouterr().out
     assert json.loads((served / "model.json").read_text())["classes"] == [
         "Accessories",
@@ -378,8 +438,8 @@ def test_export_writes_a_folder_and_names_its_script(saved, photos, tmp_path, ca
     for arguments, message in (
         (("export", "efficientnet_lite1000", "--out", served), "Did you mean 'efficientnet_lite0'"),
         (("export", saved / "catalogue", "--out", served), "holds a saved index, not a classifier"),
-        (("export", saved / "tagger", "--out", served, "--format", "onx"), "Did you mean 'onnx'"),
-        (("export", saved / "tagger", "--out", photos), "which is not of an export"),
+        (("export", saved / "classifier", "--out", served, "--format", "onx"), "Did you mean 'onnx'"),
+        (("export", saved / "classifier", "--out", photos), "which is not of an export"),
     ):
         assert run(*arguments) == 1, arguments
         assert message in capsys.readouterr().err
@@ -389,10 +449,3 @@ def test_a_saved_backbone_is_an_encoder(photos, tmp_path):
     fs.create_backbone("cnn", weights=None, image_size=32, random_state=0).save(tmp_path / "backbone")
     assert run("embed", photos, "--encoder", tmp_path / "backbone", "--out", tmp_path / "v.npz") == 0
     assert run("export", tmp_path / "backbone", "--out", tmp_path / "served") == 0
-
-
-def test_errors_are_drawn_in_their_docstring():
-    tree = errors.__doc__ or ""
-    for name, value in vars(errors).items():
-        if isinstance(value, type) and issubclass(value, errors.FashionSearchError):
-            assert name in tree

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import argparse
+import contextlib
+import io
 import os
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 from typing import TextIO
 
 from fashionsearch import errors
+from fashionsearch.cli.console import any_encoding, shown
 from fashionsearch.cli.parser import make_parser
 
 __all__ = ["main"]
@@ -16,23 +21,63 @@ __all__ = ["main"]
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit code."""
-    parser = make_parser()
-    options = parser.parse_args(arguments)
-    try:
-        with warnings.catch_warnings():
-            warnings.showwarning = _show_warning
-            code: int = options.run(options)
-    except errors.FashionSearchError as error:
-        print(f"fashionsearch: {error}", file=sys.stderr)
-        return 1
-    except KeyboardInterrupt:
-        print("fashionsearch: interrupted", file=sys.stderr)
-        return 130
-    except BrokenPipeError:
-        # The reader (head, less) has seen enough; a second error on closing would only confuse.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 0
+    with any_encoding():
+        options = _parsed(list(sys.argv[1:] if arguments is None else arguments))
+        try:
+            with warnings.catch_warnings():
+                warnings.showwarning = _show_warning
+                code: int = options.run(options)
+        except errors.FashionSearchError as error:
+            print(f"fashionsearch: {shown(error)}", file=sys.stderr)
+            return 1
+        except KeyboardInterrupt:
+            print("fashionsearch: interrupted", file=sys.stderr)
+            return 130
+        except BrokenPipeError:
+            # The reader (head, less) has seen enough; a second error on closing would only confuse.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            return 0
     return code
+
+
+def _parsed(arguments: list[str]) -> argparse.Namespace:
+    parser = make_parser()
+    if arguments[:1] != ["evaluate"]:
+        return parser.parse_args(arguments)
+    arguments, file = _without_json_file(arguments, parser)
+    options = parser.parse_args(arguments)
+    options.json_file = file
+    return options
+
+
+def _without_json_file(
+    arguments: list[str], parser: argparse.ArgumentParser
+) -> tuple[list[str], Path | None]:
+    """Take the name of a file away from --json, which until the next minor version may have one."""
+    arguments = [
+        word
+        for each in arguments
+        for word in (["--json", each[7:]] if each.startswith("--json=") else [each])
+    ]
+    if "--json" not in arguments or {"-h", "--help"} & set(arguments):
+        return arguments, None
+    place = arguments.index("--json") + 1
+    if place == len(arguments) or arguments[place].startswith("-"):
+        return arguments, None
+    try:
+        with contextlib.redirect_stderr(io.StringIO()):
+            too_many = bool(parser.parse_known_args(arguments)[1])
+    except SystemExit:
+        return arguments, None
+    if not too_many:
+        return arguments, None
+    file = arguments[place]
+    print(
+        f"warning: --json prints to standard output, and will take no file's name from the next minor version on; write "
+        f"--json > {file}",
+        file=sys.stderr,
+    )
+    return arguments[:place] + arguments[place + 1 :], Path(file)
 
 
 def _show_warning(
@@ -45,4 +90,4 @@ def _show_warning(
 ) -> None:
     """Show the library's own warnings as sentences; those of its dependencies are not the user's business."""
     if issubclass(category, errors.DataWarning):
-        print(f"warning: {message}", file=sys.stderr)
+        print(f"warning: {shown(message)}", file=sys.stderr)

@@ -1,4 +1,4 @@
-"""The whole job on one catalogue: overview, a tagger, its evaluation, an index, a few searches, and a report."""
+"""The whole job on one catalogue: overview, a classifier, its evaluation, an index, a few searches, and a report."""
 
 from __future__ import annotations
 
@@ -25,6 +25,7 @@ from fashionsearch.training import FineTuning
 _QUERIES = 6
 _LEARNING_SIZE = 128
 _RECALL_QUERIES = 500
+_MISTAKES_DRAWN, _MISTAKES_LISTED = 6, 50
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class DemoResult:
     """What the demo measured and where it left it.
 
     Attributes:
-        evaluation: of the tagger on the test part.
+        evaluation: of the classifier on the test part.
         recall: recall@10 against exact search, of HNSW if the index is large enough to need its graph.
         indexed: items in the index.
         seconds: step -> time.
@@ -56,9 +57,9 @@ def run_demo(
     study_rows: int = 5000,
     say: Callable[[str], None],
 ) -> DemoResult:
-    """Tag, evaluate, index and search one catalogue, and write `report.html`, `tagger/` and `catalogue/`.
+    """Tag, evaluate, index and search one catalogue, and write `report.html`, `classifier/` and `catalogue/`.
 
-    The tagger is trained and evaluated on the first `study_rows` rows, split as in the study (20 % test, 20 % of the
+    The classifier is trained and evaluated on the first `study_rows` rows, split as in the study (20 % test, 20 % of the
     rest validation, seed 42); all rows are indexed. The regularisation is chosen on the validation part, and the test
     part is used once.
 
@@ -68,7 +69,7 @@ def run_demo(
         label: the column to learn.
         backbone: a name `create_backbone` knows.
         fine_tune: let the network learn too, at 128 pixels.
-        study_rows: how many rows the tagger sees.
+        study_rows: how many rows the classifier sees.
         say: called with each line of progress.
     """
     seconds: dict[str, float] = {}
@@ -80,23 +81,23 @@ def run_demo(
 
     train, validation, test = _labelled(table[:study_rows], label).split(test=0.2, validation=0.2, seed=42)
     say(
-        f"\ntraining a tagger for {label}: {len(train):,} photos, {len(validation):,} for validation, "
+        f"\ntraining a classifier for {label}: {len(train):,} photos, {len(validation):,} for validation, "
         f"{len(test):,} for test"
     )
     known = np.isin(validation[label], train[label])  # a class of one photo may fall into the validation part
     held_out = validation[known]
-    tagger = Classifier(backbone)
+    classifier = Classifier(backbone)
     if fine_tune:
-        tagger = Classifier(backbone, training=FineTuning(), image_size=_LEARNING_SIZE, random_state=0)
-    tagger.fit(train.images, train[label], validation=(held_out.images, held_out[label]))
+        classifier = Classifier(backbone, training=FineTuning(), image_size=_LEARNING_SIZE, random_state=0)
+    classifier.fit(train.images, train[label], validation=(held_out.images, held_out[label]))
     clock.lap("training")
-    evaluation = tagger.evaluate(test.images, test[label])
+    evaluation = classifier.evaluate(test.images, test[label])
     clock.lap("evaluation")
     say(repr(evaluation))
-    tagger.save(out / "tagger")
+    classifier.save(out / "classifier")
 
     say(f"\nindexing {len(table):,} photos")
-    index = VisualIndex(tagger)
+    index = VisualIndex(classifier)
     with EmbeddingCache() as cache:
         added = index.add(
             table.images, ids=table["id"].tolist(), metadata=table.metadata, on_error="skip", cache=cache
@@ -125,7 +126,9 @@ def run_demo(
         ("AUC", evaluation.auc),
         (_how_searched(index), recall),
     )
+    titles = "productDisplayName" if "productDisplayName" in table.columns else label
     sections = [
+        Section("In short", _in_short(evaluation, label, index, recall)),
         Section(
             "The catalogue",
             f"{len(table):,} photos. {table.report}",
@@ -138,7 +141,7 @@ def run_demo(
             ),
         ),
         Section(
-            f"The tagger: {label}",
+            f"Tags: {label}",
             f"{how} chosen on {len(validation):,}, measured once on {len(test):,}.",
             (
                 _picture(
@@ -155,16 +158,16 @@ def run_demo(
             ),
             (evaluation,),
         ),
-        *([_learning_section(tagger, train)] if fine_tune else []),
-        _looking_section(tagger, shown, label),
+        *([_learning_section(classifier, train)] if fine_tune else []),
+        _looking_section(classifier, shown, label),
+        _mistakes_section(evaluation, test, label, titles),
         Section(
             "Search by photo",
-            f"Test photos and their five nearest of {len(index):,} items, themselves left out. {_how_searched(index)}: "
-            f"{recall:.2%}.",
+            f"Test photos and their five nearest of {len(index):,} items, themselves left out.",
             (
                 _picture(
                     lambda figure: plots.matches(
-                        matches, images=images, queries=queries, titles=label, figure=figure
+                        matches, images=images, queries=queries, titles=titles, figure=figure
                     ),
                     "Each row is a query and its five nearest",
                     (10, 12),
@@ -184,13 +187,13 @@ def run_demo(
     return DemoResult(evaluation, recall, len(index), seconds, report)
 
 
-def _learning_section(tagger: Classifier, train: Table) -> Section:
+def _learning_section(classifier: Classifier, train: Table) -> Section:
     return Section(
         "How it learned",
         "Losses and accuracies of each epoch, and photos as the network sees them while it learns.",
         (
             _picture(
-                lambda figure: plots.training_curves(tagger.history_, figure=figure),
+                lambda figure: plots.training_curves(classifier.history_, figure=figure),
                 "Training and validation",
                 (9.5, 3.6),
             ),
@@ -200,17 +203,17 @@ def _learning_section(tagger: Classifier, train: Table) -> Section:
                 (10, 8),
             ),
         ),
-        (tagger.history_,),
+        (classifier.history_,),
     )
 
 
-def _looking_section(tagger: Classifier, shown: Table, label: str) -> Section:
+def _looking_section(classifier: Classifier, shown: Table, label: str) -> Section:
     pictures = [
         _picture(
             lambda figure: plots.predictions(
                 shown.images,
-                tagger.predict_proba(shown.images),
-                tagger.classes_,
+                classifier.predict_proba(shown.images),
+                classifier.classes_,
                 labels=shown[label],
                 figure=figure,
             ),
@@ -219,7 +222,7 @@ def _looking_section(tagger: Classifier, shown: Table, label: str) -> Section:
         )
     ]
     with contextlib.suppress(InputError):  # a transformer's attention can't be drawn by Grad-CAM
-        heat = tagger.explain(shown.images[0])
+        heat = classifier.explain(shown.images[0])
         pictures.append(
             _picture(
                 lambda figure: plots.explanation(shown.images[0], heat, figure=figure),
@@ -228,6 +231,59 @@ def _looking_section(tagger: Classifier, shown: Table, label: str) -> Section:
             )
         )
     return Section("What it says, and why", "Test photos of different classes.", tuple(pictures))
+
+
+def _in_short(evaluation: Evaluation, label: str, index: VisualIndex, recall: float) -> str:
+    low, high = evaluation.interval("accuracy")
+    wrong = int((evaluation.predictions != evaluation.labels).sum())
+    tagged = (
+        f"{evaluation.accuracy:.1%} of {len(evaluation.labels):,} test photos get the right {label} (95 % interval "
+        f"{low:.1%} – {high:.1%}); {wrong:,} get a wrong one, and are listed below."
+    )
+    if not index.has_graph:
+        return f"{tagged}\n\nThe {len(index):,} items are so few that each search compares the photo with all of them."
+    return (
+        f"{tagged}\n\nA search walks a graph (HNSW) instead of comparing a photo with all {len(index):,} items, and finds "
+        f"{recall:.2%} of the ten nearest that a comparison with all finds (recall@10)."
+    )
+
+
+def _mistakes_section(evaluation: Evaluation, test: Table, label: str, titles: str) -> Section:
+    wrong = np.flatnonzero(evaluation.predictions != evaluation.labels)
+    if not len(wrong):
+        return Section("Wrong tags", "There are none: every test photo got the right tag.")
+    sure = evaluation.probabilities.max(axis=1)
+    worst = wrong[np.argsort(-sure[wrong], kind="stable")]
+    shown = test[worst[:_MISTAKES_DRAWN]]
+    rows = [
+        (
+            test["id"][row],
+            test[titles][row],
+            evaluation.labels[row],
+            evaluation.predictions[row],
+            f"{sure[row]:.0%}",
+        )
+        for row in worst[:_MISTAKES_LISTED]
+    ]
+    more = f" The first {_MISTAKES_LISTED} are listed." if len(wrong) > _MISTAKES_LISTED else ""
+    return Section(
+        "Wrong tags",
+        f"{len(wrong):,} of {len(test):,} test photos, the surest mistakes first.{more}",
+        (
+            _picture(
+                lambda figure: plots.predictions(
+                    shown.images,
+                    evaluation.probabilities[worst[:_MISTAKES_DRAWN]],
+                    evaluation.classes,
+                    labels=shown[label],
+                    figure=figure,
+                ),
+                "The surest mistakes; the true class is green",
+                (11, 1.9 * -(-len(shown) // 3)),
+            ),
+        ),
+        ((("id", "name" if titles != label else label, label, "predicted", "how sure"), rows),),
+    )
 
 
 class _Clock:

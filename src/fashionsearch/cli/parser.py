@@ -52,14 +52,16 @@ def make_parser() -> argparse.ArgumentParser:
         subcommands,
         "train",
         commands.train,
-        "train a tagger on labelled photos, or an autoencoder on any",
-        "fashionsearch train photos/ --out tagger\n"
-        "fashionsearch train photos/ --fine-tune --image-size 128 --checkpoints run --out tagger\n"
+        "train a classifier on labelled photos, or an autoencoder on any",
+        "fashionsearch train photos/ --out classifier\n"
+        "fashionsearch train photos/ --fine-tune --image-size 128 --checkpoints run --out classifier\n"
         "fashionsearch train photos/ --autoencoder --out encoder\n"
-        "fashionsearch train products.csv --image-column file --label kind --out tagger",
+        "fashionsearch train products.csv --image-column file --label kind --out classifier",
     )
     _add_data(train)
-    train.add_argument("--out", type=Path, required=True, help="folder to save the tagger or autoencoder to")
+    train.add_argument(
+        "--out", type=Path, required=True, help="folder to save the classifier or autoencoder to"
+    )
     _add_label(train)
     _add_training(train)
     train.add_argument("--test", type=float, default=0.2, help="fraction held out for the test (%(default)s)")
@@ -72,24 +74,29 @@ def make_parser() -> argparse.ArgumentParser:
         subcommands,
         "evaluate",
         commands.evaluate,
-        "compare a tagger's predictions with labels",
-        "fashionsearch evaluate tagger photos/ --json figures.json",
+        "compare a classifier's predictions with labels",
+        "fashionsearch evaluate classifier photos/\n"
+        "fashionsearch evaluate classifier photos/ --json > figures.json",
     )
-    evaluate.add_argument("tagger", type=Path, help="folder that train saved")
+    evaluate.add_argument("classifier", type=Path, help="folder that train saved")
     _add_data(evaluate)
     _add_label(evaluate)
-    evaluate.add_argument("--json", type=Path, help="also write the figures to this file")
+    evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
+    evaluate.set_defaults(json_file=None)
 
     explain = _command(
         subcommands,
         "explain",
         commands.explain,
         "show where in a photo the evidence for its tag lies",
-        "fashionsearch explain tagger photo.jpg --out why.png",
+        "fashionsearch explain classifier photo.jpg --out why.png",
     )
-    explain.add_argument("tagger", type=Path, help="folder that train saved")
+    explain.add_argument("classifier", type=Path, help="folder that train saved")
     explain.add_argument("photo", type=Path, help="the photo")
-    explain.add_argument("--label", help="the class to explain; default: the predicted one")
+    explain.add_argument(
+        "--class", dest="class_name", metavar="CLASS", help="the class to explain; default: the predicted one"
+    )
+    explain.add_argument("--label", help=argparse.SUPPRESS)
     explain.add_argument("--out", type=Path, required=True, help="picture to write, such as why.png")
 
     embed = _command(
@@ -135,6 +142,9 @@ def make_parser() -> argparse.ArgumentParser:
     _add_data(index)
     index.add_argument("--out", type=Path, required=True, help="folder to save the index to")
     _add_encoder(index)
+    index.add_argument(
+        "--id-column", help="the column of ids; default: id, or the photos' paths where there is none"
+    )
     index.add_argument("--metric", default="cosine", help="cosine or euclidean (%(default)s)")
     index.add_argument("--engine", default="hnsw", help="hnsw or exact (%(default)s)")
 
@@ -158,17 +168,22 @@ def make_parser() -> argparse.ArgumentParser:
     )
     search.add_argument("--exact", action="store_true", help="compare with every item")
     search.add_argument("--json", action="store_true", help="print JSON, one line a query")
+    search.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="build the HNSW graph from the vectors, and read none: for a folder from somebody you don't know",
+    )
 
     export = _command(
         subcommands,
         "export",
         commands.export,
         "write a folder with a model that other programs load without this library",
-        "fashionsearch export tagger --out served\n"
+        "fashionsearch export classifier --out served\n"
         "fashionsearch export efficientnet_lite0 --out served --format openvino\n"
         "python served/use.py photo.jpg",
     )
-    export.add_argument("encoder", help="a network's name, or a saved tagger, autoencoder or backbone")
+    export.add_argument("encoder", help="a network's name, or a saved classifier, autoencoder or backbone")
     export.add_argument(
         "--out", type=Path, required=True, help="folder to write; an older export is replaced"
     )
@@ -205,7 +220,7 @@ def _add_encoder(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--encoder",
         default="efficientnet_lite0",
-        help="a network's name, or a saved tagger, autoencoder or backbone (%(default)s)",
+        help="a network's name, or a saved classifier, autoencoder or backbone (%(default)s)",
     )
 
 
@@ -246,7 +261,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     learning.add_argument(
         "--teacher",
         type=Path,
-        help="folder of a saved tagger whose probabilities are learned beside the labels",
+        help="folder of a saved classifier whose probabilities are learned beside the labels",
     )
     learning.add_argument(
         "--checkpoints", type=Path, help="folder to go on from when the same command was interrupted"

@@ -1,0 +1,129 @@
+"""What commands are given, checked before anything slow is imported: folders, photos, tables and filters."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from fashionsearch import errors
+from fashionsearch.cli.console import shown
+
+if TYPE_CHECKING:
+    from fashionsearch.datasets.table import Table
+
+_OPERATORS = ((">=", "gte"), ("<=", "lte"), (">", "gt"), ("<", "lt"))
+_LABELS = ("masterCategory", "label")
+
+
+def check_saved(folder: Path, kind: str) -> None:
+    """Raise StorageError unless a folder holds something saved of a kind; nothing but its manifest is read."""
+    from fashionsearch import storage
+
+    storage.open_saved(folder, kind)
+
+
+def check_photos(photos: Sequence[str | Path]) -> None:
+    """Raise ImageError for photos that aren't there."""
+    missing = [
+        errors.ImageFailure(position, str(photo), "there is no such file")
+        for position, photo in enumerate(photos)
+        if not Path(photo).expanduser().exists()
+    ]
+    if missing:
+        raise errors.ImageError(missing)
+
+
+def read_table(options: argparse.Namespace, *, labelled: bool = True) -> Table:
+    """Return the table that the options name, without the photos that can't be read where the user skips them."""
+    table = table_of(options.data, options.image_column, options.image_root, labelled=labelled)
+    if options.skip_bad:
+        from fashionsearch.images import check_images
+
+        positions, failures = check_images(table.images)
+        for failure in failures:
+            print(f"left out: {shown(failure)}", file=sys.stderr)
+        table = table[positions]
+    return table
+
+
+def table_of(
+    path: Path, image_column: str = "image", image_root: Path | None = None, *, labelled: bool = True
+) -> Table:
+    """Return the table of a CSV file, a folder as Kaggle ships it, or a folder of photos."""
+    from fashionsearch import datasets
+
+    path = path.expanduser()
+    if path.is_file():
+        return datasets.load_csv(path, image_column=image_column, root=image_root)
+    if (path / "styles.csv").exists():
+        return datasets.load_fashion_products(path)
+    return datasets.load_folder(path, labelled=labelled)
+
+
+def label_of(table: Table, asked: str | None) -> str:
+    """Return the column to learn: the one that is asked for, else one of a usual name."""
+    if asked is not None:
+        table[asked]  # raises for a column that isn't there
+        return asked
+    for name in _LABELS:
+        if name in table.columns:
+            return name
+    raise errors.DataError(
+        f"which column should be learned? Name one with --label: {', '.join(table.columns)}"
+    )
+
+
+def parts_of(table: Table, options: argparse.Namespace) -> tuple[Table, Table, Table]:
+    """Return the parts to train, validate and test on: those of the column `split`, else drawn by the options."""
+    if "split" not in table.columns or "train" not in table["split"]:
+        return table.split(test=options.test, validation=options.validation, seed=options.seed)
+    train, validation, test = (table[table["split"] == part] for part in ("train", "validation", "test"))
+    if not len(validation):
+        train, validation, _ = train.split(test=0, validation=options.validation, seed=options.seed)
+    print(
+        f"parts as the photos lie: {len(train):,} to train on, {len(validation):,} for validation, {len(test):,} for the test"
+    )
+    return train, validation, test
+
+
+def ids_of(table: Table, column: str | None) -> list[str]:
+    """Return the ids to index a table's photos by."""
+    ids: list[str] = table[column or "id"].tolist()
+    return ids
+
+
+def parse_where(conditions: Sequence[str]) -> dict[str, Any] | None:
+    """Return a filter, as `VisualIndex.search` takes it, from texts such as "gender=Women" and "year>=2012"."""
+    where: dict[str, Any] = {}
+    for condition in conditions:
+        for sign, name in _OPERATORS:
+            field, found, value = condition.partition(sign)
+            if found:
+                bounds = where.setdefault(field.strip(), {})
+                _refuse_twice(field.strip(), not isinstance(bounds, dict) or name in bounds)
+                bounds[name] = _spelled(value)[0]
+                break
+        else:
+            field, found, value = condition.partition("=")
+            if not found or not field.strip():
+                raise errors.InputError(f"--where {condition!r} is not FIELD=VALUE, FIELD>=VALUE or the like")
+            _refuse_twice(field.strip(), field.strip() in where)
+            where[field.strip()] = [option for part in value.split(",") for option in _spelled(part)]
+    return where or None
+
+
+def _refuse_twice(field: str, again: bool) -> None:
+    if again:
+        raise errors.InputError(f"--where names {field!r} twice; for one of several values write {field}=A,B")
+
+
+def _spelled(text: str) -> list[Any]:
+    """Return the number or boolean that a text spells, and the text itself: an index may hold either."""
+    from fashionsearch.values import read_text
+
+    text = text.strip()
+    value = read_text(text)
+    return [text] if value is text or isinstance(value, str) else [value, text]

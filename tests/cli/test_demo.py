@@ -1,0 +1,84 @@
+"""The demo: what it prints, what it writes, and what its report shows."""
+
+import numpy as np
+import pytest
+
+import fashionsearch as fs
+from fashionsearch import cli
+from fashionsearch.cli.demo import _in_short, _mistakes_section, _search, run_demo
+
+
+def test_the_demo_does_it_all(tmp_path, monkeypatch, capsys):
+    small = fs.datasets.make_catalogue(90, seed=0, size=(48, 64))
+    monkeypatch.setattr(fs.datasets, "make_catalogue", lambda *_, **__: small)
+    assert cli.main(["demo", "--out", str(tmp_path / "demo")]) == 0
+    output = capsys.readouterr().out
+    assert "training a classifier for articleType" in output
+    assert "90 items indexed" in output
+    report = (tmp_path / "demo" / "report.html").read_text()
+    assert report.count("data:image/png;base64,") == 8
+    assert "In short" in report
+    assert "test photos get the right articleType" in report
+    assert "http://" not in report
+    assert "https://" not in report
+    classifier = fs.Classifier.load(tmp_path / "demo" / "classifier")
+    index = fs.VisualIndex.load(tmp_path / "demo" / "catalogue", encoder=classifier)
+    assert len(index) == 90
+    assert index.search(small.images[7], k=1).ids[0, 0] == small["id"][7]
+
+
+@pytest.mark.slow
+def test_the_demo_shows_how_a_network_learns(tmp_path, monkeypatch):
+    monkeypatch.setattr("fashionsearch.cli.demo._LEARNING_SIZE", 32)
+    table = fs.datasets.make_catalogue(80, seed=0)
+    said = []
+    result = run_demo(table, tmp_path, label="masterCategory", fine_tune=True, say=said.append)
+    report = result.report.read_text()
+    assert "How it learned" in report
+    assert "What it says, and why" in report
+    assert "Fine-tuned with backbone" in report
+
+
+def test_the_demos_searches_leave_the_query_out(tmp_path):
+    table = fs.datasets.make_catalogue(30, seed=0, size=(48, 64))
+    index = fs.VisualIndex(fs.create_backbone("cnn", weights=None, random_state=0))
+    index.add(table.images, ids=table["id"].tolist(), metadata=table.metadata)
+    matches, queries = _search(index, table[20:], "masterCategory")
+    assert matches.ids.shape == (6, 5)
+    full = index.search(queries, k=6)
+    for row in range(6):
+        assert matches.ids[row].tolist() == full.ids[row, 1:].tolist()
+
+
+def evaluation_of(probabilities, labels):
+    return fs.metrics.evaluate(np.array(labels), np.array(probabilities), np.array(["blue", "red"]))
+
+
+def test_mistakes_are_listed_by_name_the_surest_first():
+    table = fs.datasets.make_catalogue(4, seed=0, size=(24, 32))
+    test = fs.datasets.Table(table.images, {**table.data, "colour": np.array(["blue", "red", "red", "blue"])})
+    evaluation = evaluation_of(
+        [[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.3, 0.7]], ["blue", "red", "red", "blue"]
+    )
+    section = _mistakes_section(evaluation, test, "colour", "productDisplayName")
+    ((head, rows),) = section.tables
+    assert head == ("id", "name", "colour", "predicted", "how sure")
+    assert [row[0] for row in rows] == [test["id"][2], test["id"][3], test["id"][1]]
+    assert rows[0][1:] == (test["productDisplayName"][2], "red", "blue", "80%")
+    none = evaluation_of([[0.9, 0.1], [0.1, 0.9]], ["blue", "red"])
+    assert _mistakes_section(none, test[:2], "colour", "colour").tables == ()
+
+
+def test_recall_is_told_in_words_where_there_is_a_graph():
+    class Index:
+        has_graph = True
+
+        def __len__(self):
+            return 12000
+
+    evaluation = evaluation_of([[0.9, 0.1], [0.8, 0.2]], ["blue", "red"])
+    words = _in_short(evaluation, "colour", Index(), 0.9975)
+    assert "50.0% of 2 test photos get the right colour" in words
+    assert "finds 99.75% of the ten nearest that a comparison with all finds (recall@10)" in words
+    Index.has_graph = False
+    assert "compares the photo with all of them" in _in_short(evaluation, "colour", Index(), 1.0)
