@@ -69,6 +69,8 @@ class AdaptedEncoder:
         probe = None
         try:
             probe = [float(value) for value in self.embed([_probe_image()])[0]]
+        except MemoryError:
+            raise  # which says nothing of what the encoder takes
         except Exception as error:  # the user's code may raise anything
             warnings.warn(
                 f"{name} can't embed an array ({error!r}), so the saved index won't notice another encoder",
