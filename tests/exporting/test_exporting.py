@@ -18,6 +18,7 @@ import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.exporting import exporter, graphs
 from fashionsearch.runtimes import graph
+from fashionsearch.tagging.head import LinearHead
 
 FORMATS = ["onnx", "openvino"]
 FILES = {
@@ -276,14 +277,12 @@ def test_wrong_probabilities_are_refused(monkeypatch, quick, tmp_path):
     tagger = fs.Classifier("cnn")
     tagger.backbone_ = backbone()
     rng = np.random.default_rng(0)
-    tagger.head_ = fs.classifier.LinearHead(
-        rng.normal(size=(3, 24)).astype(np.float32), np.zeros(3, np.float32)
-    )
+    tagger.head_ = LinearHead(rng.normal(size=(3, 24)).astype(np.float32), np.zeros(3, np.float32))
     tagger.classes_ = np.array(["a", "b", "c"])
     with_head = graphs.with_head
 
     def other(graph, head):
-        return with_head(graph, fs.classifier.LinearHead(head.weight * 1.1, head.bias))
+        return with_head(graph, LinearHead(head.weight * 1.1, head.bias))
 
     monkeypatch.setattr(graphs, "with_head", other)
     with pytest.raises(errors.RuntimeUnavailableError, match="in probabilities"):

@@ -2,12 +2,10 @@
 
 import numpy as np
 import pytest
-import sklearn.exceptions
 import torch
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone
 from sklearn.linear_model import LogisticRegression
 from sklearn.metrics import log_loss
-from sklearn.model_selection import GridSearchCV, cross_val_score
 from sklearn.preprocessing import StandardScaler
 
 import fashionsearch as fs
@@ -29,11 +27,11 @@ def _shared_cache(cache, monkeypatch):
 
 @pytest.fixture(scope="module")
 def parts():
-    return fs.datasets.make_catalogue(220, seed=5).split(test=0.3, validation=0.2, seed=0)
+    return fs.datasets.make_catalogue(160, seed=5).split(test=0.3, validation=0.2, seed=0)
 
 
-def tagger(**options):
-    return fs.Classifier(**{"image_size": 96, "progress": False, "random_state": 0, **options})
+def classifier(name="pixel_grid", **options):
+    return fs.Classifier(name, **{"runtime": "torch", "progress": False, "random_state": 0, **options})
 
 
 @pytest.fixture(scope="module")
@@ -41,7 +39,7 @@ def fitted(parts, cache):
     with pytest.MonkeyPatch.context() as context:
         context.setenv("FASHIONSEARCH_CACHE", str(cache))
         train, validation, _ = parts
-        return tagger().fit(
+        return classifier("efficientnet_lite0", image_size=64).fit(
             train.images,
             train["masterCategory"],
             validation=(validation.images, validation["masterCategory"]),
@@ -50,7 +48,7 @@ def fitted(parts, cache):
 
 def test_it_learns(fitted, parts):
     _, _, test = parts
-    assert fitted.score(test.images, test["masterCategory"]) > 0.85
+    assert fitted.score(test.images, test["masterCategory"]) > 0.75
     assert fitted.classes_.tolist() == ["Accessories", "Apparel", "Footwear"]
     probabilities = fitted.predict_proba(test.images)
     assert probabilities.shape == (len(test), 3)
@@ -59,10 +57,32 @@ def test_it_learns(fitted, parts):
 
 
 def test_shuffled_labels_can_not_be_learned(parts):
-    train, _, test = parts
+    train, validation, test = parts
     labels = np.random.default_rng(0).permutation(train["masterCategory"])
-    score = tagger().fit(train.images, labels).score(test.images, test["masterCategory"])
+    chosen = validation.images, validation["masterCategory"]
+    score = (
+        classifier().fit(train.images, labels, validation=chosen).score(test.images, test["masterCategory"])
+    )
     assert score < 0.7
+
+
+def test_photos_that_can_not_be_read_are_left_out_and_named(parts):
+    train, validation, _ = parts
+    images, labels = [*train.images[:12], "nowhere.jpg"], [*train["masterCategory"][:12], "Unreadable"]
+    chosen = [*validation.images[:6], "missing.jpg"], [*validation["masterCategory"][:6], "Unreadable"]
+    with pytest.raises(errors.ImageError, match=r"image 12 \(nowhere\.jpg\)"):
+        classifier().fit(images, labels)
+    with pytest.warns(
+        errors.DataWarning, match=r"^1 of \d+ images can't be read .*(image 12|image 6) \("
+    ) as warned:
+        model = classifier().fit(images, labels, validation=chosen, on_error="skip")
+    assert len(warned) == 2
+    assert "Unreadable" not in model.classes_
+    with pytest.warns(errors.DataWarning, match="1 of 13 images can't be read"):
+        evaluation = model.evaluate(images, labels, on_error="skip")
+    assert evaluation.accuracy == model.score(train.images[:12], train["masterCategory"][:12])
+    with pytest.raises(errors.InputError, match="on_error='ignore' is neither 'raise' nor 'skip'"):
+        model.evaluate(images, labels, on_error="ignore")
 
 
 def test_the_regularisation_is_the_best_of_the_history(fitted):
@@ -151,90 +171,31 @@ def test_constant_features_and_few_examples_are_no_trouble():
     assert (head.weight[:, 0] == 0).all()
 
 
-@pytest.mark.parametrize(
-    "labels", [np.array([3, 7, 3, 7, 3, 7]), np.array([True, False] * 3), list("ababab")]
-)
-def test_labels_of_any_kind_come_back(labels, parts, tmp_path):
-    train, _, _ = parts
-    model = tagger().fit(train.images[:6], labels)
-    predictions = model.predict(train.images[:6])
-    assert predictions.dtype.kind == np.asarray(labels).dtype.kind
-    model.save(tmp_path / "saved")
-    again = fs.Classifier.load(tmp_path / "saved")
-    assert again.classes_.dtype == model.classes_.dtype
-    np.testing.assert_array_equal(again.predict(train.images[:6]), predictions)
-
-
 def test_saved_and_loaded_it_predicts_the_same(fitted, parts, tmp_path, monkeypatch):
     _, _, test = parts
-    fitted.save(tmp_path / "tagger")
+    fitted.save(tmp_path / "classifier")
 
     def refuse(*_, **__):
         raise AssertionError("load went to the network")
 
     monkeypatch.setattr("socket.socket.connect", refuse)
     monkeypatch.setattr("socket.getaddrinfo", refuse)
-    again = fs.Classifier.load(tmp_path / "tagger")
+    again = fs.Classifier.load(tmp_path / "classifier")
     np.testing.assert_array_equal(again.predict_proba(test.images), fitted.predict_proba(test.images))
     np.testing.assert_array_equal(again.embed(test.images[:3]), fitted.embed(test.images[:3]))
-    assert again.get_params()["image_size"] == 96
+    assert again.get_params()["image_size"] == 64
     assert again.history_["C"] == fitted.history_["C"]
     assert again.evaluate(test.images, test["masterCategory"]).accuracy == fitted.score(
         test.images, test["masterCategory"]
     )
-    again.save(tmp_path / "tagger")
+    again.save(tmp_path / "classifier")
     with pytest.raises(errors.StorageError, match="holds a saved classifier"):
-        fs.VisualIndex(dim=2).save(tmp_path / "tagger")
-
-
-def test_scikit_learns_contract(parts):
-    train, _, _ = parts
-    model = tagger(class_weight="balanced")
-    assert is_classifier(model)
-    copy = clone(model)
-    assert copy.get_params() == model.get_params()
-    assert copy is not model
-    assert model.set_params(batch_size=3).batch_size == 3
-    with pytest.raises(ValueError, match="Invalid parameter"):
-        model.set_params(colour="red")
-    images, labels = train.images[:60], train["masterCategory"][:60]
-    before = model.get_params()
-    assert model.fit(images, labels) is model
-    assert model.get_params() == before, "fit changes no parameter"
-    scores = cross_val_score(tagger(), images, labels, cv=3)
-    assert scores.shape == (3,)
-    assert ((scores > 0.5) & (scores <= 1)).all()
-    arrays = np.stack(images)
-    np.testing.assert_allclose(cross_val_score(tagger(), arrays, labels, cv=3), scores, atol=0.06)
-    search = GridSearchCV(tagger(), {"class_weight": [None, "balanced"]}, cv=2).fit(images, labels)
-    assert search.best_score_ > 0.5
-
-
-def test_a_missing_label_among_texts_is_no_class():
-    images = fs.datasets.make_catalogue(12, seed=2, size=(48, 64)).images
-    for gap in (float("nan"), None, ""):
-        with pytest.raises(errors.DataError, match="1 of 3 labels are empty, the first at position 1"):
-            fs.Classifier(image_size=32).fit(images[:3], ["a", gap, "b"])
-    with pytest.raises(errors.DataError, match="labels"):
-        fs.Classifier(image_size=32).fit(images[:3], [["a"], ["b", "c"], []])
-
-
-def test_numpy_numbers_as_parameters_are_saved(tmp_path):
-    images = fs.datasets.make_catalogue(12, seed=2, size=(48, 64)).images
-    labels = np.array([0, 1] * 6)
-    weights = dict.fromkeys(np.unique(labels), 2.0)
-    model = fs.Classifier(
-        image_size=np.int64(32), random_state=np.int64(3), class_weight=weights, progress=False
-    )
-    model.fit(images, labels).save(tmp_path / "saved")
-    again = fs.Classifier.load(tmp_path / "saved")
-    assert again.class_weight == {0: 2.0, 1: 2.0}
-    np.testing.assert_array_equal(again.predict(images), model.predict(images))
+        fs.VisualIndex(dim=2).save(tmp_path / "classifier")
 
 
 def test_fitting_twice_gives_the_same(parts):
     train, _, test = parts
-    models = [tagger(random_state=1).fit(train.images[:50], train["masterCategory"][:50]) for _ in range(2)]
+    models = [classifier(random_state=1).fit(train.images[:12], ["a", "b"] * 6) for _ in range(2)]
     np.testing.assert_array_equal(
         models[0].predict_proba(test.images[:5]), models[1].predict_proba(test.images[:5])
     )
@@ -242,11 +203,12 @@ def test_fitting_twice_gives_the_same(parts):
 
 def test_the_backbone_sees_no_photo_twice(parts, monkeypatch):
     train, _, _ = parts
-    tagger().fit(train.images, train["masterCategory"])
+    chosen = train.images[:4], ["a", "b", "a", "b"]
+    classifier().fit(train.images[:12], ["a", "b"] * 6, validation=chosen)
     monkeypatch.setattr(
         "fashionsearch.embedding.Pipeline._run", lambda *_: pytest.fail("an embedding was not in the cache")
     )
-    tagger().fit(train.images, train["articleType"])
+    classifier().fit(train.images[:12], ["a", "b", "b"] * 4, validation=chosen)
 
 
 def test_augmented_views_are_drawn_and_embedded_once(parts, monkeypatch, tmp_path):
@@ -261,22 +223,22 @@ def test_augmented_views_are_drawn_and_embedded_once(parts, monkeypatch, tmp_pat
     torch.manual_seed(5)
     expected = torch.rand(2)
     torch.manual_seed(5)
-    model = tagger(augmented_views=2, runtime="torch").fit(
+    model = classifier(augmented_views=2).fit(
         train.images[:20], train["masterCategory"][:20], validation=held_out
     )
     assert torch.equal(torch.rand(2), expected), "the caller's own draws are left alone"
     assert sum(embedded) == 20 * 3 + 8, "validation photos have no views"
-    plain = tagger(runtime="torch").fit(train.images[:20], train["masterCategory"][:20], validation=held_out)
+    plain = classifier().fit(train.images[:20], train["masterCategory"][:20], validation=held_out)
     assert not np.array_equal(plain.head_.weight, model.head_.weight)
-    model.save(tmp_path / "tagger")
-    assert fs.Classifier.load(tmp_path / "tagger").augmented_views == 2
+    model.save(tmp_path / "classifier")
+    assert fs.Classifier.load(tmp_path / "classifier").augmented_views == 2
 
     monkeypatch.setattr(Pipeline, "_run", lambda *_: pytest.fail("an embedding was not in the cache"))
     monkeypatch.setattr(fs.Augmentation, "apply", lambda *_, **__: pytest.fail("a view was drawn again"))
     again = clone(model).fit(iter(train.images[:20]), train["masterCategory"][:20], validation=held_out)
     np.testing.assert_array_equal(again.head_.weight, model.head_.weight)
     # The photo decides its views, and not its place among others.
-    tagger(augmented_views=1, runtime="torch").fit(train.images[19:4:-1], train["masterCategory"][19:4:-1])
+    classifier(augmented_views=1).fit(train.images[19:4:-1], train["masterCategory"][19:4:-1])
 
 
 def test_the_seed_decides_the_views(parts, monkeypatch):
@@ -285,22 +247,12 @@ def test_the_seed_decides_the_views(parts, monkeypatch):
     held_out = validation.images[:8], validation["masterCategory"][:8]
 
     def weight(**options):
-        model = tagger(augmented_views=1, runtime="torch", **options)
+        model = classifier(augmented_views=1, **options)
         return model.fit(train.images[:20], train["masterCategory"][:20], validation=held_out).head_.weight
 
     first = weight()
     np.testing.assert_array_equal(weight(random_state=None), first)
     assert not np.array_equal(weight(random_state=1), first)
-
-
-def test_before_fit_it_says_so(parts):
-    for call in (tagger().predict, tagger().predict_proba, tagger().embed):
-        with pytest.raises(errors.NotFittedError, match=r"call fit\(images, labels\)"):
-            call(parts[2].images)
-    with pytest.raises(sklearn.exceptions.NotFittedError):
-        tagger().predict(parts[2].images)
-    with pytest.raises(errors.NotFittedError):
-        tagger().save("nowhere")
 
 
 BAD_FITS = [
@@ -323,7 +275,7 @@ BAD_FITS = [
         r"augmented_views=2 are for a head on a frozen backbone.*FineTuning\(augment",
     ),
     (4, list("abab"), {"augmented_views": 2, "weights": None}, "for a head on a frozen backbone"),
-    (4, list("abab"), {"backbone": "efficentnet_lite0"}, "Did you mean 'efficientnet_lite0'"),
+    (4, list("abab"), {"name": "efficentnet_lite0"}, "Did you mean 'efficientnet_lite0'"),
     (4, list("abab"), {"device": "cuda:7"}, "which has cpu"),
     (4, list("abab"), {"batch_size": 0}, "batch_size=0"),
     (4, list("abab"), {"runtime": "tensorrt"}, "runtime='tensorrt'"),
@@ -333,15 +285,17 @@ BAD_FITS = [
 @pytest.mark.parametrize(("n", "labels", "options", "message"), BAD_FITS)
 def test_what_can_not_be_learned_is_named(n, labels, options, message, parts):
     with pytest.raises(errors.FashionSearchError, match=message):
-        tagger(**options).fit(parts[0].images[:n], labels)
+        classifier(**options).fit(parts[0].images[:n], labels)
 
 
 def test_a_class_that_only_validation_has_is_named(parts):
     train, validation, _ = parts
     with pytest.raises(errors.DataError, match="no training photo has: Spaceships"):
-        tagger().fit(train.images[:4], list("abab"), validation=(validation.images[:2], ["a", "Spaceships"]))
+        classifier().fit(
+            train.images[:4], list("abab"), validation=(validation.images[:2], ["a", "Spaceships"])
+        )
     with pytest.raises(errors.DataError, match="2 images and 1 validation labels"):
-        tagger().fit(train.images[:4], list("abab"), validation=(validation.images[:2], ["a"]))
+        classifier().fit(train.images[:4], list("abab"), validation=(validation.images[:2], ["a"]))
 
 
 def test_a_bad_photo_stops_the_fit_and_keeps_the_old_model(fitted, parts, tmp_path):
@@ -370,8 +324,8 @@ def test_other_backbones_tag_too(parts, tmp_path):
     weights = next((tmp_path / "saved").glob("generation-*/backbone.safetensors"))
     model = fs.Classifier("timm:mobilenetv3_small_100", weights=weights, image_size=64, progress=False)
     model.fit(train.images[:40], train["masterCategory"][:40])
-    model.save(tmp_path / "tagger")
-    again = fs.Classifier.load(tmp_path / "tagger")
+    model.save(tmp_path / "classifier")
+    again = fs.Classifier.load(tmp_path / "classifier")
     np.testing.assert_array_equal(again.predict_proba(test.images[:5]), model.predict_proba(test.images[:5]))
 
 
