@@ -16,6 +16,7 @@ from fashionsearch.embedding import Embeds
 from fashionsearch.images import Images, count, iterate, source_of, thumbnail_uri
 from fashionsearch.index import encoders, engines, filters, snapshot
 from fashionsearch.index.engines.base import Settings
+from fashionsearch.index.ranking import source_first
 from fashionsearch.index.rows import (
     Id,
     Rows,
@@ -35,7 +36,6 @@ _SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "rando
 _MAX_K = 1_000_000
 _PATIENCE = 60  # seconds that `add` and the like wait for a graph that is made aside
 _TWINS = 8  # items beyond k among which that of the queried file itself may be
-_EQUAL = 1e-5  # the same photo, embedded in another batch, and the graph's float32
 _SHOWN = 10  # queries whose photos are kept for a notebook's view
 
 
@@ -294,7 +294,7 @@ class VisualIndex:
         pictures = list(iterate(images))
         vectors = check_vectors(encoder.embed(pictures), self.dim)
         found = self._search(vectors, k + _TWINS, condition, exact)
-        found = _source_first(found, [source_of(picture) for picture in pictures], k)
+        found = source_first(found, [source_of(picture) for picture in pictures], k)
         shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures)))
         return dataclasses.replace(
             found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos
@@ -392,19 +392,3 @@ class VisualIndex:
         self.show_photos = False
         self._engine.settle(_PATIENCE)
         return self
-
-
-def _source_first(found: Matches, sources: Sequence[str | None], k: int) -> Matches:
-    """Return the first k places, the item that was added from the queried file before its equals.
-
-    Catalogues hold photos twice, and who searches by one of them looks for that one.
-    """
-    order = np.tile(np.arange(found.ids.shape[1]), (len(sources), 1))
-    for query, source in enumerate(sources):
-        if source is not None and found.counts[query]:
-            row = found.similarities[query]
-            for place in range(1, int((row >= row[0] - _EQUAL).sum())):
-                if found.sources[query, place] == source:
-                    order[query, : place + 1] = np.roll(order[query, : place + 1], 1)
-                    break
-    return found.rearranged(order[:, :k])
