@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import bisect
 import math
 from collections.abc import Sequence
 
@@ -31,9 +30,8 @@ class Column:
         self.values = list(values)
         self.codes = np.full(0, -1, dtype=np.int32) if codes is None else codes
         self._code_of: dict[tuple[type, Value], int] | None = None
-        # Each of so many values: see `_as_numbers` and `_texts_in_order`.
+        # Each of so many values: see `_as_numbers`.
         self._numbers = (0, np.zeros(0), np.zeros(0, dtype=np.bool_), _NO_CODES)
-        self._texts: tuple[int, list[str], NDArray[np.intp]] = (0, [], _NO_CODES)
 
     def assign(self, slots: NDArray[np.intp], values: Sequence[Value]) -> None:
         """Give each of some slots a value."""
@@ -139,10 +137,10 @@ class Column:
             if isinstance(bound, str):
                 met &= ~is_text
         if isinstance(bound, str):
-            texts, codes = self._texts_in_order(count)
-            place = (bisect.bisect_left if name in ("gte", "lt") else bisect.bisect_right)(texts, bound)
-            chosen = codes[place:] if name in ("gt", "gte") else codes[:place]
-            met[chosen[chosen < count]] = True
+            compare = COMPARISONS[name]
+            values = self.values[:count]
+            # To put the texts in order first would cost as much as ten ranges, in the middle of a search.
+            met |= np.fromiter((isinstance(v, str) and compare(v, bound) for v in values), np.bool_, count)
         return met
 
     def _one_by_one(self, condition: OneOf | Range, codes: NDArray[np.intp]) -> NDArray[np.bool_]:
@@ -171,17 +169,6 @@ class Column:
             large = np.concatenate([large, np.array(beyond, dtype=np.intp) + known])
             self._numbers = (count, numbers, is_text, large)
         return numbers[:count], is_text[:count], large[large < count]
-
-    def _texts_in_order(self, count: int) -> tuple[list[str], NDArray[np.intp]]:
-        """Return the texts among the first values, or among more, in order, and their codes."""
-        known, texts, codes = self._texts
-        if known < count:
-            fresh = [code for code in range(known, count) if isinstance(self.values[code], str)]
-            # What was in order before comes first: Python's sort needs one pass to merge the rest into it.
-            merged = sorted([*codes.tolist(), *fresh], key=self.values.__getitem__)
-            texts, codes = [str(self.values[code]) for code in merged], np.array(merged, dtype=np.intp)
-            self._texts = (count, texts, codes)
-        return texts, codes
 
 
 def _keys_equal_to(option: Value) -> list[tuple[type, Value]]:
