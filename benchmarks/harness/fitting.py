@@ -202,7 +202,10 @@ def embedding_once(embed: Embed) -> Embed:
 def _arithmetic(checkpoints: Path) -> str:
     # Where it was timed, the choice is in the run's folder.
     run = json.loads((checkpoints / "run.json").read_text(encoding="utf-8"))
-    chosen = run.get("arithmetic") or {"precision": resolve_placement().precision, "layout": "channels_last"}
+    chosen = run.get("compute_mode") or {
+        "precision": resolve_placement().precision,
+        "layout": "channels_last",
+    }
     return f"{chosen['precision']} {chosen['layout']}"
 
 

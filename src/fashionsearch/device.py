@@ -99,26 +99,6 @@ class Placement:
 
         return torch.autocast(self.device.type, dtype=getattr(torch, _DTYPES[self.precision]))
 
-    def trainer_arguments(self, devices: int = 1, *, machine: Machine | None = None) -> dict[str, Any]:
-        """Return how Lightning's Trainer names this device, or this many of its kind, and the precision.
-
-        Raises:
-            DeviceError: if there are not so many, or the CPU is to train in fp16.
-        """
-        machine = machine or ThisMachine()
-        kind = self.device.type
-        there = {"cuda": machine.cuda_count(), "mps": 1}.get(kind, devices)
-        if devices > there or (devices > 1 and self.device.index):
-            raise errors.DeviceError(
-                f"devices={devices} with device={str(self.device)!r} needs {devices} of its kind, counted from 0, and this "
-                f"machine has {there}; use fewer, or device={kind!r}"
-            )
-        if kind == "cpu" and self.precision == "fp16":
-            raise errors.DeviceError("the CPU can't train in fp16; use precision='fp32' or 'bf16'")
-        chosen = [self.device.index or 0] if devices == 1 and self.device.type != "cpu" else devices
-        precision = {"fp32": "32-true", "bf16": "bf16-mixed", "fp16": "16-mixed"}[self.precision]
-        return {"accelerator": self.device.type, "devices": chosen, "precision": precision}
-
     def fork_rng(self) -> AbstractContextManager[None]:
         """Return a context after which torch's generators, also this device's, are as they were before it."""
         import torch

@@ -8,7 +8,7 @@ from sklearn.base import clone
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.autoencoder.decoder import Decoder
-from fashionsearch.autoencoder.perceptual import Looks
+from fashionsearch.autoencoder.perceptual import PerceptualTargets
 
 TABLE = fs.datasets.make_catalogue(72, seed=0)
 TRAIN, REST = TABLE.images[:48], TABLE.images[48:]
@@ -135,7 +135,7 @@ def test_what_photos_look_like_counts_by_its_weight():
 
 def test_latents_tell_how_photos_look():
     training = fs.FineTuning(epochs=30, batch_size=16, augment="none")
-    looks = Looks(TRAIN)
+    looks = PerceptualTargets(TRAIN)
     wanted, unseen = (each.astype(np.float32) for each in (looks.of_training(), looks.of(REST)))
 
     def explained(weight):
@@ -148,18 +148,18 @@ def test_latents_tell_how_photos_look():
 
 
 def test_looks_are_centred_and_scaled_on_the_training_photos():
-    looks = Looks(TRAIN)
+    looks = PerceptualTargets(TRAIN)
     training = looks.of_training().astype(np.float32)
     assert training.shape == (48, looks.dim) == (48, 1280)
     assert abs(training.mean(axis=0)).max() < 1e-2
     assert (training**2).mean() == pytest.approx(1, rel=1e-2)
     assert np.allclose(looks.of(TRAIN[:5]), training[:5], atol=1e-2)
     with pytest.raises(errors.DataError, match="0 training photos, and at least 2"):
-        Looks([]).of_training()
+        PerceptualTargets([]).of_training()
 
 
 def test_photos_that_all_look_the_same_are_no_noise():
-    looks = Looks([TRAIN[0]] * 5)
+    looks = PerceptualTargets([TRAIN[0]] * 5)
     assert not looks.of_training().any()
     assert abs(looks.of(REST[:4])).max() < 1
 

@@ -5,7 +5,7 @@ import pytest
 
 import fashionsearch as fs
 from fashionsearch import errors
-from fashionsearch.autoencoder.perceptual import Looks
+from fashionsearch.autoencoder.perceptual import PerceptualTargets
 
 TABLE = fs.datasets.make_catalogue(64, seed=0)
 TRAIN, REST = TABLE.images[:48], TABLE.images[48:]
@@ -16,14 +16,14 @@ def autoencoder(**options):
     return fs.Autoencoder("cnn", image_size=32, training=training, random_state=0, progress=False, **options)
 
 
-def test_a_killed_run_goes_on_with_the_looks_it_began_with(killer, tmp_path, monkeypatch):
+def test_a_killed_run_resumes_with_the_targets_it_began_with(killer, tmp_path, monkeypatch):
     whole = autoencoder().fit(TRAIN, validation=REST, checkpoints=tmp_path / "whole")
     with pytest.raises(killer.StopError):
         autoencoder().fit(TRAIN, validation=REST, checkpoints=tmp_path / "run", loggers=[killer()])
     assert {path.name for path in (tmp_path / "run").glob("*.npy")} == {"training.npy", "validation.npy"}
     # Another runtime, or an emptied cache, would make them otherwise.
-    monkeypatch.setattr(Looks, "of_training", lambda looks: np.zeros((48, 1280), np.float16))
-    monkeypatch.setattr(Looks, "of", lambda looks, images: np.zeros((16, 1280), np.float16))
+    monkeypatch.setattr(PerceptualTargets, "of_training", lambda targets: np.zeros((48, 1280), np.float16))
+    monkeypatch.setattr(PerceptualTargets, "of", lambda targets, images: np.zeros((16, 1280), np.float16))
     again = autoencoder().fit(TRAIN, validation=REST, checkpoints=tmp_path / "run")
     assert np.array_equal(again.embed(REST), whole.embed(REST))
     assert again.history_["validation_loss"] == whole.history_["validation_loss"]
@@ -32,21 +32,25 @@ def test_a_killed_run_goes_on_with_the_looks_it_began_with(killer, tmp_path, mon
 
 def test_a_finished_run_embeds_nothing(tmp_path, monkeypatch):
     first = autoencoder().fit(TRAIN, validation=REST, checkpoints=tmp_path / "run")
-    monkeypatch.setattr(Looks, "_unit_vectors", lambda looks, images: pytest.fail("embedded again"))
+    monkeypatch.setattr(
+        PerceptualTargets, "_unit_vectors", lambda targets, images: pytest.fail("embedded again")
+    )
     again = autoencoder().fit(TRAIN, validation=REST, checkpoints=tmp_path / "run")
     assert np.array_equal(again.embed(REST), first.embed(REST))
 
 
-def test_damaged_looks_are_named(killer, tmp_path):
+def test_damaged_targets_are_made_again(killer, tmp_path):
+    whole = autoencoder().fit(TRAIN)
     with pytest.raises(killer.StopError):
         autoencoder().fit(TRAIN, checkpoints=tmp_path, loggers=[killer()])
     (tmp_path / "training.npy").write_bytes(b"nothing")
-    with pytest.raises(errors.CorruptFileError, match=r"training\.npy is damaged.*delete it"):
-        autoencoder().fit(TRAIN, checkpoints=tmp_path)
+    with pytest.warns(errors.DataWarning, match=r"training\.npy is damaged.*made again"):
+        again = autoencoder().fit(TRAIN, checkpoints=tmp_path)
+    assert again.history_["training_loss"] == whole.history_["training_loss"]
 
 
 def test_options_are_refused_before_a_photo_is_embedded(monkeypatch):
-    monkeypatch.setattr(Looks, "_unit_vectors", lambda looks, images: pytest.fail("embedded"))
+    monkeypatch.setattr(PerceptualTargets, "_unit_vectors", lambda targets, images: pytest.fail("embedded"))
     with pytest.raises(errors.InputError, match="not a list of Lightning loggers"):
         autoencoder().fit(TRAIN, loggers=5)
 

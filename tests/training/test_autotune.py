@@ -8,15 +8,15 @@ import torch
 
 import fashionsearch as fs
 from fashionsearch import errors
-from fashionsearch.tagging.objective import TaggingLearner
-from fashionsearch.training import autotune as speed
-from fashionsearch.training.autotune import Arithmetic, fastest_arithmetic
+from fashionsearch.tagging.learner import tagging_learner
+from fashionsearch.training import autotune
+from fashionsearch.training.autotune import ComputeMode, fastest_mode
 from fashionsearch.training.data import PhotoDataset, decode_photos
-from fashionsearch.training.run_folder import open_run
+from fashionsearch.training.run_folder import open_run_folder
 
 TABLE = fs.datasets.make_catalogue(48, seed=0)
 LABEL = "masterCategory"
-USUAL, LOW, PLAIN = Arithmetic("fp32"), Arithmetic("bf16", "contiguous"), Arithmetic("fp32", "contiguous")
+USUAL, LOW, PLAIN = ComputeMode("fp32"), ComputeMode("bf16", "contiguous"), ComputeMode("fp32", "contiguous")
 
 
 def tagger(**options):
@@ -35,40 +35,32 @@ def tagger(**options):
         ({USUAL: 1.0}, USUAL),
     ],
 )
-def test_another_arithmetic_must_save_a_tenth(seconds, chosen, monkeypatch, tmp_path):
-    monkeypatch.setattr(speed, "_timed_steps", lambda *_: seconds)
+def test_another_mode_must_save_a_tenth(seconds, chosen, monkeypatch, tmp_path):
+    monkeypatch.setattr(autotune, "_timed_steps", lambda *_: seconds)
     placement = fs.create_backbone("cnn", weights=None, image_size=32, device="cpu").placement
-    with open_run(tmp_path / "run", 0) as run:
-        assert fastest_arithmetic(torch.nn.Identity(), None, placement, run) == chosen
-        noted = json.loads((tmp_path / "run" / "run.json").read_text())["arithmetic"]
+    with open_run_folder(tmp_path / "run", 0) as run:
+        assert fastest_mode(torch.nn.Identity(), None, placement, run) == chosen
+        noted = json.loads((tmp_path / "run" / "run.json").read_text())["compute_mode"]
         assert (noted["precision"], noted["layout"]) == (chosen.precision, chosen.layout)
         assert noted["milliseconds"][str(USUAL)] == 1000
-        monkeypatch.setattr(speed, "_timed_steps", lambda *_: pytest.fail("it was timed again"))
-        assert fastest_arithmetic(torch.nn.Identity(), None, placement, run) == chosen
+        monkeypatch.setattr(autotune, "_timed_steps", lambda *_: pytest.fail("it was timed again"))
+        assert fastest_mode(torch.nn.Identity(), None, placement, run) == chosen
 
 
 def test_timing_leaves_the_network_as_it_was(tmp_path):
     backbone = fs.create_backbone("cnn", weights=None, image_size=32, random_state=0, device="cpu")
     options = fs.FineTuning(mixup=0.3).recipe("scratch")
-    learner = TaggingLearner(
-        backbone.module,
-        backbone.preprocess,
-        dim=backbone.dim,
-        classes=2,
-        options=options,
-        class_weights=np.ones(2, np.float32),
-        head=None,
-    ).eval()
+    learner = tagging_learner(backbone, options, [np.ones(2, np.float32)]).eval()
     photos = decode_photos(TABLE.images, backbone.preprocess, tmp_path / "pixels", progress=False)
-    dataset = PhotoDataset(photos, torch.arange(48) % 2, options.augmentation)
+    dataset = PhotoDataset(photos, (torch.arange(48) % 2)[:, None], options.augmentation)
     before = {name: tensor.clone() for name, tensor in learner.state_dict().items()}
-    with open_run(None, 0) as run:
-        chosen = fastest_arithmetic(learner, dataset, backbone.placement, run)
+    with open_run_folder(None, 0) as run:
+        chosen = fastest_mode(learner, dataset, backbone.placement, run)
     assert chosen.precision in ("fp32", "bf16")
     assert not learner.training
     assert all(torch.equal(tensor, before[name]) for name, tensor in learner.state_dict().items())
     assert all(parameter.grad is None for parameter in learner.parameters())
-    seconds = speed._timed_steps(learner, dataset, backbone.placement, USUAL)
+    seconds = autotune._timed_steps(learner, dataset, backbone.placement, USUAL)
     assert USUAL in seconds
     assert all(value > 0 for value in seconds.values())
 
@@ -93,29 +85,29 @@ class Notes(torch.nn.Module):
         return copy
 
 
-@pytest.mark.parametrize("arithmetic", [USUAL, LOW, PLAIN])
-def test_the_network_learns_in_what_was_chosen(arithmetic, monkeypatch):
+@pytest.mark.parametrize("mode", [USUAL, LOW, PLAIN])
+def test_the_network_learns_in_what_was_chosen(mode, monkeypatch):
     seen = []
 
-    @fs.register_backbone("notes_its_arithmetic", image_size=32, replace=True)
-    def notes_its_arithmetic(weights):
+    @fs.register_backbone("notes_its_mode", image_size=32, replace=True)
+    def notes_its_mode(weights):
         return Notes(seen)
 
-    monkeypatch.setattr(speed, "_timed_steps", lambda *_: {USUAL: 1.0, arithmetic: 0.5})
-    model = tagger(ema=False).set_params(backbone="notes_its_arithmetic")
+    monkeypatch.setattr(autotune, "_timed_steps", lambda *_: {USUAL: 1.0, mode: 0.5})
+    model = tagger(ema=False).set_params(backbone="notes_its_mode")
     model.fit(TABLE.images, TABLE[LABEL])
-    dtype = torch.bfloat16 if arithmetic.precision == "bf16" else torch.float32
-    assert set(seen) == {(dtype, arithmetic.layout == "channels_last")}
+    dtype = torch.bfloat16 if mode.precision == "bf16" else torch.float32
+    assert set(seen) == {(dtype, mode.layout == "channels_last")}
     assert model.backbone_.precision == "fp32", "photos are embedded in the classifier's precision"
 
 
-def test_a_run_goes_on_in_the_arithmetic_it_began_in(monkeypatch, killer, tmp_path):
-    monkeypatch.setattr(speed, "_timed_steps", lambda *_: {USUAL: 1.0, LOW: 0.5})
+def test_a_run_resumes_in_the_mode_it_began_in(monkeypatch, killer, tmp_path):
+    monkeypatch.setattr(autotune, "_timed_steps", lambda *_: {USUAL: 1.0, LOW: 0.5})
     whole = tagger().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "whole")
     with pytest.raises(killer.StopError):
         tagger().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "killed", loggers=[killer()])
-    monkeypatch.setattr(speed, "_timed_steps", lambda *_: pytest.fail("it was timed again"))
-    for _ in range(2):  # goes on, and then only reads
+    monkeypatch.setattr(autotune, "_timed_steps", lambda *_: pytest.fail("it was timed again"))
+    for _ in range(2):  # resumes, and then only reads
         again = tagger().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "killed")
         assert again.backbone_.weights_hash == whole.backbone_.weights_hash
         assert again.history_["training_loss"] == whole.history_["training_loss"]

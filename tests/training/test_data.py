@@ -7,7 +7,12 @@ import torch
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.training.augmentation import AUGMENTATIONS
-from fashionsearch.training.data import PhotoDataset, PlainBatches, SeededBatches, decode_photos
+from fashionsearch.training.data import (
+    PhotoDataset,
+    SequentialBatchSampler,
+    ShuffledBatchSampler,
+    decode_photos,
+)
 
 PREPROCESS = fs.Preprocess((16, 12))
 
@@ -52,7 +57,7 @@ def epoch(batches, number=0):
 
 def test_an_epoch_is_known_from_its_seed_and_number():
     first, again, later, other = (
-        epoch(SeededBatches(20, batch_size=6, seed=seed), number)
+        epoch(ShuffledBatchSampler(20, batch_size=6, seed=seed), number)
         for seed, number in ((1, 0), (1, 0), (1, 1), (2, 0))
     )
     assert first == again
@@ -64,21 +69,24 @@ def test_an_epoch_is_known_from_its_seed_and_number():
 
 
 def test_processes_share_the_batches_of_one():
-    alone = epoch(SeededBatches(20, batch_size=6, seed=1))
-    halves = [epoch(SeededBatches(20, batch_size=6, seed=1, rank=rank, processes=2)) for rank in (0, 1)]
+    alone = epoch(ShuffledBatchSampler(20, batch_size=6, seed=1))
+    halves = [
+        epoch(ShuffledBatchSampler(20, batch_size=6, seed=1, rank=rank, processes=2)) for rank in (0, 1)
+    ]
     for whole, first, second in zip(alone, *halves, strict=True):
         assert sorted(whole) == sorted(first + second)
         assert len(first) == len(second)
 
 
 def test_few_photos_are_one_batch():
-    assert [len(batch) for batch in epoch(SeededBatches(5, batch_size=32, seed=0))] == [5]
+    assert [len(batch) for batch in epoch(ShuffledBatchSampler(5, batch_size=32, seed=0))] == [5]
 
 
 @pytest.mark.parametrize(("n", "processes"), [(7, 1), (7, 2), (8, 2), (1, 2)])
 def test_validation_sees_every_photo_and_every_process_as_many_batches(n, processes):
     shares = [
-        list(PlainBatches(n, batch_size=2, rank=rank, processes=processes)) for rank in range(processes)
+        list(SequentialBatchSampler(n, batch_size=2, rank=rank, processes=processes))
+        for rank in range(processes)
     ]
     assert len({len(share) for share in shares}) == 1
     seen = [key for share in shares for batch in share for key in batch]

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 import fashionsearch as fs
-from fashionsearch.tagging.objective import TaggingLearner
+from fashionsearch.tagging.learner import tagging_learner
 from fashionsearch.training.objectives import is_normalised, last_layers, parameter_groups
 from fashionsearch.training.schedules import WarmCosine, epoch_sizes
 
@@ -13,15 +13,7 @@ from fashionsearch.training.schedules import WarmCosine, epoch_sizes
 def learner(name="cnn", size=64, **options):
     backbone = fs.create_backbone(name, weights=None, image_size=size, random_state=0)
     filled = fs.FineTuning(**options).recipe("weights")
-    return TaggingLearner(
-        backbone.module,
-        backbone.preprocess,
-        dim=backbone.dim,
-        classes=3,
-        options=filled,
-        class_weights=np.ones(3, np.float32),
-        head=None,
-    ), filled
+    return tagging_learner(backbone, filled, [np.ones(3, np.float32)]), filled
 
 
 @pytest.mark.parametrize(
@@ -52,14 +44,14 @@ def test_the_last_layers_are_the_last(name, inside):
 def test_what_is_frozen_stays_still(unfreeze):
     model, options = learner(unfreeze=unfreeze)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}
-    optimiser = torch.optim.SGD(parameter_groups(model, model.backbone, options), lr=0.1)
+    optimiser = torch.optim.SGD(parameter_groups(model, options), lr=0.1)
     model.train()
-    loss, _ = model.training_loss(torch.rand(4, 3, 64, 64), torch.tensor([0, 1, 2, 0]))
+    loss, _ = model.training_loss(torch.rand(4, 3, 64, 64), torch.tensor([[0], [1], [2], [0]]))
     loss.backward()
     optimiser.step()
     moved = {name for name, tensor in model.state_dict().items() if not torch.equal(tensor, before[name])}
     below = {name for name in moved if name.startswith("network.module")}
-    assert {"head.weight", "head.bias"} <= moved
+    assert {"objective.heads.0.weight", "objective.heads.0.bias"} <= moved
     if unfreeze == "head":
         assert not below
     if unfreeze == "last":
@@ -71,7 +63,7 @@ def test_what_is_frozen_stays_still(unfreeze):
 
 def test_groups_have_their_rates():
     model, options = learner(learning_rate=0.1, backbone_learning_rate=0.01, weight_decay=0.5)
-    groups = parameter_groups(model, model.backbone, options)
+    groups = parameter_groups(model, options)
     assert sorted((group["lr"], group["weight_decay"]) for group in groups) == [
         (0.01, 0.0),
         (0.01, 0.5),
@@ -115,16 +107,10 @@ def test_blended_labels_are_weighed_as_plain_ones():
     losses = []
     for weight in (1.0, 100.0):
         torch.manual_seed(0)
-        model = TaggingLearner(
-            backbone.module,
-            backbone.preprocess,
-            dim=backbone.dim,
-            classes=3,
-            options=fs.FineTuning(mixup=0.4, dropout=0).recipe("scratch"),
-            class_weights=np.full(3, weight, np.float32),
-            head=None,
-        )
-        loss, _ = model.training_loss(torch.rand(6, 3, 32, 32), torch.tensor([0, 1, 2, 0, 1, 2]))
+        options = fs.FineTuning(mixup=0.4, dropout=0).recipe("scratch")
+        model = tagging_learner(backbone, options, [np.full(3, weight, np.float32)])
+        labels = torch.tensor([0, 1, 2, 0, 1, 2])[:, None]
+        loss, _ = model.training_loss(torch.rand(6, 3, 32, 32), labels)
         losses.append(loss.item())
     assert losses[0] == pytest.approx(losses[1], rel=1e-4)
 
@@ -134,4 +120,4 @@ def test_a_frozen_network_drops_nothing():
     model.train()
     photos = torch.rand(2, 3, 64, 64)
     assert torch.equal(model.network.embed(photos), model.network.embed(photos))
-    assert model.dropout.training
+    assert model.objective.dropout.training

@@ -12,18 +12,20 @@ import torch
 from numpy.typing import NDArray
 
 from fashionsearch.autoencoder.decoder import Decoder
-from fashionsearch.autoencoder.objective import ReconstructingLearner
-from fashionsearch.autoencoder.perceptual import Looks
+from fashionsearch.autoencoder.objective import ReconstructionObjective
+from fashionsearch.autoencoder.perceptual import PerceptualTargets
 from fashionsearch.backbones import Backbone
 from fashionsearch.backbones.modules import Projected
 from fashionsearch.device import torch_defaults
 from fashionsearch.estimator import ImageEstimator, open_backbone, trained_backbone
 from fashionsearch.images import Images, repeatable
 from fashionsearch.results import History
+from fashionsearch.runtimes.network import Network
 from fashionsearch.training import FineTuning
-from fashionsearch.training.fit import train_on
-from fashionsearch.training.objectives import is_normalised
-from fashionsearch.training.run_folder import open_run
+from fashionsearch.training.fit import fit_network
+from fashionsearch.training.objectives import Learner, is_normalised
+from fashionsearch.training.run import Run
+from fashionsearch.training.run_folder import open_run_folder
 
 # Pixels can be drawn again only by who knows where things are, and a global average forgets it.
 _KEEPS_LAYOUT = {"cnn": "cnn_grid"}
@@ -48,7 +50,7 @@ def fit_autoencoder(
         images: n images.
         validation: images on which the best epoch is chosen, or None.
         latent_dim: length of a latent vector.
-        perceptual: weight of how photos look to a network that knows photos.
+        perceptual: weight of the perceptual error beside that of the pixels.
         checkpoints: a folder that is written after every epoch, or None.
         loggers: Lightning loggers.
 
@@ -57,44 +59,42 @@ def fit_autoencoder(
     """
     images = repeatable(images)
     validation = None if validation is None else repeatable(validation)
-    with open_run(checkpoints, estimator.random_state) as run:
+    with open_run_folder(checkpoints, estimator.random_state) as folder:
         name = estimator.backbone if isinstance(estimator.backbone, str) else None
-        start = open_backbone(estimator, run.seed, _KEEPS_LAYOUT.get(name or ""))
+        start = open_backbone(estimator, folder.seed, _KEEPS_LAYOUT.get(name or ""))
         if name is None:  # the caller's own stays as it is
             start = start.variant(module=copy.deepcopy(start.module))
         options = options.recipe("autoencoder", normalised=is_normalised(start.module))
-        looks = None
+        wanted = None
         if perceptual:
-            looks = Looks(
+            wanted = PerceptualTargets(
                 images, device=estimator.device, batch_size=estimator.batch_size, progress=estimator.progress
             )
         with torch_defaults(), start.placement.fork_rng():
-            torch.manual_seed(run.seed)
+            torch.manual_seed(folder.seed)
             encoder = Projected(start.module, start.dim, latent_dim)
             decoder = Decoder(latent_dim, start.preprocess.image_size)
-            learner = ReconstructingLearner(
-                encoder,
-                decoder,
-                start.preprocess,
-                perceptual=perceptual,
-                looks=0 if looks is None else looks.dim,
+            objective = ReconstructionObjective(
+                decoder, perceptual=perceptual, perceptual_dim=0 if wanted is None else wanted.dim
             )
-        history = train_on(
-            run,
-            learner,
-            start,
-            (images, None if looks is None else looks.of_training),
-            None
-            if validation is None
-            else (validation, None if looks is None else partial(looks.of, validation)),
-            options,
-            decided_by={
-                "latent_dim": latent_dim,
-                "perceptual": perceptual,
-                "looks": None if looks is None else looks.fingerprint,
-            },
-            loggers=loggers,
-            progress=estimator.progress,
+        history = fit_network(
+            Run(
+                folder,
+                Learner(Network(encoder, start.preprocess), objective),
+                start,
+                training=(images, None if wanted is None else wanted.of_training),
+                validation=None
+                if validation is None
+                else (validation, None if wanted is None else partial(wanted.of, validation)),
+                options=options,
+                identity={
+                    "latent_dim": latent_dim,
+                    "perceptual": perceptual,
+                    "perceptual_targets": None if wanted is None else wanted.fingerprint,
+                },
+                loggers=loggers,
+                progress=estimator.progress,
+            )
         )
     _centre(encoder, decoder, trained_backbone(start, encoder).embed(images).mean(axis=0))
     return trained_backbone(start, encoder), decoder, history

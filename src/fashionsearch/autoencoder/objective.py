@@ -2,70 +2,51 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import nn
 from torch.nn import functional
 
 from fashionsearch.autoencoder.decoder import Decoder
-from fashionsearch.images.preprocess import Preprocess
-from fashionsearch.runtimes.network import Network
+from fashionsearch.training.objectives import Figures
 
 
-class ReconstructingLearner(nn.Module):
-    """An encoder and a decoder, trained by the mean squared error of pixels in [0, 1] and of how the photos look.
+class ReconstructionObjective(nn.Module):
+    """A decoder, trained by the mean squared error of pixels in [0, 1] and of what a linear layer tells from the latents.
 
     Args:
-        encoder: maps (n, 3, H, W) to (n, latent_dim).
         decoder: maps (n, latent_dim) to (n, 3, H, W) in [0, 1].
-        preprocess: the encoder's normalisation.
-        perceptual: weight of the looks beside the pixels; 0 leaves them out, and the targets unread.
-        looks: how many numbers say how a photo looks; the targets are (n, looks).
+        perceptual: weight of the perceptual error beside the pixels'; 0 leaves it out, and the targets unread.
+        perceptual_dim: length of the vectors that the linear layer must tell; the targets are (n, perceptual_dim).
     """
 
-    def __init__(
-        self,
-        encoder: nn.Module,
-        decoder: Decoder,
-        preprocess: Preprocess,
-        *,
-        perceptual: float,
-        looks: int = 0,
-    ) -> None:
+    def __init__(self, decoder: Decoder, *, perceptual: float, perceptual_dim: int = 0) -> None:
         super().__init__()
-        self.network = Network(encoder, preprocess)
         self.decoder = decoder
-        self.describer = nn.Linear(decoder.linear.in_features, looks) if perceptual else None
+        self.describer = nn.Linear(decoder.linear.in_features, perceptual_dim) if perceptual else None
         self._weight = perceptual
 
-    @property
-    def backbone(self) -> nn.Module:
-        """The encoder."""
-        return self.network.module
+    def targets_for(self, photos: torch.Tensor, targets: Any) -> Any:
+        """Return the photos, which are drawn again, and the perceptual targets, which are those before augmentation."""
+        return photos, targets
 
-    def forward(self, photos: torch.Tensor) -> torch.Tensor:
-        """Map (n, 3, H, W) float32 in [0, 1] to the same, by way of the latents."""
-        decoded: torch.Tensor = self.decoder(self.network.embed(photos))
-        return decoded
-
-    def training_loss(
-        self, photos: torch.Tensor, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the loss of augmented photos, and the pixels' part; the looks are those before augmentation."""
-        loss, pixels = self._losses(photos, targets)
+    def training_loss(self, embeddings: torch.Tensor, targets: Any) -> tuple[torch.Tensor, Figures]:
+        """Return the loss of (n, latent_dim) latents, and the pixels' part of it."""
+        loss, pixels = self._losses(embeddings, *targets)
         return loss, {"training_error": pixels.detach()}
 
-    def validation_figures(self, photos: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+    def validation_figures(self, embeddings: torch.Tensor, targets: Any) -> Figures:
         """Return the loss, and the pixels' part of it."""
-        loss, pixels = self._losses(photos, targets)
+        loss, pixels = self._losses(embeddings, *targets)
         return {"validation_loss": loss, "validation_error": pixels}
 
-    def _losses(self, photos: torch.Tensor, looks: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
-        latents = self.network.embed(photos)
+    def _losses(
+        self, latents: torch.Tensor, photos: torch.Tensor, wanted: torch.Tensor
+    ) -> tuple[torch.Tensor, torch.Tensor]:
         pixels = functional.mse_loss(self.decoder(latents), photos)
-        return pixels + self._weight * self.looks_error(latents, looks), pixels
-
-    def looks_error(self, latents: torch.Tensor, looks: torch.Tensor) -> torch.Tensor:
-        """Return the mean squared error of the looks that (n, latent_dim) tell; 0 where they are left out."""
         if self.describer is None:
-            return latents.new_zeros(())
-        return functional.mse_loss(self.describer(latents).float(), looks.float())
+            return pixels, pixels
+        return pixels + self._weight * functional.mse_loss(
+            self.describer(latents).float(), wanted.float()
+        ), pixels

@@ -1,4 +1,4 @@
-"""What photos look like to a network that knows photos: what an autoencoder must tell beside their pixels."""
+"""Perceptual targets: how photos look to a network with ImageNet weights, which an autoencoder must tell beside pixels."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from fashionsearch.backbones import create_backbone
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.images import Images
 
-_LEAST_SPREAD = 1e-6  # below it photos all look the same, and what differs is rounding
+_LEAST_SPREAD = 1e-6  # below it all photos are alike, and only rounding differs
 
 
-class Looks:
-    """Photos as the frozen `efficientnet_lite0` with its ImageNet weights sees them, at its own 224 pixels.
+class PerceptualTargets:
+    """Embeddings of photos by the frozen `efficientnet_lite0` with its ImageNet weights, at its own 224 pixels.
 
-    Its embeddings, as unit vectors, are centred on those of the training photos and scaled so that the mean square of
-    their numbers there is 1: who says nothing of how a photo looks is wrong by 1. A photo is embedded once, when it is
-    first asked for, in float32 and by way of the embedding cache. Features of a frozen network as what to reconstruct:
+    They are unit vectors, centred on those of the training photos and scaled so that the mean square of their numbers there
+    is 1: a constant prediction has an error of 1. A photo is embedded once, when it is first asked for, in float32 and by
+    way of the embedding cache. Features of a frozen network as what to reconstruct:
     Johnson et al. 2016, arXiv:1603.08155; from the code and not from a drawing, as Wei et al. 2022, arXiv:2112.09133.
 
     Args:
@@ -30,12 +30,12 @@ class Looks:
         progress: show bars.
 
     Attributes:
-        dim: how many numbers say how a photo looks.
+        dim: length of a target.
         fingerprint: names the network, in float32, and its preprocessing.
 
     Examples:
         >>> import fashionsearch as fs
-        >>> Looks(fs.datasets.make_catalogue(8, seed=0).images).of_training().shape
+        >>> PerceptualTargets(fs.datasets.make_catalogue(8, seed=0).images).of_training().shape
         (8, 1280)
     """
 
@@ -49,7 +49,7 @@ class Looks:
         self.dim, self.fingerprint = self._backbone.dim, self._backbone.fingerprint
 
     def of_training(self) -> NDArray[np.float16]:
-        """Return how the training photos look, (n, dim).
+        """Return the targets of the training photos, (n, dim).
 
         Raises:
             ImageError: if an image can't be read.
@@ -58,7 +58,7 @@ class Looks:
         return self._fitted[0]
 
     def of(self, images: Images) -> NDArray[np.float16]:
-        """Return how other photos look, (n, dim), centred and scaled as the training photos are."""
+        """Return the targets of other photos, (n, dim), centred and scaled as the training photos are."""
         _, mean, spread = self._fitted
         vectors = self._unit_vectors(images)
         vectors -= mean

@@ -16,6 +16,9 @@ from fashionsearch.backbones import Backbone
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes.network import Network
 from fashionsearch.tagging.head import LinearHead
+from fashionsearch.tagging.objective import TaggingObjective
+from fashionsearch.training.losses import distillation
+from fashionsearch.training.objectives import Figures
 from fashionsearch.training.options import FineTuning, teacher_fingerprint
 
 
@@ -28,40 +31,29 @@ class FittedTagger(Protocol):
 
 
 class Teacher(nn.Module):
-    """A frozen tagger, and the loss of a student that should say what it says.
+    """A frozen tagger that says what it thinks of photos.
 
-    The teacher sees the pixels that the student sees, also blended ones (Beyer et al. 2022, arXiv:2106.05237), at its own
-    size. The loss is Kullback and Leibler's divergence of both at a temperature, times its square (Hinton et al. 2015,
-    arXiv:1503.02531), which keeps the gradients as large as at 1.
+    It sees the pixels that its student sees, also blended ones (Beyer et al. 2022, arXiv:2106.05237), at its own size.
 
     Args:
         module: the tagger's network, which is copied.
         preprocess: its normalisation and size.
         head: its head, of the student's classes alone and in their order.
         fingerprint: names weights, preprocessing and head.
-        weight: share of this loss beside the labels', above 0 to 1.
-        temperature: what both's logits are divided by, above 0.
     """
 
     head_weight: torch.Tensor
     head_bias: torch.Tensor
 
     def __init__(
-        self,
-        module: nn.Module,
-        preprocess: Preprocess,
-        head: LinearHead,
-        *,
-        fingerprint: str,
-        weight: float,
-        temperature: float,
+        self, module: nn.Module, preprocess: Preprocess, head: LinearHead, *, fingerprint: str
     ) -> None:
         super().__init__()
         self.network = Network(copy.deepcopy(module), preprocess)
         self.register_buffer("head_weight", torch.from_numpy(head.weight.copy()))
         self.register_buffer("head_bias", torch.from_numpy(head.bias.copy()))
-        self.fingerprint, self.weight = fingerprint, weight
-        self._image_size, self._temperature = preprocess.image_size, temperature
+        self.fingerprint = fingerprint
+        self._image_size = preprocess.image_size
         self.to(memory_format=torch.channels_last)
         self.requires_grad_(False).eval()
 
@@ -69,19 +61,53 @@ class Teacher(nn.Module):
         """Stay as it is: a teacher is asked, and learns nothing."""
         return super().train(False)
 
+    @torch.no_grad()
     def forward(self, photos: torch.Tensor) -> torch.Tensor:
         """Map (n, 3, H, W) float32 in [0, 1] to (n, c) logits."""
         if photos.shape[2:] != self._image_size:
             photos = functional.interpolate(photos, self._image_size, mode="bilinear", antialias=True)
         return functional.linear(self.network.embed(photos), self.head_weight, self.head_bias)
 
-    def loss(self, photos: torch.Tensor, logits: torch.Tensor) -> torch.Tensor:
-        """Return how far a student's (n, c) logits are from the teacher's of the same photos, which get no gradient."""
-        with torch.no_grad():
-            wanted = functional.log_softmax(self(photos).float() / self._temperature, dim=1)
-        said = functional.log_softmax(logits.float() / self._temperature, dim=1)
-        divergence = functional.kl_div(said, wanted, reduction="batchmean", log_target=True)
-        return divergence * self._temperature**2
+
+class DistillationObjective(nn.Module):
+    """Labels, and what a teacher says of the same photos (Hinton et al. 2015, arXiv:1503.02531).
+
+    Args:
+        labels: the objective that learns from labels, of one attribute.
+        teacher: asked about each training batch.
+        weight: the teacher's share of the loss, above 0 to 1.
+        temperature: what the logits of both are divided by, above 0.
+    """
+
+    def __init__(
+        self, labels: TaggingObjective, teacher: Teacher, *, weight: float, temperature: float
+    ) -> None:
+        super().__init__()
+        self.labels = labels
+        # In a tuple it is no part of the module: it doesn't learn, and is kept in no checkpoint.
+        self._teacher = (teacher,)
+        self._weight, self._temperature = weight, temperature
+
+    def linear_heads(self) -> list[LinearHead]:
+        """Return the heads as arrays."""
+        return self.labels.linear_heads()
+
+    def targets_for(self, photos: torch.Tensor, targets: Any) -> Any:
+        """Return the labels, and in training the teacher's logits beside them."""
+        (teacher,) = self._teacher
+        return (targets, teacher.to(photos.device)(photos)) if self.training else targets
+
+    def training_loss(self, embeddings: torch.Tensor, targets: Any) -> tuple[torch.Tensor, Figures]:
+        """Return the loss of labels and teacher, and the accuracy."""
+        labels, wanted = targets
+        logits = self.labels.logits(embeddings)
+        loss, figures = self.labels.loss_of(logits, labels)
+        taught = distillation(logits[0], wanted, temperature=self._temperature)
+        return (1 - self._weight) * loss + self._weight * taught, figures
+
+    def validation_figures(self, embeddings: torch.Tensor, targets: Any) -> Figures:
+        """Return what the labels say alone."""
+        return self.labels.validation_figures(embeddings, targets)
 
 
 def open_teacher(
@@ -128,6 +154,4 @@ def open_teacher(
         tagger.backbone_.preprocess,
         LinearHead(tagger.head_.weight[rows], tagger.head_.bias[rows]),
         fingerprint=fingerprint,
-        weight=options.distillation_weight or 0.0,
-        temperature=options.temperature or 1.0,
     )

@@ -5,6 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import torch
@@ -18,13 +19,14 @@ from fashionsearch.results import History
 from fashionsearch.tagging.distillation import FittedTagger, open_teacher
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.tagging.linear_probe import Labelled, fit_linear_probe
-from fashionsearch.tagging.objective import TaggingLearner
+from fashionsearch.tagging.learner import tagging_learner
 from fashionsearch.targets import LABEL, Targets, warn_of_unseen
 from fashionsearch.training import FineTuning
-from fashionsearch.training.fit import train_on
+from fashionsearch.training.fit import fit_network
 from fashionsearch.training.objectives import is_normalised
 from fashionsearch.training.options import recipe_for
-from fashionsearch.training.run_folder import open_run
+from fashionsearch.training.run import Run
+from fashionsearch.training.run_folder import open_run_folder
 
 
 def fine_tune(
@@ -59,8 +61,8 @@ def fine_tune(
     if validation is not None:
         warn_of_unseen(targets, validation[1])
         validation = repeatable(validation[0]), validation[1]
-    with open_run(checkpoints, estimator.random_state) as run:
-        backbone = open_backbone(estimator, run.seed)
+    with open_run_folder(checkpoints, estimator.random_state) as folder:
+        backbone = open_backbone(estimator, folder.seed)
         if backbone is estimator.backbone:  # the caller's own stays as it is
             backbone = backbone.variant(module=copy.deepcopy(backbone.module))
         regime = recipe_for(estimator.weights)
@@ -77,29 +79,28 @@ def fine_tune(
                 random_state=estimator.random_state,
             )[LABEL]
         with torch_defaults(), backbone.placement.fork_rng():
-            torch.manual_seed(run.seed)
-            learner = TaggingLearner(
-                backbone.module,
-                backbone.preprocess,
-                dim=backbone.dim,
-                classes=len(targets.classes[LABEL]),
-                options=options,
-                class_weights=class_weights,
-                head=head,
-                teacher=teacher,
+            torch.manual_seed(folder.seed)
+            learner = tagging_learner(
+                backbone, options, [class_weights], heads=None if head is None else [head], teacher=teacher
             )
-        history = train_on(
-            run,
-            learner,
-            backbone,
-            (images, targets.of(LABEL)),
-            None if validation is None else (validation[0], validation[1].of(LABEL)),
-            options,
-            decided_by={"class_weights": class_weights.tolist(), "teacher": teacher and teacher.fingerprint},
-            loggers=loggers,
-            progress=estimator.progress,
+        history = fit_network(
+            Run(
+                folder,
+                learner,
+                backbone,
+                training=(images, targets.indices),
+                validation=None if validation is None else (validation[0], validation[1].indices),
+                options=options,
+                identity={
+                    "class_weights": class_weights.tolist(),
+                    "teacher": teacher and teacher.fingerprint,
+                },
+                loggers=loggers,
+                progress=estimator.progress,
+            )
         )
-    trained, head = trained_backbone(backbone), learner.linear_head()
+    objective: Any = learner.objective
+    trained, (head,) = trained_backbone(backbone), objective.linear_heads()
     if validation is not None:
         # Smoothed and blended labels teach a network to be less sure than it may be. Always in torch: a runtime that
         # is there or not would round otherwise, and its export is none of this call's business.

@@ -1,112 +1,103 @@
-"""What a classifier learns by: a network, a head, and a batch turned into a loss."""
+"""What a tagging network learns by: a head for each attribute on its embeddings, and cross-entropy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import nn
-from torch.nn import functional
 
-from fashionsearch.images.preprocess import Preprocess
-from fashionsearch.runtimes.network import Network
-from fashionsearch.tagging.distillation import Teacher
 from fashionsearch.tagging.head import LinearHead
-from fashionsearch.training.objectives import keep_frozen_still, unfreeze
-from fashionsearch.training.options import FineTuning
+from fashionsearch.training.losses import accuracy, cross_entropy
+from fashionsearch.training.objectives import Figures
 
 
-class TaggingLearner(nn.Module):
-    """A backbone, dropout and a linear head, trained by cross-entropy, and perhaps by what a teacher says.
+class TaggingObjective(nn.Module):
+    """Dropout and a linear head for each attribute, trained by the mean of their cross-entropies.
 
     Args:
-        backbone: maps (n, 3, H, W) to (n, dim).
-        preprocess: its normalisation.
         dim: length of an embedding.
-        classes: how many.
-        options: a filled recipe.
-        class_weights: (c,) weights in the loss.
-        head: where the head starts; None is at random.
-        teacher: whose probabilities are learned beside the labels, if any.
+        class_weights: of each attribute, (c,) weights of its classes in the loss.
+        dropout: share of the embedding that is dropped in training.
+        label_smoothing: share of each label that is spread over all classes.
+        heads: where the heads start; None is at random.
     """
-
-    class_weights: torch.Tensor
 
     def __init__(
         self,
-        backbone: nn.Module,
-        preprocess: Preprocess,
-        *,
         dim: int,
-        classes: int,
-        options: FineTuning,
-        class_weights: np.ndarray[Any, np.dtype[np.float32]],
-        head: LinearHead | None,
-        teacher: Teacher | None = None,
+        class_weights: Sequence[NDArray[np.float32]],
+        *,
+        dropout: float = 0.0,
+        label_smoothing: float = 0.0,
+        heads: Sequence[LinearHead] | None = None,
     ) -> None:
-        from torchvision.transforms import v2
-
         super().__init__()
-        self.network = Network(backbone, preprocess)
-        self.dropout = nn.Dropout(options.dropout or 0.0)
-        self.head = nn.Linear(dim, classes)
-        if head is not None:
-            self.head.load_state_dict(
+        self.dropout = nn.Dropout(dropout)
+        self.heads = nn.ModuleList(nn.Linear(dim, len(weights)) for weights in class_weights)
+        for layer, head in zip(self.heads, heads or (), strict=False):
+            layer.load_state_dict(
                 {"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)}
             )
-        self.register_buffer("class_weights", torch.from_numpy(class_weights), persistent=False)
-        self._smoothing = options.label_smoothing or 0.0
-        self._mixup = v2.MixUp(alpha=options.mixup, num_classes=classes) if options.mixup else None
-        # In a tuple it is no part of the module: it doesn't learn, and is kept in no checkpoint.
-        self._teachers = () if teacher is None else (teacher,)
-        unfreeze(self, options.unfreeze or "all", (2, 3, *preprocess.image_size))
+        for number, weights in enumerate(class_weights):
+            self.register_buffer(f"class_weights_{number}", torch.from_numpy(weights), persistent=False)
+        self._smoothing = label_smoothing
 
-    @property
-    def backbone(self) -> nn.Module:
-        """The network below the head."""
-        return self.network.module
+    def linear_heads(self) -> list[LinearHead]:
+        """Return the heads as arrays."""
+        layers: Any = self.heads
+        return [LinearHead(_array(layer.weight), _array(layer.bias)) for layer in layers]
 
-    def train(self, mode: bool = True) -> TaggingLearner:
-        """Switch to training; what is frozen stays as it is, its running statistics too."""
-        super().train(mode)
-        keep_frozen_still(self.backbone)
-        return self
+    def logits(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
+        """Map (n, dim) embeddings to (n, c) logits of each attribute."""
+        dropped = self.dropout(embeddings)
+        return [head(dropped) for head in self.heads]
 
-    def linear_head(self) -> LinearHead:
-        """Return the head as arrays."""
-        weight, bias = (tensor.detach().cpu().numpy().copy() for tensor in (self.head.weight, self.head.bias))
-        return LinearHead(weight, bias)
+    def targets_for(self, photos: torch.Tensor, targets: Any) -> Any:
+        """Return the labels as they are."""
+        return targets
 
-    def forward(self, photos: torch.Tensor) -> torch.Tensor:
-        """Map (n, 3, H, W) float32 in [0, 1] to (n, c) logits."""
-        logits: torch.Tensor = self.head(self.dropout(self.network.embed(photos)))
-        return logits
+    def training_loss(self, embeddings: torch.Tensor, targets: Any) -> tuple[torch.Tensor, Figures]:
+        """Return the loss and the accuracy; targets are (n, attributes), or blended: (n, c) of each attribute."""
+        return self.loss_of(self.logits(embeddings), targets)
 
-    def training_loss(
-        self, photos: torch.Tensor, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Return the cross-entropy of augmented, and perhaps blended, photos, and the teacher's share."""
-        mixed, soft = (photos, targets) if self._mixup is None else self._mixup(photos, targets)
-        logits = self(mixed)
-        loss = functional.cross_entropy(
-            logits, soft, weight=self.class_weights, label_smoothing=self._smoothing
+    def loss_of(self, logits: list[torch.Tensor], targets: Any) -> tuple[torch.Tensor, Figures]:
+        """Return the loss and the accuracy of logits."""
+        columns = _columns(targets)
+        loss = _mean(
+            cross_entropy(
+                each,
+                column,
+                class_weights=self.get_buffer(f"class_weights_{number}"),
+                label_smoothing=self._smoothing,
+            )
+            for number, (each, column) in enumerate(zip(logits, columns, strict=True))
         )
-        if soft.ndim == 1:
-            hard = soft
-        else:
-            # For blended labels torch divides by n, and for plain ones by the sum of their weights.
-            hard = soft.argmax(dim=1)
-            loss = loss / (soft @ self.class_weights).mean()
-        for teacher in self._teachers:
-            taught = teacher.to(photos.device).loss(mixed, logits)
-            loss = (1 - teacher.weight) * loss + teacher.weight * taught
-        return loss, {"training_accuracy": (logits.argmax(dim=1) == hard).float().mean()}
+        return loss, {"training_accuracy": _mean(map(accuracy, logits, columns))}
 
-    def validation_figures(self, photos: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
+    def validation_figures(self, embeddings: torch.Tensor, targets: Any) -> Figures:
         """Return the loss, smoothed as in training so that both have their minimum at the same place, and the accuracy."""
-        logits = self(photos)
+        logits, columns = self.logits(embeddings), _columns(targets)
+        losses = (
+            cross_entropy(each, column, label_smoothing=self._smoothing)
+            for each, column in zip(logits, columns, strict=True)
+        )
         return {
-            "validation_loss": functional.cross_entropy(logits, targets, label_smoothing=self._smoothing),
-            "validation_accuracy": (logits.argmax(dim=1) == targets).float().mean(),
+            "validation_loss": _mean(losses),
+            "validation_accuracy": _mean(map(accuracy, logits, columns)),
         }
+
+
+def _columns(targets: Any) -> Sequence[torch.Tensor]:
+    return targets.unbind(1) if isinstance(targets, torch.Tensor) else tuple(targets)
+
+
+def _mean(values: Any) -> torch.Tensor:
+    return torch.stack(list(values)).mean()
+
+
+def _array(tensor: torch.Tensor) -> NDArray[np.float32]:
+    return tensor.detach().cpu().numpy().copy()

@@ -1,9 +1,10 @@
-"""`Augmentation`: small changes to a training photo that leave its label true."""
+"""`Augmentation`: small changes to a training photo that leave its label true; `MixUp`: photos and labels blended."""
 
 from __future__ import annotations
 
 import functools
 import threading
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -119,3 +120,43 @@ AUGMENTATIONS = {
     "light": Augmentation(),
     "strong": Augmentation(rotation=15, zoom=0.25, shift=0.1, erase=0.25),
 }
+
+
+class MixUp:
+    """Blends each photo of a batch, and its labels, with the one before it (Zhang et al. 2018, arXiv:1710.09412).
+
+    Args:
+        alpha: of the Beta distribution that the share is drawn from, above 0.
+        classes: how many classes each attribute has.
+    """
+
+    def __init__(self, alpha: float, classes: Sequence[int]) -> None:
+        import torch
+
+        self._classes = tuple(classes)
+        self._shares = torch.distributions.Beta(torch.tensor([alpha]), torch.tensor([alpha]))
+
+    def __call__(
+        self, photos: torch.Tensor, targets: torch.Tensor
+    ) -> tuple[torch.Tensor, tuple[torch.Tensor, ...]]:
+        """Blend a batch.
+
+        Args:
+            photos: (n, 3, H, W) float32.
+            targets: (n, attributes) class numbers, −1 where a label is unknown.
+
+        Returns:
+            The photos, and for each attribute the share of each class, (n, classes) float32; of an unknown label 0.
+        """
+        import torch
+
+        share = float(self._shares.sample(torch.Size()))
+
+        def blended(whole: torch.Tensor) -> torch.Tensor:
+            return whole.roll(1, 0).mul_(1.0 - share).add_(whole.mul(share))
+
+        labels = [
+            torch.nn.functional.one_hot(column.clamp_min(0), classes) * (column >= 0)[:, None]
+            for column, classes in zip(targets.unbind(1), self._classes, strict=True)
+        ]
+        return blended(photos), tuple(blended(each.to(torch.float32)) for each in labels)

@@ -1,4 +1,4 @@
-"""In which precision and memory format a network learns: as told, or in the fastest, timed before the first step."""
+"""The precision and memory format in which a network learns: as told, or the fastest, timed before the first step."""
 
 from __future__ import annotations
 
@@ -6,10 +6,9 @@ import copy
 import dataclasses
 import time
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any
 
 import torch
-from torch import nn
 
 from fashionsearch.device import Placement
 from fashionsearch.training.data import PhotoDataset
@@ -20,11 +19,11 @@ _FORMATS = {"channels_last": torch.channels_last, "contiguous": torch.contiguous
 _PRECISIONS = ("fp32", "bf16")
 _PHOTOS, _ROUNDS = 16, 3
 _HOPELESS, _CLEARLY = 2.0, 0.9
-_NOTE = "arithmetic"
+_NOTE = "compute_mode"
 
 
 @dataclass(frozen=True)
-class Arithmetic:
+class ComputeMode:
     """How a network computes while it learns.
 
     Attributes:
@@ -44,36 +43,36 @@ class Arithmetic:
         return f"{self.precision} {self.layout}"
 
 
-def fastest_arithmetic(
-    learner: nn.Module, dataset: PhotoDataset, placement: Placement, run: RunFolder
-) -> Arithmetic:
-    """Return the arithmetic in which a few steps took the least time, or what the run took before.
+def fastest_mode(
+    learner: Learner, dataset: PhotoDataset, placement: Placement, folder: RunFolder
+) -> ComputeMode:
+    """Return the mode in which a few steps took the least time, or the one that the run began with.
 
-    Another than the usual one must save a tenth of the time. The choice and the times are written into the run's folder, so
-    that a run that was killed goes on in the same arithmetic.
+    Another one than the usual must save a tenth of the time. The choice and the times are written into the run's folder, so
+    that a run that was interrupted resumes in the same mode.
 
     Args:
-        learner: follows the protocol `Learner`; it is left as it is.
+        learner: left as it is.
         dataset: to take a batch from.
         placement: the device, and the usual precision.
-        run: where the choice is kept.
+        folder: where the choice is kept.
     """
-    noted = run.noted(_NOTE)
-    if noted is not None:
-        return Arithmetic(noted["precision"], noted["layout"])
-    usual = Arithmetic(placement.precision)
+    known = folder.get_meta(_NOTE)
+    if known is not None:
+        return ComputeMode(known["precision"], known["layout"])
+    usual = ComputeMode(placement.precision)
     seconds = _timed_steps(learner, dataset, placement, usual)
-    best = min(seconds, key=lambda arithmetic: seconds[arithmetic])
+    best = min(seconds, key=lambda mode: seconds[mode])
     chosen = best if seconds[best] < _CLEARLY * seconds[usual] else usual
-    milliseconds = {str(arithmetic): round(1000 * value, 1) for arithmetic, value in seconds.items()}
-    run.note({_NOTE: {**dataclasses.asdict(chosen), "milliseconds": milliseconds}})
+    milliseconds = {str(mode): round(1000 * value, 1) for mode, value in seconds.items()}
+    folder.set_meta(**{_NOTE: {**dataclasses.asdict(chosen), "milliseconds": milliseconds}})
     return chosen
 
 
 def _timed_steps(
-    learner: nn.Module, dataset: PhotoDataset, placement: Placement, usual: Arithmetic
-) -> dict[Arithmetic, float]:
-    """Return the seconds of the quickest of a few steps in each arithmetic, taken in turn."""
+    learner: Learner, dataset: PhotoDataset, placement: Placement, usual: ComputeMode
+) -> dict[ComputeMode, float]:
+    """Return the seconds of the quickest of a few steps in each mode, taken in turn."""
     pixels, targets = dataset.__getitems__([(place, None) for place in range(min(_PHOTOS, len(dataset)))])
     photos, targets = pixels.to(placement.device) / 255, targets.to(placement.device)
     copies = {
@@ -81,21 +80,21 @@ def _timed_steps(
         for layout, memory_format in _FORMATS.items()
     }
 
-    def step(arithmetic: Arithmetic) -> float:
-        module = copies[arithmetic.layout]
-        batch = photos.contiguous(memory_format=arithmetic.memory_format)
+    def step(mode: ComputeMode) -> float:
+        module = copies[mode.layout]
+        batch = photos.contiguous(memory_format=mode.memory_format)
         began = time.perf_counter()
-        with torch.enable_grad(), Placement(placement.device, arithmetic.precision).autocast():
-            loss, _ = cast(Learner, module).training_loss(batch, targets)
-        cast(Any, loss).backward()
+        with torch.enable_grad(), Placement(placement.device, mode.precision).autocast():
+            loss: Any = module.training_loss(batch, targets)[0]
+        loss.backward()
         seconds = time.perf_counter() - began
         module.zero_grad(set_to_none=True)
         return seconds
 
     precisions = dict.fromkeys((usual.precision, *_PRECISIONS))
     first = {
-        arithmetic: step(arithmetic)
-        for arithmetic in (Arithmetic(precision, layout) for layout in _FORMATS for precision in precisions)
+        mode: step(mode)
+        for mode in (ComputeMode(precision, layout) for layout in _FORMATS for precision in precisions)
     }
     # Where a precision is only emulated, one step says enough.
     tried = [each for each in first if each == usual or first[each] < _HOPELESS * min(first.values())]

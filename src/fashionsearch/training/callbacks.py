@@ -1,95 +1,92 @@
-"""What watches a run for Lightning: the bar, checkpoints, early stopping, averaged weights, and a listener."""
+"""What watches a run for Lightning: the bar, checkpoints with early stopping, averaged weights, and a listener."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, cast
 
 from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
-from lightning.pytorch.callbacks import EarlyStopping, ModelCheckpoint, WeightAveraging
+from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 from lightning.pytorch.loggers.logger import DummyLogger
 from tqdm.auto import tqdm
 
-from fashionsearch.training.checkpoints import read_checkpoint, write_checkpoint
 from fashionsearch.training.options import FineTuning
 from fashionsearch.training.run_folder import RunFolder
 from fashionsearch.training.schedules import RunningAverage
 
-MONITOR = "validation_loss_at_full_size"
-
 
 def callbacks(
-    run: RunFolder, options: FineTuning, *, validated: bool, steps: int, bar: str | None
+    folder: RunFolder, options: FineTuning, *, validated: bool, steps: int, bar: str | None
 ) -> list[Callback]:
     """Return what watches a run.
 
     Args:
-        run: where checkpoints go.
+        folder: where checkpoints go.
         options: a filled recipe.
         validated: whether there is a validation part to choose the best epoch by.
-        steps: an epoch.
+        steps: how many an epoch has.
         bar: what its bar is called, or None for no bar.
     """
     watching: list[Callback] = [] if bar is None else [_Bar(bar)]
-    if validated:
-        stopping = _EarlyStopping(
-            MONITOR, patience=options.patience or 1, check_on_train_epoch_end=True, check_finite=False
-        )
-        watching += [_checkpoint(run.best, MONITOR), stopping]
-    watching.append(_checkpoint(run.last, None))  # after the best, which it remembers
+    watching.append(_BestAndLast(folder, patience=(options.patience or 1) if validated else None))
     if options.ema:
         watching.append(WeightAveraging(multi_avg_fn=RunningAverage(1 / max(10, steps))))
     return watching
 
 
-def safe_checkpoints() -> TorchCheckpointIO:
-    """Return what writes and reads checkpoint files."""
-    return _SafeCheckpoints()
-
-
 def figures_of(trainer: Trainer) -> dict[str, float]:
-    """Return what was measured in the epoch, and not what only chooses among epochs."""
-    return {name: float(value) for name, value in trainer.callback_metrics.items() if name != MONITOR}
+    """Return what was measured in the epoch."""
+    return {name: float(value) for name, value in trainer.callback_metrics.items()}
 
 
-def _checkpoint(path: Path, monitor: str | None) -> ModelCheckpoint:
-    return _Checkpoint(
-        path.parent,
-        filename=path.stem,
-        monitor=monitor,
-        save_on_train_epoch_end=True,
-        enable_version_counter=False,
-    )
+class _BestAndLast(Checkpoint):
+    """Writes last.ckpt after every epoch and best.ckpt after the best one, and ends a run that gets no better.
 
+    An epoch on larger photos is better than one on smaller ones, and of two on photos of one size the one with the lower
+    validation loss. Only epochs at the full size count for the patience.
 
-class _Checkpoint(ModelCheckpoint):
-    """Remembers the best epoch also when the folder was moved."""
+    Args:
+        folder: where checkpoints go.
+        patience: after how many epochs without a better one the run ends; None where nothing is validated.
+    """
 
-    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
-        def here(path: str) -> str:
-            return str(Path(str(self.dirpath)) / Path(path).name) if path else path
-
-        moved = {
-            "dirpath": self.dirpath,
-            "best_model_path": here(state_dict["best_model_path"]),
-            "kth_best_model_path": here(state_dict["kth_best_model_path"]),
-            "best_k_models": {here(path): score for path, score in state_dict["best_k_models"].items()},
-        }
-        super().load_state_dict({**state_dict, **moved})
-
-
-class _EarlyStopping(EarlyStopping):
-    """Counts from the first epoch at the full size on, and stops a run at once that was stopped before."""
+    def __init__(self, folder: RunFolder, *, patience: int | None) -> None:
+        self._folder, self._patience = folder, patience
+        self._best: tuple[int, float] | None = None  # pixels of a photo, and minus the validation loss
+        self._lowest, self._waited = math.inf, 0
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if self.wait_count >= self.patience:
-            trainer.should_stop = True
+        if self._patience is not None and self._waited >= self._patience:
+            trainer.should_stop = True  # it was stopped before
 
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
-        if cast(Any, pl_module).at_full_size:
-            super().on_train_epoch_end(trainer, pl_module)
+        if self._patience is not None and self._is_best(trainer, cast(Any, pl_module)):
+            trainer.save_checkpoint(self._folder.best)
+        trainer.save_checkpoint(self._folder.last)
+
+    def _is_best(self, trainer: Trainer, loop: Any) -> bool:
+        loss = float(trainer.callback_metrics["validation_loss"])
+        loss = math.inf if math.isnan(loss) else loss
+        if loop.at_full_size:
+            self._waited = 0 if loss < self._lowest else self._waited + 1
+            self._lowest = min(self._lowest, loss)
+            trainer.should_stop = trainer.should_stop or self._waited >= cast(int, self._patience)
+        score = math.prod(loop.image_size), -loss
+        if self._best is not None and score <= self._best:
+            return False
+        self._best = score
+        return True
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"best": self._best, "lowest": self._lowest, "waited": self._waited}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        best = state_dict["best"]
+        self._best = None if best is None else (best[0], best[1])
+        self._lowest, self._waited = state_dict["lowest"], state_dict["waited"]
 
 
 class _Bar(Callback):
@@ -123,16 +120,26 @@ class _Bar(Callback):
             self._bar.close()
 
 
-class _SafeCheckpoints(TorchCheckpointIO):
-    """Checkpoints that a crash leaves whole, and that are read without unpickling code."""
+class CheckpointFiles(TorchCheckpointIO):
+    """Checkpoints of a run's folder: a crash leaves them whole, and they are read without unpickling code.
+
+    Args:
+        folder: which checks them.
+    """
+
+    def __init__(self, folder: RunFolder) -> None:
+        super().__init__()
+        self._folder = folder
 
     def save_checkpoint(self, checkpoint: dict[str, Any], path: Any, storage_options: Any = None) -> None:
-        write_checkpoint(Path(path), checkpoint)
+        """Write a checkpoint."""
+        self._folder.write_checkpoint(Path(path), checkpoint)
 
     def load_checkpoint(
         self, path: Any, map_location: Any = "cpu", weights_only: bool | None = True
     ) -> dict[str, Any]:
-        return read_checkpoint(Path(path))
+        """Read a checkpoint."""
+        return self._folder.read_checkpoint(Path(path))
 
 
 class EpochListener(DummyLogger):

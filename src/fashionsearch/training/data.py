@@ -135,7 +135,7 @@ def one_thread() -> Iterator[None]:
 
 
 @dataclass(frozen=True)
-class Parts:
+class Splits:
     """The photos of a run.
 
     Attributes:
@@ -149,7 +149,7 @@ class Parts:
     image_size: tuple[int, int]
 
 
-class SeededBatches(Sampler[list[Key]]):
+class ShuffledBatchSampler(Sampler[list[Key]]):
     """Shuffled batches that depend on the seed and the epoch alone, shared out among processes.
 
     The processes' parts of a batch add up to the batch that one process would have seen.
@@ -168,7 +168,7 @@ class SeededBatches(Sampler[list[Key]]):
         self._epoch = 0
 
     @property
-    def sampler(self) -> SeededBatches:
+    def sampler(self) -> ShuffledBatchSampler:
         """Itself: where trainers look for what to tell the epoch."""
         return self
 
@@ -188,7 +188,7 @@ class SeededBatches(Sampler[list[Key]]):
             yield [(position, seeds[position]) for position in rows]
 
 
-class PlainBatches(Sampler[list[Key]]):
+class SequentialBatchSampler(Sampler[list[Key]]):
     """Photos as they are, in order; a process that would get one too few sees one of the first again."""
 
     def __init__(self, n: int, *, batch_size: int, rank: int = 0, processes: int = 1) -> None:

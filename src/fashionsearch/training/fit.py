@@ -1,55 +1,23 @@
-"""From images and targets to a trained network: photos are decoded, the run is recognised, and the trainer runs."""
+"""From images and targets to a trained network: photos are decoded, the run is checked, and the loop runs or resumes."""
 
 from __future__ import annotations
 
 import hashlib
 import importlib.metadata
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
-from torch import nn
 
 from fashionsearch import errors
-from fashionsearch.backbones import Backbone
-from fashionsearch.device import Placement
-from fashionsearch.images import Images
 from fashionsearch.results import History
-from fashionsearch.training.data import Parts, PhotoDataset, Photos, decode_photos
-from fashionsearch.training.options import FineTuning, with_fields
-from fashionsearch.training.run_folder import RunFolder
-
-# What follows from the photos is made when the run is known to be this one, and to need it.
-Targets: TypeAlias = "NDArray[np.intp] | Callable[[], NDArray[np.float16]] | None"
-Part: TypeAlias = "tuple[Images, Targets]"
+from fashionsearch.training.data import PhotoDataset, Photos, Splits, decode_photos
+from fashionsearch.training.options import with_fields
+from fashionsearch.training.run import Part, Run, Targets
 
 
-def train_on(
-    run: RunFolder,
-    learner: nn.Module,
-    backbone: Backbone,
-    training: Part,
-    validation: Part | None,
-    options: FineTuning,
-    *,
-    decided_by: Mapping[str, Any],
-    loggers: Sequence[object] = (),
-    progress: bool = True,
-) -> History:
-    """Train a learner in place, from the run's last checkpoint on if there is one.
-
-    Args:
-        run: where checkpoints go.
-        learner: what is trained; follows the protocol `Learner`.
-        backbone: whose preprocessing and device are used; its module is the learner's.
-        training: n images, and their n classes; or what makes (n, d) targets of the photos; or None.
-        validation: likewise; None trains for all epochs.
-        options: a filled recipe.
-        decided_by: what else decides the result, as JSON holds it.
-        loggers: Lightning loggers.
-        progress: show bars.
+def fit_network(run: Run) -> History:
+    """Train a learner in place, and resume from the run's last checkpoint if there is one.
 
     Returns:
         A row for each epoch.
@@ -62,75 +30,90 @@ def train_on(
         TrainingError: if the loss is not a number any more.
         StorageError: if photos or checkpoints can't be written.
     """
-    from fashionsearch.training.loop import train
+    from fashionsearch.training.loop import train, trainer_arguments
 
-    if not isinstance(loggers, list | tuple):
-        raise errors.InputError(
-            f"loggers={loggers!r:.60} is not a list of Lightning loggers; write loggers=[…]"
-        )
-    if options.autotune and (backbone.device.type != "cpu" or options.devices * options.nodes > 1):
-        raise errors.InputError(
-            f"autotune=True times steps in one process on the CPU, and here {options.devices * options.nodes} learn on "
-            f"{backbone.device}; leave it out, and set the precision beside device="
-        )
-    if options.devices * options.nodes > 1:
-        _check_processes(options, backbone.placement)
-    # By now the learner holds the teacher; it goes to no other process twice, and is known by what it is, not where.
-    options = with_fields(options, teacher=None)
-    identity: dict[str, Any] = {
-        **decided_by,
-        "options": options.to_dict(),
-        "seed": run.seed,
-        "network": f"{backbone.name} {backbone.fingerprint}",
-        "device": f"{backbone.device.type} {backbone.precision}",
-        "versions": [importlib.metadata.version(name) for name in ("torch", "lightning")],
-    }
-    decoded: list[tuple[str, Photos, Targets]] = []
-    for name, part in (("training", training), ("validation", validation)):
-        if part is None:
-            identity[name] = None
-            continue
-        images, targets = part
-        photos = decode_photos(images, backbone.preprocess, run.scratch / f"{name}.pixels", progress=progress)
-        if isinstance(targets, np.ndarray) and len(photos) != len(targets):
-            raise errors.DataError(
-                f"there are {len(photos)} images and {len(targets)} labels; give one label for each image"
-            )
-        least = 2 * options.devices * options.nodes if name == "training" else 1
-        if len(photos) < least:
-            raise errors.DataError(
-                f"there are {len(photos)} {name} photos, and at least {least} are needed; give more"
-            )
-        labels = targets if isinstance(targets, np.ndarray) else np.zeros(len(photos), dtype=np.intp)
-        identity[name] = f"{photos.digest} {hashlib.sha256(labels.tobytes()).hexdigest()}"
-        decoded.append((name, photos, targets))
-    run.recognise(identity)
-    datasets = [
-        PhotoDataset(photos, _targets(run, name, len(photos), targets), options.augmentation)
-        for name, photos, targets in decoded
-    ]
-    learner.to(backbone.device)
-    parts = Parts(
-        datasets[0], datasets[1] if validation is not None else None, backbone.preprocess.image_size
+    _check(run)
+    trainer_arguments(run.backbone.placement, run.options.devices)  # raises where there are not so many
+    training = _decoded(run, "training", run.training, least=2 * run.options.devices * run.options.nodes)
+    validation = None if run.validation is None else _decoded(run, "validation", run.validation, least=1)
+    run.folder.check_same_run(_identity(run, training, validation))
+    splits = Splits(
+        _dataset(run, "training", run.training, training),
+        None
+        if run.validation is None or validation is None
+        else _dataset(run, "validation", run.validation, validation),
+        run.backbone.preprocess.image_size,
     )
-    history = train(learner, parts, options, backbone.placement, run, loggers=loggers, progress=progress)
-    learner.to(backbone.device)
+    run.learner.to(run.backbone.device)
+    history = train(run, splits)
+    run.learner.to(run.backbone.device)
     return history
 
 
-def _targets(run: RunFolder, name: str, photos: int, targets: Targets) -> torch.Tensor:
-    if isinstance(targets, np.ndarray):
-        return torch.from_numpy(targets)
-    if targets is None or run.finished:
-        return torch.zeros(photos, dtype=torch.long)
-    return torch.from_numpy(run.remembered(name, targets))
-
-
-def _check_processes(options: FineTuning, placement: Placement) -> None:
-    placement.trainer_arguments(options.devices)  # raises where there are not so many
-    processes, batch = options.devices * options.nodes, options.batch_size or 1
-    if batch % processes or batch < 2 * processes:
+def _check(run: Run) -> None:
+    options, processes = run.options, run.options.devices * run.options.nodes
+    if not isinstance(run.loggers, list | tuple):
+        raise errors.InputError(
+            f"loggers={run.loggers!r:.60} is not a list of Lightning loggers; write loggers=[…]"
+        )
+    if options.autotune and (run.backbone.device.type != "cpu" or processes > 1):
+        raise errors.InputError(
+            f"autotune=True times steps in one process on the CPU, and here {processes} learn on {run.backbone.device}; "
+            "leave it out, and set the precision beside device="
+        )
+    batch = options.batch_size or 1
+    if processes > 1 and (batch % processes or batch < 2 * processes):
         raise errors.InputError(
             f"batch_size={batch} can't be shared by {processes} devices, at least 2 photos each; make it a multiple of "
             f"{processes}"
         )
+
+
+def _decoded(run: Run, name: str, part: Part, *, least: int) -> Photos:
+    images, targets = part
+    path = run.folder.scratch / f"{name}.pixels"
+    photos = decode_photos(images, run.backbone.preprocess, path, progress=run.progress)
+    if isinstance(targets, np.ndarray) and len(photos) != len(targets):
+        raise errors.DataError(
+            f"there are {len(photos)} images and {len(targets)} labels; give one label for each image"
+        )
+    if len(photos) < least:
+        raise errors.DataError(
+            f"there are {len(photos)} {name} photos, and at least {least} are needed; give more"
+        )
+    return photos
+
+
+def _identity(run: Run, training: Photos, validation: Photos | None) -> dict[str, Any]:
+    """Return everything that decides the result, as JSON holds it."""
+    # The learner holds the teacher by now, and it is known by what it is, not by where it lies.
+    options = with_fields(run.options, teacher=None)
+    backbone = run.backbone
+    return {
+        **run.identity,
+        "options": options.to_dict(),
+        "seed": run.folder.seed,
+        "network": f"{backbone.name} {backbone.fingerprint}",
+        "device": f"{backbone.device.type} {backbone.precision}",
+        "versions": [importlib.metadata.version(name) for name in ("torch", "lightning")],
+        "training": _digest(training, run.training[1]),
+        "validation": None
+        if run.validation is None or validation is None
+        else _digest(validation, run.validation[1]),
+    }
+
+
+def _digest(photos: Photos, targets: Targets) -> str:
+    labels = targets if isinstance(targets, np.ndarray) else np.zeros(len(photos), dtype=np.intp)
+    return f"{photos.digest} {hashlib.sha256(labels.tobytes()).hexdigest()}"
+
+
+def _dataset(run: Run, name: str, part: Part, photos: Photos) -> PhotoDataset:
+    targets = part[1]
+    if isinstance(targets, np.ndarray):
+        tensor = torch.from_numpy(targets)
+    elif targets is None or run.folder.finished:
+        tensor = torch.zeros(len(photos), dtype=torch.long)
+    else:
+        tensor = torch.from_numpy(run.folder.cached_array(name, targets))
+    return PhotoDataset(photos, tensor, run.options.augmentation)

@@ -1,32 +1,91 @@
-"""What training asks of an objective, and which of its parameters learn; nothing here knows a trainer."""
+"""What is trained (`Learner`: a network and an objective), the protocol of objectives, and which parameters learn.
+
+A new loss is a new objective: a torch module that turns embeddings and targets into a loss.
+"""
 
 from __future__ import annotations
 
-from typing import Any, Protocol
+from collections.abc import Callable
+from typing import Any, Protocol, TypeAlias
 
 import torch
 from torch import nn
 
+from fashionsearch.runtimes.network import Network
 from fashionsearch.training.options import FineTuning
 
+Figures: TypeAlias = "dict[str, torch.Tensor]"
 
-class Learner(Protocol):
-    """A torch module that can be trained."""
+
+class Objective(Protocol):
+    """Turns a batch's embeddings and targets into a loss: a torch module, with parameters of its own, such as a head.
+
+    Targets are (n, attributes) int64, −1 where a label is unknown, for objectives that learn from labels.
+    """
+
+    def targets_for(self, photos: torch.Tensor, targets: Any) -> Any:
+        """Return what the embeddings of a batch are compared with; most objectives return the targets as they are.
+
+        Args:
+            photos: (n, 3, H, W) float32 in [0, 1], as the network sees them.
+            targets: of these photos.
+        """
+        ...
+
+    def training_loss(self, embeddings: torch.Tensor, targets: Any) -> tuple[torch.Tensor, Figures]:
+        """Return the loss of (n, dim) embeddings, and figures to record beside it, named "training_…"."""
+        ...
+
+    def validation_figures(self, embeddings: torch.Tensor, targets: Any) -> Figures:
+        """Return the batch's mean figures, "validation_loss" among them."""
+        ...
+
+
+class Learner(nn.Module):
+    """What is trained: a network that embeds a batch once, and an objective that compares the embeddings with targets.
+
+    Args:
+        network: normalisation and backbone.
+        objective: an `Objective`.
+        mixup: changes a training batch before the network sees it, if anything does.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        objective: nn.Module,
+        mixup: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, Any]] | None = None,
+    ) -> None:
+        super().__init__()
+        self.network, self.objective = network, objective
+        self._mixup = mixup
 
     @property
     def backbone(self) -> nn.Module:
-        """The network below the head, or the encoder."""
-        ...
+        """The network that embeds, below the objective."""
+        return self.network.module
 
-    def training_loss(
-        self, photos: torch.Tensor, targets: torch.Tensor
-    ) -> tuple[torch.Tensor, dict[str, torch.Tensor]]:
-        """Map (n, 3, H, W) float32 in [0, 1] and targets to the loss, and figures to record beside it."""
-        ...
+    def train(self, mode: bool = True) -> Learner:
+        """Switch to training; what is frozen stays as it is, its running statistics too."""
+        super().train(mode)
+        keep_frozen_still(self.backbone)
+        return self
 
-    def validation_figures(self, photos: torch.Tensor, targets: torch.Tensor) -> dict[str, torch.Tensor]:
-        """Return the batch's mean figures, "validation_loss" among them."""
-        ...
+    def training_loss(self, photos: torch.Tensor, targets: Any) -> tuple[torch.Tensor, Figures]:
+        """Map (n, 3, H, W) float32 in [0, 1] and targets to the loss and figures."""
+        if self._mixup is not None:
+            photos, targets = self._mixup(photos, targets)
+        objective: Any = self.objective
+        targets = objective.targets_for(photos, targets)
+        loss, figures = objective.training_loss(self.network.embed(photos), targets)
+        return loss, figures
+
+    def validation_figures(self, photos: torch.Tensor, targets: Any) -> Figures:
+        """Map (n, 3, H, W) float32 in [0, 1] and targets to the batch's mean figures."""
+        objective: Any = self.objective
+        targets = objective.targets_for(photos, targets)
+        figures: Figures = objective.validation_figures(self.network.embed(photos), targets)
+        return figures
 
 
 def is_normalised(network: nn.Module) -> bool:
@@ -34,13 +93,19 @@ def is_normalised(network: nn.Module) -> bool:
     return any("Norm" in type(layer).__name__ for layer in network.modules())
 
 
-def unfreeze(learner: Any, what: str, shape: tuple[int, ...]) -> None:
-    """Let the head, the last layers or all learn, and freeze the rest of the backbone."""
+def unfreeze(backbone: nn.Module, what: str, shape: tuple[int, ...]) -> None:
+    """Let the head alone, the last layers or all of a backbone learn, and freeze the rest.
+
+    Args:
+        backbone: the network below the head.
+        what: "head", "last" or "all".
+        shape: (n, 3, H, W) of photos to find the last layers with.
+    """
     if what == "all":
         return
-    learner.backbone.requires_grad_(False)
+    backbone.requires_grad_(False)
     if what == "last":
-        for layer in last_layers(learner.backbone, shape):
+        for layer in last_layers(backbone, shape):
             for parameter in layer.parameters(recurse=False):
                 parameter.requires_grad_(True)
 
@@ -85,9 +150,9 @@ def keep_frozen_still(module: nn.Module) -> None:
         keep_frozen_still(child)
 
 
-def parameter_groups(learner: nn.Module, backbone: nn.Module, options: FineTuning) -> list[dict[str, Any]]:
+def parameter_groups(learner: Learner, options: FineTuning) -> list[dict[str, Any]]:
     """Return what learns, in groups: below the head or not, and decayed or not (norms and biases are not)."""
-    below = {id(parameter) for parameter in backbone.parameters()}
+    below = {id(parameter) for parameter in learner.backbone.parameters()}
     groups: dict[tuple[bool, bool], list[nn.Parameter]] = {}
     for parameter in learner.parameters():
         if parameter.requires_grad:

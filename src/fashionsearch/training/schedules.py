@@ -27,6 +27,21 @@ class WarmCosine:
         return 0.5 + 0.5 * math.cos(math.pi * (step - self._rising) / max(1, self._steps - self._rising))
 
 
+def rate_schedule(optimiser: torch.optim.Optimizer, options: FineTuning, *, steps: int) -> Any:
+    """Return what sets the learning rate of each step, as torch's schedulers do."""
+    rising = min(steps - 1, max(1, round((options.warmup or 0.0) * steps)))
+    if options.schedule != "one_cycle" or steps < 4:
+        return torch.optim.lr_scheduler.LambdaLR(optimiser, WarmCosine(rising, steps))
+    return torch.optim.lr_scheduler.OneCycleLR(
+        optimiser,
+        [group["lr"] for group in optimiser.param_groups],
+        total_steps=steps,
+        pct_start=max(rising, 2)
+        / steps,  # one step of rising is none to torch, which divides by their number
+        cycle_momentum=False,
+    )
+
+
 class RunningAverage:
     """Moves averaged weights a share of the way to the current ones; a class, so that it can go to another process."""
 

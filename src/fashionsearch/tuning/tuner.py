@@ -116,7 +116,7 @@ def tune(
     """
     from fashionsearch.images import repeatable
     from fashionsearch.targets import checked_labels
-    from fashionsearch.training.run_folder import open_run
+    from fashionsearch.training.run_folder import open_run_folder
     from fashionsearch.tuning.candidates import make_candidates
     from fashionsearch.tuning.search import Search, digest_of, import_optuna, opened, quiet
 
@@ -131,9 +131,9 @@ def tune(
         "training": (images, checked_labels(images, labels, "labels")),
         "validation": (held_out[0], checked_labels(*held_out, "validation labels")),
     }
-    with open_run(folder, random_state, argument="folder") as run:
+    with open_run_folder(folder, random_state, argument="folder") as run:
         if run.kept:
-            run.recognise(
+            run.check_same_run(
                 {
                     "backbones": [candidate.identity for candidate in candidates],
                     "space": [
