@@ -351,7 +351,53 @@ def test_two_processes_learn_as_one_does(tmp_path):
     assert low <= two <= high
 
 
+# --- the program around it ---
+
+
+@pytest.fixture
+def host():
+    """A program that has set torch up in its own way."""
+    torch.set_default_dtype(torch.float64)
+    with torch.inference_mode(), torch.autocast("cpu", dtype=torch.bfloat16):
+        yield
+    assert torch.get_default_dtype() == torch.float64
+    torch.set_default_dtype(torch.float32)
+
+
+@pytest.fixture(scope="module")
+def fresh():
+    return learned()
+
+
+def learned():
+    training = fs.FineTuning(epochs=1, batch_size=16, mixup=0.2)
+    network = tagger(training=training).fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    plain = fs.FineTuning(epochs=1, batch_size=16)
+    drawing = fs.Autoencoder(
+        "cnn", image_size=32, perceptual=0, training=plain, random_state=0, progress=False
+    ).fit(TRAIN.images)
+    return [
+        network.predict_proba(VALIDATION.images),
+        network.explain(VALIDATION.images[0]),
+        drawing.embed(VALIDATION.images),
+        drawing.reconstruct(VALIDATION.images),
+    ]
+
+
+def test_whatever_the_program_has_set_the_answers_are_those_of_a_fresh_process(fresh, host):
+    for answer, expected in zip(learned(), fresh, strict=True):
+        assert answer.dtype == expected.dtype
+        assert np.array_equal(answer, expected)
+    assert torch.is_inference_mode_enabled()
+    assert torch.is_autocast_enabled("cpu")
+
+
 # --- bad input ---
+
+
+def test_one_photo_a_batch_is_refused_where_there_is_nothing_to_average():
+    with pytest.raises(errors.InputError, match=r"batch_size=1 leaves.*use batch_size=2 or more"):
+        tagger("vgg19_bn", training=fs.FineTuning(epochs=1, batch_size=1)).fit(TRAIN.images, TRAIN[LABEL])
 
 
 def test_a_loss_that_is_no_number_names_rate_and_batch():

@@ -142,7 +142,7 @@ def test_a_run_of_another_version_is_refused(run):
             pass
 
 
-@pytest.mark.parametrize("moment", (1, 2, 5, 6))
+@pytest.mark.parametrize("moment", [1, 2, 5, 6])
 def test_a_kill_between_any_two_writes_leaves_a_run_that_resumes(moment, tmp_path, whole, monkeypatch):
     class Killed(BaseException):
         pass
