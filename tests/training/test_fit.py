@@ -397,7 +397,7 @@ def test_whatever_the_program_has_set_the_answers_are_those_of_a_fresh_process(f
 
 def test_one_photo_a_batch_is_refused_where_there_is_nothing_to_average():
     with pytest.raises(errors.InputError, match=r"batch_size=1 leaves.*use batch_size=2 or more"):
-        tagger("vgg19_bn", training=fs.FineTuning(epochs=1, batch_size=1)).fit(TRAIN.images, TRAIN[LABEL])
+        tagger("resnet50", training=fs.FineTuning(epochs=1, batch_size=1)).fit(TRAIN.images, TRAIN[LABEL])
 
 
 def test_a_loss_that_is_no_number_names_rate_and_batch():

@@ -18,8 +18,8 @@ from fashionsearch.images import Images, repeatable
 from fashionsearch.results import History
 from fashionsearch.tagging.distillation import FittedTagger, open_teacher
 from fashionsearch.tagging.head import LinearHead
-from fashionsearch.tagging.linear_probe import Labelled, fit_linear_probe
 from fashionsearch.tagging.learner import tagging_learner
+from fashionsearch.tagging.linear_probe import Labelled, fit_linear_probe
 from fashionsearch.targets import LABEL, Targets, warn_of_unseen
 from fashionsearch.training import FineTuning
 from fashionsearch.training.fit import fit_network
