@@ -27,7 +27,6 @@ _FLOOR = 0.4
 _SIDE, _LARGEST = 448, 3.0
 
 
-@torch_defaults()
 def grad_cam(backbone: Backbone, head: LinearHead, photo: RGB, class_index: int) -> NDArray[np.float32]:
     """Return where in a photo the evidence for one class lies.
 

@@ -11,7 +11,6 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone
 from fashionsearch.cache import EmbeddingCache
-from fashionsearch.device import torch_defaults
 from fashionsearch.embedding import PhotoTransform
 from fashionsearch.images import Images
 from fashionsearch.images.decoding import RGB
@@ -44,7 +43,6 @@ class AugmentedView:
             return _AUGMENTATION.apply(pixels, seed=int.from_bytes(draw[:4], "big"))
 
 
-@torch_defaults()
 def fit_linear_probe(
     backbone: Backbone,
     images: Images,

@@ -10,12 +10,14 @@ import numpy as np
 import torch
 
 from fashionsearch import errors
+from fashionsearch.device import torch_defaults
 from fashionsearch.results import History
 from fashionsearch.training.data import PhotoDataset, Photos, Splits, decode_photos
 from fashionsearch.training.options import with_fields
 from fashionsearch.training.run import Part, Run, Targets
 
 
+@torch_defaults()
 def fit_network(run: Run) -> History:
     """Train a learner in place, and resume from the run's last checkpoint if there is one.
 
