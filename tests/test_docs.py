@@ -226,6 +226,23 @@ def test_no_page_says_what_must_not_be_said(page: Path) -> None:
     assert not re.findall(r"(?<![\w.])/(?:work|tmp|root|home)/", text)
 
 
+def test_the_files_and_names_that_a_newcomer_is_sent_to_exist() -> None:
+    text = (DOCS / "explanation" / "data-flow.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| (.+\?) \| (.+) \|$", text, flags=re.MULTILINE)
+    assert len(rows) > 10
+    for question, answer in rows:
+        quoted = re.findall(r"`([^`]+)`", answer)
+        files = [
+            ROOT / "src" / "fashionsearch" / path for path in quoted if "/" in path or path.endswith(".py")
+        ]
+        assert files, question
+        assert [path for path in files if not path.exists()] == [], question
+        sources = "".join(path.read_text(encoding="utf-8") for path in files if path.is_file())
+        for name in re.findall(r"`([A-Za-z_.]+)`", answer):
+            if not name.endswith(".py"):
+                assert name.rpartition(".")[2] in sources, f"{question} {name} is not in the file named"
+
+
 def test_the_command_line_page_is_the_help() -> None:
     if not (3, 11) <= sys.version_info[:2] <= (3, 12):
         pytest.skip("argparse lays out its help differently in this version of Python")
