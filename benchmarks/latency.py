@@ -33,13 +33,7 @@ CALIBRATION, EXPORTED = 256, 600
 
 
 class Peer:
-    """Pillow, timm's transform and network, one photo at a time, and hnswlib.
-
-    Args:
-        backbone: whose network and preprocessing to use.
-        vectors: (n, dim) of the catalogue.
-        index: whose settings hnswlib's graph gets.
-    """
+    """Pillow, timm's transform and network, one photo at a time, and hnswlib."""
 
     def __init__(self, backbone: fs.Backbone, vectors: NDArray[np.float32], index: fs.VisualIndex) -> None:
         self._network = network(backbone).to(memory_format=torch.channels_last)
@@ -137,14 +131,12 @@ def stages(index: fs.VisualIndex, backbone: fs.Backbone, files: Sequence[Path]) 
 
 def main() -> None:
     """Run the command line."""
-    arguments = parser(__doc__, pairs=300, quick=f"{QUICK_ITEMS:,} photos and {QUICK_PAIRS} pairs")
-    arguments.add_argument("--runtime", default="auto", help="of ours (%(default)s)")
-    options = arguments.parse_args()
+    options = parser(__doc__, pairs=300, quick=f"{QUICK_ITEMS:,} photos and {QUICK_PAIRS} pairs").parse_args()
     table = fs.datasets.load_fashion_products(options.data)
     pairs = QUICK_PAIRS if options.quick else options.pairs
     if options.quick:
         table = table[:QUICK_ITEMS]
-    backbone = fs.create_backbone("efficientnet_lite0", runtime=options.runtime)
+    backbone = fs.create_backbone("efficientnet_lite0")
     low = fs.lower_precision(backbone, "bf16", table.images[:CALIBRATION])
     index, index_in_bf16 = indexed(backbone, table), indexed(low, table)
     vectors = np.stack([index.get(item).vector for item in index])

@@ -13,14 +13,7 @@ from pathlib import Path
 def parser(
     description: str | None, *, pairs: int | None = None, data: bool = True, quick: str = ""
 ) -> argparse.ArgumentParser:
-    """Return a parser with `--out`; with `--data`, `--pairs` and `--quick` where a benchmark has them.
-
-    Args:
-        description: the script's docstring.
-        pairs: the default number of pairs, or None where nothing is timed in pairs.
-        data: whether the benchmark needs the Kaggle photos.
-        quick: what a smoke run is; empty where there is none.
-    """
+    """Return a parser with `--out`, and as asked `--data`, `--pairs` (so many) and `--quick` (which is so small)."""
     made = argparse.ArgumentParser(
         description=description, formatter_class=argparse.RawDescriptionHelpFormatter
     )

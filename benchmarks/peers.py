@@ -25,12 +25,7 @@ WORKERS = 2
 
 
 class Photos(Dataset[torch.Tensor]):
-    """Files, opened with Pillow and transformed one by one, as the data sets of timm and torchvision do it.
-
-    Args:
-        files: paths.
-        transform: makes a tensor of a PIL image.
-    """
+    """Files, opened with Pillow and transformed one by one, as the data sets of timm and torchvision do it."""
 
     def __init__(self, files: Sequence[Path | str], transform: transforms.Compose) -> None:
         self.files, self.transform = files, transform
@@ -92,14 +87,7 @@ def machine_gflops(side: int = 2048) -> float:
 
 
 class Loop:
-    """A torch `DataLoader` with two workers, and a network run eagerly on each of its batches.
-
-    Args:
-        backbone: whose network to run.
-        files: to embed.
-        transform: makes tensors of photos.
-        memory_format: of network and batches.
-    """
+    """A torch `DataLoader` with two workers, and a network run eagerly on each of its batches."""
 
     def __init__(
         self,
@@ -137,12 +125,7 @@ class Loop:
 
 
 class Fastai:
-    """fastai's `Learner.get_preds` on a test loader.
-
-    Args:
-        backbone: whose network to run.
-        files: to embed.
-    """
+    """fastai's `Learner.get_preds` on a test loader."""
 
     def __init__(self, backbone: fs.Backbone, files: Sequence[Path | str]) -> None:
         from fastai.vision import all as fastai

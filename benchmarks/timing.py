@@ -27,15 +27,7 @@ Seconds = npt.NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Estimate:
-    """A figure and its interval.
-
-    Attributes:
-        value: the figure.
-        low: the lower end.
-        high: the upper end.
-        confidence: that the true one lies in the interval.
-        count: number of measured values that it comes from.
-    """
+    """A figure and its interval."""
 
     value: float
     low: float
@@ -71,13 +63,7 @@ def ratio(slower: Sequence[float] | Seconds, faster: Sequence[float] | Seconds) 
 
 
 def resampled(statistic: Callable[..., Any], *values: Seconds, confidence: float = 0.95) -> Estimate:
-    """Return any statistic of rounds, with the interval of its bootstrap: rounds are drawn anew, all contenders' together.
-
-    Args:
-        statistic: maps arrays like `values` to a number, along `axis`.
-        values: the seconds of one or several contenders in the same rounds.
-        confidence: in (0, 1).
-    """
+    """Return any statistic of rounds, with the interval of its bootstrap: rounds are drawn anew, all contenders' together."""
     how: dict[str, Any] = {"paired": True, "vectorized": True, "n_resamples": 2000, "method": "percentile"}
     drawn = bootstrap(values, statistic, confidence_level=confidence, rng=0, **how)
     low, high = drawn.confidence_interval
@@ -94,12 +80,8 @@ def alternate(
 ) -> dict[str, Seconds]:
     """Run every contender once a round; return the seconds of each, in the order of the rounds.
 
-    Args:
-        contenders: what to time, by name; what they return is dropped.
-        pairs: number of rounds that are measured.
-        warm_ups: rounds before those, which are not measured: they compile, allocate and fill the page cache.
-        before: called with the contender's name before each of its runs, outside the clock.
-        progress: print a line for each round.
+    The warm-ups are rounds before those that are measured: they compile, allocate and fill the page cache. `before` is
+    called with the contender's name before each of its runs, outside the clock.
     """
     seconds: dict[str, list[float]] = {name: [] for name in contenders}
     for step in range(warm_ups + pairs):
@@ -126,15 +108,7 @@ def write(
     about: Mapping[str, Any],
     quick: bool = False,
 ) -> Path:
-    """Write rows and what they depend on as `<question>-cpu-<date>.json`; return the path.
-
-    Args:
-        question: which the benchmark answers, such as "throughput".
-        rows: one mapping per figure or contender, of what JSON knows.
-        folder: made if need be.
-        about: what holds for all rows: data, sizes, numbers of pairs.
-        quick: put "quick-" before the name, so that no table is made from a smoke run.
-    """
+    """Write rows and what they depend on as `<question>-cpu-<date>.json`; return the path."""
     surroundings = environment()
     content = {"question": question, **about, "environment": surroundings, "rows": list(rows)}
     folder.mkdir(parents=True, exist_ok=True)

@@ -15,15 +15,7 @@ SEED = 42
 
 @dataclass(frozen=True)
 class Parts:
-    """One way to divide photos.
-
-    Attributes:
-        name: of the division: "study", "larger", "by-photo" or "clothing".
-        train: what is learned from.
-        validation: what recipes, epochs and strengths are chosen on.
-        test: what is measured once.
-        splits: what the rows call the three.
-    """
+    """One way to divide photos: to learn from, to choose on, to measure once, and what the rows call these three."""
 
     name: str
     train: fs.datasets.Table

@@ -80,11 +80,6 @@ DISTORTIONS: dict[str, Distortion] = {
 def distorted(images: Sequence[Any], name: str, *, seed: int) -> list[Pixels]:
     """Return distorted copies of photos; each photo's change depends on the seed and its place alone.
 
-    Args:
-        images: n images in any form.
-        name: one of `DISTORTIONS`.
-        seed: from 0 up.
-
     Returns:
         n arrays (H, W, 3) uint8, each of its own size.
     """

@@ -82,9 +82,6 @@ def study_figures(evaluation: fs.Evaluation) -> list[Figure]:
 
     Precision, recall and F1 are averaged over every class in the labels or predictions, as scikit-learn does. The macro AUC
     is over the classes with at least 10 examples, and the weighted AUC over all, where rare ones hardly count.
-
-    Args:
-        evaluation: of any `min_support`.
     """
     given = evaluation.labels, evaluation.probabilities, evaluation.classes
     common, whole = fs.metrics.evaluate(*given, min_support=MIN_SUPPORT), fs.metrics.evaluate(*given)

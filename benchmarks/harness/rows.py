@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Callable, Hashable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -46,11 +46,11 @@ def number(value: float) -> float | None:
     return None if math.isnan(value) else float(value)
 
 
-def load(path: Path) -> list[Row]:
-    """Return the rows of a file, whichever fields they have; none where there is no file.
+def read(path: Path) -> list[Row]:
+    """Return the rows of a file; none where there is no file.
 
     Raises:
-        StudyError: if it holds anything but rows.
+        StudyError: if it holds anything but whole rows.
     """
     if not path.exists():
         return []
@@ -60,16 +60,6 @@ def load(path: Path) -> list[Row]:
         raise StudyError(f"{path} is no JSON: {error}; mend it, or move it away") from error
     if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
         raise StudyError(f"{path} is no list of rows; mend it, or move it away")
-    return rows
-
-
-def read(path: Path) -> list[Row]:
-    """Return the rows of a file of the study; none where there is no file.
-
-    Raises:
-        StudyError: if it holds anything but whole rows.
-    """
-    rows = load(path)
     for row in rows:
         missing = [field for field in FIELDS if field not in row]
         if missing:
@@ -105,25 +95,13 @@ def write(path: Path, rows: Iterable[Mapping[str, Any]]) -> None:
     beside.replace(path)
 
 
-def add(
-    path: Path,
-    rows: Iterable[Row],
-    name: Callable[[Row], Hashable] = key,
-    check: Callable[[list[Row]], None] = lambda there: None,
-) -> None:
-    """Add the rows whose names a file lacks; other processes may add to it meanwhile.
-
-    Args:
-        path: of the file.
-        rows: to add.
-        name: what tells one row from another.
-        check: called with the rows that are there, before any is added; what it raises is raised.
-    """
+def add(path: Path, rows: Iterable[Row], check: Callable[[list[Row]], None] = lambda there: None) -> None:
+    """Add the rows that a file lacks, once `check` is content with those there; other processes may add meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with filelock.FileLock(path.with_suffix(".lock")):
-        there = load(path)
+        there = read(path)
         check(there)
-        known = {name(row): row for row in there}
+        known = {key(row): row for row in there}
         for row in rows:
-            known.setdefault(name(row), row)
+            known.setdefault(key(row), row)
         write(path, known.values())

@@ -32,16 +32,10 @@ def measure(
     validation_only: bool = False,
     splits: Container[tuple[str, str]] | None = None,
 ) -> None:
-    """Measure what a candidate's file lacks.
+    """Measure what a candidate's file in the folder `out` lacks, for each seed of training.
 
-    Args:
-        bench: the data.
-        candidate: what is measured.
-        seeds: of training, each a set of rows.
-        steps: of `TASKS`.
-        out: folder of the files.
-        validation_only: leave everything out that looks at a test part, to choose a recipe.
-        splits: pairs of task and split to measure; None is all of the steps.
+    `validation_only` leaves everything out that looks at a test part, to choose a recipe; `splits` are the pairs of task and
+    split to measure, of all that the steps have.
 
     Raises:
         StudyError: if the file holds figures by another recipe or of other data, of whichever seed.
@@ -153,12 +147,12 @@ def _row(
         "value": number(figure.value),
         "low": number(figure.low),
         "high": number(figure.high),
-        "seconds": round(fitted.seconds, 1),
+        "seconds": round(fitted.encoder.seconds, 1),
         "examples": figure.examples,
         "classes": figure.classes,
         "photos": measurement.photos,
-        "epochs": None if fitted.arithmetic is None else len(fitted.history),
-        "arithmetic": fitted.arithmetic,
+        "epochs": None if fitted.encoder.arithmetic is None else len(fitted.encoder.history),
+        "arithmetic": fitted.encoder.arithmetic,
         "environment": {**environment(), "device": resolve_placement().device.type},
         "configuration": configuration,
     }
@@ -179,7 +173,7 @@ def keep_details(
         "classes": list(places),
         "labels": [places[str(label)] for label in evaluation.labels],
         "probabilities": evaluation.probabilities.round(5).tolist(),
-        "history": [dict(row) for row in fitted.history.rows],
+        "history": [dict(row) for row in fitted.encoder.history.rows],
         "environment": environment(),
     }
     path.write_text(json.dumps(content, allow_nan=False) + "\n", encoding="utf-8")
@@ -187,12 +181,6 @@ def keep_details(
 
 def rerun(bench: Bench, path: Path, *, out: Path, teacher: str | None = None) -> list[tuple[Row, Row | None]]:
     """Measure a file's rows again, each from its own configuration; return pairs of the row then and now.
-
-    Args:
-        bench: the data.
-        path: of the file.
-        out: folder for the new rows; it must not be the file's own.
-        teacher: folder of the teacher of what is distilled.
 
     Raises:
         StudyError: if `out` is the folder of the file, or a row is of what can't be made again here: other data or a task

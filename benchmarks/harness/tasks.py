@@ -19,7 +19,7 @@ from harness.candidates import Candidate
 from harness.data import Parts, labelled
 from harness.distortions import DISTORTIONS, Pixels, distorted
 from harness.figures import Figure
-from harness.fitting import Encoder, Fitted, fit, make_encoder
+from harness.fitting import Encoder, Fitted, fit_network, fit_to_embeddings, make_encoder, most_frequent
 from harness.names import (
     CLOTHING_LABEL,
     HARDER_LABELS,
@@ -45,17 +45,7 @@ Measured = tuple[list[Figure], Fitted]
 
 @dataclass(frozen=True)
 class Measurement:
-    """One part of one task.
-
-    Attributes:
-        step: one of `TASKS`.
-        task: the column's name, or "id" for the same product.
-        split: the part that is measured.
-        metrics: the figures that come out.
-        photos: how many photos are learned from.
-        data: the data set's name.
-        measure: does it.
-    """
+    """One part of one task."""
 
     step: str
     task: str
@@ -74,12 +64,8 @@ class Measurement:
 class Bench:
     """The data, and what has been fitted to it: nothing is fitted twice for one candidate and seed.
 
-    Args:
-        table: of the Kaggle photos.
-        clothing: the folder of clothing-dataset-small, or None to leave its task out.
-        checkpoints: folder for networks that learn.
-        cache: of embeddings.
-        details: called with the candidate, the seed, the fitted and the `Evaluation` of the study's test part.
+    Without the folder of clothing-dataset-small its task is left out. `details` is called with the candidate, the seed, the
+    fitted and the `Evaluation` of the study's test part.
     """
 
     def __init__(
@@ -123,17 +109,15 @@ class Bench:
         if known not in self._fitted:
             train = learned(parts, label)[:photos]
             validation = data.of_known_classes(labelled(parts.validation, label), label, train)
-            frozen = candidate.scorer != "finetuned" and candidate.embeds
-            name = f"{parts.name}-{label}" + ("" if photos is None else f"-{photos}")
-            result = fit(
-                candidate,
-                (train.images, train[label]),
-                (validation.images, validation[label]),
-                seed=seed,
-                checkpoints=self._folder(candidate, name, seed),
-                encoder=self._encoder(candidate, seed, parts) if frozen else None,
-                cache=self.cache,
-            )
+            given = candidate, (train.images, train[label]), (validation.images, validation[label])
+            if not candidate.embeds:
+                result = most_frequent(train[label])
+            elif candidate.scorer == "finetuned":
+                name = f"{parts.name}-{label}" + ("" if photos is None else f"-{photos}")
+                folder = self._folder(candidate, name, seed)
+                result = fit_network(*given, seed=seed, checkpoints=folder, cache=self.cache)
+            else:
+                result = fit_to_embeddings(*given, self._encoder(candidate, seed, parts), seed)
             # Each share of a learning curve is asked for twice in a row, and then no more.
             self._fitted = {each: held for each, held in self._fitted.items() if each[-1] is None}
             self._fitted[known] = result
@@ -249,7 +233,9 @@ def _retrieval(bench: Bench, candidate: Candidate, seed: int, step: str) -> Iter
     def measured(split: str, queries: fs.datasets.Table, columns: tuple[str, ...]) -> Measured:
         fitted = bench.fitted(candidate, seed, parts, label)
         if split not in ranks:
-            ranks[split] = nearest(fitted.embed(parts.train.images), fitted.embed(queries.images), made.RANKS)
+            ranks[split] = nearest(
+                fitted.encoder.embed(parts.train.images), fitted.encoder.embed(queries.images), made.RANKS
+            )
         ours, theirs = keys(parts.train, columns), keys(queries, columns)
         available = np.array([(ours == each).sum() if each else 0 for each in theirs])
         return made.retrieval_figures(ours[ranks[split]] == theirs[:, None], available), fitted
@@ -282,8 +268,8 @@ def _same_product(bench: Bench, candidate: Candidate, seed: int, step: str) -> I
         fitted = bench.fitted(candidate, seed, parts, label)
         rows, photos = bench.distorted(parts, name)
         if not collection:
-            collection.append(fitted.embed(bench.table.images))
-        found = bench.table["id"][nearest(collection[0], fitted.embed(photos), 5)]
+            collection.append(fitted.encoder.embed(bench.table.images))
+        found = bench.table["id"][nearest(collection[0], fitted.encoder.embed(photos), 5)]
         own = found == rows["id"][:, None]
         return [made.share(f"recall_at_{k}", own[:, :k].any(axis=1)) for k in (1, 5)], fitted
 

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from harness.candidates import Candidate
 from harness.figures import Figure
-from harness.rows import Row, read_folder
+from harness.rows import Row, StudyError, read_folder
 
 import fashionsearch as fs
 
@@ -41,7 +41,7 @@ class Results:
 
 
 def load(*folders: Path) -> Results:
-    """Return what folders of results hold; a file of a later folder takes the place of an earlier one's.
+    """Return what folders of results hold.
 
     Raises:
         StudyError: if a file holds anything but whole rows, or a figure has two rows of one seed.
@@ -51,7 +51,13 @@ def load(*folders: Path) -> Results:
     details: dict[str, dict[str, Any]] = {}
     trials: list[list[Row]] = []
     for folder in folders:
-        rows |= read_folder(folder)
+        found = read_folder(folder)
+        if both := sorted(rows.keys() & found.keys()):
+            raise StudyError(
+                f"{folder} holds rows of what is in {folders[0]}, too: {', '.join(both)}; move them away, and compare them "
+                "with study.py --rerun"
+            )
+        rows |= found
         earlier |= read_folder(folder / "superseded")
         trials += read_folder(folder / "trials", recipes=True).values()
         kept = {path.stem: path for path in sorted((folder / "details").glob("study-*.json"))}

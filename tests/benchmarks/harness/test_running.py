@@ -41,7 +41,7 @@ def test_a_row_says_everything(bench, tmp_path, candidate, measured):
 def test_what_is_there_is_not_measured_again(bench, tmp_path, monkeypatch, candidate, measured):
     each, folder = candidate(), tmp_path / "out"
     before = measured(bench, each, ["masterCategory"], folder)
-    monkeypatch.setattr(tasks, "fit", None)
+    monkeypatch.setattr(tasks, "fit_to_embeddings", None)
     assert measured(bench, each, ["masterCategory"], folder) == before
     monkeypatch.undo()
     # One figure lost and one that was measured otherwise: the first comes again, the second stays.

@@ -36,9 +36,7 @@ def rows_of(folder: Path, stem: str, *changes: dict[str, object]) -> None:
     (folder / f"study-{stem}.json").write_text(json.dumps([row | change for change in changes]))
 
 
-def test_rows_of_your_own_stand_beside_ours_without_sentences_about_ours(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_rows_of_your_own_stand_beside_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     mine: dict[str, object] = {"model": "my_backbone", "weights": "default", "metric": "accuracy"}
     rows_of(tmp_path / "rows", "mine", mine | {"split": "study-test"})
     words = ["make_pages.py", "--results", str(tmp_path / "rows"), "--out", str(tmp_path / "docs")]
@@ -47,11 +45,10 @@ def test_rows_of_your_own_stand_beside_ours_without_sentences_about_ours(
     page = (tmp_path / "docs" / "results" / "study.md").read_text(encoding="utf-8")
     assert "`my_backbone` | ImageNet | linear head" in page
     assert "| `baseline-majority` |" in page
-    assert "## Table I" in page
-    assert "## Pictures" not in page
-    assert "97.9 of 98.2" not in page
-    for name in pages.re.findall(r"\(\.\./images/([\w.-]+)\)", page):
-        assert (DOCS / "images" / name).exists()
+    assert "With the rows in `rows` beside ours; the sentences are about ours." in page
+    rows_of(tmp_path / "twice", "baseline-majority", {})
+    with pytest.raises(StudyError, match=r"study-baseline-majority; move them away"):
+        load(RESULTS, tmp_path / "twice")
     rows_of(tmp_path / "rows", "again", mine | {"split": "study-test"})
     with pytest.raises(StudyError, match=r"my_backbone.* is also in"):
         load(tmp_path / "rows")
