@@ -3,10 +3,12 @@
 import io
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import numpy as np
 import onnx
@@ -17,6 +19,7 @@ from PIL import Image
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.exporting import exporter, graphs
+from fashionsearch.exporting import folder as folders
 from fashionsearch.runtimes import graph
 from fashionsearch.tagging.head import LinearHead
 
@@ -417,6 +420,56 @@ def test_a_killed_process_leaves_nothing_under_its_name(tmp_path):
     assert not (tmp_path / "served").exists()
     (left,) = tmp_path.iterdir()
     assert left.name.startswith(".served.")
+    fs.export(backbone(), tmp_path / "served")
+    assert [path.name for path in tmp_path.iterdir()] == ["served"]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="only Linux exchanges two names at once")
+def test_an_older_export_is_there_at_every_moment(quick, monkeypatch, tmp_path):
+    fs.export(backbone(), tmp_path / "served")
+    monkeypatch.setattr(Path, "rename", lambda *_: pytest.fail("between two renames there is none"))
+    fs.export(backbone(), tmp_path / "served")
+    assert [path.name for path in tmp_path.iterdir()] == ["served"]
+
+
+def test_two_renames_serve_where_names_cannot_be_exchanged(quick, monkeypatch, tmp_path):
+    monkeypatch.setattr(folders, "_swapped", lambda *_: False)
+    for _ in range(2):
+        fs.export(backbone(), tmp_path / "served")
+    assert [path.name for path in tmp_path.iterdir()] == ["served"]
+
+
+def damages(served):
+    about = json.loads((served / "model.json").read_text())
+    whole = (served / about["model"]).read_bytes()
+    yield "model.json", b"{"
+    yield "model.json", json.dumps({**about, "outputs": None}).encode()
+    yield "model.json", json.dumps({**about, "classes": ["one"]}).encode()
+    yield about["model"], whole[: len(whole) // 2]
+    yield about["model"], None
+
+
+def test_a_damaged_folder_is_told_in_one_line(served, photos, tmp_path):
+    copied = tmp_path / "copied"
+    for name, content in damages(served):
+        shutil.copytree(served, copied)
+        (copied / name).unlink()
+        if content is not None:
+            (copied / name).write_bytes(content)
+        told(copied, photos[0])
+        shutil.rmtree(copied)
+    (tmp_path / "bad.jpg").write_bytes(photos[0].read_bytes()[:300])
+    for photo in (tmp_path / "bad.jpg", tmp_path / "none.jpg"):
+        assert f"{photo} can't be read" in told(served, photo)
+
+
+def told(folder, photo):
+    command = [sys.executable, "-B", folder / "use.py", photo]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    lines = [line for line in done.stderr.splitlines() if line]
+    assert (done.returncode, done.stdout, len(lines)) == (1, "", 1), done.stderr
+    assert lines[0].startswith("use.py: ")
+    return lines[0]
 
 
 def test_it_can_be_read_by_others(quick, tmp_path):

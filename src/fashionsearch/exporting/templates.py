@@ -134,8 +134,20 @@ from PIL import Image, ImageOps
 $imports
 
 FOLDER = Path(__file__).resolve().parent
+
+
+def stop(kind, error, trace):
+    \"\"\"End the program with one line in place of a traceback.\"\"\"
+    reason = (str(error).strip() or kind.__name__).splitlines()[0]
+    print(f"use.py: {kind.__name__}: {reason}", file=sys.stderr)
+
+
+if __name__ == "__main__":
+    sys.excepthook = stop
 MODEL = json.loads((FOLDER / "model.json").read_text(encoding="utf-8"))
 OUTPUTS = [output["name"] for output in MODEL["outputs"]]
+if OUTPUTS != $names or MODEL["model"] != "$model" or len(MODEL["classes"] or []) != $classes:
+    raise ValueError("model.json is damaged: it tells of another model; export the model again")
 $opening
 
 
@@ -159,7 +171,11 @@ $running
 
 if __name__ == "__main__":
     for path in sys.argv[1:] or sys.exit(__doc__):
-        result = run(read(path))
+        try:
+            pixels = read(path)
+        except Exception as error:
+            raise ValueError(f"{path} can't be read: {error}") from error
+        result = run(pixels)
 $printing
 """
 
@@ -204,6 +220,9 @@ def _script(about: dict[str, Any], preprocess: Preprocess) -> str:
         resizing=resizing,
         outputs=" and ".join(output["name"] for output in about["outputs"]),
         printing=_PRINTING[about["classes"] is not None],
+        names=json.dumps([output["name"] for output in about["outputs"]]),
+        model=about["model"],
+        classes=len(about["classes"] or []),
     )
     return script if "os.environ" in script else script.replace("import os\n", "")
 
