@@ -9,7 +9,6 @@ import socket
 import urllib.parse
 import urllib.request
 from collections.abc import Mapping
-from pathlib import Path
 
 import safetensors
 import safetensors.torch
@@ -17,6 +16,7 @@ import torch
 from torch import nn
 
 from fashionsearch import errors
+from fashionsearch.files import as_path
 
 # torchvision's DenseNet files carry the module names of its first releases.
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
@@ -33,7 +33,7 @@ def read_weights(path: str | os.PathLike[str]) -> dict[str, torch.Tensor]:
         raise errors.WeightsError(
             f"weights={path!r} is no path; give a .safetensors or .pth file, 'default' or None"
         )
-    file = Path(path)
+    file = as_path(path)
     if file.is_dir():
         raise errors.WeightsError(
             f"weights={os.fspath(path)!r} is a folder; give the .safetensors or .pth file in it, or open what "

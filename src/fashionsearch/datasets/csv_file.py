@@ -13,6 +13,7 @@ import numpy as np
 from fashionsearch import errors
 from fashionsearch.datasets.report import path_problem, report_left_out
 from fashionsearch.datasets.table import LoadReport, Table
+from fashionsearch.files import as_path
 
 _SEPARATORS = (",", ";", "\t")
 
@@ -46,8 +47,8 @@ def load_csv(
         >>> table["kind"].tolist()
         ['dress']
     """
-    listing = Path(path)
-    folder = Path(root) if root is not None else listing.parent
+    listing = as_path(path)
+    folder = as_path(root) if root is not None else listing.parent
     if not listing.is_file():
         raise errors.DataError(f"{listing}: there is no such file")
     inside = folder.resolve()

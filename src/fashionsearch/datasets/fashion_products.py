@@ -12,6 +12,7 @@ import numpy as np
 from fashionsearch import errors
 from fashionsearch.datasets.report import path_problem, report_left_out
 from fashionsearch.datasets.table import LoadReport, Table
+from fashionsearch.files import as_path
 
 COLUMNS = (
     "id",
@@ -51,7 +52,7 @@ def load_fashion_products(root: str | os.PathLike[str]) -> Table:
             ...
         fashionsearch.errors.DataError: nowhere/styles.csv: there is no such file; ...
     """
-    folder = Path(root)
+    folder = as_path(root)
     listing, pictures = folder / "styles.csv", folder / "images"
     if not listing.is_file():
         raise errors.DataError(

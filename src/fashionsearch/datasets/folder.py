@@ -13,6 +13,7 @@ import numpy as np
 from fashionsearch import errors
 from fashionsearch.datasets.report import path_problem, report_left_out
 from fashionsearch.datasets.table import LoadReport, Table
+from fashionsearch.files import as_path
 
 EXTENSIONS = (
     ".jpg", ".jpeg", ".jpe", ".jfif", ".png", ".webp", ".avif", ".gif", ".bmp", ".tif", ".tiff",
@@ -50,7 +51,7 @@ def load_folder(root: str | os.PathLike[str], *, labelled: bool = True) -> Table
             ...
         fashionsearch.errors.DataError: nowhere: there is no such folder
     """
-    folder = Path(root)
+    folder = as_path(root)
     if not folder.is_dir():
         raise errors.DataError(f"{folder}: there is no such folder")
     inside = folder.resolve()
