@@ -600,3 +600,34 @@ def test_only_one_file_knows_the_trainer():
         """
     )
     subprocess.run([sys.executable, "-c", source], check=True)
+
+
+# --- the figures of version 0.1's last commit before objectives took embeddings ---
+
+FIGURES = {
+    "blended photos, weighted classes": (
+        {},
+        [1.3455156087875366, 1.1565531492233276],
+        [1.2104344367980957, 1.198750376701355],
+    ),
+    "dropout, weighted classes": (
+        {"mixup": 0.0, "dropout": 0.3},
+        [1.3679075241088867, 1.031889796257019],
+        [1.2153440713882446, 1.1824613809585571],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_a_seed_gives_the_losses_that_it_always_gave(name):
+    options, training, validation = FIGURES[name]
+    table = fs.datasets.make_catalogue(40, seed=0)
+    model = tagger(
+        training=fs.FineTuning(**{"epochs": 2, "batch_size": 8, **options}),
+        class_weight="balanced",
+        device="cpu",
+    )
+    model.fit(table.images[:28], table[LABEL][:28], validation=(table.images[28:], table[LABEL][28:]))
+    # Other processors round otherwise, and Adam makes much of it.
+    assert model.history_["training_loss"] == pytest.approx(training, rel=1e-3)
+    assert model.history_["validation_loss"] == pytest.approx(validation, rel=1e-3)
