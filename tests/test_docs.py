@@ -20,6 +20,7 @@ import matplotlib.pyplot as plt
 import pytest
 import yaml
 from pytest_examples import CodeExample, EvalExample, find_examples
+from report.blocks import fences, pictures, saved
 
 import fashionsearch as fs
 from fashionsearch.backbones.architectures import ENTRY_POINTS
@@ -36,24 +37,6 @@ EXAMPLES: dict[Path, list[CodeExample]] = {page: list(find_examples(page)) for p
 
 def name_of(path: Path) -> str:
     return path.relative_to(ROOT).as_posix()
-
-
-def fences(page: Path, language: str) -> list[str]:
-    """The content of a page's blocks in a language, found line by line and not as pytest-examples does."""
-    blocks: list[str] = []
-    inside: str | None = None
-    for line in page.read_text(encoding="utf-8").splitlines():
-        if not line.lstrip().startswith("```"):
-            if inside == language:
-                blocks[-1] += line + "\n"
-        elif inside is not None:
-            inside = None
-        else:
-            inside = line.strip().strip("`").strip().split(" ")[0]
-            if inside == language:
-                blocks.append("")
-    assert inside is None, f"{page} ends inside a block"
-    return blocks
 
 
 def help_page() -> str:
@@ -187,6 +170,26 @@ def test_links_and_pictures_exist(page: Path) -> None:
         assert aim.is_file(), f"{name_of(page)}: {target} leads nowhere"
         assert not anchor or anchor in anchors(aim), f"{name_of(page)}: {aim.name} has no heading {anchor!r}"
         assert not mark or len(words) > 20, f"{name_of(page)}: the picture {target} needs a description"
+
+
+# Pictures that no block of the page makes, and who makes them.
+MADE_ELSEWHERE = {
+    "search.png": "on README.md and docs/index.md, which link to the tutorial whose blocks make it",
+    "data-flow.svg": "drawn by hand",
+}
+
+
+def test_tutorials_show_the_pictures_that_their_own_blocks_save() -> None:
+    pages = [*sorted((DOCS / "tutorials").glob("*.md")), ROOT / "README.md", DOCS / "index.md"]
+    for page in pages:
+        others = set() if page.parent.name == "tutorials" else set(MADE_ELSEWHERE)
+        assert set(pictures(page)) - others <= saved(page), f"{name_of(page)} doesn't make what it shows"
+
+
+def test_every_picture_is_made_by_a_page_or_drawn_from_results() -> None:
+    made = {name for page in PAGES for name in saved(page)} | set(MADE_ELSEWHERE)
+    shown = {path.name for path in (DOCS / "images").iterdir()}
+    assert {name for name in shown - made if not name.startswith("study-")} == set()
 
 
 def test_pictures_are_small_and_used() -> None:

@@ -22,14 +22,19 @@ MAX_BYTES = 300_000
 
 
 def save(figure: Figure, path: Path, title: str = "") -> Path:
-    """Save a figure as a PNG small enough for the repository: 32 levels a channel, which few will notice."""
+    """Save a figure as a PNG small enough for the repository."""
     if title:
         figure.suptitle(title, fontsize=10)
     buffer = io.BytesIO()
     figure.savefig(buffer, dpi=100, facecolor="white")
+    return reduce(buffer.getvalue(), path)
+
+
+def reduce(picture: bytes, path: Path) -> Path:
+    """Save a PNG with 32 levels a channel, which few will notice; SystemExit if it is still too large."""
     levels = [min(255, round(level / 8) * 8) for level in range(256)]
     path.parent.mkdir(parents=True, exist_ok=True)
-    Image.open(buffer).convert("RGB").point(levels * 3).save(path, optimize=True)
+    Image.open(io.BytesIO(picture)).convert("RGB").point(levels * 3).save(path, optimize=True)
     if path.stat().st_size > MAX_BYTES:
         raise SystemExit(f"{path} has {path.stat().st_size:,} bytes; at most {MAX_BYTES:,} are allowed")
     return path
