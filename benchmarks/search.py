@@ -38,12 +38,8 @@ EFS = (10, 20, 30, 50, 100, 200)
 FILTER_EFS = (10, 12, 14, 17, 20, 25, 30, 40, 50, 70, 100, 150, 200, 300, 500)
 FILTER_RECALL = 0.99
 PARTS = ("recall", "pairs", "filter")
-FILTERS = {
-    "0.1 %": {"of 1000": 7},
-    "1 %": {"of 100": 7},
-    "10 %": {"of 10": 7},
-    "1 %, by price": {"price": {"lt": 1.0}},
-}
+FILTERS: dict[str, dict[str, Any]] = {"0.1 %": {"of 1000": 7}, "1 %": {"of 100": 7}, "10 %": {"of 10": 7}}
+FILTERS["1 %, by price"] = {"price": {"lt": 1.0}}
 
 Vectors = npt.NDArray[np.float32]
 Ids = npt.NDArray[Any]
@@ -137,9 +133,9 @@ class Usearch:
 class Ours:
     """An index of our own, of vectors alone."""
 
-    def __init__(self, items: Vectors, metadata: Mapping[str, Sequence[Any]] | None = None) -> None:
+    def __init__(self, items: Vectors) -> None:
         self.index = fs.VisualIndex(dim=DIM, m=M, ef_construction=EF_CONSTRUCTION, progress=False)
-        self.index.add_vectors(items, metadata=metadata)
+        self.index.add_vectors(items)
 
     def search(self, queries: Vectors, ef: int) -> Ids:
         """Return ids (m, 10)."""
@@ -147,12 +143,7 @@ class Ours:
         return self.index.search_vectors(queries, K).ids
 
 
-GRAPHS: dict[str, Callable[[Vectors], Any]] = {
-    "hnswlib": Hnswlib,
-    "faiss HNSW": Faiss,
-    "usearch": Usearch,
-    "VisualIndex": Ours,
-}
+GRAPHS: dict[str, Any] = {"hnswlib": Hnswlib, "faiss HNSW": Faiss, "usearch": Usearch, "VisualIndex": Ours}
 
 
 def build(items: Vectors, names: Sequence[str]) -> tuple[dict[str, Any], list[Row]]:

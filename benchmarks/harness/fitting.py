@@ -144,10 +144,8 @@ def _learned(
     seconds = max(time.perf_counter() - began, sum(model.history_["seconds"]))
     # Where the arithmetic was timed, the choice is in the run's folder.
     run = json.loads((checkpoints / "run.json").read_text(encoding="utf-8"))
-    chosen = run.get("compute_mode") or {
-        "precision": resolve_placement().precision,
-        "layout": "channels_last",
-    }
+    plain = {"precision": resolve_placement().precision, "layout": "channels_last"}
+    chosen = run.get("compute_mode") or plain
     embed = embedding_once(lambda photos: model.backbone_.embed(photos, cache=cache))
     return Encoder(embed, seconds, model.history_, f"{chosen['precision']} {chosen['layout']}")
 

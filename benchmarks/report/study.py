@@ -51,14 +51,7 @@ def compared(
     *,
     among: Callable[[Candidate, dict[Name, Figure]], bool] = lambda candidate, known: True,
 ) -> Callable[[Results], str]:
-    """Return what makes a table of figures: a line for each candidate that has one of them.
-
-    Args:
-        titles: of the columns.
-        names: of the figures in them.
-        by: the figure by which the best comes first; None is the first.
-        among: which candidates have a line.
-    """
+    """Return what makes a table of figures: a line for each candidate that has one of them, the best by one of them first."""
 
     def make(results: Results) -> str:
         having = {
