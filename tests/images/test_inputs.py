@@ -279,3 +279,16 @@ def test_names_of_any_language_are_shown_as_they_are():
     assert str(failure) == "image 0 (Kleid für Änne, 赤い　ドレス, платье.jpg): there is no such file"
     (failure,) = check_images([os.fsdecode(b"gr\xfcn.jpg")]).failures
     assert str(failure).encode().startswith(b"image 0 (gr\\udcfcn.jpg)")
+
+
+# --- arrays that could be one image or many ---
+
+
+@pytest.mark.parametrize("stack", [np.zeros((24, 28, 28), np.uint8), torch.zeros(24, 28, 28)])
+def test_a_stack_of_greyscale_images_is_refused_with_the_way_to_give_them(stack):
+    for use in (count, check_images, lambda images: list(iterate(images))):
+        with pytest.raises(
+            errors.InputError, match=r"shape \(24, 28, 28\) .* 24 greyscale images, give list\(images\)"
+        ):
+            use(stack)
+    assert count(list(stack)) == len(check_images(list(stack)).positions) == 24

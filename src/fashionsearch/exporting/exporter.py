@@ -15,8 +15,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone, as_backbone
 from fashionsearch.exporting import folder as folders
-from fashionsearch.exporting import graphs
-from fashionsearch.exporting import templates as texts
+from fashionsearch.exporting import graphs, templates
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes.graph import MAX_ERROR, relative_error
 from fashionsearch.runtimes.openvino import import_openvino
@@ -86,10 +85,10 @@ def export(
     head = None if classifier is None else classifier.head_
     if head is not None:
         graph = graphs.with_head(graph, head)
-    facts = texts.facts(reference, classifier, format)
+    about = templates.model_card(reference, classifier, format)
     with folders.written(target) as fresh:
         _write_model(graph, fresh, format)
-        texts.write(facts, fresh)
+        templates.write(about, fresh)
         _compare(_script(fresh), reference, classifier)
 
 

@@ -29,7 +29,7 @@ _RESIZING = {
 }
 
 
-def facts(backbone: Backbone, classifier: Classifier | None, format: str) -> dict[str, Any]:
+def model_card(backbone: Backbone, classifier: Classifier | None, format: str) -> dict[str, Any]:
     """Return the content of `model.json`: all that must be known to use the model."""
     preprocess = backbone.preprocess
     height, width = preprocess.image_size

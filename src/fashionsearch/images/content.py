@@ -51,8 +51,8 @@ def content(image: str | os.PathLike[str] | bytes | IO[bytes] | Any) -> bytes:
 
 def _file_content(path: str | os.PathLike[str]) -> bytes:
     try:
-        # An empty name is no file, and Path("") is a folder.
-        with open_regular(as_path(path) if os.fspath(path) else path) as file:
+        name = os.fsdecode(path)
+        with open_regular(as_path(name) if name.startswith("~") else name) as file:
             return file.read(MAX_BYTES + 1)
     except FileNotFoundError:
         raise UnreadableError("there is no such file") from None

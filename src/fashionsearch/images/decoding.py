@@ -57,8 +57,8 @@ def max_pixels() -> int:
 
     It is 50 million, or what the environment variable `FASHIONSEARCH_MAX_PIXELS` says.
     """
-    setting = os.environ.get(ENVIRONMENT, "")
-    return int(setting) if setting.isdecimal() else MAX_PIXELS
+    setting = os.environ.get(ENVIRONMENT)
+    return int(setting) if setting and setting.isdecimal() else MAX_PIXELS
 
 
 def is_tensor(value: object) -> bool:

@@ -83,6 +83,7 @@ def iterate(images: Images) -> Iterator[Image]:
         InputError: if `images` is none of these.
     """
     if _is_single(images):
+        _refuse_stack(images)
         yield images  # type: ignore[misc]
     elif isinstance(images, Iterable) and not isinstance(images, dict):
         holds_all = isinstance(images, list | tuple | np.ndarray) or is_tensor(images)
@@ -113,8 +114,13 @@ def _copied(image: Image) -> Image:
 
 
 def count(images: Images) -> int | None:
-    """Return the number of images where it is known without reading an iterator."""
+    """Return the number of images where it is known without reading an iterator.
+
+    Raises:
+        InputError: if it is an array of greyscale images, which could be meant as one image or as many.
+    """
     if _is_single(images):
+        _refuse_stack(images)
         return 1
     if isinstance(images, list | tuple):
         return sum(len(image) if _is_batch(image) else 1 for image in images)
@@ -141,6 +147,18 @@ def _is_single(value: object) -> bool:
     if isinstance(value, np.ndarray):
         return value.ndim == 0 or (value.dtype.kind not in "OUS" and value.ndim != 4)
     return is_tensor(value) and value.ndim != 4  # type: ignore[attr-defined]
+
+
+def _refuse_stack(image: object) -> None:
+    """Raise InputError for an array of three axes that is no image, such as (n, 28, 28)."""
+    if not (isinstance(image, np.ndarray) or is_tensor(image)) or image.ndim != 3:  # type: ignore[attr-defined]
+        return
+    shape = tuple(image.shape)  # type: ignore[attr-defined]
+    if not {shape[0], shape[2]} & {1, 3, 4}:
+        raise errors.InputError(
+            f"an array of shape {shape} is neither an image, (H, W, 3) or (3, H, W), nor a batch of four axes; if it holds "
+            f"{shape[0]} greyscale images, give list(images)"
+        )
 
 
 def _describe(image: object) -> str:

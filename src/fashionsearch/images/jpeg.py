@@ -18,7 +18,8 @@ from fashionsearch.images.content import UnreadableError
 from fashionsearch.images.exif import orientation_of
 
 _MAX_SEGMENTS = 5_000
-_MAX_SCANS = 100
+_SMALL = 2**16
+_USUAL_SCANS, _MAX_SCANS = 10, 100
 _MAX_SCANNED = 2_000_000_000  # pixels times scans: some seconds of work
 _SOI, _SOS, _SOF0, _SOF1, _APP0, _APP1 = 0xD8, 0xDA, 0xC0, 0xC1, 0xE0, 0xE1
 _BESIDE_THE_PICTURE = {
@@ -65,6 +66,8 @@ def segments(data: bytes) -> Iterator[Segment]:
 
 def orientation(data: bytes) -> int:
     """Return the EXIF orientation, or 1."""
+    if len(data) < _SMALL and b"Exif\0\0" not in data:  # for thumbnails the walk costs more than a look
+        return 1
     for marker, start, end in segments(data):
         if marker == _APP1 and data[start : start + 6] == b"Exif\0\0":
             return orientation_of(data[start + 6 : end])
@@ -73,8 +76,11 @@ def orientation(data: bytes) -> int:
 
 def check_scans(data: bytes, width: int, height: int) -> None:
     """Raise UnreadableError if a small file would take minutes, its picture being sent in hundreds of passes."""
-    allowed = max(10, min(_MAX_SCANS, _MAX_SCANNED // max(1, width * height)))
-    if data.count(b"\xff\xda") <= allowed:
+    count = data.count(b"\xff\xda")
+    if count <= _USUAL_SCANS:
+        return
+    allowed = max(_USUAL_SCANS, min(_MAX_SCANS, _MAX_SCANNED // max(1, width * height)))
+    if count <= allowed:
         return
     # Some of these may lie in previews, or in what phones append behind the picture.
     position = max(segment.start for segment in segments(data)) - 4
