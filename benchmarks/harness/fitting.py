@@ -87,7 +87,7 @@ def fit_network(
     checkpoints: Path,
     cache: fs.EmbeddingCache,
 ) -> Fitted:
-    """Let the whole network learn from labels; it is saved beside its checkpoints, as `tagger-<seed>`."""
+    """Let the whole network learn from labels; it is saved beside its checkpoints, as `classifier-<seed>`."""
     began = time.perf_counter()
     model = fs.Classifier(
         candidate.model,
@@ -98,7 +98,7 @@ def fit_network(
         progress=False,
     )
     model.fit(*train, validation=validation, checkpoints=checkpoints)
-    model.save(checkpoints.with_name(f"tagger-{seed}"))
+    model.save(checkpoints.with_name(f"classifier-{seed}"))
     learned = _learned(model, began, checkpoints, cache)
     return Fitted(model.classes_, _scored_by(model.head_, learned.embed), learned)
 

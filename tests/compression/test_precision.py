@@ -173,20 +173,20 @@ def test_an_index_knows_int8_from_float(backbone, int8, tmp_path):
     assert loaded.search(PHOTOS.images[3], k=1).ids[0, 0] == 3
 
 
-def test_a_tagger_in_int8(backbone, tmp_path):
+def test_a_classifier_in_int8(backbone, tmp_path):
     weights = tmp_path / "cnn.safetensors"
     tensors = {name: tensor.contiguous() for name, tensor in backbone.module.state_dict().items()}
     safetensors.torch.save_file(tensors, weights)
-    tagger = fs.Classifier("cnn", weights=weights, image_size=32, progress=False)
+    classifier = fs.Classifier("cnn", weights=weights, image_size=32, progress=False)
     labels = PHOTOS["masterCategory"]
-    tagger.fit(PHOTOS.images, labels, validation=(PHOTOS.images, labels))
-    in_float = tagger.predict_proba(PHOTOS.images[:9])
-    tagger.backbone_ = fs.lower_precision(tagger, "int8", PHOTOS.images)
-    tagger.save(tmp_path / "tagger")
-    loaded = fs.Classifier.load(tmp_path / "tagger", progress=False)
+    classifier.fit(PHOTOS.images, labels, validation=(PHOTOS.images, labels))
+    in_float = classifier.predict_proba(PHOTOS.images[:9])
+    classifier.backbone_ = fs.lower_precision(classifier, "int8", PHOTOS.images)
+    classifier.save(tmp_path / "classifier")
+    loaded = fs.Classifier.load(tmp_path / "classifier", progress=False)
     assert loaded.backbone_.precision == "int8"
     probabilities = loaded.predict_proba(PHOTOS.images[:9])
-    np.testing.assert_array_equal(probabilities, tagger.predict_proba(PHOTOS.images[:9]))
+    np.testing.assert_array_equal(probabilities, classifier.predict_proba(PHOTOS.images[:9]))
     np.testing.assert_allclose(probabilities, in_float, atol=0.2)
     assert loaded.explain(PHOTOS.images[0]).shape == PHOTOS.images[0].shape[:2]  # by the network in float
 

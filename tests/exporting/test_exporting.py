@@ -46,19 +46,19 @@ def table():
 
 
 @pytest.fixture(scope="module")
-def tagger(table, tmp_path_factory):
+def classifier(table, tmp_path_factory):
     with pytest.MonkeyPatch.context() as context:
         context.setenv("FASHIONSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
-        tagger = fs.Classifier("efficientnet_lite0", image_size=64, runtime="torch", progress=False)
-        return tagger.fit(table.images, table["masterCategory"])
+        classifier = fs.Classifier("efficientnet_lite0", image_size=64, runtime="torch", progress=False)
+        return classifier.fit(table.images, table["masterCategory"])
 
 
 @pytest.fixture(scope="module", params=FORMATS)
-def served(tagger, request, tmp_path_factory):
-    """The tagger, exported once in each format."""
+def served(classifier, request, tmp_path_factory):
+    """The classifier, exported once in each format."""
     pytest.importorskip("onnxruntime" if request.param == "onnx" else "openvino")
     folder = tmp_path_factory.mktemp("export") / request.param
-    fs.export(tagger, folder, format=request.param)
+    fs.export(classifier, folder, format=request.param)
     return folder
 
 
@@ -139,35 +139,35 @@ def photos(photo, tmp_path):
 # What it gives.
 
 
-def test_a_script_without_the_library_gives_what_the_tagger_gives(served, tagger, photos):
+def test_a_script_without_the_library_gives_what_the_classifier_gives(served, classifier, photos):
     got = used(served, photos)
     assert set(got) == {"embeddings", "probabilities"}
     assert got["embeddings"].dtype == got["probabilities"].dtype == np.float32
-    expected = tagger.embed(photos)
+    expected = classifier.embed(photos)
     assert relative(got["embeddings"], expected) < 0.01
     norms = np.linalg.norm(got["embeddings"], axis=1) * np.linalg.norm(expected, axis=1)
     assert ((got["embeddings"] * expected).sum(axis=1) / norms).min() > 0.9999
-    np.testing.assert_allclose(got["probabilities"], tagger.predict_proba(photos), atol=2e-3)
+    np.testing.assert_allclose(got["probabilities"], classifier.predict_proba(photos), atol=2e-3)
 
 
-def test_batches_of_the_networks_size_are_equal_within_rounding(served, tagger):
+def test_batches_of_the_networks_size_are_equal_within_rounding(served, classifier):
     batch = np.random.default_rng(0).integers(0, 256, (5, 64, 64, 3), dtype=np.uint8)
     code = "import numpy, sys, use; numpy.savez(sys.argv[2], **use.run(numpy.load(sys.argv[1])['arr_0']))"
     given, out = served.parent / "given.npz", served.parent / "out.npz"
     np.savez(given, batch)
     subprocess.run([sys.executable, "-B", "-c", code, given, out], cwd=served, check=True)
     with np.load(out) as got:
-        assert relative(got["embeddings"], tagger.embed(batch)) < 1e-4
-        np.testing.assert_allclose(got["probabilities"], tagger.predict_proba(batch), atol=1e-5)
+        assert relative(got["embeddings"], classifier.embed(batch)) < 1e-4
+        np.testing.assert_allclose(got["probabilities"], classifier.predict_proba(batch), atol=1e-5)
 
 
-def test_the_script_prints_the_tag(served, tagger, photos):
+def test_the_script_prints_the_tag(served, classifier, photos):
     done = subprocess.run(
         [sys.executable, "-B", served / "use.py", *photos[:2]], capture_output=True, text=True, check=True
     )
-    expected = tagger.predict_proba(photos[:2])
+    expected = classifier.predict_proba(photos[:2])
     for line, path, row in zip(done.stdout.splitlines(), photos, expected, strict=False):
-        assert line.startswith(f"{path}: {tagger.classes_[row.argmax()]}, ")
+        assert line.startswith(f"{path}: {classifier.classes_[row.argmax()]}, ")
         assert float(line.split(", ")[-1]) == pytest.approx(row.max(), abs=2e-3)
     without = subprocess.run(
         [sys.executable, "-B", served / "use.py"], capture_output=True, text=True, check=False
@@ -176,7 +176,7 @@ def test_the_script_prints_the_tag(served, tagger, photos):
     assert "python use.py photo.jpg" in without.stderr
 
 
-def test_the_folder_says_what_it_holds(served, tagger):
+def test_the_folder_says_what_it_holds(served, classifier):
     about = json.loads((served / "model.json").read_text())
     assert sorted(path.name for path in served.iterdir()) == FILES[served.name]
     assert (served / about["model"]).is_file()
@@ -187,9 +187,9 @@ def test_the_folder_says_what_it_holds(served, tagger):
         {"name": "embeddings", "shape": ["n", 1280], "dtype": "float32"},
         {"name": "probabilities", "shape": ["n", 3], "dtype": "float32"},
     ]
-    assert about["classes"] == tagger.classes_.tolist()
-    assert about["backbone"]["fingerprint"] == tagger.backbone_.fingerprint
-    assert fs.Preprocess.from_dict(about["preprocess"]) == tagger.backbone_.preprocess
+    assert about["classes"] == classifier.classes_.tolist()
+    assert about["backbone"]["fingerprint"] == classifier.backbone_.fingerprint
+    assert fs.Preprocess.from_dict(about["preprocess"]) == classifier.backbone_.preprocess
     readme = (served / "README.md").read_text()
     assert f"pip install numpy pillow {'onnxruntime' if served.name == 'onnx' else 'openvino'}" in readme
     assert "makes them 64 × 64" in readme
@@ -277,11 +277,11 @@ class Factor(torch.nn.Module):
 
 
 def test_wrong_probabilities_are_refused(monkeypatch, quick, tmp_path):
-    tagger = fs.Classifier("cnn")
-    tagger.backbone_ = backbone()
+    classifier = fs.Classifier("cnn")
+    classifier.backbone_ = backbone()
     rng = np.random.default_rng(0)
-    tagger.head_ = LinearHead(rng.normal(size=(3, 24)).astype(np.float32), np.zeros(3, np.float32))
-    tagger.classes_ = np.array(["a", "b", "c"])
+    classifier.head_ = LinearHead(rng.normal(size=(3, 24)).astype(np.float32), np.zeros(3, np.float32))
+    classifier.classes_ = np.array(["a", "b", "c"])
     with_head = graphs.with_head
 
     def other(graph, head):
@@ -289,7 +289,7 @@ def test_wrong_probabilities_are_refused(monkeypatch, quick, tmp_path):
 
     monkeypatch.setattr(graphs, "with_head", other)
     with pytest.raises(errors.RuntimeUnavailableError, match="in probabilities"):
-        fs.export(tagger, tmp_path / "served")
+        fs.export(classifier, tmp_path / "served")
 
 
 @pytest.mark.parametrize(

@@ -604,10 +604,12 @@ def test_threads_add_search_and_save_at_once(small_graphs, tmp_path):
 
 
 def test_the_classifier_is_an_encoder(catalogue, tmp_path):
-    tagger = fs.Classifier(image_size=64, progress=False).fit(catalogue.images, catalogue["masterCategory"])
-    index = fs.VisualIndex(tagger)
+    classifier = fs.Classifier(image_size=64, progress=False).fit(
+        catalogue.images, catalogue["masterCategory"]
+    )
+    index = fs.VisualIndex(classifier)
     index.add(catalogue.images)
     index.save(tmp_path / "saved")
-    again = fs.VisualIndex.load(tmp_path / "saved", encoder=tagger)
+    again = fs.VisualIndex.load(tmp_path / "saved", encoder=classifier)
     assert again.search(catalogue.images[5], k=1).ids[0, 0] == 5
     assert fs.VisualIndex.load(tmp_path / "saved").search(catalogue.images[5], k=1).ids[0, 0] == 5

@@ -349,7 +349,7 @@ def test_a_network_that_cannot_be_exported(monkeypatch, capfd):
     monkeypatch.setattr(choice, "WORTH_AN_EXPORT", 2)
     going_on = fs.Backbone(Branching(), PREPROCESS, runtime="auto", origin="test")
     with pytest.warns(
-        errors.DataWarning, match="going on with torch: this network can't be exported"
+        errors.DataWarning, match="torch runs it instead: this network can't be exported"
     ) as warned:
         got, _ = (going_on.embed(list(pixels(5))) for _ in range(2))
     assert len(warned) == 1

@@ -82,8 +82,8 @@ def saved(tmp_path_factory):
     backbone = fs.create_backbone("cnn", weights=None, **options)
     backbone.save(folder / "Backbone")
     short = fs.FineTuning(epochs=1)
-    tagger = fs.Classifier("cnn", weights=None, training=short, **options)
-    tagger.fit(photos, table["masterCategory"]).save(folder / "Classifier")
+    classifier = fs.Classifier("cnn", weights=None, training=short, **options)
+    classifier.fit(photos, table["masterCategory"]).save(folder / "Classifier")
     autoencoder = fs.Autoencoder("cnn", training=short, perceptual=0, **options)
     autoencoder.fit(photos).save(folder / "Autoencoder")
     index = fs.VisualIndex(backbone, progress=False)
@@ -91,7 +91,7 @@ def saved(tmp_path_factory):
     index.save(folder / "VisualIndex")
     answers = {
         "Backbone": backbone.embed(photos),
-        "Classifier": tagger.predict_proba(photos),
+        "Classifier": classifier.predict_proba(photos),
         "Autoencoder": autoencoder.embed(photos),
         "VisualIndex": np.zeros(0),
     }

@@ -1,4 +1,4 @@
-"""Networks that learn from a teacher: a tiny student of a frozen tagger, resumed, saved, and refused."""
+"""Networks that learn from a teacher: a tiny student of a frozen classifier, resumed, saved, and refused."""
 
 import dataclasses
 import json
@@ -31,7 +31,7 @@ def teacher(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def folder(teacher, tmp_path_factory):
-    folder = tmp_path_factory.mktemp("teacher") / "tagger"
+    folder = tmp_path_factory.mktemp("teacher") / "classifier"
     teacher.save(folder)
     return folder
 
@@ -58,7 +58,7 @@ def pixels(images, size):
     return torch.from_numpy(np.stack(read) * std + mean)
 
 
-def test_it_says_what_the_tagger_says(teacher):
+def test_it_says_what_the_classifier_says(teacher):
     asked = opened(teacher, teacher.classes_[::-1])
     photos = VALIDATION.images[:6]
     said = asked(pixels(photos, 64)).softmax(dim=1).numpy()

@@ -16,70 +16,72 @@ LABEL = "articleType"
 
 
 @pytest.fixture(scope="module")
-def tagger(tmp_path_factory):
+def classifier(tmp_path_factory):
     with pytest.MonkeyPatch.context() as context:
         context.setenv("FASHIONSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
         return fs.Classifier(progress=False).fit(TABLE.images[:200], TABLE[LABEL][:200])
 
 
-def mass_inside(tagger, rows):
+def mass_inside(classifier, rows):
     masks = garment_masks(N, seed=2)
     shares = []
     for row in rows:
-        heat = tagger.explain(TABLE.images[row])
+        heat = classifier.explain(TABLE.images[row])
         shares.append(float((heat * masks[row]).sum() / heat.sum()))
     return np.mean(shares)
 
 
-def test_the_evidence_lies_on_the_garment(tagger):
-    assert mass_inside(tagger, range(200, N)) >= 0.8
+def test_the_evidence_lies_on_the_garment(classifier):
+    assert mass_inside(classifier, range(200, N)) >= 0.8
 
 
-def test_the_map_is_as_large_as_the_photo(tagger):
+def test_the_map_is_as_large_as_the_photo(classifier):
     photo = read_image(TABLE.images[0])
-    heat = tagger.explain(photo)
+    heat = classifier.explain(photo)
     assert heat.shape == photo.shape[:2]
     assert heat.dtype == np.float32
     assert heat.min() >= 0
     assert 0.5 < heat.max() <= 1
 
 
-def test_it_follows_the_garment(tagger):
+def test_it_follows_the_garment(classifier):
     photo = read_image(TABLE.images[0])
     height, width = photo.shape[:2]
     for top, left in ((0, 0), (height, width)):
         wide = np.full((2 * height, 2 * width, 3), 255, np.uint8)
         wide[top : top + height, left : left + width] = photo
-        heat = tagger.explain(wide, label=TABLE[LABEL][0])
+        heat = classifier.explain(wide, label=TABLE[LABEL][0])
         assert heat[top : top + height, left : left + width].sum() > 0.8 * heat.sum()
 
 
-def test_classes_have_maps_of_their_own(tagger):
+def test_classes_have_maps_of_their_own(classifier):
     photo = TABLE.images[0]
-    assert np.array_equal(tagger.explain(photo), tagger.explain(photo, label=tagger.predict(photo)[0]))
-    others = [label for label in tagger.classes_ if label != tagger.predict(photo)[0]]
-    assert not np.array_equal(tagger.explain(photo), tagger.explain(photo, label=others[0]))
+    assert np.array_equal(
+        classifier.explain(photo), classifier.explain(photo, label=classifier.predict(photo)[0])
+    )
+    others = [label for label in classifier.classes_ if label != classifier.predict(photo)[0]]
+    assert not np.array_equal(classifier.explain(photo), classifier.explain(photo, label=others[0]))
 
 
-def test_the_network_is_left_as_it_was(tagger):
-    before = tagger.predict_proba(TABLE.images[:3])
-    tagger.explain(TABLE.images[0])
-    assert np.array_equal(tagger.predict_proba(TABLE.images[:3]), before)
-    assert all(parameter.grad is None for parameter in tagger.backbone_.module.parameters())
-    assert not any(module._forward_hooks for module in tagger.backbone_.module.modules())
+def test_the_network_is_left_as_it_was(classifier):
+    before = classifier.predict_proba(TABLE.images[:3])
+    classifier.explain(TABLE.images[0])
+    assert np.array_equal(classifier.predict_proba(TABLE.images[:3]), before)
+    assert all(parameter.grad is None for parameter in classifier.backbone_.module.parameters())
+    assert not any(module._forward_hooks for module in classifier.backbone_.module.modules())
     with torch.no_grad():
-        tagger.explain(TABLE.images[0])
+        classifier.explain(TABLE.images[0])
 
 
-def test_what_makes_no_sense_is_refused(tagger):
+def test_what_makes_no_sense_is_refused(classifier):
     with pytest.raises(errors.InputError, match=r"label='Tyes' is not a class; .*Did you mean"):
-        tagger.explain(TABLE.images[0], label="Tyes")
+        classifier.explain(TABLE.images[0], label="Tyes")
     with pytest.raises(errors.InputError, match="explain takes one image"):
-        tagger.explain(TABLE.images[:2])
+        classifier.explain(TABLE.images[:2])
     with pytest.raises(errors.InputError, match="explain takes one image"):
-        tagger.explain([])
+        classifier.explain([])
     with pytest.raises(errors.ImageError, match=r"nowhere\.jpg"):
-        tagger.explain("nowhere.jpg")
+        classifier.explain("nowhere.jpg")
     with pytest.raises(errors.NotFittedError):
         fs.Classifier().explain(TABLE.images[0])
 
@@ -92,17 +94,17 @@ QUICK = fs.FineTuning(epochs=1, batch_size=16)
     [("cnn", 64), ("vgg19_bn", 64), ("resnet50", 64), ("timm:mobilenetv3_small_100", 64)],
 )
 def test_every_convolutional_network_can_be_explained(name, size):
-    tagger = fs.Classifier(
+    classifier = fs.Classifier(
         name, weights=None, training=QUICK, image_size=size, random_state=0, progress=False
     )
-    tagger.fit(TABLE.images[:32], TABLE["masterCategory"][:32])
-    heat = tagger.explain(TABLE.images[0])
+    classifier.fit(TABLE.images[:32], TABLE["masterCategory"][:32])
+    heat = classifier.explain(TABLE.images[0])
     assert heat.shape == read_image(TABLE.images[0]).shape[:2]
     assert np.isfinite(heat).all()
 
 
 def test_a_transformer_is_refused_in_words():
-    tagger = fs.Classifier(
+    classifier = fs.Classifier(
         "timm:vit_tiny_patch16_224",
         weights=None,
         training=QUICK,
@@ -110,9 +112,9 @@ def test_a_transformer_is_refused_in_words():
         random_state=0,
         progress=False,
     )
-    tagger.fit(TABLE.images[:32], TABLE["masterCategory"][:32])
+    classifier.fit(TABLE.images[:32], TABLE["masterCategory"][:32])
     with pytest.raises(errors.InputError, match="can't be explained: Grad-CAM needs feature maps"):
-        tagger.explain(TABLE.images[0])
+        classifier.explain(TABLE.images[0])
 
 
 @pytest.mark.parametrize("resize", ["squash", "pad", "crop"])

@@ -19,7 +19,7 @@ LABEL = "masterCategory"
 USUAL, LOW, PLAIN = ComputeMode("fp32"), ComputeMode("bf16", "contiguous"), ComputeMode("fp32", "contiguous")
 
 
-def tagger(**options):
+def classifier(**options):
     training = fs.FineTuning(autotune=True, epochs=2, batch_size=16, mixup=0.3, **options)
     return fs.Classifier(
         "cnn", weights=None, training=training, image_size=32, random_state=0, progress=False, device="cpu"
@@ -94,7 +94,7 @@ def test_the_network_learns_in_what_was_chosen(mode, monkeypatch):
         return Notes(seen)
 
     monkeypatch.setattr(autotune, "_timed_steps", lambda *_: {USUAL: 1.0, mode: 0.5})
-    model = tagger(ema=False).set_params(backbone="notes_its_mode")
+    model = classifier(ema=False).set_params(backbone="notes_its_mode")
     model.fit(TABLE.images, TABLE[LABEL])
     dtype = torch.bfloat16 if mode.precision == "bf16" else torch.float32
     assert set(seen) == {(dtype, mode.layout == "channels_last")}
@@ -103,18 +103,18 @@ def test_the_network_learns_in_what_was_chosen(mode, monkeypatch):
 
 def test_a_run_resumes_in_the_mode_it_began_in(monkeypatch, killer, tmp_path):
     monkeypatch.setattr(autotune, "_timed_steps", lambda *_: {USUAL: 1.0, LOW: 0.5})
-    whole = tagger().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "whole")
+    whole = classifier().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "whole")
     with pytest.raises(killer.StopError):
-        tagger().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "killed", loggers=[killer()])
+        classifier().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "killed", loggers=[killer()])
     monkeypatch.setattr(autotune, "_timed_steps", lambda *_: pytest.fail("it was timed again"))
     for _ in range(2):  # resumes, and then only reads
-        again = tagger().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "killed")
+        again = classifier().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "killed")
         assert again.backbone_.weights_hash == whole.backbone_.weights_hash
         assert again.history_["training_loss"] == whole.history_["training_loss"]
 
 
 def test_what_can_not_be_timed_is_refused():
     with pytest.raises(errors.InputError, match="learn on cpu; leave it out"):
-        tagger(devices=2).fit(TABLE.images, TABLE[LABEL])
+        classifier(devices=2).fit(TABLE.images, TABLE[LABEL])
     with pytest.raises(errors.InputError, match=r"precision='bf16' is for Classifier or Autoencoder"):
         fs.FineTuning(precision="bf16")

@@ -23,7 +23,7 @@ HELD_OUT = (VALIDATION.images, VALIDATION[LABEL])
 QUICK = {"epochs": 1, "batch_size": 16}
 
 
-def tagger(name="cnn", *, weights=None, image_size=32, training=None, **options):
+def classifier(name="cnn", *, weights=None, image_size=32, training=None, **options):
     training = fs.FineTuning(**QUICK) if training is None else training
     return fs.Classifier(
         name,
@@ -50,7 +50,7 @@ def tagger(name="cnn", *, weights=None, image_size=32, training=None, **options)
     ],
 )
 def test_every_kind_learns_and_survives_a_folder(name, weights, image_size, tmp_path):
-    model = tagger(name, weights=weights, image_size=image_size)
+    model = classifier(name, weights=weights, image_size=image_size)
     untrained = fs.create_backbone(name, weights=weights, image_size=image_size, random_state=0)
     model.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
     assert model.backbone_.weights_hash != untrained.weights_hash
@@ -66,8 +66,8 @@ def test_every_kind_learns_and_survives_a_folder(name, weights, image_size, tmp_
     )
     assert np.isfinite(model.history_["validation_loss"]).all()
     before = model.predict_proba(VALIDATION.images)
-    model.save(tmp_path / "tagger")
-    again = fs.Classifier.load(tmp_path / "tagger")
+    model.save(tmp_path / "classifier")
+    again = fs.Classifier.load(tmp_path / "classifier")
     assert np.array_equal(again.predict_proba(VALIDATION.images), before)
     assert again.training == model.training
     assert again.history_["training_loss"] == model.history_["training_loss"]
@@ -89,7 +89,7 @@ def test_the_recipe_from_scratch_learns():
 def test_shuffled_labels_teach_nothing():
     labels = np.random.default_rng(0).permutation(TRAIN[LABEL])
     training = fs.FineTuning(epochs=4, batch_size=16)
-    model = tagger("efficientnet_lite0", weights="default", image_size=64, training=training)
+    model = classifier("efficientnet_lite0", weights="default", image_size=64, training=training)
     model.fit(TRAIN.images, labels, validation=HELD_OUT)
     assert model.score(*HELD_OUT) < 0.75
 
@@ -99,7 +99,7 @@ def test_fine_tuning_starts_from_the_frozen_head():
         TRAIN.images, TRAIN[LABEL], validation=HELD_OUT
     )
     training = fs.FineTuning(epochs=1, learning_rate=1e-9, unfreeze="head", augment="none", dropout=0)
-    model = tagger("efficientnet_lite0", weights="default", image_size=64, training=training)
+    model = classifier("efficientnet_lite0", weights="default", image_size=64, training=training)
     model.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
     factor = np.linalg.norm(model.head_.weight) / np.linalg.norm(frozen.head_.weight)  # by calibration
     np.testing.assert_allclose(model.head_.weight, factor * frozen.head_.weight, rtol=1e-4, atol=1e-6)
@@ -112,7 +112,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_a_run(monkeypatch):
     training = fs.FineTuning(
         epochs=30, batch_size=16, patience=2, learning_rate=0.05, ema=False, label_smoothing=0
     )
-    model = tagger(training=training).fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    model = classifier(training=training).fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
     losses = model.history_["validation_loss"]
     assert len(losses) < 30
     assert int(np.argmin(losses)) == len(losses) - 3
@@ -124,7 +124,7 @@ def test_the_best_epoch_is_kept_and_patience_ends_a_run(monkeypatch):
 
 def test_a_network_that_learned_is_calibrated_on_the_validation_part(monkeypatch):
     training = fs.FineTuning(epochs=6, batch_size=16)
-    calibrated, alone = (tagger(training=training) for _ in range(2))
+    calibrated, alone = (classifier(training=training) for _ in range(2))
     calibrated.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
     monkeypatch.setattr(LinearHead, "calibrated", lambda head, *_: head)
     alone.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
@@ -136,7 +136,7 @@ def test_a_network_that_learned_is_calibrated_on_the_validation_part(monkeypatch
 
 def test_without_validation_all_epochs_are_learned():
     training = fs.FineTuning(epochs=2, batch_size=16, patience=1)
-    model = tagger(training=training).fit(TRAIN.images, TRAIN[LABEL])
+    model = classifier(training=training).fit(TRAIN.images, TRAIN[LABEL])
     assert model.history_["epoch"] == [1, 2]
     assert "validation_loss" not in model.history_.columns
 
@@ -145,7 +145,7 @@ def test_a_seed_decides_everything_and_disturbs_nobody():
     torch.manual_seed(5)
     expected = torch.rand(2)
     torch.manual_seed(5)
-    first, again = (tagger().fit(iter(TRAIN.images), TRAIN[LABEL]) for _ in range(2))
+    first, again = (classifier().fit(iter(TRAIN.images), TRAIN[LABEL]) for _ in range(2))
     assert torch.equal(torch.rand(2), expected)
     assert first.backbone_.weights_hash == again.backbone_.weights_hash
     other = clone(first).set_params(random_state=1).fit(TRAIN.images, TRAIN[LABEL])
@@ -160,7 +160,7 @@ def test_networks_learn_in_training_mode_and_answer_in_evaluation_mode():
         return Remembers(seen)
 
     training = fs.FineTuning(epochs=2, batch_size=16)
-    model = tagger("remembers_its_mode", training=training)
+    model = classifier("remembers_its_mode", training=training)
     model.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
     learned = [mode for mode, grad in seen if grad]
     assert learned == [True] * 6
@@ -187,16 +187,16 @@ class Remembers(torch.nn.Module):
 
 def test_the_cpu_learns_in_bf16():
     training = fs.FineTuning(epochs=2, batch_size=16)
-    model = tagger(training=training, device="cpu", precision="bf16")
+    model = classifier(training=training, device="cpu", precision="bf16")
     losses = model.fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT).history_["training_loss"]
-    exact = tagger(training=training, device="cpu").fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    exact = classifier(training=training, device="cpu").fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
     np.testing.assert_allclose(losses, exact.history_["training_loss"], rtol=0.05)
     assert losses != exact.history_["training_loss"]
 
 
 def test_rare_classes_can_weigh_more():
     weights = {"Footwear": 50.0, "Apparel": 1e-3, "Accessories": 1e-3}
-    model = tagger(training=fs.FineTuning(epochs=6, batch_size=16), class_weight=weights)
+    model = classifier(training=fs.FineTuning(epochs=6, batch_size=16), class_weight=weights)
     predicted = model.fit(TRAIN.images, TRAIN[LABEL]).predict(VALIDATION.images)
     assert (predicted == "Footwear").mean() > 0.8
 
@@ -245,13 +245,13 @@ def test_a_moved_folder_remembers_its_best_epoch(killer, tmp_path):
     training = fs.FineTuning(
         epochs=8, batch_size=16, patience=8, learning_rate=0.05, ema=False, label_smoothing=0
     )
-    whole = tagger(training=training).fit(
+    whole = classifier(training=training).fit(
         TRAIN.images, TRAIN[LABEL], validation=HELD_OUT, checkpoints=tmp_path / "whole"
     )
     best = int(np.argmin(whole.history_["validation_loss"]))
 
     with pytest.raises(killer.StopError):
-        tagger(training=training).fit(
+        classifier(training=training).fit(
             TRAIN.images,
             TRAIN[LABEL],
             validation=HELD_OUT,
@@ -259,7 +259,7 @@ def test_a_moved_folder_remembers_its_best_epoch(killer, tmp_path):
             loggers=[killer(lambda epoch: epoch > min(best + 1, 6))],
         )
     (tmp_path / "begun").rename(tmp_path / "moved")
-    moved = tagger(training=training).fit(
+    moved = classifier(training=training).fit(
         TRAIN.images, TRAIN[LABEL], validation=HELD_OUT, checkpoints=tmp_path / "moved"
     )
     assert moved.history_["training_loss"] == whole.history_["training_loss"]
@@ -269,36 +269,36 @@ def test_a_moved_folder_remembers_its_best_epoch(killer, tmp_path):
 def test_worker_processes_resume_where_they_were(killer, tmp_path):
     training = fs.FineTuning(epochs=3, batch_size=16, workers=1, ema=False)
     plain = fs.FineTuning(epochs=3, batch_size=16, workers=0, ema=False)
-    losses = tagger(training=plain).fit(TRAIN.images, TRAIN[LABEL]).history_["training_loss"]
+    losses = classifier(training=plain).fit(TRAIN.images, TRAIN[LABEL]).history_["training_loss"]
 
     with pytest.raises(killer.StopError):
-        tagger(training=training).fit(
+        classifier(training=training).fit(
             TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run", loggers=[killer()]
         )
-    model = tagger(training=training).fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
+    model = classifier(training=training).fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
     assert model.history_["training_loss"] == losses
 
 
 def test_another_run_is_not_resumed(tmp_path):
-    tagger().fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
-    other = tagger(training=fs.FineTuning(**{**QUICK, "epochs": 2}))
+    classifier().fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
+    other = classifier(training=fs.FineTuning(**{**QUICK, "epochs": 2}))
     with pytest.raises(
         errors.InputError, match="holds the checkpoints of another run: its epochs is 1, and now it is 2"
     ):
         other.fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
-    weighted = tagger().set_params(class_weight="balanced")
+    weighted = classifier().set_params(class_weight="balanced")
     with pytest.raises(errors.InputError, match="another run: its class_weights"):
         weighted.fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "run")
     with pytest.raises(errors.InputError, match="another run: its training"):
-        tagger().fit(TRAIN.images[:40], TRAIN[LABEL][:40], checkpoints=tmp_path / "run")
+        classifier().fit(TRAIN.images[:40], TRAIN[LABEL][:40], checkpoints=tmp_path / "run")
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("precious")
     with pytest.raises(errors.InputError, match=r"'thesis\.txt' is in it"):
-        tagger().fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "mine")
+        classifier().fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path / "mine")
 
 
 def test_a_seed_that_was_drawn_is_remembered(tmp_path):
-    model = tagger().set_params(random_state=None)
+    model = classifier().set_params(random_state=None)
     first = clone(model).fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path).backbone_.weights_hash
     assert clone(model).fit(TRAIN.images, TRAIN[LABEL], checkpoints=tmp_path).backbone_.weights_hash == first
 
@@ -371,7 +371,7 @@ def fresh():
 
 def learned():
     training = fs.FineTuning(epochs=1, batch_size=16, mixup=0.2)
-    network = tagger(training=training).fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    network = classifier(training=training).fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
     plain = fs.FineTuning(epochs=1, batch_size=16)
     drawing = fs.Autoencoder(
         "cnn", image_size=32, perceptual=0, training=plain, random_state=0, progress=False
@@ -397,7 +397,7 @@ def test_whatever_the_program_has_set_the_answers_are_those_of_a_fresh_process(f
 
 def test_one_photo_a_batch_is_refused_where_there_is_nothing_to_average():
     with pytest.raises(errors.InputError, match=r"batch_size=1 leaves.*use batch_size=2 or more"):
-        tagger("resnet50", training=fs.FineTuning(epochs=1, batch_size=1)).fit(TRAIN.images, TRAIN[LABEL])
+        classifier("resnet50", training=fs.FineTuning(epochs=1, batch_size=1)).fit(TRAIN.images, TRAIN[LABEL])
 
 
 def test_a_loss_that_is_no_number_names_rate_and_batch():
@@ -408,7 +408,7 @@ def test_a_loss_that_is_no_number_names_rate_and_batch():
     with pytest.raises(
         errors.TrainingError, match=r"the loss became nan in epoch 2, batch 1, at learning rate 0\.0\d+; try"
     ):
-        tagger("breaks_after_three", training=fs.FineTuning(epochs=3, batch_size=16)).fit(
+        classifier("breaks_after_three", training=fs.FineTuning(epochs=3, batch_size=16)).fit(
             TRAIN.images, TRAIN[LABEL]
         )
 
@@ -428,7 +428,7 @@ class _Breaks(torch.nn.Module):
 
 
 def test_a_failed_fit_leaves_the_fitted_one_alone():
-    model = tagger().fit(TRAIN.images, TRAIN[LABEL])
+    model = classifier().fit(TRAIN.images, TRAIN[LABEL])
     before = model.predict_proba(VALIDATION.images)
     model.set_params(backbone="breaks_after_three", training=fs.FineTuning(epochs=3, batch_size=16))
     with pytest.raises(errors.TrainingError):
@@ -455,14 +455,14 @@ def test_a_failed_fit_leaves_the_fitted_one_alone():
 )
 def test_bad_labels_are_refused_before_anything_is_learned(images, labels, validation, words):
     with pytest.raises(errors.DataError, match=words):
-        tagger().fit(images, labels, validation=validation)
+        classifier().fit(images, labels, validation=validation)
 
 
 def test_a_class_that_validation_lacks_is_named_and_the_work_goes_on():
     footwear = VALIDATION[LABEL] == "Footwear"
     rest = VALIDATION[np.flatnonzero(~footwear)]
     with pytest.warns(errors.DataWarning, match="1 of 3 classes have no validation photo: Footwear"):
-        tagger().fit(TRAIN.images, TRAIN[LABEL], validation=(rest.images, rest[LABEL]))
+        classifier().fit(TRAIN.images, TRAIN[LABEL], validation=(rest.images, rest[LABEL]))
 
 
 @pytest.mark.parametrize(
@@ -481,32 +481,32 @@ def test_a_class_that_validation_lacks_is_named_and_the_work_goes_on():
 )
 def test_options_that_make_no_sense_are_refused(options, words):
     with pytest.raises(errors.InputError, match=words):
-        tagger(**options).fit(TRAIN.images, TRAIN[LABEL])
+        classifier(**options).fit(TRAIN.images, TRAIN[LABEL])
 
 
 @pytest.mark.parametrize("seed", ["x", 1.5, -1])
 def test_a_seed_that_is_none_is_refused(seed):
     with pytest.raises(errors.InputError, match="is not a whole number from 0"):
-        tagger().set_params(random_state=seed).fit(TRAIN.images, TRAIN[LABEL])
+        classifier().set_params(random_state=seed).fit(TRAIN.images, TRAIN[LABEL])
 
 
 def test_processes_that_were_started_elsewhere_must_agree(monkeypatch, tmp_path):
     monkeypatch.setenv("TORCHELASTIC_RUN_ID", "x")
     monkeypatch.setenv("WORLD_SIZE", "2")
     for options in ({"checkpoints": None}, {"checkpoints": tmp_path / "run"}):
-        model = tagger().set_params(random_state=None)
+        model = classifier().set_params(random_state=None)
         with pytest.raises(errors.InputError, match="which must agree"):
             model.fit(TRAIN.images, TRAIN[LABEL], **options)
 
 
 def test_one_validation_photo_is_enough():
     with pytest.warns(errors.DataWarning, match="2 of 3 classes"):
-        tagger().fit(TRAIN.images, TRAIN[LABEL], validation=(TRAIN.images[:1], TRAIN[LABEL][:1]))
+        classifier().fit(TRAIN.images, TRAIN[LABEL], validation=(TRAIN.images[:1], TRAIN[LABEL][:1]))
 
 
 def test_a_logger_must_be_in_a_list():
     with pytest.raises(errors.InputError, match="is not a list of Lightning loggers"):
-        tagger().fit(TRAIN.images, TRAIN[LABEL], loggers="csv")
+        classifier().fit(TRAIN.images, TRAIN[LABEL], loggers="csv")
 
 
 def test_a_frozen_backbone_has_no_checkpoints():
@@ -548,7 +548,7 @@ def test_lightning_loggers_hear_of_every_step(tmp_path):
     from lightning.pytorch.loggers import CSVLogger
 
     logger = CSVLogger(tmp_path, name="", version="")
-    tagger().fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT, loggers=[logger])
+    classifier().fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT, loggers=[logger])
     written = (tmp_path / "metrics.csv").read_text()
     assert "training_loss" in written
     assert "validation_accuracy" in written
@@ -557,7 +557,7 @@ def test_lightning_loggers_hear_of_every_step(tmp_path):
 def test_nothing_is_left_behind(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setenv("TMPDIR", str(tmp_path))
-    tagger().fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
+    classifier().fit(TRAIN.images, TRAIN[LABEL], validation=HELD_OUT)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -622,7 +622,7 @@ FIGURES = {
 def test_a_seed_gives_the_losses_that_it_always_gave(name):
     options, training, validation = FIGURES[name]
     table = fs.datasets.make_catalogue(40, seed=0)
-    model = tagger(
+    model = classifier(
         training=fs.FineTuning(**{"epochs": 2, "batch_size": 8, **options}),
         class_weight="balanced",
         device="cpu",

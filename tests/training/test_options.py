@@ -59,7 +59,7 @@ def test_a_recipe_leaves_nothing_open(case):
 
 
 def test_a_teacher_gets_its_share():
-    filled = fs.FineTuning(teacher="tagger", temperature=3.0).recipe("scratch")
+    filled = fs.FineTuning(teacher="classifier", temperature=3.0).recipe("scratch")
     assert (filled.distillation_weight, filled.temperature) == (RECIPES["scratch"].distillation_weight, 3.0)
 
 
@@ -88,7 +88,7 @@ def test_networks_without_normalisation_go_slower():
         fs.FineTuning(),
         fs.FineTuning(epochs=3, augment="strong", autotune=True),
         fs.FineTuning(augment=fs.Augmentation(rotation=4, colour=0.2)),
-        fs.FineTuning(teacher=Path("tagger"), distillation_weight=0.5),
+        fs.FineTuning(teacher=Path("classifier"), distillation_weight=0.5),
     ],
 )
 def test_options_survive_json(options):

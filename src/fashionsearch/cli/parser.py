@@ -264,5 +264,5 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
         help="folder of a saved classifier whose probabilities are learned beside the labels",
     )
     learning.add_argument(
-        "--checkpoints", type=Path, help="folder to go on from when the same command was interrupted"
+        "--checkpoints", type=Path, help="folder to resume from when the same command was interrupted"
     )

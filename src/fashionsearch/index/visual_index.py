@@ -329,7 +329,7 @@ class VisualIndex:
         return self.encoder
 
     def save(self, folder: storage.PathLike) -> None:
-        """Save everything needed to go on (vectors, ids, metadata, parameters, the graph, the encoder), atomically.
+        """Save everything the index needs (vectors, ids, metadata, parameters, the graph, the encoder), atomically.
 
         An encoder is saved whole, a classifier with its head; of one of your own class only what it takes to recognise it.
 

@@ -136,7 +136,7 @@ class AutoRuntime:
                     opener, self._module, self._preprocess, self._fingerprint, precision=self._precision
                 )
             except errors.RuntimeUnavailableError as error:
-                warnings.warn(f"going on with torch: {error}", errors.DataWarning, stacklevel=2)
+                warnings.warn(f"torch runs it instead: {error}", errors.DataWarning, stacklevel=2)
         return self._current.run(pixels)
 
     def _opener(self) -> Callable[[bytes], Runtime] | None:

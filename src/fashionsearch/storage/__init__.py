@@ -1,7 +1,7 @@
 """A saved thing is a folder of generations, written so that a crash at any moment loses nothing.
 
 ```text
-tagger/
+classifier/
   manifest.json        names the current generation; SHA-256 and size of each of its files; renamed into place last
   generation-2/        what the manifest points to
   generation-1/        the one before, and any other that somebody is still reading

@@ -1,4 +1,4 @@
-"""A teacher: a fitted tagger whose probabilities a network learns beside the labels (knowledge distillation)."""
+"""A teacher: a fitted classifier whose probabilities a network learns beside the labels (knowledge distillation)."""
 
 from __future__ import annotations
 
@@ -31,12 +31,12 @@ class FittedTagger(Protocol):
 
 
 class Teacher(nn.Module):
-    """A frozen tagger that says what it thinks of photos.
+    """A frozen classifier that says what it thinks of photos.
 
     It sees the pixels that its student sees, also blended ones (Beyer et al. 2022, arXiv:2106.05237), at its own size.
 
     Args:
-        module: the tagger's network, which is copied.
+        module: the classifier's network, which is copied.
         preprocess: its normalisation and size.
         head: its head, of the student's classes alone and in their order.
         fingerprint: names weights, preprocessing and head.
@@ -118,7 +118,7 @@ def open_teacher(
     Args:
         options: a filled recipe.
         classes: (c,) the student's classes, sorted.
-        load: reads a tagger from its folder.
+        load: reads a classifier from its folder.
 
     Raises:
         InputError: if it isn't a fitted `Classifier`, or doesn't know all classes.
@@ -137,9 +137,9 @@ def open_teacher(
             f"the teacher of this training was a Classifier with the fingerprint {str(given['fingerprint'])[:12]}…, which "
             "is not saved with its student; give it again: training=FineTuning(teacher=...)"
         )
-    tagger = load(given) if isinstance(given, str) else given
-    fingerprint = teacher_fingerprint(tagger)
-    known = tagger.classes_.tolist()
+    classifier = load(given) if isinstance(given, str) else given
+    fingerprint = teacher_fingerprint(classifier)
+    known = classifier.classes_.tolist()
     strangers = [label for label in classes.tolist() if label not in known]
     if strangers:
         names = ", ".join(repr(label) for label in strangers[:5]) + (" …" if len(strangers) > 5 else "")
@@ -150,8 +150,8 @@ def open_teacher(
         )
     rows = [known.index(label) for label in classes.tolist()]
     return Teacher(
-        tagger.backbone_.module,
-        tagger.backbone_.preprocess,
-        LinearHead(tagger.head_.weight[rows], tagger.head_.bias[rows]),
+        classifier.backbone_.module,
+        classifier.backbone_.preprocess,
+        LinearHead(classifier.head_.weight[rows], classifier.head_.bias[rows]),
         fingerprint=fingerprint,
     )

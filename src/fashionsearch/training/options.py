@@ -226,21 +226,21 @@ def recipe_for(weights: object) -> str:
     return "scratch" if weights is None else "weights"
 
 
-def teacher_fingerprint(tagger: Any) -> str:
+def teacher_fingerprint(classifier: Any) -> str:
     """Return what decides a fitted `Classifier`'s probabilities, as one SHA-256.
 
     Raises:
         InputError: if it is none, or isn't fitted.
     """
-    missing = [name for name in ("backbone_", "head_", "classes_") if not hasattr(tagger, name)]
+    missing = [name for name in ("backbone_", "head_", "classes_") if not hasattr(classifier, name)]
     if missing:
         raise errors.InputError(
-            f"teacher={type(tagger).__name__}(...) is no fitted Classifier: it has no {missing[0]}; call its fit first, or "
-            "give the folder of a saved one"
+            f"teacher={type(classifier).__name__}(...) is no fitted Classifier: it has no {missing[0]}; call its fit first, "
+            "or give the folder of a saved one"
         )
-    digest = hashlib.sha256(tagger.backbone_.fingerprint.encode())
-    digest.update(tagger.head_.weight.tobytes() + tagger.head_.bias.tobytes())
-    digest.update(repr(tagger.classes_.tolist()).encode())
+    digest = hashlib.sha256(classifier.backbone_.fingerprint.encode())
+    digest.update(classifier.head_.weight.tobytes() + classifier.head_.bias.tobytes())
+    digest.update(repr(classifier.classes_.tolist()).encode())
     return digest.hexdigest()
 
 

@@ -205,12 +205,12 @@ def test_a_network_goes_on_from_its_checkpoints(bench, table, tmp_path, candidat
     (run,) = (tmp_path / "checkpoints").glob("*/study-masterCategory/seed-0")
     written = {path.name: path.stat().st_mtime_ns for path in run.iterdir() if path.suffix == ".ckpt"}
     assert written
-    tagger = fs.Classifier.load(run.with_name("tagger-0"))
+    classifier = fs.Classifier.load(run.with_name("classifier-0"))
     test = bench.study.test
     accuracy = next(
         row["value"] for row in first if (row["split"], row["metric"]) == ("study-test", "accuracy")
     )
-    assert tagger.score(test.images, test["masterCategory"]) == accuracy
+    assert classifier.score(test.images, test["masterCategory"]) == accuracy
     with fs.EmbeddingCache() as cache:
         later = tasks.Bench(
             table,
