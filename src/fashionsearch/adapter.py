@@ -87,7 +87,8 @@ class AdaptedEncoder:
 def as_encoder(encoder: Embeds) -> Encoder:
     """Return an object that embeds as an `Encoder`: itself if it is one, else adapted.
 
-    An object whose class replaces `embed` and inherits the rest is adapted too: the rest tells of other embeddings.
+    An object whose class replaces `embed` and inherits the rest is adapted too: the inherited rest
+    would describe the embeddings of the class it comes from.
     """
     kind = type(encoder)
 
@@ -96,7 +97,11 @@ def as_encoder(encoder: Embeds) -> Encoder:
         return next((i for i, base in enumerate(kind.__mro__) if name in vars(base)), len(kind.__mro__))
 
     rest = [depth(name) for name in ("embed_batches", "identity", "writers")]
-    if "embed" not in vars(encoder) and max(rest) < len(kind.__mro__) and max(rest) <= depth("embed"):
+    if (
+        "embed" not in getattr(encoder, "__dict__", {})
+        and max(rest) < len(kind.__mro__)
+        and max(rest) <= depth("embed")
+    ):
         return cast(Encoder, encoder)
     return AdaptedEncoder(encoder)
 

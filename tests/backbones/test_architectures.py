@@ -227,3 +227,32 @@ def test_files_fit_plugins_too(tmp_path):
     backbone = fs.create_backbone("mine", weights=tmp_path / "w.pth")
     assert backbone.module[1].bias.tolist() == [7, 7, 7]
     assert backbone.origin == "file:w.pth"
+
+
+def test_plug_ins_are_read_again_after_an_interruption(monkeypatch):
+    class Interrupted:
+        name, value = "mine", "module:mine"
+
+        def load(self):
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(architectures, "_plugins_read", [])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: [Interrupted()])
+    with pytest.raises(KeyboardInterrupt):
+        fs.list_backbones()
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: [])
+    assert fs.list_backbones() == BUILT_IN
+    assert architectures._plugins_read
+
+
+def test_a_plug_in_that_ends_the_program_is_named(monkeypatch):
+    class Exits:
+        name, value = "mine", "module:mine"
+
+        def load(self):
+            raise SystemExit(3)
+
+    monkeypatch.setattr(architectures, "_plugins_read", [])
+    monkeypatch.setattr("importlib.metadata.entry_points", lambda **_: [Exits()])
+    with pytest.warns(fs.errors.DataWarning, match=r"'module:mine'.*can't be loaded: SystemExit\(3\)"):
+        assert fs.list_backbones() == BUILT_IN

@@ -110,3 +110,34 @@ def test_another_resize_is_named(backbone):
     padded = backbone.variant(preprocess=dataclasses.replace(backbone.preprocess, resize="pad"))
     with pytest.raises(errors.EncoderMismatchError, match="its resize is pad and not squash"):
         index.encoder = padded
+
+
+class Slotted:
+    """An encoder without a __dict__, and perhaps with a fault."""
+
+    __slots__ = ("dim", "fault")
+
+    def __init__(self, fault=0):
+        self.dim, self.fault = 3, fault
+
+    def embed(self, images):
+        return np.ones((len(list(images)) + self.fault, 3), np.float32)
+
+
+def test_an_encoder_with_slots_serves_an_index():
+    index = fs.VisualIndex(Slotted())
+    photos = [np.zeros((4, 4, 3), np.uint8)] * 2
+    index.add(photos)
+    assert index.search(photos[0], k=1).ids.tolist() == [[0]]
+
+
+def test_an_encoder_that_loses_photos_is_refused_by_add_and_by_search():
+    encoder = Slotted()
+    index = fs.VisualIndex(encoder)
+    photos = [np.zeros((4, 4, 3), np.uint8)] * 2
+    index.add(photos)
+    encoder.fault = -1
+    with pytest.raises(errors.InputError, match=r"1 .*2"):
+        index.search(photos)
+    with pytest.raises(errors.InputError, match=r"1 .*2"):
+        index.add(photos)

@@ -372,7 +372,7 @@ def test_onnx_runs_in_float32(precision):
 def test_onnx_runs_on_the_cpu(monkeypatch):
     from fashionsearch.backbones import backbone as base
 
-    monkeypatch.setattr(base, "place", lambda *_: device.Placement(torch.device("meta"), "fp32"))
+    monkeypatch.setattr(base, "resolve_placement", lambda *_: device.Placement(torch.device("meta"), "fp32"))
     with pytest.raises(
         errors.RuntimeUnavailableError, match="this backbone is in fp32 on meta; use runtime='torch'"
     ):

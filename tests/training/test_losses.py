@@ -61,3 +61,12 @@ def test_mixup_blends_photos_and_labels_of_every_attribute_alike():
     torch.testing.assert_close(first.sum(dim=1), torch.ones(4))
     torch.testing.assert_close(second[1], torch.tensor([0.0, 1 - share]))  # half of it is unknown
     assert torch.equal(targets, torch.tensor([[0, 1], [1, -1], [2, 0], [0, 1]]))
+
+
+def test_photos_whose_classes_all_weigh_nothing_teach_nothing():
+    weightless = torch.tensor([0.0, 1.0, 0.0])
+    logits = LOGITS[:2].clone().requires_grad_()
+    for targets in (torch.tensor([0, 2]), functional.one_hot(torch.tensor([0, 2]), 3).float()):
+        loss = cross_entropy(logits, targets, class_weights=weightless)
+        loss.backward()
+        assert loss.item() == 0

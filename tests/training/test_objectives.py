@@ -6,7 +6,7 @@ import torch
 
 import fashionsearch as fs
 from fashionsearch.tagging.learner import tagging_learner
-from fashionsearch.training.objectives import is_normalised, last_layers, parameter_groups
+from fashionsearch.training.objectives import is_normalised, last_layers, parameter_groups, unfreeze
 from fashionsearch.training.schedules import WarmCosine, epoch_sizes
 
 
@@ -121,3 +121,11 @@ def test_a_frozen_network_drops_nothing():
     photos = torch.rand(2, 3, 64, 64)
     assert torch.equal(model.network.embed(photos), model.network.embed(photos))
     assert model.objective.dropout.training
+
+
+def test_all_layers_learn_again_after_a_training_of_the_head():
+    backbone = fs.create_backbone("cnn", weights=None, image_size=32, random_state=0).module
+    unfreeze(backbone, "head", (2, 3, 32, 32))
+    assert not any(parameter.requires_grad for parameter in backbone.parameters())
+    unfreeze(backbone, "all", (2, 3, 32, 32))
+    assert all(parameter.requires_grad for parameter in backbone.parameters())

@@ -72,6 +72,7 @@ def fit_autoencoder(
             )
         with torch_defaults(), start.placement.fork_rng():
             torch.manual_seed(folder.seed)
+            start.module.requires_grad_(True)  # also what an earlier training had frozen
             encoder = Projected(start.module, start.dim, latent_dim)
             decoder = Decoder(latent_dim, start.preprocess.image_size)
             objective = ReconstructionObjective(

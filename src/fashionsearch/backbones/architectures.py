@@ -6,6 +6,7 @@ Nothing here imports torch before a network is built.
 from __future__ import annotations
 
 import fnmatch
+import threading
 import warnings
 from collections.abc import Callable
 from numbers import Integral
@@ -26,6 +27,7 @@ Function = TypeVar("Function", bound=Builder)
 
 _registered: dict[str, tuple[Architecture, str]] = {}
 _plugins_read: list[bool] = []
+_reading = threading.RLock()  # a plug-in may ask for backbones itself
 
 
 def register_backbone(
@@ -96,11 +98,20 @@ def register_backbone(
 
 
 def _read_plugins() -> None:
-    if _plugins_read:
-        return
+    with _reading:
+        if _plugins_read:
+            return
+        _plugins_read.append(True)
+        try:
+            _load_plugins()
+        except BaseException:  # interrupted: the next look-up reads them all
+            _plugins_read.clear()
+            raise
+
+
+def _load_plugins() -> None:
     import importlib.metadata
 
-    _plugins_read.append(True)
     for entry in importlib.metadata.entry_points(group=ENTRY_POINTS):
         try:
             entry.load()
@@ -113,7 +124,7 @@ def _read_plugins() -> None:
             warnings.warn(
                 f"the plug-in {entry.value!r}, which offers backbone {entry.name!r}, can't be loaded: {error!r}",
                 errors.DataWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors, neighbours, storage
+from fashionsearch.adapter import as_encoder
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.embedding import Embeds
 from fashionsearch.images import Images, count, iterate, source_of, thumbnail_uri
@@ -292,7 +293,11 @@ class VisualIndex:
         check_number("k", k, low=1, high=_MAX_K)
         encoder, condition = self._required_encoder("search by photo"), filters.parse(where)
         pictures = list(iterate(images))
-        vectors = check_vectors(encoder.embed(pictures), self.dim)
+        vectors = check_vectors(as_encoder(encoder).embed(pictures), self.dim)
+        if len(vectors) != len(pictures):
+            raise errors.InputError(
+                f"the encoder returned {len(vectors)} embeddings of {len(pictures)} photos; it must return one for each"
+            )
         found = self._search(vectors, k + _TWINS, condition, exact)
         found = source_first(found, [source_of(picture) for picture in pictures], k)
         shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures)))

@@ -39,6 +39,8 @@ def fit_network(run: Run) -> History:
     training = _decoded(run, "training", run.training, least=2 * run.options.devices * run.options.nodes)
     validation = None if run.validation is None else _decoded(run, "validation", run.validation, least=1)
     run.folder.check_same_run(_identity(run, training, validation))
+    # A damaged checkpoint makes a finished run begin again, and then its targets are needed.
+    start = run.folder.resume_point(validated=run.validation is not None)
     splits = Splits(
         _dataset(run, "training", run.training, training),
         None
@@ -47,7 +49,7 @@ def fit_network(run: Run) -> History:
         run.backbone.preprocess.image_size,
     )
     run.learner.to(run.backbone.device)
-    history = train(run, splits)
+    history = train(run, splits, start)
     run.learner.to(run.backbone.device)
     return history
 

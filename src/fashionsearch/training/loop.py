@@ -11,6 +11,7 @@ import time
 import warnings
 from collections.abc import Iterator
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
@@ -42,12 +43,13 @@ from fashionsearch.training.schedules import epoch_sizes, rate_schedule
 _LEARNER = "learner."  # before the names of its tensors in a checkpoint
 
 
-def train(run: Run, splits: Splits) -> History:
+def train(run: Run, splits: Splits, start: Path | None) -> History:
     """Train a learner, from the run's last checkpoint on if there is one, and leave its best weights in it.
 
     Args:
         run: what is trained, and how.
         splits: its photos, decoded.
+        start: the checkpoint to resume from, as `RunFolder.resume_point` returns it; None is the start.
 
     Returns:
         A row for each epoch.
@@ -63,7 +65,6 @@ def train(run: Run, splits: Splits) -> History:
         with placement.fork_rng():
             mode = fastest_mode(learner, splits.training, placement, folder)
     learner.to(memory_format=mode.memory_format)
-    start = folder.resume_point(validated=validated)
     if not folder.finished:
         plan = EpochPlan(
             seed=folder.seed,

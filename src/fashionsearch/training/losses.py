@@ -15,7 +15,7 @@ def cross_entropy(
     class_weights: torch.Tensor | None = None,
     label_smoothing: float = 0.0,
 ) -> torch.Tensor:
-    """Return the mean cross-entropy of the photos whose label is known; 0 where none is.
+    """Return the mean cross-entropy of the photos whose label is known; 0 where none is, or none that has a weight.
 
     Args:
         logits: (n, c).
@@ -29,7 +29,9 @@ def cross_entropy(
         1.3863
     """
     if targets.ndim == 1:
-        if not bool((targets != UNKNOWN).any()):
+        known = targets[targets != UNKNOWN]
+        weight = len(known) if class_weights is None else float(class_weights[known].sum())
+        if not weight:
             return logits.sum() * 0.0
         return functional.cross_entropy(
             logits, targets, weight=class_weights, label_smoothing=label_smoothing, ignore_index=UNKNOWN
@@ -41,6 +43,8 @@ def cross_entropy(
     loss = functional.cross_entropy(
         logits[known], shares, weight=class_weights, label_smoothing=label_smoothing
     )
+    if class_weights is not None and not float((shares @ class_weights).sum()):
+        return logits.sum() * 0.0
     # For shares torch divides by the number of photos, and for class numbers by the sum of their weights.
     return loss / (shares.sum(dim=1) if class_weights is None else shares @ class_weights).mean()
 

@@ -101,9 +101,7 @@ def unfreeze(backbone: nn.Module, what: str, shape: tuple[int, ...]) -> None:
         what: "head", "last" or "all".
         shape: (n, 3, H, W) of photos to find the last layers with.
     """
-    if what == "all":
-        return
-    backbone.requires_grad_(False)
+    backbone.requires_grad_(what == "all")  # also what an earlier training had frozen
     if what == "last":
         for layer in last_layers(backbone, shape):
             for parameter in layer.parameters(recurse=False):

@@ -129,6 +129,8 @@ class RunFolder:
         try:
             with self._open_whole(path) as file:
                 content: dict[str, Any] = torch.load(file, map_location="cpu", weights_only=True)
+        except MemoryError:
+            raise  # which says nothing of the file
         # A damaged file raises many kinds of errors.
         except Exception as error:
             raise errors.CorruptFileError(

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 import fashionsearch as fs
-from fashionsearch.index.engines import local, rebuild
+from fashionsearch.index.engines import hnsw, local, rebuild
 
 DIM = 16
 ROWS = np.random.default_rng(0).normal(size=(1500, DIM)).astype(np.float32)
@@ -158,3 +158,30 @@ def test_a_fork_never_hangs(busy):
         stop.set()
         thread.join()
     in_the_child(index)
+
+
+def test_every_row_finds_itself_when_ef_is_lowered_after_building():
+    index = filled(1500)
+    index._engine.settle(60)
+    assert index.has_graph
+    for ef in (100, 20, 3):
+        index.ef_search = ef
+        found = index.search_vectors(ROWS[:1500], k=1)
+        assert found.ids[:, 0].tolist() == list(range(1500))
+
+
+def test_an_interruption_while_rows_are_verified_is_made_good_by_the_next_search(monkeypatch):
+    index = filled(1500)
+    index._engine.settle(60)
+    assert index.has_graph
+    verify = hnsw.HnswGraph.verify
+
+    def interrupted(*_):
+        raise KeyboardInterrupt
+
+    index.ef_search = 3
+    monkeypatch.setattr(hnsw.HnswGraph, "verify", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        index.search_vectors(ROWS[:1], k=1)
+    monkeypatch.setattr(hnsw.HnswGraph, "verify", verify)
+    assert index.search_vectors(ROWS[:1500], k=1).ids[:, 0].tolist() == list(range(1500))

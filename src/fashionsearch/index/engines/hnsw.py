@@ -121,6 +121,17 @@ class HnswGraph:
             self._hidden.update(labels[found[:, 0].astype(np.int64) != labels].tolist())
             self._hidden_index = None
 
+    def _verify_all(self, ef_search: int, vectors: NDArray[np.float32]) -> None:
+        """See to it that every row finds itself at a lower ef than ever before."""
+        before, self._lowest_ef = self._lowest_ef, ef_search
+        try:
+            slots = self._first_slot[np.fromiter(self._slots_of_label, dtype=np.intp)].tolist()
+            for start in range(0, len(slots), _CHUNK):
+                self.verify(slots[start : start + _CHUNK], vectors)
+        except BaseException:  # interrupted: the next search begins again
+            self._lowest_ef = before
+            raise
+
     def remove(self, slots: Sequence[int], vectors: NDArray[np.float32]) -> None:
         """Remove rows."""
         digests = self._digests(vectors)
@@ -152,10 +163,7 @@ class HnswGraph:
         A row that has fewer is filled up with −1 and NaN. None where the graph can't tell.
         """
         if ef_search < self._lowest_ef:
-            self._lowest_ef = ef_search
-            slots = self._first_slot[np.fromiter(self._slots_of_label, dtype=np.intp)].tolist()
-            for start in range(0, len(slots), _CHUNK):
-                self.verify(slots[start : start + _CHUNK], vectors)
+            self._verify_all(ef_search, vectors)
         count = min(count, self.nodes)
         self._index.set_ef(max(ef_search, count))
         try:
