@@ -155,7 +155,9 @@ def test_arrays_that_are_one_photo_and_not_many_are_told_apart():
         errors.DataError, match=r"shape \(24, 784\), which is one grey photo.*list\(images\.reshape"
     ):
         check_one_each(np.zeros((24, 784)), 24)
-    with pytest.raises(errors.DataError, match=r"shape \(24, 28, 28\), which is one photo.*list\(images\)"):
+    with pytest.raises(errors.DataError, match=r"shape \(24, 28, 3\), which is one photo.*list\(images\)"):
+        check_one_each(np.zeros((24, 28, 3)), 24)
+    with pytest.raises(errors.InputError, match=r"24 greyscale images, give list\(images\)"):
         check_one_each(np.zeros((24, 28, 28)), 24)
     with pytest.raises(errors.DataError, match="5 images and 4 labels"):
         check_one_each([None] * 5, 4)

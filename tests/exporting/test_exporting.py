@@ -18,6 +18,7 @@ from PIL import Image
 
 import fashionsearch as fs
 from fashionsearch import errors
+from fashionsearch.backbones import factory
 from fashionsearch.exporting import exporter, graphs
 from fashionsearch.exporting import folder as folders
 from fashionsearch.runtimes import graph
@@ -239,7 +240,7 @@ def test_an_autoencoders_latents(table, photos, tmp_path):
 
 def test_a_backbone_by_name(monkeypatch, tmp_path):
     named = backbone()
-    monkeypatch.setattr(exporter, "create_backbone", {"tiny": named}.__getitem__)
+    monkeypatch.setattr(factory, "create_backbone", {"tiny": named}.__getitem__)
     fs.export("tiny", tmp_path / "served")
     assert json.loads((tmp_path / "served" / "model.json").read_text())["backbone"]["name"] == "tiny"
 
@@ -297,7 +298,7 @@ def test_wrong_probabilities_are_refused(monkeypatch, quick, tmp_path):
     [
         (fs.Classifier(), {}, errors.NotFittedError, "this Classifier has not learned yet; call fit"),
         (fs.Autoencoder(), {}, errors.NotFittedError, "this Autoencoder has not learned yet"),
-        (7, {}, errors.InputError, "of type int can't be exported; give a backbone"),
+        (7, {}, errors.InputError, "int holds no Backbone; give a backbone"),
         ("efficientnet_lite00", {}, errors.UnknownBackboneError, "Did you mean 'efficientnet_lite0'"),
         ("cnn", {"format": "onx"}, errors.InputError, "format='onx' is not one of onnx, openvino. Did you mean 'onnx'"),
         ("cnn", {"format": None}, errors.InputError, "format=None is not one of"),
