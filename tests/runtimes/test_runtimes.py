@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 import textwrap
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -454,3 +455,16 @@ def test_onnx_runtime_is_imported_in_one_place_which_silences_it(monkeypatch):
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             assert not any(name.startswith("onnxruntime") for name in names), path
+
+
+@pytest.mark.parametrize("runtime", ["onnx", "openvino"])
+def test_several_threads_may_run_one_network(runtime):
+    if runtime == "openvino":
+        pytest.importorskip("openvino")
+    model = backbone(runtime=runtime)
+    photos = [pixels(1, seed=seed) for seed in range(8)]
+    expected = [model.embed(photo) for photo in photos]
+    with ThreadPoolExecutor(8) as pool:
+        found = list(pool.map(model.embed, photos * 20))
+    for place, vector in enumerate(found):
+        np.testing.assert_allclose(vector, expected[place % 8], atol=1e-6)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from typing import Any
 
 import numpy as np
@@ -40,6 +41,7 @@ class OpenVinoRuntime:
         try:
             compiled = core.compile_model(core.read_model(graph, b""), "CPU", options)
             self._request: Any = compiled.create_infer_request()
+            self._free = threading.Lock()  # a request that another thread uses raises
         # OpenVINO raises RuntimeError for everything.
         except RuntimeError as error:
             raise errors.RuntimeUnavailableError(
@@ -49,9 +51,10 @@ class OpenVinoRuntime:
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""
-        self._request.infer({0: pixels})
-        # The request's own memory is written again by the next batch.
-        result: NDArray[np.float32] = self._request.get_output_tensor(0).data.copy()
+        with self._free:
+            self._request.infer({0: pixels})
+            # The request's own memory is written again by the next batch.
+            result: NDArray[np.float32] = self._request.get_output_tensor(0).data.copy()
         return result
 
     def expect(self, images: int) -> None:
