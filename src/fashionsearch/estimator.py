@@ -324,8 +324,9 @@ def readable(
         InputError: if `on_error` is neither "raise" nor "skip".
         DataError: if labels can't be classes of these images.
     """
-    if on_error not in ("raise", "skip"):
-        raise errors.InputError(f"on_error={on_error!r} is neither 'raise' nor 'skip'")
+    from fashionsearch.embedding import check_on_error
+
+    check_on_error(on_error)
     if on_error == "raise":
         return images, labels
     from fashionsearch.images import check_images, iterate

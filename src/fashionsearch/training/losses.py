@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch.nn import functional
 
-UNKNOWN = -1
+from fashionsearch.targets import UNKNOWN
 
 
 def cross_entropy(
