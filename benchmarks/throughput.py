@@ -32,7 +32,7 @@ from peers import (
 from timing import alternate, median, ratio, write
 
 import fashionsearch as fs
-from fashionsearch.embedding import StageSeconds
+from fashionsearch.encoder import StageSeconds
 
 PEER = "timm"
 PRODUCTS, CLOTHING = "products, 60×80", "clothing, up to 256 px"

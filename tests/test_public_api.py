@@ -218,6 +218,28 @@ def test_only_the_command_line_prints():
             assert not checking, f"{file}:{node.lineno} asserts, which python -O leaves out"
 
 
+def test_an_index_of_vectors_loads_what_it_needs_and_nothing_else(tmp_path):
+    run(
+        """
+        import sys
+        import fashionsearch as fs
+
+        def loaded():
+            return {"torch", "torchvision", "timm", "PIL", "simplejpeg", "sqlite3", "sklearn", "logging"} & set(sys.modules)
+
+        fs.VisualIndex
+        assert not loaded(), loaded()
+        index = fs.VisualIndex(dim=2, progress=False)
+        index.add_vectors([[1, 0], [0, 1]], ids=["a", "b"], metadata=[{"size": 1}, {"size": 2}])
+        assert index.search_vectors([1, 0], k=1, where={"size": 1}).ids.tolist() == [["a"]]
+        index.save("saved")
+        assert fs.VisualIndex.load("saved", progress=False).search_vectors([0, 1], k=1).ids.tolist() == [["b"]]
+        assert not loaded() - {"logging"}, loaded()
+        """,
+        tmp_path,
+    )
+
+
 def test_importing_is_light_silent_and_writes_nothing(tmp_path):
     (tmp_path / "home").mkdir()
     (tmp_path / "work").mkdir()

@@ -8,7 +8,7 @@ import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+from typing import Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -16,47 +16,10 @@ from numpy.typing import NDArray
 from fashionsearch import errors, images
 from fashionsearch.cache import EmbeddingCache, cache_key
 from fashionsearch.device import is_out_of_memory
+from fashionsearch.encoder import Batch, StageSeconds, check_on_error
 from fashionsearch.images import decoding
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes import Runtime
-
-if TYPE_CHECKING:
-    from fashionsearch import storage
-
-
-class Embeds(Protocol):
-    """Anything that turns images into vectors: what an object of the user's own must offer at least."""
-
-    @property
-    def dim(self) -> int:
-        """The length of an embedding."""
-        ...
-
-    def embed(self, images: images.Images) -> NDArray[np.float32]:
-        """Return (n, dim) float32."""
-        ...
-
-
-class Encoder(Embeds, Protocol):
-    """What the library asks of whatever embeds: a backbone, a classifier, an autoencoder, or an adapted object."""
-
-    def embed_batches(
-        self, images: images.Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
-    ) -> Iterator[Batch]:
-        """Yield embeddings piece by piece, in the order of the images."""
-        ...
-
-    def identity(self) -> dict[str, Any]:
-        """Return by what the encoder is recognised, as JSON holds it.
-
-        "kind" says what it is, "name" what to call it, and "dim" the length of an embedding. "fingerprint" is a hash of all
-        that decides the embeddings; where there is none, "probe" is the embedding of one picture.
-        """
-        ...
-
-    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
-        """Return what `storage.save` needs to keep the encoder, nothing if it can't be kept."""
-        ...
 
 
 class PhotoTransform(Protocol):
@@ -70,48 +33,6 @@ class PhotoTransform(Protocol):
     def __call__(self, pixels: decoding.RGB, draw: bytes) -> decoding.RGB:
         """Return a changed (H, W, 3) uint8; `draw` is the same for the same photo and name. Called from threads."""
         ...
-
-
-class StageSeconds(NamedTuple):
-    """Where the time went.
-
-    Attributes:
-        decoding: seconds of CPU that threads spent reading and decoding files, or looking in the cache.
-        resizing: likewise, making photos the network's size.
-        model: seconds on the clock in the network, all its threads together.
-    """
-
-    decoding: float = 0.0
-    resizing: float = 0.0
-    model: float = 0.0
-
-
-_NO_TIME = StageSeconds()
-
-
-@dataclass(frozen=True, eq=False)
-class Batch:
-    """A piece of a stream of embeddings.
-
-    Attributes:
-        positions: (m,) int64, the places of the embedded images in the input.
-        vectors: (m, dim) float32.
-        sources: the path of each embedded image, or None where it had none.
-        failures: images of this piece that were left out, where the caller asked to skip them.
-        seconds: where the time of this piece went.
-    """
-
-    positions: NDArray[np.int64]
-    vectors: NDArray[np.float32]
-    sources: tuple[str | None, ...] = ()
-    failures: tuple[errors.ImageFailure, ...] = ()
-    seconds: StageSeconds = _NO_TIME
-
-
-def check_on_error(on_error: str) -> None:
-    """Raise InputError unless `on_error` is "raise" or "skip"."""
-    if on_error not in ("raise", "skip"):
-        raise errors.InputError(f"on_error={on_error!r} is neither 'raise' nor 'skip'")
 
 
 @dataclass(frozen=True, eq=False)

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from fashionsearch.backbones import Backbone
     from fashionsearch.cache import EmbeddingCache
     from fashionsearch.device import Execution
-    from fashionsearch.embedding import Batch
+    from fashionsearch.encoder import Batch
     from fashionsearch.images import Images
     from fashionsearch.results import History
     from fashionsearch.training import FineTuning
@@ -324,7 +324,7 @@ def readable(
         InputError: if `on_error` is neither "raise" nor "skip".
         DataError: if labels can't be classes of these images.
     """
-    from fashionsearch.embedding import check_on_error
+    from fashionsearch.encoder import check_on_error
 
     check_on_error(on_error)
     if on_error == "raise":

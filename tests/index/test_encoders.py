@@ -7,7 +7,7 @@ import pytest
 
 import fashionsearch as fs
 from fashionsearch import errors
-from fashionsearch.adapter import AdaptedEncoder, as_encoder
+from fashionsearch.encoder import AdaptedEncoder, as_encoder
 
 PHOTOS = np.random.default_rng(0).integers(0, 256, (4, 40, 30, 3), dtype=np.uint8)
 

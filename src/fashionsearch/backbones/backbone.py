@@ -16,7 +16,8 @@ from fashionsearch import errors, storage
 from fashionsearch.backbones import snapshot
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.device import Execution, forks, resolve_placement, torch_defaults
-from fashionsearch.embedding import Batch, PhotoTransform, Pipeline
+from fashionsearch.embedding import PhotoTransform, Pipeline
+from fashionsearch.encoder import Batch
 from fashionsearch.images import Images
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.results import Fidelity

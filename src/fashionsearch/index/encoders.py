@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
-from fashionsearch.adapter import as_encoder, probe
-from fashionsearch.cache import EmbeddingCache
 from fashionsearch.device import Execution
-from fashionsearch.embedding import Embeds
-from fashionsearch.images import Images
+from fashionsearch.encoder import Embeds, as_encoder, probe
+
+if TYPE_CHECKING:
+    from fashionsearch.cache import EmbeddingCache
+    from fashionsearch.images import Images
+    from fashionsearch.images.decoding import Image
 
 _PREFIX = "encoder/"
 _SAME = 0.999
@@ -51,6 +53,23 @@ def embed_all(
         [source for batch in batches for source in batch.sources],
         tuple(failure for batch in batches for failure in batch.failures),
     )
+
+
+def embed_queries(encoder: Embeds, images: Images) -> tuple[list[Image], NDArray[np.float32]]:
+    """Return the single photos of a search, and their embeddings.
+
+    Raises:
+        InputError: if the encoder returns more or fewer than there are photos.
+    """
+    from fashionsearch.images import iterate
+
+    pictures = list(iterate(images))
+    vectors = as_encoder(encoder).embed(pictures)
+    if len(vectors) != len(pictures):
+        raise errors.InputError(
+            f"the encoder returned {len(vectors)} embeddings of {len(pictures)} photos; it must return one for each"
+        )
+    return pictures, vectors
 
 
 def identity(encoder: Embeds) -> dict[str, Any]:

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import Any
 
 from fashionsearch import errors, storage
-from fashionsearch.embedding import Embeds
+from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders
 from fashionsearch.index.engines.base import DAMAGE, Engine
 

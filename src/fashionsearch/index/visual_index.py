@@ -5,16 +5,13 @@ from __future__ import annotations
 import dataclasses
 import warnings
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors, neighbours, storage
-from fashionsearch.adapter import as_encoder
-from fashionsearch.cache import EmbeddingCache
-from fashionsearch.embedding import Embeds
-from fashionsearch.images import Images, count, iterate, source_of, thumbnail_uri
+from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, engines, filters, snapshot
 from fashionsearch.index.engines.base import Settings
 from fashionsearch.index.ranking import source_first
@@ -32,6 +29,10 @@ from fashionsearch.index.rows import (
     unknown_id,
 )
 from fashionsearch.results import Added, Item, Matches
+
+if TYPE_CHECKING:
+    from fashionsearch.cache import EmbeddingCache
+    from fashionsearch.images import Images
 
 _SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state")
 _MAX_K = 1_000_000
@@ -191,6 +192,8 @@ class VisualIndex:
             InputError: if lengths differ, an id is of another kind or occurs twice, or there is no encoder; nothing
                 is added.
         """
+        from fashionsearch.images import count  # here, since an index of vectors alone needs none of it
+
         encoder = self._required_encoder("add photos")
         known, rows = count(images), None
         names = None if ids is None else as_ids(ids)
@@ -290,15 +293,12 @@ class VisualIndex:
             ImageError: if a photo can't be read.
             InputError: if k or the filter can't be used, or there is no encoder.
         """
+        from fashionsearch.images import source_of, thumbnail_uri
+
         check_number("k", k, low=1, high=_MAX_K)
         encoder, condition = self._required_encoder("search by photo"), filters.parse(where)
-        pictures = list(iterate(images))
-        vectors = check_vectors(as_encoder(encoder).embed(pictures), self.dim)
-        if len(vectors) != len(pictures):
-            raise errors.InputError(
-                f"the encoder returned {len(vectors)} embeddings of {len(pictures)} photos; it must return one for each"
-            )
-        found = self._search(vectors, k + _TWINS, condition, exact)
+        pictures, embedded = encoders.embed_queries(encoder, images)
+        found = self._search(check_vectors(embedded, self.dim), k + _TWINS, condition, exact)
         found = source_first(found, [source_of(picture) for picture in pictures], k)
         shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures)))
         return dataclasses.replace(

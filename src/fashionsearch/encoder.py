@@ -1,20 +1,98 @@
-"""An object of the user's own, which has only `dim` and `embed`, made an `Encoder`."""
+"""What turns photos into embeddings: what it must offer, and how an object of the user's own becomes one."""
 
 from __future__ import annotations
 
 import warnings
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any, cast
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionsearch import errors, images
-from fashionsearch.cache import EmbeddingCache
-from fashionsearch.embedding import Batch, Embeds, Encoder, check_on_error
+from fashionsearch import errors
 
 if TYPE_CHECKING:
     from fashionsearch import storage
+    from fashionsearch.cache import EmbeddingCache
+    from fashionsearch.images import Images
+
+
+class Embeds(Protocol):
+    """Anything that turns images into vectors: what an object of the user's own must offer at least."""
+
+    @property
+    def dim(self) -> int:
+        """The length of an embedding."""
+        ...
+
+    def embed(self, images: Images) -> NDArray[np.float32]:
+        """Return (n, dim) float32."""
+        ...
+
+
+class Encoder(Embeds, Protocol):
+    """What the library asks of whatever embeds: a backbone, a classifier, an autoencoder, or an adapted object."""
+
+    def embed_batches(
+        self, images: Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
+    ) -> Iterator[Batch]:
+        """Yield embeddings piece by piece, in the order of the images."""
+        ...
+
+    def identity(self) -> dict[str, Any]:
+        """Return by what the encoder is recognised, as JSON holds it.
+
+        "kind" says what it is, "name" what to call it, and "dim" the length of an embedding. "fingerprint" is a hash of all
+        that decides the embeddings; where there is none, "probe" is the embedding of one picture.
+        """
+        ...
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return what `storage.save` needs to keep the encoder, nothing if it can't be kept."""
+        ...
+
+
+class StageSeconds(NamedTuple):
+    """Where the time went.
+
+    Attributes:
+        decoding: seconds of CPU that threads spent reading and decoding files, or looking in the cache.
+        resizing: likewise, making photos the network's size.
+        model: seconds on the clock in the network, all its threads together.
+    """
+
+    decoding: float = 0.0
+    resizing: float = 0.0
+    model: float = 0.0
+
+
+_NO_TIME = StageSeconds()
+
+
+@dataclass(frozen=True, eq=False)
+class Batch:
+    """A piece of a stream of embeddings.
+
+    Attributes:
+        positions: (m,) int64, the places of the embedded images in the input.
+        vectors: (m, dim) float32.
+        sources: the path of each embedded image, or None where it had none.
+        failures: images of this piece that were left out, where the caller asked to skip them.
+        seconds: where the time of this piece went.
+    """
+
+    positions: NDArray[np.int64]
+    vectors: NDArray[np.float32]
+    sources: tuple[str | None, ...] = ()
+    failures: tuple[errors.ImageFailure, ...] = ()
+    seconds: StageSeconds = _NO_TIME
+
+
+def check_on_error(on_error: str) -> None:
+    """Raise InputError unless `on_error` is "raise" or "skip"."""
+    if on_error not in ("raise", "skip"):
+        raise errors.InputError(f"on_error={on_error!r} is neither 'raise' nor 'skip'")
 
 
 class AdaptedEncoder:
@@ -32,7 +110,7 @@ class AdaptedEncoder:
         """The length of an embedding."""
         return int(self._encoder.dim)
 
-    def embed(self, images: images.Images) -> NDArray[np.float32]:
+    def embed(self, images: Images) -> NDArray[np.float32]:
         """Return (n, dim) float32.
 
         Raises:
@@ -46,22 +124,24 @@ class AdaptedEncoder:
         return embedded
 
     def embed_batches(
-        self, source: images.Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
+        self, source: Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
     ) -> Iterator[Batch]:
         """Yield one piece with all embeddings; a cache is not used, since nothing names the object's weights."""
+        from fashionsearch.images import check_images, iterate, source_of
+
         check_on_error(on_error)
-        everything = list(images.iterate(source))
+        everything = list(iterate(source))
         positions = np.arange(len(everything))
         failures: tuple[errors.ImageFailure, ...] = ()
         if on_error == "skip":
-            positions, failures = images.check_images(everything)
+            positions, failures = check_images(everything)
         chosen = [everything[position] for position in positions]
         vectors = self.embed(chosen) if chosen else np.zeros((0, self.dim), np.float32)
         if len(vectors) != len(chosen):
             raise errors.InputError(
                 f"{type(self._encoder).__name__}.embed returned {len(vectors)} embeddings of {len(chosen)} images"
             )
-        yield Batch(positions, vectors, tuple(images.source_of(image) for image in chosen), failures)
+        yield Batch(positions, vectors, tuple(source_of(image) for image in chosen), failures)
 
     def identity(self) -> dict[str, Any]:
         """Return name, dim and the embedding of one picture; without the last, another encoder can't be noticed."""
