@@ -8,7 +8,7 @@ import operator
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Any, overload
+from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,8 +20,7 @@ from fashionsearch.values import plain_value
 _SHOWN = 10  # queries in a notebook's view
 
 
-@dataclass(frozen=True)
-class Match:
+class Match(NamedTuple):
     """One item that was found.
 
     Attributes:
@@ -96,19 +95,18 @@ class Matches:
         """
         if isinstance(query, slice):
             return [self[position] for position in range(*query.indices(len(self)))]
-        return self._found(range(len(self))[operator.index(query)])
+        place = range(len(self))[operator.index(query)]
+        return next(self._found(slice(place, place + 1)))
 
     def __iter__(self) -> Iterator[list[Match]]:
-        return map(self._found, range(len(self)))
+        return self._found(slice(None))
 
-    def _found(self, query: int) -> list[Match]:
-        filled = slice(int(self.counts[query]))
-        columns = (self.ids, self.similarities, self.probabilities, self.metadata, self.sources)
-        rows = zip(*(column[query, filled].tolist() for column in columns), strict=True)
-        return [
-            Match(item, similarity, probability, metadata or {}, source)
-            for item, similarity, probability, metadata, source in rows
-        ]
+    def _found(self, queries: slice) -> Iterator[list[Match]]:
+        # Lists of the whole answer: made a query at a time they take longer than the search.
+        parts = (self.ids, self.similarities, self.probabilities, self.metadata, self.sources)
+        columns = [column[queries].tolist() for column in parts]
+        for count, *row in zip(self.counts[queries].tolist(), *columns, strict=True):
+            yield list(map(Match._make, zip(*(values[:count] for values in row), strict=True)))
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one dictionary a match, of plain Python values: for `json.dumps`, a CSV file or a data frame.

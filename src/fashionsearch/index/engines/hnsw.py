@@ -197,15 +197,24 @@ class HnswGraph:
         queries: NDArray[np.float32],
         vectors: NDArray[np.float32],
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Add the nearest of the hidden nodes, −1 and NaN where the walk found them too."""
+        """Add the hidden nodes that are as near as the farthest that the walk found; −1 and NaN fill rows up."""
         if self._hidden_index is None:
             self._hidden_index = self._compared_one_by_one(vectors)
+        asked = self._prepared(queries)
+        # Few queries have one among their nearest; only those ask for more than the nearest.
+        _, distances = self._hidden_index.knn_query(asked, k=1)
+        concerned = np.flatnonzero(_similarities(distances, self._metric)[:, 0] >= similarities[:, -1])
+        if not len(concerned):
+            return labels, similarities
         count = min(labels.shape[1], len(self._hidden))
-        found, distances = self._hidden_index.knn_query(self._prepared(queries), k=count)
-        more, alike = found.astype(np.int64), _similarities(distances, self._metric)
-        there = (more[:, :, None] == labels[:, None, :]).any(axis=2)
-        more[there], alike[there] = -1, np.nan
-        return np.concatenate([labels, more], axis=1), np.concatenate([similarities, alike], axis=1)
+        found, distances = self._hidden_index.knn_query(asked[concerned], k=count)
+        alike = _similarities(distances, self._metric)
+        rows, places = np.nonzero(alike >= similarities[concerned, -1:])
+        more, alike, rows = found[rows, places].astype(np.int64), alike[rows, places], concerned[rows]
+        new = (more[:, None] != labels[rows]).all(axis=1)
+        if not new.any():
+            return labels, similarities
+        return _widened(labels, similarities, rows[new], more[new], alike[new])
 
     def _compared_one_by_one(self, vectors: NDArray[np.float32]) -> Any:
         """Return hnswlib's index without a graph, of the hidden nodes.
@@ -290,27 +299,27 @@ class HnswGraph:
 
 
 def _widened(
-    slots: NDArray[np.intp],
+    numbers: NDArray[np.int64],
     similarities: NDArray[np.float32],
     rows: NDArray[np.intp],
-    more: NDArray[np.intp],
+    more: NDArray[np.int64],
     alike: NDArray[np.float32],
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Append to rows of (n, m) slots and similarities, −1 and NaN where a row gets fewer than others.
+) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+    """Append to rows of (n, m) slots or labels and similarities, −1 and NaN where a row gets fewer than others.
 
     Args:
-        slots: (n, m).
+        numbers: (n, m).
         similarities: (n, m).
         rows: (p,) in ascending order: where each addition belongs.
-        more: (p,) slots to add.
+        more: (p,) slots or labels to add.
         alike: (p,) their similarities.
     """
-    counts = np.bincount(rows, minlength=len(slots))
+    counts = np.bincount(rows, minlength=len(numbers))
     filled = np.arange(counts.max()) < counts[:, None]
-    added = np.full(filled.shape, -1, dtype=np.intp)
+    added = np.full(filled.shape, -1, dtype=np.int64)
     scores = np.full(filled.shape, np.nan, dtype=np.float32)
     added[filled], scores[filled] = more, alike
-    return np.concatenate([slots, added], axis=1), np.concatenate([similarities, scores], axis=1)
+    return np.concatenate([numbers, added], axis=1), np.concatenate([similarities, scores], axis=1)
 
 
 def _similarities(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:

@@ -67,8 +67,10 @@ class Store:
         self._vectors = np.zeros((0, dim), dtype=np.float32)
         self._norms = np.zeros(0, dtype=np.float32)
         self._alive = np.zeros(0, dtype=bool)
-        self._ids = np.zeros(0, dtype=object)
+        # Numbers as numbers: to look 10,000 objects up in all of the memory takes as long as 100 queries.
+        self._ids: NDArray[Any] = np.zeros(0, dtype=np.int64)
         self._sources = np.zeros(0, dtype=object)
+        self._has_sources = False
         self._published: Change | None = None
 
     def __len__(self) -> int:
@@ -104,8 +106,11 @@ class Store:
         self._reserve(end)
         self._vectors[start:end] = rows.vectors
         self._norms[start:end] = row_lengths(rows.vectors)
+        if self._ids.dtype != object and not _fit(rows.ids):
+            self._ids = self._ids.astype(object)
         self._ids[start:end] = rows.ids
         self._sources[start:end] = rows.sources
+        self._has_sources = self._has_sources or any(source is not None for source in rows.sources)
         columns = dict(self.columns)
         for name in dict.fromkeys(name for row in rows.metadata for name in row):
             columns.setdefault(name, Column())
@@ -193,33 +198,42 @@ class Store:
 
     def sources(self, slots: NDArray[np.intp]) -> NDArray[np.object_]:
         """Return the sources of an array of slots, None for −1."""
+        if not self._has_sources:
+            return np.full(slots.shape, None, dtype=object)
         return _gathered(self._sources, slots)
 
     def metadata(self, slots: NDArray[np.intp]) -> NDArray[np.object_]:
         """Return the metadata of an array of slots, a dict each, None for −1."""
         there = slots >= 0
-        wanted = slots[there]
-        names, columns = [], []
+        whole = bool(there.all())
+        wanted = slots.ravel() if whole else slots[there]
+        names = list(self.columns)
+        columns: list[list[Any]] = []
+        items: list[dict[str, Any]]
         everywhere = True
-        for name, column in self.columns.items():
+        for column in self.columns.values():
             codes = column.codes[wanted]
-            everywhere = everywhere and bool((codes >= 0).all())
-            names.append(name)
-            columns.append([column.values[code] if code >= 0 else _NOTHING for code in codes.tolist()])
-        if len(names) == 1 and everywhere:
-            (name,), (values,) = names, columns
-            items = [{name: value} for value in values]
-        elif everywhere and names:
+            if codes.min(initial=0) >= 0:  # the usual case, in half the time
+                columns.append(list(map(column.values.__getitem__, codes.tolist())))
+            else:
+                everywhere = False
+                columns.append([column.values[code] if code >= 0 else _NOTHING for code in codes.tolist()])
+        if not names:
+            items = [{} for _ in wanted.tolist()]
+        elif len(names) == 1 and everywhere:
+            items = [{names[0]: value} for value in columns[0]]
+        elif everywhere:
             items = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-        elif names:
+        else:
             items = [
                 {name: value for name, value in zip(names, values, strict=True) if value is not _NOTHING}
                 for values in zip(*columns, strict=True)
             ]
-        else:
-            items = [{} for _ in wanted.tolist()]
+        found = np.fromiter(items, dtype=object, count=len(items))
+        if whole:
+            return found.reshape(slots.shape)
         rows = np.full(slots.shape, None, dtype=object)
-        rows[there] = np.fromiter(items, dtype=object, count=len(items))
+        rows[there] = found
         return rows
 
     def matching(self, condition: Condition) -> NDArray[np.intp]:
@@ -256,7 +270,7 @@ class Store:
         """
         fresh, count = Store(self.dim), len(slots)
         fresh.size, fresh.id_kind, fresh.next_id = count, self.id_kind, self.next_id
-        fresh._vectors = vectors
+        fresh._vectors, fresh._has_sources = vectors, self._has_sources
         for name in ("_norms", "_alive", "_ids", "_sources"):
             setattr(fresh, name, getattr(self, name)[slots])
         fresh.columns = {name: column.take(slots) for name, column in self.columns.items()}
@@ -313,9 +327,9 @@ class Store:
         self.slot_of = dict(zip(ids, range(count), strict=True))
         self._vectors, self._norms = vectors, lengths.astype(np.float32)
         self._alive = np.ones(count, dtype=bool)
-        self._ids, self._sources = (
-            np.fromiter(values, dtype=object, count=count) for values in (ids, sources)
-        )
+        self._ids = np.fromiter(ids, dtype=np.int64 if _fit(ids) else object, count=count)
+        self._sources = np.fromiter(sources, dtype=object, count=count)
+        self._has_sources = any(source is not None for source in sources)
         for number, entry in enumerate(content["fields"]):
             values, codes = entry["values"], arrays[f"field{number}"]
             in_range = codes.shape == (count,) and ((codes >= -1) & (codes < len(values))).all()
@@ -335,10 +349,15 @@ def is_plain(value: object) -> bool:
     return value is None or type(value) in (str, bool, int) or (type(value) is float and np.isfinite(value))
 
 
-def _gathered(values: NDArray[np.object_], slots: NDArray[np.intp]) -> NDArray[np.object_]:
+def _fit(ids: Sequence[Id]) -> bool:
+    """Return whether ids are whole numbers of 64 bits."""
+    return all(isinstance(item, int) and -(2**63) <= item < 2**63 for item in ids)
+
+
+def _gathered(values: NDArray[Any], slots: NDArray[np.intp]) -> NDArray[np.object_]:
     there = slots >= 0
     if there.all():
-        return values[slots]
+        return values.take(slots).astype(object, copy=False)
     result = np.full(slots.shape, None, dtype=object)
     result[there] = values[slots[there]]
     return result
