@@ -48,4 +48,8 @@ def tagging_learner(
         objective = DistillationObjective(tagging, teacher, weight=weight, temperature=temperature)
     mixup = MixUp(options.mixup, [len(weights) for weights in class_weights]) if options.mixup else None
     unfreeze(backbone.module, options.unfreeze or "all", (2, 3, *backbone.preprocess.image_size))
-    return Learner(Network(backbone.module, backbone.preprocess), objective, mixup)
+    # Heads that were fitted know the embeddings that the running statistics give. Those of a batch give others: on a few
+    # hundred photos the loss then starts far above chance, and the network ends worse than it was.
+    return Learner(
+        Network(backbone.module, backbone.preprocess), objective, mixup, fixed_statistics=heads is not None
+    )

@@ -48,6 +48,7 @@ class Learner(nn.Module):
         network: normalisation and backbone.
         objective: an `Objective`.
         mixup: changes a training batch before the network sees it, if anything does.
+        fixed_statistics: keep the running means and variances of batch normalisation, and normalise with them.
     """
 
     def __init__(
@@ -55,10 +56,12 @@ class Learner(nn.Module):
         network: Network,
         objective: nn.Module,
         mixup: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, Any]] | None = None,
+        *,
+        fixed_statistics: bool = False,
     ) -> None:
         super().__init__()
         self.network, self.objective = network, objective
-        self._mixup = mixup
+        self._mixup, self._fixed_statistics = mixup, fixed_statistics
 
     @property
     def backbone(self) -> nn.Module:
@@ -69,6 +72,10 @@ class Learner(nn.Module):
         """Switch to training; what is frozen stays as it is, its running statistics too."""
         super().train(mode)
         keep_frozen_still(self.backbone)
+        if self._fixed_statistics:
+            for layer in self.backbone.modules():
+                if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+                    layer.eval()
         return self
 
     def training_loss(self, photos: torch.Tensor, targets: Any) -> tuple[torch.Tensor, Figures]:
