@@ -43,7 +43,7 @@ def figures_of(trainer: Trainer) -> dict[str, float]:
 
 
 class _BestAndLast(Checkpoint):
-    """Writes last.ckpt after every epoch and best.ckpt after the best one, and ends a run that gets no better.
+    """Writes best.ckpt after the best epoch and last.ckpt after every one, and ends a run that gets no better.
 
     An epoch on larger photos is better than one on smaller ones, and of two on photos of one size the one with the lower
     validation loss. Only epochs at the full size count for the patience.
@@ -65,7 +65,10 @@ class _BestAndLast(Checkpoint):
     def on_train_epoch_end(self, trainer: Trainer, pl_module: LightningModule) -> None:
         if self._patience is not None and self._is_best(trainer, cast(Any, pl_module)):
             trainer.save_checkpoint(self._folder.best)
-        trainer.save_checkpoint(self._folder.last)
+        # Only who gave a folder can resume from an epoch that isn't the last.
+        ends = trainer.should_stop or trainer.current_epoch + 1 == trainer.max_epochs
+        if self._folder.kept or ends:
+            trainer.save_checkpoint(self._folder.last)
 
     def _is_best(self, trainer: Trainer, loop: Any) -> bool:
         loss = float(trainer.callback_metrics["validation_loss"])

@@ -148,12 +148,14 @@ class RunFolder:
         try:
             self._publish(path, lambda file: torch.save(content, cast(Any, file)))
         # Torch's writer raises a RuntimeError of its own over the system's error.
-        except (errors.StorageError, RuntimeError) as error:
+        except (errors.StorageError, OSError, RuntimeError) as error:
             cause = error.__cause__ or error.__context__ or error
-            raise errors.StorageError(
-                f"the checkpoint {path} could not be written: {cause}; the one before is unchanged. Make room and call fit "
-                "again with the same checkpoints= to resume from it"
-            ) from error
+            todo = (
+                "the one before is unchanged. Make room and call fit again with the same checkpoints= to resume from it"
+                if self.kept
+                else "make room there, or name another folder with the environment variable TMPDIR"
+            )
+            raise errors.StorageError(f"the checkpoint {path} could not be written: {cause}; {todo}") from error
 
     def cached_array(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Return an array that is made once for the run, and kept until it ends.
@@ -202,6 +204,10 @@ class RunFolder:
 
     def _publish(self, path: Path, write: Callable[[BinaryIO], object]) -> None:
         """Write a file of the run, and its digest into run.json."""
+        if not self.kept:  # no crash is to be survived
+            with path.open("wb") as plain:
+                write(plain)
+            return
         fresh: list[dict[str, Any]] = []
 
         def hashed(file: BinaryIO) -> None:
