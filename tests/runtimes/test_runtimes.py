@@ -189,6 +189,32 @@ def test_auto_changes_in_the_middle_of_one_call(known, monkeypatch, quick_export
     assert off_by(got, backbone(runtime="torch").embed(photos)) < 1e-4
 
 
+def test_auto_exports_again_where_that_was_interrupted_but_not_where_it_can_t(monkeypatch, quick_exports):
+    monkeypatch.setattr(choice, "WORTH_AN_EXPORT", 1)
+    export = choice.exported
+
+    def interrupted(*_, **__):
+        raise KeyboardInterrupt
+
+    def impossible(*_, **__):
+        raise errors.RuntimeUnavailableError("no such operator")
+
+    model = backbone(runtime="auto")
+    monkeypatch.setattr(choice, "exported", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        model.embed(list(pixels(3)))
+    monkeypatch.setattr(choice, "exported", export)
+    model.embed(list(pixels(3)))
+    assert model.runtime == "onnx"
+
+    model = backbone(runtime="auto")
+    monkeypatch.setattr(choice, "exported", impossible)
+    with pytest.warns(errors.DataWarning, match="torch runs it instead: no such operator"):
+        model.embed(list(pixels(3)))
+    model.embed(list(pixels(3)))  # without a second warning
+    assert model.runtime == "torch"
+
+
 def test_auto_never_exports_where_it_gains_nothing(monkeypatch, quick_exports):
     monkeypatch.setattr(choice, "WORTH_AN_EXPORT", 1)
     monkeypatch.setattr(choice, "openvino_has_bf16", lambda: False)

@@ -15,6 +15,7 @@ from sklearn.base import clone
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.tagging.head import LinearHead
+from fashionsearch.training.run_folder import RunFolder
 
 TABLE = fs.datasets.make_catalogue(72, seed=0)
 TRAIN, VALIDATION = TABLE[:48], TABLE[48:]
@@ -523,11 +524,12 @@ if __name__ == "__main__":
     table = fs.datasets.make_catalogue(40, seed=0)
     signal.signal(signal.SIGXFSZ, signal.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (1_000_000, 1_000_000))
-    model = fs.Classifier("cnn", weights=None, training=fs.FineTuning(epochs=2), image_size=32, progress=False)
-    try:
-        model.fit(table.images, table["masterCategory"], checkpoints=sys.argv[1])
-    except errors.StorageError as error:
-        print(error)
+    for checkpoints in (sys.argv[1], None):
+        model = fs.Classifier("cnn", weights=None, training=fs.FineTuning(epochs=2), image_size=32, progress=False)
+        try:
+            model.fit(table.images, table["masterCategory"], checkpoints=checkpoints)
+        except errors.StorageError as error:
+            print(error)
 """
 
 
@@ -536,9 +538,39 @@ def test_no_space_for_checkpoints_says_so(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", FULL, str(tmp_path / "run")], capture_output=True, text=True, check=False
     )
-    assert "last.ckpt could not be written" in done.stdout, done.stderr
-    assert "resume from it" in done.stdout
+    kept, temporary = done.stdout.splitlines()
+    assert "last.ckpt could not be written" in kept, done.stderr
+    assert "resume from it" in kept
+    assert "last.ckpt could not be written" in temporary
+    assert "the environment variable TMPDIR" in temporary
     assert not list((tmp_path / "run").glob("*.ckpt*"))
+
+
+def test_without_a_folder_nothing_is_written_to_resume_from(monkeypatch):
+    written, write = [], RunFolder.write_checkpoint
+    monkeypatch.setattr(
+        RunFolder, "write_checkpoint", lambda *given: (written.append(given[1].name), write(*given))
+    )
+    classifier(training=fs.FineTuning(epochs=3, batch_size=16)).fit(TRAIN.images, TRAIN[LABEL])
+    assert written == ["last.ckpt"]
+
+
+def test_running_statistics_stay_those_that_the_head_was_fitted_on():
+    training = fs.FineTuning(epochs=1, batch_size=16)
+    model = classifier("efficientnet_lite0", weights="default", image_size=64, training=training)
+    model.fit(TRAIN.images, TRAIN[LABEL])
+    before, after = (
+        each.module.state_dict() for each in (fs.create_backbone("efficientnet_lite0"), model.backbone_)
+    )
+    statistics = [name for name in before if "running_" in name]
+    assert statistics
+    assert all(torch.equal(before[name], after[name]) for name in statistics)
+    weights = [name for name in before if name.endswith("weight")]
+    assert not any(torch.equal(before[name], after[name]) for name in weights)
+    # From scratch there are none to keep.
+    scratch = classifier(training=training).fit(TRAIN.images, TRAIN[LABEL]).backbone_.module.state_dict()
+    fresh = fs.create_backbone("cnn", weights=None, image_size=32, random_state=0).module.state_dict()
+    assert not any(torch.equal(scratch[name], fresh[name]) for name in fresh if "running_" in name)
 
 
 # --- loggers and devices ---

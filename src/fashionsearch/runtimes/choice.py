@@ -127,16 +127,17 @@ class AutoRuntime:
         self._seen += len(pixels)
         worth_it = max(self._seen, self._expected) >= WORTH_AN_EXPORT
         if self._may_export and (worth_it or is_exported(self._fingerprint)):
-            self._may_export = False
-            opener = self._opener()
-            if opener is None:
-                return self._current.run(pixels)
+            opener, problem = self._opener(), None
             try:
-                self._current = exported(
-                    opener, self._module, self._preprocess, self._fingerprint, precision=self._precision
-                )
+                if opener is not None:
+                    self._current = exported(
+                        opener, self._module, self._preprocess, self._fingerprint, precision=self._precision
+                    )
             except errors.RuntimeUnavailableError as error:
-                warnings.warn(f"torch runs it instead: {error}", errors.DataWarning, stacklevel=2)
+                problem = error
+            self._may_export = False  # not before: an export that was interrupted is tried again
+            if problem is not None:
+                warnings.warn(f"torch runs it instead: {problem}", errors.DataWarning, stacklevel=2)
         return self._current.run(pixels)
 
     def _opener(self) -> Callable[[bytes], Runtime] | None:

@@ -155,7 +155,9 @@ class RunFolder:
                 if self.kept
                 else "make room there, or name another folder with the environment variable TMPDIR"
             )
-            raise errors.StorageError(f"the checkpoint {path} could not be written: {cause}; {todo}") from error
+            raise errors.StorageError(
+                f"the checkpoint {path} could not be written: {cause}; {todo}"
+            ) from error
 
     def cached_array(self, name: str, make: Callable[[], NDArray[Any]]) -> NDArray[Any]:
         """Return an array that is made once for the run, and kept until it ends.

@@ -49,7 +49,8 @@ def test_values_that_come_and_go_between_filters(wanted):
         if slot % 1000 == 999:
             column.assign(np.array([3]), [LARGE + slot])
             met = column.verdicts(condition)[column.codes]
-            held = [column.holds(slot) and condition.holds(column.get(slot)) for slot in range(len(VALUES))]
+            codes = column.codes[: len(VALUES)].tolist()
+            held = [code >= 0 and condition.holds(column.values[code]) for code in codes]
             assert met[: len(VALUES)].tolist() == held
     assert len(column.values) < 4000
 

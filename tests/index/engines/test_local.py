@@ -13,7 +13,7 @@ import fashionsearch as fs
 from fashionsearch.index.engines import hnsw, local, rebuild
 
 DIM = 16
-ROWS = np.random.default_rng(0).normal(size=(1500, DIM)).astype(np.float32)
+ROWS = np.random.default_rng(0).normal(size=(1600, DIM)).astype(np.float32)
 
 
 @pytest.fixture(autouse=True)
@@ -166,22 +166,38 @@ def test_every_row_finds_itself_when_ef_is_lowered_after_building():
     assert index.has_graph
     for ef in (100, 20, 3):
         index.ef_search = ef
-        found = index.search_vectors(ROWS[:1500], k=1)
-        assert found.ids[:, 0].tolist() == list(range(1500))
+        for _ in range(5):  # while rows are verified, some at each search, and afterwards
+            found = index.search_vectors(ROWS[:1500], k=1)
+            assert found.ids[:, 0].tolist() == list(range(1500))
+        assert index._engine._state.graph.notes()["hidden_ef"] == ef
+
+
+def test_rows_that_come_and_go_while_ef_is_lowered_find_themselves_too():
+    index = filled(1500)
+    index._engine.settle(60)
+    index.ef_search = 3
+    index.search_vectors(ROWS[:1], k=1)
+    index.remove(list(range(100)))
+    index.add_vectors(ROWS[1500:1600], ids=list(range(1500, 1600)), metadata={"n": [0] * 100})
+    assert index.has_graph
+    for _ in range(4):
+        found = index.search_vectors(ROWS[100:1600], k=1)
+        assert found.ids[:, 0].tolist() == list(range(100, 1600))
+    assert index._engine._state.graph.notes()["hidden_ef"] == 3
 
 
 def test_an_interruption_while_rows_are_verified_is_made_good_by_the_next_search(monkeypatch):
     index = filled(1500)
     index._engine.settle(60)
     assert index.has_graph
-    verify = hnsw.HnswGraph.verify
+    verify = hnsw.HnswGraph._verify
 
     def interrupted(*_):
         raise KeyboardInterrupt
 
     index.ef_search = 3
-    monkeypatch.setattr(hnsw.HnswGraph, "verify", interrupted)
+    monkeypatch.setattr(hnsw.HnswGraph, "_verify", interrupted)
     with pytest.raises(KeyboardInterrupt):
         index.search_vectors(ROWS[:1], k=1)
-    monkeypatch.setattr(hnsw.HnswGraph, "verify", verify)
+    monkeypatch.setattr(hnsw.HnswGraph, "_verify", verify)
     assert index.search_vectors(ROWS[:1500], k=1).ids[:, 0].tolist() == list(range(1500))

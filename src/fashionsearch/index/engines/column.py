@@ -68,14 +68,6 @@ class Column:
             wider[: len(self.codes)] = self.codes
             self.codes = wider
 
-    def get(self, slot: int) -> Value:
-        """Return the value of a slot that has one."""
-        return self.values[int(self.codes[slot])]
-
-    def holds(self, slot: int) -> bool:
-        """Return whether a slot has a value."""
-        return slot < len(self.codes) and bool(self.codes[slot] >= 0)
-
     @property
     def is_wasteful(self) -> bool:
         """Whether many updates have left behind more values than there are slots; `take` leaves them out."""

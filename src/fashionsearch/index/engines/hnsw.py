@@ -21,6 +21,7 @@ from fashionsearch.index.engines.base import Settings
 
 _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
+_VERIFIED = 500  # rows that a search verifies when ef has been lowered: some tens of milliseconds
 
 
 def available() -> bool:
@@ -59,6 +60,8 @@ class HnswGraph:
         self._hidden: set[int] = set()
         self._hidden_index: Any = None  # made of them when it is first needed
         self._lowest_ef = settings.ef_search
+        self._wanted_ef = settings.ef_search  # lower while rows are verified for it
+        self._unverified: list[int] = []  # labels of those rows
 
     def __len__(self) -> int:
         return len(self._label_of_slot)
@@ -114,23 +117,24 @@ class HnswGraph:
 
     def verify(self, slots: Sequence[int], vectors: NDArray[np.float32]) -> None:
         """See to it that these rows, the last of which has been added, find themselves."""
-        labels = np.unique(self.labels(slots))
+        self._verify(np.unique(self.labels(slots)), vectors)
+
+    def _verify(self, labels: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         if len(labels):
-            self._index.set_ef(self._lowest_ef)
+            self._index.set_ef(self._wanted_ef)
             found, _ = self._index.knn_query(vectors[self._first_slot[labels]], k=1)
             self._hidden.update(labels[found[:, 0].astype(np.int64) != labels].tolist())
             self._hidden_index = None
 
-    def _verify_all(self, ef_search: int, vectors: NDArray[np.float32]) -> None:
-        """See to it that every row finds itself at a lower ef than ever before."""
-        before, self._lowest_ef = self._lowest_ef, ef_search
-        try:
-            slots = self._first_slot[np.fromiter(self._slots_of_label, dtype=np.intp)].tolist()
-            for start in range(0, len(slots), _CHUNK):
-                self.verify(slots[start : start + _CHUNK], vectors)
-        except BaseException:  # interrupted: the next search begins again
-            self._lowest_ef = before
-            raise
+    def _lower_ef(self, ef_search: int, vectors: NDArray[np.float32]) -> None:
+        """Verify some rows at a lower ef than ever before, which holds once all rows are verified."""
+        if ef_search < self._wanted_ef:
+            self._unverified, self._wanted_ef = list(self._slots_of_label), ef_search
+        labels = [label for label in self._unverified[-_VERIFIED:] if label in self._slots_of_label]
+        self._verify(np.array(labels, dtype=np.int64), vectors)
+        del self._unverified[-_VERIFIED:]
+        if not self._unverified:
+            self._lowest_ef = self._wanted_ef
 
     def remove(self, slots: Sequence[int], vectors: NDArray[np.float32]) -> None:
         """Remove rows."""
@@ -163,9 +167,10 @@ class HnswGraph:
         A row that has fewer is filled up with −1 and NaN. None where the graph can't tell.
         """
         if ef_search < self._lowest_ef:
-            self._verify_all(ef_search, vectors)
+            self._lower_ef(ef_search, vectors)
         count = min(count, self.nodes)
-        self._index.set_ef(max(ef_search, count))
+        # Until all rows are known to find themselves at a lower ef, searches keep to the one at which they do.
+        self._index.set_ef(max(ef_search, self._lowest_ef, count))
         try:
             found, distances = self._index.knn_query(queries, k=count)
         except RuntimeError:
@@ -294,7 +299,8 @@ class HnswGraph:
             self._map(slot, label)
         self.end = len(labels)
         self._label_of_digest = None
-        self._next_label, self._dead, self._lowest_ef = next_label, dead, lowest_ef
+        self._next_label, self._dead = next_label, dead
+        self._lowest_ef = self._wanted_ef = lowest_ef
         self._hidden = set(hidden)
 
 
