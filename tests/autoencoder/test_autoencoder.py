@@ -21,11 +21,14 @@ def autoencoder(name="cnn", **options):
 
 @pytest.fixture(scope="module")
 def learned():
-    training = fs.FineTuning(epochs=60, batch_size=16, augment="none")
+    training = fs.FineTuning(epochs=30, batch_size=16, augment="none")
     return autoencoder(training=training, perceptual=0).fit(TRAIN, validation=REST)
 
 
-@pytest.mark.parametrize(("name", "image_size"), [("cnn", 32), ("resnet50", 64), ("vgg19", 32)])
+@pytest.mark.parametrize(
+    ("name", "image_size"),
+    [("cnn", 32), ("resnet50", 64), pytest.param("vgg19", 32, marks=pytest.mark.slow)],
+)
 def test_every_kind_learns_and_survives_a_folder(name, image_size, tmp_path):
     model = autoencoder(name, image_size=image_size, latent_dim=8).fit(TRAIN, validation=REST)
     assert model.history_.columns == (
@@ -133,6 +136,7 @@ def test_what_photos_look_like_counts_by_its_weight():
     assert -runs[1].score(REST) == pytest.approx(once["validation_error"], rel=1e-3)
 
 
+@pytest.mark.slow
 def test_latents_tell_how_photos_look():
     training = fs.FineTuning(epochs=30, batch_size=16, augment="none")
     looks = PerceptualTargets(TRAIN)

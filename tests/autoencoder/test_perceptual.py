@@ -63,7 +63,11 @@ def test_two_processes_learn_them():
 
 
 @pytest.mark.parametrize(
-    "options", [{"precision": "bf16"}, {"training": fs.FineTuning(epochs=1, autotune=True)}]
+    "options",
+    [
+        {"precision": "bf16", "training": fs.FineTuning(epochs=1, batch_size=16)},
+        {"training": fs.FineTuning(epochs=1, autotune=True)},
+    ],
 )
 def test_lower_precision_learns_them(options):
     row = autoencoder(**options).fit(TRAIN, validation=REST).history_.rows[0]

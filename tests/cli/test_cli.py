@@ -427,8 +427,12 @@ def test_options_that_nobody_would_hear_are_refused(arguments, words, photos, tm
 
 
 def test_export_writes_a_folder_and_names_its_script(saved, photos, tmp_path, capsys):
-    served = tmp_path / "served"
-    assert run("export", saved / "classifier", "--out", served) == 0
+    served, small = tmp_path / "served", tmp_path / "small"
+    table = fs.datasets.make_catalogue(12, seed=0, size=(24, 32))
+    backbone = fs.create_backbone("cnn", weights=None, image_size=32, random_state=0)
+    kinds = np.resize(["Accessories", "Apparel", "Footwear"], 12)
+    fs.Classifier(backbone, progress=False).fit(table.images, kinds).save(small)
+    assert run("export", small, "--out", served) == 0
     assert f"try it with: python {served / 'use.py'} PHOTO" in capsys.readouterr().out
     assert json.loads((served / "model.json").read_text())["classes"] == [
         "Accessories",

@@ -54,12 +54,27 @@ def classifier(table, tmp_path_factory):
         return classifier.fit(table.images, table["masterCategory"])
 
 
+@pytest.fixture(scope="module")
+def graph_made_once():
+    """Return what makes a network's graph, and has it for the second format."""
+    made, make = {}, graphs.embedding_graph
+
+    def embedding_graph(backbone):
+        if backbone.fingerprint not in made:
+            made[backbone.fingerprint] = make(backbone)
+        return made[backbone.fingerprint]
+
+    return embedding_graph
+
+
 @pytest.fixture(scope="module", params=FORMATS)
-def served(classifier, request, tmp_path_factory):
+def served(classifier, graph_made_once, request, tmp_path_factory):
     """The classifier, exported once in each format."""
     pytest.importorskip("onnxruntime" if request.param == "onnx" else "openvino")
     folder = tmp_path_factory.mktemp("export") / request.param
-    fs.export(classifier, folder, format=request.param)
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(graphs, "embedding_graph", graph_made_once)
+        fs.export(classifier, folder, format=request.param)
     return folder
 
 

@@ -102,7 +102,7 @@ def kept_exports():
 @pytest.mark.parametrize(
     ("name", "weights", "side"), [("efficientnet_lite0", "default", 64), ("cnn", None, 32)]
 )
-def test_other_runtimes_give_what_torch_gives(name, weights, side, runtime):
+def test_other_runtimes_give_what_torch_gives(name, weights, side, runtime, shared_cache):
     pytest.importorskip({"onnx": "onnxruntime"}.get(runtime, runtime))
     options = {"weights": weights, "image_size": side, "random_state": 0, "progress": False}
     eager = fs.create_backbone(name, runtime="torch", **options)
