@@ -128,7 +128,7 @@ def test_from_the_shell(tmp_path, capsys, monkeypatch):
     (tmp_path / "photos").mkdir()
     for place, image in enumerate(PHOTOS.images[:45]):
         PIL.Image.fromarray(image).save(tmp_path / "photos" / f"{place}.png")
-    fs.create_backbone("cnn", weights=None, random_state=0).save(encoder)
+    fs.create_backbone("cnn", weights=None, random_state=0, image_size=48).save(encoder)
     assert main(["optimize", photos, "--encoder", encoder, "--max-loss", "1", "--out", fast]) == 0
     assert "fastest within the loss" in capsys.readouterr().out
     assert fs.Backbone.load(fast).dim == 256

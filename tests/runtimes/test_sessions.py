@@ -102,9 +102,10 @@ CASES = [
     ("Backbone", "torch"),
     ("Backbone", "onnx"),
     ("Backbone", "openvino"),  # after "onnx", whose export it uses
-    ("Classifier", "torch"),
-    ("Autoencoder", "torch"),
     ("VisualIndex", "torch"),
+    # Around a backbone, as an index is.
+    pytest.param("Classifier", "torch", marks=pytest.mark.slow),
+    pytest.param("Autoencoder", "torch", marks=pytest.mark.slow),
 ]
 
 
