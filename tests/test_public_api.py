@@ -10,6 +10,7 @@ import textwrap
 import time
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 import fashionsearch as fs
@@ -238,6 +239,35 @@ def test_an_index_of_vectors_loads_what_it_needs_and_nothing_else(tmp_path):
         """,
         tmp_path,
     )
+
+
+HUGE = 10**400
+PHOTOS = np.zeros((4, 8, 8, 3), np.uint8)
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda: fs.Preprocess((8, 8), mean=(2**200, 0, 0)),
+        lambda: fs.Preprocess((8, 8), mean=(HUGE, 0, 0)),
+        lambda: fs.Preprocess((8, 8), std=(0.2, HUGE, 0.2)),
+        lambda: fs.Preprocess((HUGE, 8)),
+        lambda: fs.FineTuning(learning_rate=HUGE),
+        lambda: fs.FineTuning(epochs=-HUGE),
+        lambda: fs.Augmentation(rotation=HUGE),
+        lambda: fs.Classifier("pixel_grid", class_weight={"a": HUGE}).fit(PHOTOS, list("abab")),
+        lambda: fs.create_backbone("cnn", weights=None, image_size=HUGE),
+        lambda: fs.VisualIndex(dim=HUGE),
+        lambda: fs.VisualIndex(dim=2, ef_search=2**70),
+        lambda: fs.VisualIndex(dim=2).add_vectors([[HUGE, 1]]),
+        lambda: fs.VisualIndex(dim=2).search_vectors([1, 0], k=HUGE),
+        lambda: fs.datasets.make_catalogue(1, size=(HUGE, 20)),
+        lambda: fs.metrics.wilson_interval(HUGE, HUGE + 5),
+    ],
+)
+def test_a_number_that_no_float_holds_is_named(call):
+    with pytest.raises(fs.errors.FashionSearchError):
+        call()
 
 
 def test_importing_is_light_silent_and_writes_nothing(tmp_path):

@@ -244,9 +244,9 @@ def class_weights(
             f"{', '.join(str(label) for label in known)}"
         )
     for label, weight in given.items():
-        if not isinstance(weight, Real) or not 0 <= float(weight) < float("inf"):
+        if not isinstance(weight, Real) or not 0 <= weight < 1e30:
             raise errors.InputError(
-                f"{name} gives {label!r} the weight {weight!r}; weights are numbers from 0 up"
+                f"{name} gives {label!r} the weight {weight!r}; weights are numbers from 0 up that float32 holds"
             )
     weights = np.array([given.get(label, 1.0) for label in known], dtype=np.float32)
     if not weights.any():

@@ -350,7 +350,11 @@ def test_unknown_ids_change_nothing():
     ("options", "message"),
     [
         ({}, "give an encoder"),
-        ({"dim": 0}, "dim=0 is not a whole number from 1 up"),
+        ({"dim": 0}, "dim=0 is not a whole number from 1 to 1000000"),
+        ({"dim": 2**70}, "dim=1180591620717411303424 is not a whole number from 1 to"),
+        ({"dim": 2, "ef_search": 2**70}, "ef_search=1180591620717411303424"),
+        ({"dim": 2, "ef_construction": 2**70}, "ef_construction=1180591620717411303424"),
+        ({"dim": 2, "random_state": 2**70}, "random_state=1180591620717411303424"),
         ({"dim": 2.5}, "dim=2.5"),
         ({"dim": 2, "metric": "cosin"}, "Did you mean 'cosine'"),
         ({"dim": 2, "engine": "faiss"}, "not one of hnsw, exact"),

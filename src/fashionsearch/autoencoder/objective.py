@@ -9,10 +9,10 @@ from torch import nn
 from torch.nn import functional
 
 from fashionsearch.autoencoder.decoder import Decoder
-from fashionsearch.training.objectives import Figures
+from fashionsearch.training.objectives import Figures, Objective
 
 
-class ReconstructionObjective(nn.Module):
+class ReconstructionObjective(Objective):
     """A decoder, trained by the mean squared error of pixels in [0, 1] and of what a linear layer tells from the latents.
 
     Args:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from numbers import Integral
 from typing import NamedTuple
 
@@ -18,6 +18,7 @@ from fashionsearch.datasets.garments import OVERSAMPLE, Part, Sketch
 from fashionsearch.datasets.table import Table
 
 SMALLEST_SIDE = 16
+_LARGEST_SIDE = 8192
 
 # A pixel's number is its part plus the level of its pattern: the fabric's own colour is level 0.
 _LEVEL = 16
@@ -181,7 +182,7 @@ def make_catalogue(n: int = 600, *, seed: int = 0, size: tuple[int, int] = (120,
 
     Raises:
         DataError: if `n` isn't a positive integer, `seed` isn't an integer of at least 0, or `size` isn't two
-            integers of at least 16.
+            integers from 16 to 8,192.
 
     Examples:
         >>> from fashionsearch.datasets import make_catalogue
@@ -225,10 +226,13 @@ def _check(n: int, seed: int, size: tuple[int, int]) -> None:
         )
     if not _is_integer(seed, 0):
         raise errors.DataError(f"seed={seed!r} is not a seed; pass an integer of at least 0, for example 0")
-    if np.shape(size) != (2,) or not all(_is_integer(side, SMALLEST_SIDE) for side in size):
+    sides = tuple(size) if isinstance(size, Sequence | np.ndarray) else ()
+    if len(sides) != 2 or not all(
+        _is_integer(side, SMALLEST_SIDE) and side <= _LARGEST_SIDE for side in sides
+    ):
         raise errors.DataError(
-            f"size={size!r} is not a photo's size; pass (width, height) as two integers of at least "
-            f"{SMALLEST_SIDE}, for example (120, 160)"
+            f"size={size!r} is not a photo's size; pass (width, height) as two integers from "
+            f"{SMALLEST_SIDE} to {_LARGEST_SIDE}, for example (120, 160)"
         )
 
 

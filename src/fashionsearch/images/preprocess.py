@@ -25,6 +25,9 @@ _INTERPOLATIONS = {
 _RESIZES = ("squash", "pad", "crop")
 
 
+_LARGEST = 1e30  # of a mean or deviation of pixels in [0, 1]: far more than any, and float32 holds it
+
+
 @dataclass(frozen=True)
 class Preprocess:
     """How a backbone wants its images: size, resizing and normalisation, frozen.
@@ -60,7 +63,7 @@ class Preprocess:
                 f"image_size={size!r} is not (height, width) in pixels from 1 to 4096, for example (224, 224)"
             )
         for name, values in (("mean", self.mean), ("std", self.std)):
-            if not _are(Real, values, 3) or not np.isfinite(values).all():
+            if not _are(Real, values, 3) or not all(abs(value) < _LARGEST for value in values):
                 raise errors.InputError(f"{name}={values!r} is not three finite numbers, one a channel")
             object.__setattr__(self, name, tuple(float(value) for value in values))
         # Lists and numpy numbers would make equal objects unequal and not fit in JSON.

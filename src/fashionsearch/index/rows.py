@@ -58,7 +58,7 @@ def check_vectors(vectors: ArrayLike, dim: int) -> NDArray[np.float32]:
         numbers = np.asarray(vectors)
         if numbers.dtype != np.float32:
             numbers = numbers.astype(np.float64)
-    except (TypeError, ValueError, RuntimeError) as error:
+    except (TypeError, ValueError, OverflowError, RuntimeError) as error:
         raise errors.InputError(f"vectors can't be read as (n, {dim}) numbers: {error}") from error
     if numbers.shape == (dim,):
         numbers = numbers[None]

@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fashionsearch.images import Images
 
 _SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state")
-_MAX_K = 1_000_000
+_MAX_K = _MAX_EF = _MAX_DIM = 1_000_000
 _PATIENCE = 60  # seconds that `add` and the like wait for a graph that is made aside
 _TWINS = 8  # items beyond k among which that of the queried file itself may be
 _SHOWN = 10  # queries whose photos are kept for a notebook's view
@@ -108,11 +108,15 @@ class VisualIndex:
             encoders.check(self.encoder)
             if dim is not None and dim != self.encoder.dim:
                 raise errors.InputError(f"dim={dim}, and the encoder's is {self.encoder.dim}; leave dim out")
-        self.dim = int(self.encoder.dim) if self.encoder is not None else check_number("dim", dim, low=1)
+        self.dim = (
+            int(self.encoder.dim)
+            if self.encoder is not None
+            else check_number("dim", dim, low=1, high=_MAX_DIM)
+        )
         self.metric = metric
         self.m = check_number("m", m, low=2, high=512)
-        self.ef_construction = check_number("ef_construction", ef_construction, low=1)
-        self.random_state = check_number("random_state", random_state, low=0)
+        self.ef_construction = check_number("ef_construction", ef_construction, low=1, high=_MAX_EF)
+        self.random_state = check_number("random_state", random_state, low=0, high=2**32 - 1)
         self.progress = progress
         self.show_photos = True
         self._engine = engines.ENGINES[self.engine](
@@ -121,7 +125,7 @@ class VisualIndex:
                 metric=metric,
                 m=self.m,
                 ef_construction=self.ef_construction,
-                ef_search=check_number("ef_search", ef_search, low=1),
+                ef_search=check_number("ef_search", ef_search, low=1, high=_MAX_EF),
                 random_state=self.random_state,
                 progress=progress,
             )
@@ -134,7 +138,7 @@ class VisualIndex:
 
     @ef_search.setter
     def ef_search(self, value: int) -> None:
-        checked = check_number("ef_search", value, low=1)
+        checked = check_number("ef_search", value, low=1, high=_MAX_EF)
         self._engine.settings = dataclasses.replace(self._engine.settings, ef_search=checked)
 
     @property

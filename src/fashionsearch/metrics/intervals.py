@@ -16,16 +16,16 @@ def wilson_interval(hits: int, n: int) -> tuple[float, float]:
     """Return the 95 % interval of a proportion (Wilson 1927).
 
     Raises:
-        InputError: unless 0 <= hits <= n and n is at least 1.
+        InputError: unless 0 <= hits <= n and n is from 1 to 2**53.
 
     Examples:
         >>> low, high = wilson_interval(925, 1000)
         >>> round(low, 3), round(high, 3)
         (0.907, 0.94)
     """
-    if not 0 <= hits <= n or n < 1:
+    if not 0 <= hits <= n or not 1 <= n < 2**53:
         raise errors.InputError(
-            f"{hits} hits of {n} are not a proportion; give 0 <= hits <= n with n at least 1"
+            f"{hits} hits of {n} are not a proportion; give 0 <= hits <= n with n from 1 to 2**53"
         )
     share = hits / n
     centre = (share + Z**2 / (2 * n)) / (1 + Z**2 / n)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import os
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import cast
 
 import numpy as np
 import torch
@@ -16,10 +16,11 @@ from fashionsearch.device import torch_defaults
 from fashionsearch.estimator import ImageEstimator, open_backbone, trained_backbone
 from fashionsearch.images import Images, repeatable
 from fashionsearch.results import History
-from fashionsearch.tagging.distillation import FittedTagger, open_teacher
+from fashionsearch.tagging.distillation import DistillationObjective, FittedTagger, open_teacher
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.tagging.learner import tagging_learner
 from fashionsearch.tagging.linear_probe import Labelled, fit_linear_probe
+from fashionsearch.tagging.objective import TaggingObjective
 from fashionsearch.targets import LABEL, Targets, warn_of_unseen
 from fashionsearch.training import FineTuning
 from fashionsearch.training.fit import fit_network
@@ -99,7 +100,7 @@ def fine_tune(
                 progress=estimator.progress,
             )
         )
-    objective: Any = learner.objective
+    objective = cast("TaggingObjective | DistillationObjective", learner.objective)
     trained, (head,) = trained_backbone(backbone), objective.linear_heads()
     if validation is not None:
         # Smoothed and blended labels teach a network to be less sure than it may be. Always in torch: a runtime that

@@ -6,7 +6,6 @@ from collections.abc import Sequence
 
 import numpy as np
 from numpy.typing import NDArray
-from torch import nn
 
 from fashionsearch.backbones import Backbone
 from fashionsearch.runtimes.network import Network
@@ -42,7 +41,7 @@ def tagging_learner(
         label_smoothing=options.label_smoothing or 0.0,
         heads=heads,
     )
-    objective: nn.Module = tagging
+    objective: TaggingObjective | DistillationObjective = tagging
     if teacher is not None:
         weight, temperature = options.distillation_weight or 0.0, options.temperature or 1.0
         objective = DistillationObjective(tagging, teacher, weight=weight, temperature=temperature)

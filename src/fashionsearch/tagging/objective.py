@@ -12,10 +12,10 @@ from torch import nn
 
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.training.losses import accuracy, cross_entropy
-from fashionsearch.training.objectives import Figures
+from fashionsearch.training.objectives import Figures, Objective
 
 
-class TaggingObjective(nn.Module):
+class TaggingObjective(Objective):
     """Dropout and a linear head for each attribute, trained by the mean of their cross-entropies.
 
     Args:
@@ -55,10 +55,6 @@ class TaggingObjective(nn.Module):
         """Map (n, dim) embeddings to (n, c) logits of each attribute."""
         dropped = self.dropout(embeddings)
         return [head(dropped) for head in self.heads]
-
-    def targets_for(self, photos: torch.Tensor, targets: Any) -> Any:
-        """Return the labels as they are."""
-        return targets
 
     def training_loss(self, embeddings: torch.Tensor, targets: Any) -> tuple[torch.Tensor, Figures]:
         """Return the loss and the accuracy; targets are (n, attributes), or blended: (n, c) of each attribute."""

@@ -1,12 +1,12 @@
-"""What is trained (`Learner`: a network and an objective), the protocol of objectives, and which parameters learn.
+"""What is trained (`Learner`: a network and an objective), what an objective is, and which parameters learn.
 
-A new loss is a new objective: a torch module that turns embeddings and targets into a loss.
+A new loss is a new `Objective`.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias
+from typing import Any, TypeAlias
 
 import torch
 from torch import nn
@@ -17,28 +17,28 @@ from fashionsearch.training.options import FineTuning
 Figures: TypeAlias = "dict[str, torch.Tensor]"
 
 
-class Objective(Protocol):
-    """Turns a batch's embeddings and targets into a loss: a torch module, with parameters of its own, such as a head.
+class Objective(nn.Module):
+    """Turns a batch's embeddings and targets into a loss, with parameters of its own, such as a head.
 
     Targets are (n, attributes) int64, −1 where a label is unknown, for objectives that learn from labels.
     """
 
     def targets_for(self, photos: torch.Tensor, targets: Any) -> Any:
-        """Return what the embeddings of a batch are compared with; most objectives return the targets as they are.
+        """Return what the embeddings of a batch are compared with: the targets as they are, unless it is overridden.
 
         Args:
             photos: (n, 3, H, W) float32 in [0, 1], as the network sees them.
             targets: of these photos.
         """
-        ...
+        return targets
 
     def training_loss(self, embeddings: torch.Tensor, targets: Any) -> tuple[torch.Tensor, Figures]:
         """Return the loss of (n, dim) embeddings, and figures to record beside it, named "training_…"."""
-        ...
+        raise NotImplementedError
 
     def validation_figures(self, embeddings: torch.Tensor, targets: Any) -> Figures:
         """Return the batch's mean figures, "validation_loss" among them."""
-        ...
+        raise NotImplementedError
 
 
 class Learner(nn.Module):
@@ -46,7 +46,7 @@ class Learner(nn.Module):
 
     Args:
         network: normalisation and backbone.
-        objective: an `Objective`.
+        objective: what the embeddings are compared with.
         mixup: changes a training batch before the network sees it, if anything does.
         fixed_statistics: keep the running means and variances of batch normalisation, and normalise with them.
     """
@@ -54,7 +54,7 @@ class Learner(nn.Module):
     def __init__(
         self,
         network: Network,
-        objective: nn.Module,
+        objective: Objective,
         mixup: Callable[[torch.Tensor, torch.Tensor], tuple[torch.Tensor, Any]] | None = None,
         *,
         fixed_statistics: bool = False,
@@ -82,17 +82,13 @@ class Learner(nn.Module):
         """Map (n, 3, H, W) float32 in [0, 1] and targets to the loss and figures."""
         if self._mixup is not None:
             photos, targets = self._mixup(photos, targets)
-        objective: Any = self.objective
-        targets = objective.targets_for(photos, targets)
-        loss, figures = objective.training_loss(self.network.embed(photos), targets)
-        return loss, figures
+        targets = self.objective.targets_for(photos, targets)
+        return self.objective.training_loss(self.network.embed(photos), targets)
 
     def validation_figures(self, photos: torch.Tensor, targets: Any) -> Figures:
         """Map (n, 3, H, W) float32 in [0, 1] and targets to the batch's mean figures."""
-        objective: Any = self.objective
-        targets = objective.targets_for(photos, targets)
-        figures: Figures = objective.validation_figures(self.network.embed(photos), targets)
-        return figures
+        targets = self.objective.targets_for(photos, targets)
+        return self.objective.validation_figures(self.network.embed(photos), targets)
 
 
 def is_normalised(network: nn.Module) -> bool:
