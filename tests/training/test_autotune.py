@@ -102,13 +102,14 @@ def test_the_network_learns_in_what_was_chosen(mode, monkeypatch):
 
 
 def test_a_run_resumes_in_the_mode_it_began_in(monkeypatch, killer, tmp_path):
+    few = TABLE[:32]
     monkeypatch.setattr(autotune, "_timed_steps", lambda *_: {USUAL: 1.0, LOW: 0.5})
-    whole = classifier().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "whole")
+    whole = classifier().fit(few.images, few[LABEL], checkpoints=tmp_path / "whole")
     with pytest.raises(killer.StopError):
-        classifier().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "killed", loggers=[killer()])
+        classifier().fit(few.images, few[LABEL], checkpoints=tmp_path / "killed", loggers=[killer()])
     monkeypatch.setattr(autotune, "_timed_steps", lambda *_: pytest.fail("it was timed again"))
     for _ in range(2):  # resumes, and then only reads
-        again = classifier().fit(TABLE.images, TABLE[LABEL], checkpoints=tmp_path / "killed")
+        again = classifier().fit(few.images, few[LABEL], checkpoints=tmp_path / "killed")
         assert again.backbone_.weights_hash == whole.backbone_.weights_hash
         assert again.history_["training_loss"] == whole.history_["training_loss"]
 

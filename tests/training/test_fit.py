@@ -210,7 +210,7 @@ import fashionsearch as fs, sys
 
 if __name__ == "__main__":
     table = fs.datasets.make_catalogue(72, seed=0)
-    training = fs.FineTuning(epochs=6, batch_size=16, dropout=0.3, mixup=0.3)
+    training = fs.FineTuning(epochs=4, batch_size=16, dropout=0.3, mixup=0.3)
     model = fs.Classifier("cnn", weights=None, training=training, image_size=32, random_state=3, progress=False)
     model.fit(table.images[:48], table["masterCategory"][:48],
               validation=(table.images[48:], table["masterCategory"][48:]), checkpoints=sys.argv[1])
