@@ -5,11 +5,13 @@ import multiprocessing
 import pickle
 import threading
 import time
+import warnings
 
 import numpy as np
 import pytest
 
 import fashionsearch as fs
+from fashionsearch import errors
 from fashionsearch.index.engines import hnsw, local, rebuild
 
 DIM = 16
@@ -76,6 +78,36 @@ def test_searches_and_changes_go_on_while_it_is_rebuilt(monkeypatch):
     assert index.has_graph
     assert index._engine._state.store.size < 1201, "dead slots are left out"
     is_right()
+
+
+@pytest.mark.parametrize("at_once", [0, 2000])
+def test_a_graph_that_can_not_be_made_is_told_and_costs_nothing_else(at_once, monkeypatch):
+    monkeypatch.setattr(local, "_AT_ONCE", at_once)
+    add = hnsw.HnswGraph.add
+
+    def full(*_):
+        raise MemoryError("no room for the graph")
+
+    monkeypatch.setattr(hnsw.HnswGraph, "add", full)
+    with pytest.warns(errors.DataWarning, match="could not be rebuilt for speed.*no room for the graph"):
+        index = filled()
+    assert not index.has_graph
+    assert index.search_vectors(ROWS[:3], k=1).ids[:, 0].tolist() == [0, 1, 2]
+    monkeypatch.setattr(hnsw.HnswGraph, "add", add)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", errors.DataWarning)  # of another attempt in between
+        index.add_vectors(ROWS[800:], metadata={"n": list(range(800, 1600))})
+    assert index.has_graph
+
+
+def test_at_the_end_of_a_process_nobody_waits_for_a_graph(monkeypatch):
+    monkeypatch.setattr(rebuild, "_closing", threading.Event())
+    rebuild._closing.set()
+    began = time.monotonic()
+    index = filled()
+    assert time.monotonic() - began < 10
+    assert not index.has_graph
+    assert index.search_vectors(ROWS[:1], k=1).ids[0, 0] == 0
 
 
 def test_searches_are_exact_until_a_first_graph_is_there(monkeypatch, tmp_path):

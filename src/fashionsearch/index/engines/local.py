@@ -30,7 +30,7 @@ _EXACT_BYTES = 8 * 2**20  # below this, scanning every vector takes about as lon
 _MAX_DEAD = 0.2
 _AT_ONCE = 2000  # rows that are rebuilt well within a second, without a thread
 _CHUNK = 200  # rows that are added to the graph while searches wait
-_PAUSE = 0.001  # seconds between two chunks, in which those who wait get the lock
+_PAUSE = 0.001  # seconds in which those who wait get the lock
 
 
 class _State(NamedTuple):
@@ -198,7 +198,7 @@ class LocalEngine:
                 graph = self._graph_type(self.settings) if self._graph_type and large else None
                 rebuild = Rebuild(store, graph)
             if rebuild.total <= _AT_ONCE:
-                rebuild.work()
+                rebuild.work_now()
             else:
                 rebuild.start()
             self._rebuild = rebuild
@@ -233,8 +233,11 @@ class LocalEngine:
         while (rebuild := self._rebuild) is not None and rebuild.failure is None:
             rebuild.wait(until - time.monotonic(), progress=self.settings.progress)
             self._unless_changing(self._install)
-            if time.monotonic() >= until:
+            ended = self._rebuild is rebuild and not (rebuild.finished or rebuild.is_running)
+            if ended or time.monotonic() >= until:
                 return
+            if rebuild.finished:  # another thread is changing, and puts it in place at its end
+                time.sleep(_PAUSE)
         self._report_failure()
 
     def _report_failure(self) -> None:

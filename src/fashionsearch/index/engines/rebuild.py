@@ -51,6 +51,11 @@ class Rebuild:
         """Whether the store has gained more rows since than `take` should add."""
         return self._store.size - self._seen > _REST
 
+    @property
+    def is_running(self) -> bool:
+        """Whether its thread is at work; at the end of the process none is started any more."""
+        return self._thread is not None and self._thread.is_alive()
+
     def start(self) -> None:
         """Begin, or catch up, in a thread of its own."""
         self.finished = False
@@ -67,6 +72,13 @@ class Rebuild:
         try:
             self.work()
         except BaseException as error:  # whatever it is, whoever asks next is told
+            self.failure = error
+
+    def work_now(self) -> None:
+        """Do all of it, before a search or a change goes on: it is no reason for either to fail."""
+        try:
+            self.work()
+        except Exception as error:
             self.failure = error
 
     def work(self) -> None:
