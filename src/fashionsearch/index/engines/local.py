@@ -235,7 +235,7 @@ class LocalEngine:
             self._unless_changing(self._install)
             ended = self._rebuild is rebuild and not (rebuild.finished or rebuild.is_running)
             if ended or time.monotonic() >= until:
-                return
+                break
             if rebuild.finished:  # another thread is changing, and puts it in place at its end
                 time.sleep(_PAUSE)
         self._report_failure()
