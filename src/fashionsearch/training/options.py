@@ -26,7 +26,8 @@ class FineTuning:
     """How a network is trained: by AdamW, on augmented photos, keeping the epoch that did best on the validation part.
 
     A field that is None takes the value of the recipe for the case at hand: from trained weights, from scratch, or for
-    an autoencoder (method `recipe`).
+    an autoencoder (method `recipe`). A classifier that starts from trained weights keeps the running statistics of
+    their batch normalisation, which its head was fitted on.
 
     Attributes:
         epochs: how often every photo is seen, from 1 up.
