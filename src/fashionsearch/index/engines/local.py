@@ -238,7 +238,7 @@ class LocalEngine:
                 break
             if rebuild.finished:  # another thread is changing, and puts it in place at its end
                 time.sleep(_PAUSE)
-        self._report_failure()
+        self._unless_changing(self._report_failure)
 
     def _report_failure(self) -> None:
         rebuild = self._rebuild

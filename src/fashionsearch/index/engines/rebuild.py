@@ -31,7 +31,6 @@ class Rebuild:
         total: rows there were when it began.
         done: of them, those that are in the graph.
         finished: whether `take` may be called.
-        failure: what ended the thread before its time, if anything did.
     """
 
     def __init__(self, store: Store, graph: Graph | None) -> None:
@@ -44,12 +43,21 @@ class Rebuild:
         self._thread: threading.Thread | None = None
         self.total, self.done = len(store), 0
         self.finished = False
-        self.failure: BaseException | None = None
+        self._failure: BaseException | None = None
 
     @property
     def is_behind(self) -> bool:
         """Whether the store has gained more rows since than `take` should add."""
         return self._store.size - self._seen > _REST
+
+    @property
+    def failure(self) -> BaseException | None:
+        """What ended the work before its time, if anything did."""
+        if self._failure is None and not (
+            self.finished or self.is_running or self._stop or _closing.is_set()
+        ):
+            return RuntimeError("its thread ended")
+        return self._failure
 
     @property
     def is_running(self) -> bool:
@@ -66,20 +74,20 @@ class Rebuild:
         try:
             self._thread.start()
         except (RuntimeError, MemoryError) as error:  # no room for one more thread
-            self._thread, self.failure = None, error
+            self._thread, self._failure = None, error
 
     def _run(self) -> None:
         try:
             self.work()
         except BaseException as error:  # whatever it is, whoever asks next is told
-            self.failure = error
+            self._failure = error
 
     def work_now(self) -> None:
         """Do all of it, before a search or a change goes on: it is no reason for either to fail."""
         try:
             self.work()
         except Exception as error:
-            self.failure = error
+            self._failure = error
 
     def work(self) -> None:
         """Begin, or catch up, in the thread that calls."""
