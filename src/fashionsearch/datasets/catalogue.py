@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from numbers import Integral
 from typing import NamedTuple
 
@@ -226,9 +226,8 @@ def _check(n: int, seed: int, size: tuple[int, int]) -> None:
         )
     if not _is_integer(seed, 0):
         raise errors.DataError(f"seed={seed!r} is not a seed; pass an integer of at least 0, for example 0")
-    sides = tuple(size) if isinstance(size, Sequence | np.ndarray) else ()
-    if len(sides) != 2 or not all(
-        _is_integer(side, SMALLEST_SIDE) and side <= _LARGEST_SIDE for side in sides
+    if np.shape(size) != (2,) or not all(
+        _is_integer(side, SMALLEST_SIDE) and side <= _LARGEST_SIDE for side in size
     ):
         raise errors.DataError(
             f"size={size!r} is not a photo's size; pass (width, height) as two integers from "

@@ -23,8 +23,6 @@ _INTERPOLATIONS = {
     "lanczos": PIL.Image.Resampling.LANCZOS,
 }
 _RESIZES = ("squash", "pad", "crop")
-
-
 _LARGEST = 1e30  # of a mean or deviation of pixels in [0, 1]: far more than any, and float32 holds it
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors, storage
 from fashionsearch.device import Execution
 from fashionsearch.encoder import Embeds, as_encoder, probe
+from fashionsearch.index.rows import check_number
 
 if TYPE_CHECKING:
     from fashionsearch.cache import EmbeddingCache
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _PREFIX = "encoder/"
 _SAME = 0.999
+_MAX_DIM = 1_000_000
 
 
 def check(encoder: object) -> None:
@@ -34,6 +36,21 @@ def check(encoder: object) -> None:
             f"{type(encoder).__name__} is not an encoder: it needs dim and embed(images) -> (n, dim); give a backbone, a "
             "classifier, a backbone's name, or an object of your own with these two"
         )
+
+
+def dimension(encoder: Embeds | None, dim: int | None) -> int:
+    """Return the length of an index's vectors: the encoder's if there is one, else the given one.
+
+    Raises:
+        InputError: if they differ, either can't be used, or the encoder is none.
+        NotFittedError: if the encoder must learn first.
+    """
+    if encoder is None:
+        return check_number("dim", dim, low=1, high=_MAX_DIM)
+    check(encoder)
+    if dim is not None and dim != encoder.dim:
+        raise errors.InputError(f"dim={dim}, and the encoder's is {encoder.dim}; leave dim out")
+    return int(encoder.dim)
 
 
 def name(encoder: Embeds) -> str:

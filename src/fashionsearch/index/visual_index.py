@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     from fashionsearch.images import Images
 
 _SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state")
-_MAX_K = _MAX_EF = _MAX_DIM = 1_000_000
+_MAX_K = _MAX_EF = 1_000_000
 _PATIENCE = 60  # seconds that `add` and the like wait for a graph that is made aside
 _TWINS = 8  # items beyond k among which that of the queried file itself may be
 _SHOWN = 10  # queries whose photos are kept for a notebook's view
@@ -104,15 +104,7 @@ class VisualIndex:
 
             encoder = create_backbone(encoder)
         self._encoder: Embeds | None = encoder
-        if self.encoder is not None:
-            encoders.check(self.encoder)
-            if dim is not None and dim != self.encoder.dim:
-                raise errors.InputError(f"dim={dim}, and the encoder's is {self.encoder.dim}; leave dim out")
-        self.dim = (
-            int(self.encoder.dim)
-            if self.encoder is not None
-            else check_number("dim", dim, low=1, high=_MAX_DIM)
-        )
+        self.dim = encoders.dimension(encoder, dim)
         self.metric = metric
         self.m = check_number("m", m, low=2, high=512)
         self.ef_construction = check_number("ef_construction", ef_construction, low=1, high=_MAX_EF)

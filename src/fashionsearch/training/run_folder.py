@@ -148,7 +148,7 @@ class RunFolder:
         try:
             self._publish(path, lambda file: torch.save(content, cast(Any, file)))
         # Torch's writer raises a RuntimeError of its own over the system's error.
-        except (errors.StorageError, OSError, RuntimeError) as error:
+        except (OSError, RuntimeError) as error:
             cause = error.__cause__ or error.__context__ or error
             todo = (
                 "the one before is unchanged. Make room and call fit again with the same checkpoints= to resume from it"
