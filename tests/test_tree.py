@@ -31,3 +31,11 @@ def test_every_file_of_tests_is_named_after_what_it_tests():
         if not (source / f"{name}.py").exists() and not (source / name).is_dir() and name != source.name:
             strangers.append(place.as_posix())
     assert strangers == []
+
+
+def test_no_file_of_the_library_is_over_400_lines():
+    lengths = {
+        path: len(path.read_text(encoding="utf-8").splitlines()) for path in (ROOT / "src").rglob("*.py")
+    }
+    assert lengths
+    assert {path: length for path, length in lengths.items() if length > 400} == {}
