@@ -26,8 +26,11 @@ PUBLIC = [
     "FineTuning",
     "History",
     "Matches",
+    "MetricLearning",
     "Optimization",
     "Preprocess",
+    "Tagger",
+    "Tags",
     "TrainingOptions",
     "Tuning",
     "VisualIndex",
@@ -50,6 +53,7 @@ MADE_BY_THE_LIBRARY = [
     "Evaluation",
     "Matches",
     "Optimization",
+    "Tags",
     "Tuning",
 ]  # results that nobody builds by hand
 SOURCE = Path(fs.__file__).parent

@@ -10,9 +10,10 @@ from .exporting import export
 from .images import check_images
 from .images.preprocess import Preprocess
 from .index import VisualIndex
-from .results import Evaluation, Fidelity, History, Matches
+from .results import Evaluation, Fidelity, History, Matches, Tags
 from .tagging.classifier import Classifier
-from .training import Augmentation, FineTuning, TrainingOptions
+from .tagging.tagger import Tagger
+from .training import Augmentation, FineTuning, MetricLearning, TrainingOptions
 from .tuning import Tuning, tune
 
 __version__: str
@@ -28,8 +29,11 @@ __all__ = [
     "FineTuning",
     "History",
     "Matches",
+    "MetricLearning",
     "Optimization",
     "Preprocess",
+    "Tagger",
+    "Tags",
     "TrainingOptions",
     "Tuning",
     "VisualIndex",

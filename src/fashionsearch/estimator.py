@@ -1,4 +1,4 @@
-"""What `Classifier` and `Autoencoder` share: scikit-learn's contract, a backbone, and how options are kept in a folder.
+"""What `Classifier`, `Tagger` and `Autoencoder` share: scikit-learn's contract, a backbone, saving and loading.
 
 scikit-learn asks for methods, not for a base class. They are written here, so that naming an estimator loads neither
 scikit-learn nor torch; both are imported where they are used.
@@ -6,11 +6,10 @@ scikit-learn nor torch; both are imported where they are used.
 
 from __future__ import annotations
 
-import dataclasses
 import inspect
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
@@ -27,7 +26,6 @@ if TYPE_CHECKING:
     from fashionsearch.device import Execution
     from fashionsearch.encoder import Batch
     from fashionsearch.images import Images
-    from fashionsearch.results import History
     from fashionsearch.training import FineTuning
 
 
@@ -51,6 +49,7 @@ class ImageEstimator:
     progress: bool
     backbone_: Backbone
     _fit_call = "fit(images)"
+    _kind: str
 
     @classmethod
     def _parameters(cls) -> dict[str, Any]:
@@ -144,13 +143,65 @@ class ImageEstimator:
         return self.backbone_.embed_batches(images, on_error=on_error, cache=cache)
 
     def identity(self) -> dict[str, Any]:
-        """Return by what the embeddings are recognised: those of the backbone.
+        """Return by what the embeddings are recognised: the backbone's identity, of this estimator's kind.
 
         Raises:
             NotFittedError: before `fit`.
         """
         self._check_fitted()
-        return self.backbone_.identity()
+        return {**self.backbone_.identity(), "kind": self._kind}
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return what `storage.save` needs to keep this estimator, as part of another folder if there is a prefix."""
+        raise NotImplementedError
+
+    def save(self, folder: storage.PathLike) -> None:
+        """Save all that was learned, and the options, to a folder, atomically.
+
+        Raises:
+            NotFittedError: before `fit`.
+            StorageError: if the folder holds something else or can't be written; what was there is unchanged.
+        """
+        from fashionsearch import storage
+
+        storage.save(folder, self._kind, self.writers())
+
+    @classmethod
+    def load(
+        cls,
+        folder: storage.PathLike,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        runtime: str = "auto",
+        batch_size: int | None = None,
+        progress: bool = True,
+    ) -> Self:
+        """Load what `save` wrote, without touching the network; its answers equal those before.
+
+        Raises:
+            StorageError: if the folder holds something else or is damaged.
+            DeviceError: if the device isn't there.
+        """
+        from fashionsearch import storage
+        from fashionsearch.device import Execution
+
+        execution = Execution(device, precision, runtime, batch_size, progress)
+        return cls.read(storage.open_saved(folder, cls._kind), execution)
+
+    @classmethod
+    def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Self:
+        """Read an estimator from a verified folder, as part of another if there is a prefix.
+
+        Args:
+            saved: the folder, opened.
+            execution: how the network is to be run.
+            prefix: of the files.
+
+        Raises:
+            CorruptFileError: if the files contradict each other.
+        """
+        raise NotImplementedError
 
     def _check_training(self) -> None:
         from fashionsearch.training import FineTuning
@@ -219,97 +270,6 @@ def trained_backbone(backbone: Backbone, module: nn.Module | None = None) -> Bac
         else module,  # given, also where it is the same: it has learned
         origin="trained" if backbone.origin is None else f"fine-tuned from {backbone.origin}",
     )
-
-
-def options_to_json(estimator: ImageEstimator) -> dict[str, Any]:
-    """Return the constructor's arguments as JSON holds them; of a `Backbone`, its name."""
-    options = estimator.get_params()
-    if not isinstance(estimator.backbone, str):
-        options["backbone"] = estimator.backbone.name
-    options["weights"] = None if estimator.weights is None else os.fspath(estimator.weights)
-    options["training"] = None if estimator.training is None else estimator.training.to_dict()
-    if isinstance(options.get("class_weight"), Mapping):
-        options["class_weight"] = {
-            "classes": list(options["class_weight"]),
-            "weights": list(options["class_weight"].values()),
-        }
-    return options
-
-
-_NONE = type(None)
-_KINDS: Mapping[str, tuple[type, ...]] = {
-    "backbone": (str,),
-    "weights": (str, _NONE),
-    "training": (dict, _NONE),
-    "image_size": (int, list, _NONE),
-    "resize": (str,),
-    "class_weight": (str, dict, _NONE),
-    "augmented_views": (int,),
-    "latent_dim": (int,),
-    "perceptual": (int, float),
-    "device": (str,),
-    "precision": (str,),
-    "runtime": (str,),
-    "batch_size": (int, _NONE),
-    "random_state": (int, _NONE),
-    "progress": (int,),
-}
-
-
-def read_options(
-    config: storage.Fields, estimator: type[ImageEstimator], execution: Execution
-) -> dict[str, Any]:
-    """Return the constructor's arguments from a saved file, with device and the like as they are now.
-
-    Args:
-        config: the file.
-        estimator: whose constructor.
-        execution: how the network is to be run here, which is not taken from the file.
-
-    Raises:
-        CorruptFileError: if they are not what `options_to_json` writes.
-        StorageError: if a newer version wrote them.
-    """
-    from fashionsearch.training import FineTuning
-
-    saved, known = config.fields("options"), estimator._parameters()
-    newer = sorted(saved.keys() - known.keys())
-    if newer:
-        raise errors.StorageError(
-            f"{config.path} has the option {newer[0]!r:.60}, which this fashionsearch doesn't know; upgrade it"
-        )
-    options: dict[str, Any] = dict(saved)
-    for option, value in saved.items():
-        if not isinstance(value, _KINDS[option]):
-            saved.refuse(option, " or ".join(kind.__name__ for kind in _KINDS[option]))
-    if isinstance(options.get("image_size"), list):
-        options["image_size"] = tuple(saved.items_of("image_size", int, length=2))
-    if isinstance(options.get("class_weight"), dict):
-        pairs = saved.fields("class_weight")
-        names, weights = pairs.items_of("classes", (str, int, float)), pairs.items_of("weights", (int, float))
-        if len(names) != len(weights):
-            saved.refuse("class_weight", "a weight for each class")
-        options["class_weight"] = dict(zip(names, weights, strict=True))
-    if saved["training"] is not None:
-        try:
-            options["training"] = FineTuning.from_dict(saved.fields("training"))
-        except (TypeError, ValueError, OverflowError) as error:
-            saved.refuse("training", f"what FineTuning takes ({error})")
-    return {**options, **dataclasses.asdict(execution)}
-
-
-def read_history(config: storage.Fields) -> History:
-    """Return the history in a saved file.
-
-    Raises:
-        CorruptFileError: if it isn't rows with the same columns.
-    """
-    from fashionsearch.results import History
-
-    rows = config.items_of("history", dict)
-    if any(row.keys() != rows[0].keys() for row in rows):
-        config.refuse("history", "a list of rows with the same columns")
-    return History(tuple(dict(row) for row in rows))
 
 
 def readable(

@@ -55,7 +55,7 @@ def make_targets(images: Images, labels: Mapping[str, ArrayLike], *, allow_unkno
     columns, classes = [], {}
     for attribute, given in labels.items():
         name = _called(attribute)
-        values, known = _read_labels(images, given, name, allow_unknown)
+        values, known = read_labels(images, given, name, allow_unknown=allow_unknown)
         classes[attribute], inverse = np.unique(values[known], return_inverse=True)
         if len(classes[attribute]) < 2:
             only = (
@@ -85,7 +85,7 @@ def encode(
     columns = []
     for attribute, known_classes in classes.items():
         name = f"validation {_called(attribute)}"
-        values, known = _read_labels(images, labels[attribute], name, allow_unknown)
+        values, known = read_labels(images, labels[attribute], name, allow_unknown=allow_unknown)
         unknown_classes = sorted({str(label) for label in values[known & ~np.isin(values, known_classes)]})
         if unknown_classes:
             raise errors.DataError(
@@ -108,13 +108,17 @@ def checked_labels(images: Images, labels: ArrayLike, name: str) -> NDArray[Any]
     Raises:
         DataError: if they aren't one class for each image, or some are empty.
     """
-    return _read_labels(images, labels, name, allow_unknown=False)[0]
+    return read_labels(images, labels, name, allow_unknown=False)[0]
 
 
-def _read_labels(
-    images: Images, labels: ArrayLike, name: str, allow_unknown: bool
+def read_labels(
+    images: Images, labels: ArrayLike, name: str, *, allow_unknown: bool = True
 ) -> tuple[NDArray[Any], NDArray[np.bool_]]:
-    """Return (n,) labels, and which of them are known; what stands in the place of unknown ones means nothing."""
+    """Return (n,) labels, and which of them are known; what stands in the place of unknown ones means nothing.
+
+    Raises:
+        DataError: if they aren't one class for each image, or some are empty and unknown ones are not allowed.
+    """
     try:
         values = np.asarray(labels)
         # Before NumPy makes text of all of them, a missing label is still None or NaN, and a number is one.

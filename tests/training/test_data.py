@@ -9,8 +9,10 @@ from fashionsearch import errors
 from fashionsearch.training.augmentation import AUGMENTATIONS
 from fashionsearch.training.data import (
     PhotoDataset,
+    Sampling,
     SequentialBatchSampler,
     ShuffledBatchSampler,
+    balanced_shares,
     decode_photos,
 )
 
@@ -102,3 +104,26 @@ def test_a_batch_is_augmented_by_its_seeds(photos):
     assert torch.equal(changed[1], photos.read([5])[0])
     assert torch.equal(changed[0], AUGMENTATIONS["strong"].apply_tensor(photos.read([3])[0], 11))
     assert torch.equal(photos.read([3]), photos.read([3]))
+
+
+def test_copies_of_a_photo_stand_together_and_differ_in_their_draws():
+    batches = epoch(ShuffledBatchSampler(20, batch_size=8, seed=1, sampling=Sampling(copies=2)))
+    assert [len(batch) for batch in batches] == [8] * 5
+    for batch in batches:
+        for one, other in zip(batch[::2], batch[1::2], strict=True):
+            assert one[0] == other[0]
+            assert one[1] != other[1]
+    assert sorted(position for batch in batches for position, _ in batch[::2]) == list(range(20))
+
+
+def test_rare_classes_are_evened_out():
+    labels = np.array([0] * 900 + [1] * 90 + [2] * 10 + [-1] * 24)
+    shares = balanced_shares(labels, 1.0)
+    np.testing.assert_allclose(
+        [shares[labels == kind].sum() for kind in (0, 1, 2)], shares[labels == 0].sum()
+    )
+    assert shares.sum() == pytest.approx(1)
+    np.testing.assert_allclose(balanced_shares(labels, 0.0), 1 / len(labels))
+    sampler = ShuffledBatchSampler(len(labels), batch_size=64, seed=0, sampling=Sampling(shares=shares))
+    seen = labels[[position for batch in epoch(sampler) for position, _ in batch]]
+    assert 200 < (seen == 2).sum() < 450

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Sequence
 from numbers import Integral, Real
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fashionsearch import errors
 from fashionsearch.estimator import ImageEstimator
@@ -80,6 +80,7 @@ class Autoencoder(ImageEstimator):
 
     decoder_: Decoder
     history_: History
+    _kind = "autoencoder"
 
     def __init__(
         self,
@@ -224,54 +225,12 @@ class Autoencoder(ImageEstimator):
 
         return draw(self.backbone_, self.decoder_, images, self.batch_size)
 
-    def identity(self) -> dict[str, Any]:
-        """Return by what the embeddings are recognised: the backbone's identity, of the kind "autoencoder".
-
-        Raises:
-            NotFittedError: before `fit`.
-        """
-        return {**super().identity(), "kind": "autoencoder"}
-
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what `storage.save` needs to keep this autoencoder, as part of another folder if there is a prefix."""
         from fashionsearch.autoencoder import snapshot
 
         self._check_fitted()
         return snapshot.writers(self, self.decoder_, self.history_, prefix)
-
-    def save(self, folder: storage.PathLike) -> None:
-        """Save encoder, decoder and options to a folder, atomically.
-
-        Raises:
-            NotFittedError: before `fit`.
-            StorageError: if the folder holds something else or can't be written; what was there is unchanged.
-        """
-        from fashionsearch import storage
-
-        storage.save(folder, "autoencoder", self.writers())
-
-    @classmethod
-    def load(
-        cls,
-        folder: storage.PathLike,
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        runtime: str = "auto",
-        batch_size: int | None = None,
-        progress: bool = True,
-    ) -> Autoencoder:
-        """Load what `save` wrote, without touching the network; latents and reconstructions equal those before.
-
-        Raises:
-            StorageError: if the folder holds no autoencoder or is damaged.
-            DeviceError: if the device isn't there.
-        """
-        from fashionsearch import storage
-        from fashionsearch.device import Execution
-
-        execution = Execution(device, precision, runtime, batch_size, progress)
-        return cls.read(storage.open_saved(folder, "autoencoder"), execution)
 
     @classmethod
     def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Autoencoder:
@@ -286,7 +245,7 @@ class Autoencoder(ImageEstimator):
             CorruptFileError: if the files contradict each other.
         """
         from fashionsearch.autoencoder import snapshot
-        from fashionsearch.estimator import read_options
+        from fashionsearch.saved_options import read_options
 
         config = saved.json(f"{prefix}autoencoder.json")
         self = cls(**read_options(config, cls, execution))

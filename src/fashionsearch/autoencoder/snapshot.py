@@ -16,8 +16,9 @@ from fashionsearch import storage
 from fashionsearch.autoencoder.decoder import Decoder
 from fashionsearch.backbones import Backbone
 from fashionsearch.device import Execution
-from fashionsearch.estimator import ImageEstimator, options_to_json, read_history
+from fashionsearch.estimator import ImageEstimator
 from fashionsearch.results import History
+from fashionsearch.saved_options import options_to_json, read_history
 
 
 def writers(

@@ -27,6 +27,7 @@ def writers(backbone: Backbone, prefix: str) -> dict[str, storage.Writer]:
     import safetensors.torch
     import torch
 
+    from fashionsearch.backbones.embedder import Embedder
     from fashionsearch.backbones.modules import Projected
 
     tensors = {
@@ -39,6 +40,7 @@ def writers(backbone: Backbone, prefix: str) -> dict[str, storage.Writer]:
         "weights_sha256": backbone.weights_hash,
         "dim": backbone.dim,
         "projected": isinstance(backbone.module, Projected),
+        "embedder": isinstance(backbone.module, Embedder),
         "preprocess": backbone.preprocess.to_dict(),
         "lowered": None if backbone.lowered is None else backbone.lowered.to_dict(),
     }
@@ -61,6 +63,7 @@ def read(saved: storage.Saved, prefix: str) -> dict[str, Any]:
     """
     import safetensors.torch
 
+    from fashionsearch.backbones.embedder import Embedder
     from fashionsearch.backbones.modules import Projected
     from fashionsearch.backbones.weights import check_finite
 
@@ -88,6 +91,9 @@ def read(saved: storage.Saved, prefix: str) -> dict[str, Any]:
             if config.get("projected"):
                 shorter, longer = tensors["projection.weight"].shape
                 module = Projected(module, longer, shorter)
+            # A network of a name may be an embedder itself, and one around it has other tensors.
+            if config.get("embedder") and tensors.keys() != module.state_dict().keys():
+                module = Embedder.shaped_like(module, preprocess, tensors)
             module.load_state_dict(tensors)
         # What is no safetensors file, or holds something else, fails in many ways.
         except (safetensors.SafetensorError, RuntimeError, KeyError, ValueError) as error:

@@ -141,6 +141,12 @@ def _read_classifier(saved: storage.Saved, execution: Execution) -> Embeds:
     return Classifier.read(saved, execution, prefix=_PREFIX)
 
 
+def _read_tagger(saved: storage.Saved, execution: Execution) -> Embeds:
+    from fashionsearch.tagging.tagger import Tagger
+
+    return Tagger.read(saved, execution, prefix=_PREFIX)
+
+
 def _read_autoencoder(saved: storage.Saved, execution: Execution) -> Embeds:
     from fashionsearch.autoencoder import Autoencoder
 
@@ -150,6 +156,7 @@ def _read_autoencoder(saved: storage.Saved, execution: Execution) -> Embeds:
 _READERS: dict[str, Callable[[storage.Saved, Execution], Embeds]] = {
     "backbone": _read_backbone,
     "classifier": _read_classifier,
+    "tagger": _read_tagger,
     "autoencoder": _read_autoencoder,
 }
 

@@ -7,6 +7,7 @@ from fashionsearch.results.fidelity import Fidelity
 from fashionsearch.results.history import History
 from fashionsearch.results.matches import Added, Item, Match, Matches
 from fashionsearch.results.tables import html_table, text_table
+from fashionsearch.results.tags import Tags
 
 __all__ = [
     "Added",
@@ -17,6 +18,7 @@ __all__ = [
     "Item",
     "Match",
     "Matches",
+    "Tags",
     "html_table",
     "text_table",
 ]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping, Sequence
 from itertools import islice
-from numbers import Integral
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
@@ -74,6 +73,7 @@ class Classifier(ImageEstimator):
     history_: History
     classes_: NDArray[Any]
     _fit_call = "fit(images, labels)"
+    _kind = "classifier"
     _estimator_type = "classifier"
 
     def __init__(
@@ -152,9 +152,14 @@ class Classifier(ImageEstimator):
         """
         from fashionsearch.images import repeatable
         from fashionsearch.tagging.linear_probe import fit_linear_probe
+        from fashionsearch.tagging.regime import training_options
         from fashionsearch.targets import LABEL, class_weights, encode, make_targets
 
-        options = self._training_options()
+        options = training_options(self, self.augmented_views)
+        if options is not None and options.class_weights is not None and self.class_weight is not None:
+            raise errors.InputError(
+                "class_weight and training.class_weights are both given; leave one of them out"
+            )
         images, labels = readable(images, labels, on_error)
         targets = make_targets(images, {LABEL: labels})
         classes = targets.classes[LABEL]
@@ -180,11 +185,11 @@ class Classifier(ImageEstimator):
                 random_state=self.random_state,
             )[LABEL]
         else:
-            from fashionsearch.tagging.fine_tuning import fine_tune
+            from fashionsearch.tagging.fine_tuning import fine_tune_classifier
 
             if options.class_weights is not None:
                 weights = class_weights(targets.of(LABEL), classes, options.class_weights, "class_weights")
-            backbone, head, history = fine_tune(
+            backbone, head, history = fine_tune_classifier(
                 self,
                 options,
                 images,
@@ -197,33 +202,6 @@ class Classifier(ImageEstimator):
             )
         self.backbone_, self.head_, self.history_, self.classes_ = backbone, head, history, classes
         return self
-
-    def _training_options(self) -> FineTuning | None:
-        """Return the options of a network that learns, or None for a head on a frozen one."""
-        from fashionsearch.training import FineTuning
-
-        self._check_training()
-        views = self.augmented_views
-        if not isinstance(views, Integral) or isinstance(views, bool) or views < 0:
-            raise errors.InputError(f"augmented_views={views!r} is not a whole number from 0 up")
-        if self.training is None and self.weights is not None:
-            return None
-        if views:
-            raise errors.InputError(
-                f"augmented_views={views} are for a head on a frozen backbone; a network that learns sees its photos "
-                "augmented in every epoch: leave it out, and see FineTuning(augment=...)"
-            )
-        options = self.training or FineTuning()
-        if self.weights is None and options.unfreeze not in (None, "all"):
-            raise errors.InputError(
-                f"unfreeze={options.unfreeze!r} keeps layers as they are, and with weights=None they are random; use "
-                "unfreeze='all', weights='default' or a file of weights"
-            )
-        if options.class_weights is not None and self.class_weight is not None:
-            raise errors.InputError(
-                "class_weight and training.class_weights are both given; leave one of them out"
-            )
-        return options
 
     def predict_proba(self, images: Images) -> NDArray[np.float64]:
         """Return the probability of each class, (n, c) float64 in the order of `classes_`, rows adding up to 1.
@@ -321,54 +299,12 @@ class Classifier(ImageEstimator):
             )
         return grad_cam(self.backbone_, self.head_, photo, class_index)
 
-    def identity(self) -> dict[str, Any]:
-        """Return by what the embeddings are recognised: the backbone's identity, of the kind "classifier".
-
-        Raises:
-            NotFittedError: before `fit`.
-        """
-        return {**super().identity(), "kind": "classifier"}
-
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what `storage.save` needs to keep this classifier, as part of another folder if there is a prefix."""
         from fashionsearch.tagging import snapshot
 
         self._check_fitted()
         return snapshot.writers(self, self.head_, self.classes_, self.history_, prefix)
-
-    def save(self, folder: storage.PathLike) -> None:
-        """Save backbone, head and options to a folder, atomically.
-
-        Raises:
-            NotFittedError: before `fit`.
-            StorageError: if the folder holds something else or can't be written; what was there is unchanged.
-        """
-        from fashionsearch import storage
-
-        storage.save(folder, "classifier", self.writers())
-
-    @classmethod
-    def load(
-        cls,
-        folder: storage.PathLike,
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        runtime: str = "auto",
-        batch_size: int | None = None,
-        progress: bool = True,
-    ) -> Classifier:
-        """Load what `save` wrote, without touching the network; predictions equal those before.
-
-        Raises:
-            StorageError: if the folder holds no classifier or is damaged.
-            DeviceError: if the device isn't there.
-        """
-        from fashionsearch import storage
-        from fashionsearch.device import Execution
-
-        execution = Execution(device, precision, runtime, batch_size, progress)
-        return cls.read(storage.open_saved(folder, "classifier"), execution)
 
     @classmethod
     def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Classifier:
@@ -382,7 +318,7 @@ class Classifier(ImageEstimator):
         Raises:
             CorruptFileError: if the files contradict each other.
         """
-        from fashionsearch.estimator import read_options
+        from fashionsearch.saved_options import read_options
         from fashionsearch.tagging import snapshot
 
         config = saved.json(f"{prefix}classifier.json")

@@ -16,9 +16,9 @@ from fashionsearch.backbones import Backbone
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes.network import Network
 from fashionsearch.tagging.head import LinearHead
-from fashionsearch.tagging.objective import TaggingObjective
+from fashionsearch.tagging.objective import TaggingObjective, TagsObjective
 from fashionsearch.training.losses import distillation
-from fashionsearch.training.objectives import Figures, Objective
+from fashionsearch.training.objectives import Figures
 from fashionsearch.training.options import FineTuning, teacher_fingerprint
 
 
@@ -69,7 +69,7 @@ class Teacher(nn.Module):
         return functional.linear(self.network.embed(photos), self.head_weight, self.head_bias)
 
 
-class DistillationObjective(Objective):
+class DistillationObjective(TagsObjective):
     """Labels, and what a teacher says of the same photos (Hinton et al. 2015, arXiv:1503.02531).
 
     Args:

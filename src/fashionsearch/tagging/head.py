@@ -72,26 +72,38 @@ class LinearHead:
     def calibrated(self, embeddings: NDArray[np.float32], labels: NDArray[np.intp]) -> LinearHead:
         """Return a head of the same predictions whose probabilities fit held-out photos best.
 
-        The logits are divided by the temperature of least log loss (Guo et al. 2017, arXiv:1706.04599). The labels count as
-        if there had been one photo more, of every class alike, so that a few photos that are all right don't end in
-        certainty.
-
         Args:
             embeddings: (n, dim) float32, n from 1 up.
             labels: (n,) class indices.
         """
-        logits = self.logits(embeddings)
-        n, classes = logits.shape
-        wanted = np.full((n, classes), 1 / ((n + 1) * classes))
-        wanted[np.arange(n), labels] += n / (n + 1)
+        return self.cooled(temperature(self.logits(embeddings), labels))
 
-        def loss(log_temperature: float) -> float:
-            scaled = logits * np.exp(-log_temperature)
-            return float((logsumexp(scaled, axis=1) - (wanted * scaled).sum(axis=1)).mean())
-
-        found = minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
-        factor = np.float32(np.exp(-found.x))
+    def cooled(self, degrees: float) -> LinearHead:
+        """Return a head whose logits are these, divided by a temperature."""
+        factor = np.float32(1 / degrees)
         return LinearHead(self.weight * factor, self.bias * factor)
+
+
+def temperature(logits: NDArray[np.float64], labels: NDArray[np.intp]) -> float:
+    """Return what logits are to be divided by for the least log loss (Guo et al. 2017, arXiv:1706.04599).
+
+    The labels count as if there had been one photo more, of every class alike, so that a few photos that are all right
+    don't end in certainty.
+
+    Args:
+        logits: (n, c), of photos that the head was not fitted to, n from 1 up.
+        labels: (n,) class indices.
+    """
+    n, classes = logits.shape
+    wanted = np.full((n, classes), 1 / ((n + 1) * classes))
+    wanted[np.arange(n), labels] += n / (n + 1)
+
+    def loss(log_temperature: float) -> float:
+        scaled = logits * np.exp(-log_temperature)
+        return float((logsumexp(scaled, axis=1) - (wanted * scaled).sum(axis=1)).mean())
+
+    found = minimize_scalar(loss, bounds=_LOG_TEMPERATURES, method="bounded")
+    return float(np.exp(found.x))
 
 
 def check_finite(embeddings: NDArray[np.float32]) -> None:

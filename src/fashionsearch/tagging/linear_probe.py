@@ -75,19 +75,19 @@ def fit_linear_probe(
         WeightsError: if an embedding holds NaN or infinity.
     """
     with EmbeddingCache() as cache:
-        embeddings = _embedded(backbone, images, targets, cache)
+        embeddings = embedded(backbone, images, targets, cache)
         drawn = [
-            _embedded(backbone, images, targets, cache, AugmentedView(number, random_state))
+            embedded(backbone, images, targets, cache, AugmentedView(number, random_state))
             for number in range(1, augmented_views + 1)
         ]
-        held_out = None if validation is None else _embedded(backbone, *validation, cache)
+        held_out = None if validation is None else embedded(backbone, *validation, cache)
     views = np.stack(drawn) if drawn else None
     heads = {}
     for attribute, weights in class_weights.items():
-        indices, known = _known(targets, attribute)
+        indices, known = known_labels(targets, attribute)
         chosen = None
         if validation is not None and held_out is not None:
-            labels, rows = _known(validation[1], attribute)
+            labels, rows = known_labels(validation[1], attribute)
             chosen = (held_out[rows], labels) if len(labels) else None
         heads[attribute] = fit_head(
             embeddings[known],
@@ -100,20 +100,26 @@ def fit_linear_probe(
     return heads
 
 
-def _known(targets: Targets, attribute: str) -> tuple[NDArray[np.int64], slice | NDArray[np.bool_]]:
+def known_labels(targets: Targets, attribute: str) -> tuple[NDArray[np.int64], slice | NDArray[np.bool_]]:
     """Return the class indices that are known, and which rows they are of: a slice of all, which copies nothing, if all."""
     indices = targets.of(attribute)
     known = indices != UNKNOWN
     return (indices, slice(None)) if known.all() else (indices[known], known)
 
 
-def _embedded(
+def embedded(
     backbone: Backbone,
     images: Images,
     targets: Targets,
     cache: EmbeddingCache,
     view: PhotoTransform | None = None,
 ) -> Vectors:
+    """Return (n, dim) embeddings of images, or of a changed view of them, by way of the cache.
+
+    Raises:
+        ImageError: if an image can't be read.
+        DataError: if there are not as many labels as images.
+    """
     embeddings = backbone.embed(images, cache=cache, view=view)
     labels = len(targets.indices)
     if len(embeddings) != labels:

@@ -15,7 +15,15 @@ from fashionsearch.training.losses import accuracy, cross_entropy
 from fashionsearch.training.objectives import Figures, Objective
 
 
-class TaggingObjective(Objective):
+class TagsObjective(Objective):
+    """An objective with a linear head for each attribute."""
+
+    def linear_heads(self) -> list[LinearHead]:
+        """Return the heads as arrays."""
+        raise NotImplementedError
+
+
+class TaggingObjective(TagsObjective):
     """Dropout and a linear head for each attribute, trained by the mean of their cross-entropies.
 
     Args:
@@ -24,6 +32,8 @@ class TaggingObjective(Objective):
         dropout: share of the embedding that is dropped in training.
         label_smoothing: share of each label that is spread over all classes.
         heads: where the heads start; None is at random.
+        scale: what embeddings are multiplied by before the heads. Those of length 1 need more, or the heads would have to
+            grow before they could be sure of anything.
     """
 
     def __init__(
@@ -34,13 +44,18 @@ class TaggingObjective(Objective):
         dropout: float = 0.0,
         label_smoothing: float = 0.0,
         heads: Sequence[LinearHead] | None = None,
+        scale: float = 1.0,
     ) -> None:
         super().__init__()
+        self._scale = scale
         self.dropout = nn.Dropout(dropout)
         self.heads = nn.ModuleList(nn.Linear(dim, len(weights)) for weights in class_weights)
         for layer, head in zip(self.heads, heads or (), strict=False):
             layer.load_state_dict(
-                {"weight": torch.from_numpy(head.weight), "bias": torch.from_numpy(head.bias)}
+                {
+                    "weight": torch.from_numpy(head.weight / np.float32(scale)),
+                    "bias": torch.from_numpy(head.bias),
+                }
             )
         for number, weights in enumerate(class_weights):
             self.register_buffer(f"class_weights_{number}", torch.from_numpy(weights), persistent=False)
@@ -49,11 +64,12 @@ class TaggingObjective(Objective):
     def linear_heads(self) -> list[LinearHead]:
         """Return the heads as arrays."""
         layers: Any = self.heads
-        return [LinearHead(_array(layer.weight), _array(layer.bias)) for layer in layers]
+        scale = np.float32(self._scale)
+        return [LinearHead(_array(layer.weight) * scale, _array(layer.bias)) for layer in layers]
 
     def logits(self, embeddings: torch.Tensor) -> list[torch.Tensor]:
         """Map (n, dim) embeddings to (n, c) logits of each attribute."""
-        dropped = self.dropout(embeddings)
+        dropped = self.dropout(embeddings) * self._scale
         return [head(dropped) for head in self.heads]
 
     def training_loss(self, embeddings: torch.Tensor, targets: Any) -> tuple[torch.Tensor, Figures]:

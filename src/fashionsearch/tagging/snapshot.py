@@ -18,8 +18,9 @@ from numpy.typing import NDArray
 from fashionsearch import storage
 from fashionsearch.backbones import Backbone
 from fashionsearch.device import Execution
-from fashionsearch.estimator import ImageEstimator, options_to_json, read_history
+from fashionsearch.estimator import ImageEstimator
 from fashionsearch.results import History
+from fashionsearch.saved_options import options_to_json, read_history
 from fashionsearch.tagging.head import LinearHead
 
 _TYPES = re.compile(r"[<>|=]?(b1|[iuf][1248]|U\d{1,6}|O)")
@@ -31,9 +32,7 @@ def writers(
     """Return what `storage.save` needs to keep a classifier."""
     config = {
         "options": options_to_json(estimator),
-        "classes": classes.tolist(),
-        "classes_kind": classes.dtype.kind,
-        "classes_dtype": classes.dtype.str,
+        **classes_to_json(classes),
         "history": [dict(row) for row in history.rows],
     }
     return {
@@ -57,7 +56,7 @@ def read(
     Raises:
         CorruptFileError: if a file isn't what was saved, or they contradict each other.
     """
-    classes, history = _read_classes(config), read_history(config)
+    classes, history = read_classes(config), read_history(config)
     backbone = Backbone.read(saved, execution, prefix)
     expected = {
         "weight": (np.float32, (len(classes), backbone.dim)),
@@ -67,7 +66,21 @@ def read(
     return backbone, LinearHead(head["weight"], head["bias"]), classes, history
 
 
-def _read_classes(config: storage.Fields) -> NDArray[Any]:
+def classes_to_json(classes: NDArray[Any]) -> dict[str, Any]:
+    """Return classes and their type as JSON holds them."""
+    return {
+        "classes": classes.tolist(),
+        "classes_kind": classes.dtype.kind,
+        "classes_dtype": classes.dtype.str,
+    }
+
+
+def read_classes(config: storage.Fields) -> NDArray[Any]:
+    """Return what `classes_to_json` wrote.
+
+    Raises:
+        CorruptFileError: if they are not two or more different classes of one type.
+    """
     given = config.items_of("classes", (str, int, float))
     if len({type(label) for label in given}) != 1 or len(set(given)) != len(given) or len(given) < 2:
         config.refuse("classes", "two or more different classes of one type")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fashionsearch.training.augmentation import Augmentation
+from fashionsearch.training.metric import MetricLearning
 from fashionsearch.training.options import FineTuning, TrainingOptions
 
-__all__ = ["Augmentation", "FineTuning", "TrainingOptions"]
+__all__ = ["Augmentation", "FineTuning", "MetricLearning", "TrainingOptions"]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import hashlib
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TypeAlias
 
@@ -19,6 +19,7 @@ from fashionsearch import errors
 from fashionsearch.images import Images, count, iterate, ordered_map
 from fashionsearch.images.decoding import Image
 from fashionsearch.images.preprocess import Preprocess
+from fashionsearch.targets import UNKNOWN
 from fashionsearch.training.augmentation import Augmentation
 
 # A photo's place, and the seed of its augmentation, or None for the photo as it is.
@@ -134,6 +135,34 @@ def one_thread() -> Iterator[None]:
         torch.set_num_threads(threads)
 
 
+@dataclass(frozen=True, eq=False)
+class Sampling:
+    """Which photos an epoch shows, and how often.
+
+    Attributes:
+        copies: how many augmented copies of a photo stand behind one another in a batch.
+        shares: (n,) float64, how probable each photo is to be drawn, with replacement; None shows each photo once.
+    """
+
+    copies: int = 1
+    shares: NDArray[np.float64] | None = None
+
+
+def balanced_shares(labels: NDArray[np.int64], balance: float) -> NDArray[np.float64]:
+    """Return how probable each photo is, so that rare classes are evened out.
+
+    Args:
+        labels: (n,) class indices; photos whose label is unknown, −1, are as probable as the mean of the others.
+        balance: from 0, classes as frequent as they are, to 1, each as frequent as the others.
+    """
+    known = labels != UNKNOWN
+    shares = np.ones(len(labels))
+    shares[known] = np.bincount(labels[known])[labels[known]] ** -float(balance)
+    if known.any():
+        shares[~known] = shares[known].mean()
+    return np.asarray(shares / shares.sum())
+
+
 @dataclass(frozen=True)
 class Splits:
     """The photos of a run.
@@ -142,11 +171,13 @@ class Splits:
         training: to learn from.
         validation: to choose the best epoch by, or None.
         image_size: (height, width) of both.
+        sampling: which of the training photos an epoch shows, and how often.
     """
 
     training: PhotoDataset
     validation: PhotoDataset | None
     image_size: tuple[int, int]
+    sampling: Sampling = field(default_factory=Sampling)
 
 
 class ShuffledBatchSampler(Sampler[list[Key]]):
@@ -156,14 +187,25 @@ class ShuffledBatchSampler(Sampler[list[Key]]):
 
     Args:
         n: number of photos; a last batch that isn't full is left out of the epoch.
-        batch_size: photos a step, all processes together.
+        batch_size: photos a step, copies among them, all processes together.
         seed: of order and augmentation.
         rank: which process this is.
         processes: how many there are.
+        sampling: which photos are shown.
     """
 
-    def __init__(self, n: int, *, batch_size: int, seed: int, rank: int = 0, processes: int = 1) -> None:
-        self._n, self._batch_size, self._seed = n, min(batch_size, n), seed
+    def __init__(
+        self,
+        n: int,
+        *,
+        batch_size: int,
+        seed: int,
+        rank: int = 0,
+        processes: int = 1,
+        sampling: Sampling | None = None,
+    ) -> None:
+        self._sampling = sampling or Sampling()
+        self._n, self._batch_size, self._seed = n, max(1, min(batch_size // self._sampling.copies, n)), seed
         self._rank, self._processes = rank, processes
         self._epoch = 0
 
@@ -180,12 +222,20 @@ class ShuffledBatchSampler(Sampler[list[Key]]):
         return self._n // self._batch_size
 
     def __iter__(self) -> Iterator[list[Key]]:
-        order, draws = np.random.SeedSequence((self._seed, self._epoch)).spawn(2)
-        positions = np.random.default_rng(order).permutation(self._n).tolist()
-        seeds = np.random.default_rng(draws).integers(0, 2**32, self._n).tolist()
+        copies, shares = self._sampling.copies, self._sampling.shares
+        order, draws = (
+            np.random.default_rng(each) for each in np.random.SeedSequence((self._seed, self._epoch)).spawn(2)
+        )
+        if shares is None:
+            positions = order.permutation(self._n).tolist()
+        else:
+            positions = order.choice(self._n, self._n, p=shares).tolist()
+        seeds = draws.integers(0, 2**32, self._n * copies).tolist()
         for start in range(0, len(self) * self._batch_size, self._batch_size):
-            rows = positions[start : start + self._batch_size][self._rank :: self._processes]
-            yield [(position, seeds[position]) for position in rows]
+            places = range(start, start + self._batch_size)[self._rank :: self._processes]
+            yield [
+                (positions[place], seeds[place * copies + copy]) for place in places for copy in range(copies)
+            ]
 
 
 class SequentialBatchSampler(Sampler[list[Key]]):

@@ -47,6 +47,7 @@ def fit_network(run: Run) -> History:
         if run.validation is None or validation is None
         else _dataset(run, "validation", run.validation, validation),
         run.backbone.preprocess.image_size,
+        run.sampling,
     )
     run.learner.to(run.backbone.device)
     history = train(run, splits, start)

@@ -134,7 +134,12 @@ def _shuffled(
     splits: Splits, options: FineTuning, *, seed: int, rank: int = 0, processes: int = 1
 ) -> ShuffledBatchSampler:
     return ShuffledBatchSampler(
-        len(splits.training), batch_size=options.batch_size or 1, seed=seed, rank=rank, processes=processes
+        len(splits.training),
+        batch_size=options.batch_size or 1,
+        seed=seed,
+        rank=rank,
+        processes=processes,
+        sampling=splits.sampling,
     )
 
 

@@ -68,3 +68,35 @@ def distillation(logits: torch.Tensor, teacher_logits: torch.Tensor, *, temperat
     wanted = functional.log_softmax(teacher_logits.float() / temperature, dim=1)
     said = functional.log_softmax(logits.float() / temperature, dim=1)
     return functional.kl_div(said, wanted, reduction="batchmean", log_target=True) * temperature**2
+
+
+def supervised_contrastive(
+    embeddings: torch.Tensor, labels: torch.Tensor, *, temperature: float = 0.1
+) -> torch.Tensor:
+    """Return how far photos of one label are from each other, compared with all others of the batch.
+
+    Each photo is to find those of its label by a softmax over its similarities to all others, and the mean is taken over
+    photos that have such a one in the batch (Khosla et al. 2020, arXiv:2004.11362, equation 2).
+
+    Args:
+        embeddings: (n, dim) of length 1.
+        labels: (n,) class indices, −1 where the label is unknown: such photos are left out.
+        temperature: what similarities are divided by, above 0.
+
+    Examples:
+        >>> apart, alike = torch.eye(4), torch.eye(4)[[0, 0, 1, 1]]
+        >>> labels = torch.tensor([7, 7, 3, 3])
+        >>> bool(supervised_contrastive(alike, labels) < supervised_contrastive(apart, labels))
+        True
+    """
+    known = labels != UNKNOWN
+    embeddings, labels = embeddings[known], labels[known]
+    itself = torch.eye(len(labels), dtype=torch.bool, device=labels.device)
+    alike = (labels[:, None] == labels) & ~itself
+    has_alike = alike.any(dim=1)
+    if not bool(has_alike.any()):
+        return embeddings.sum() * 0.0
+    similarities = (embeddings @ embeddings.T / temperature).masked_fill(itself, -torch.inf)
+    log_shares = torch.log_softmax(similarities, dim=1).masked_fill(~alike, 0.0)
+    each = -log_shares.sum(dim=1)[has_alike] / alike.sum(dim=1)[has_alike]
+    return each.mean()

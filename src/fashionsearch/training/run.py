@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from fashionsearch.backbones import Backbone
 from fashionsearch.images import Images
+from fashionsearch.training.data import Sampling
 from fashionsearch.training.objectives import Learner
 from fashionsearch.training.options import FineTuning
 from fashionsearch.training.run_folder import RunFolder
@@ -32,6 +33,7 @@ class Run:
             makes an array with a row for each photo; or None.
         validation: likewise; None trains for all epochs.
         options: a filled recipe.
+        sampling: which photos an epoch shows, and how often.
         identity: what else decides the result, as JSON holds it.
         loggers: Lightning loggers.
         progress: show bars.
@@ -43,6 +45,7 @@ class Run:
     training: Part
     validation: Part | None
     options: FineTuning
+    sampling: Sampling = field(default_factory=Sampling)
     identity: Mapping[str, Any] = field(default_factory=dict)
     loggers: Sequence[object] = ()
     progress: bool = True

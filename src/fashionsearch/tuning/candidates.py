@@ -12,7 +12,7 @@ from sklearn.base import clone
 
 from fashionsearch import errors
 from fashionsearch.backbones.architectures import has_default_weights
-from fashionsearch.estimator import options_to_json
+from fashionsearch.saved_options import options_to_json
 from fashionsearch.tagging.classifier import Classifier
 from fashionsearch.training import FineTuning
 from fashionsearch.training.old_names import current_name

@@ -1,0 +1,398 @@
+"""`Tagger`: several tags of a photo, and an embedding made for search, by one network."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from fashionsearch import errors
+from fashionsearch.estimator import ImageEstimator, open_backbone
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import ArrayLike, NDArray
+
+    from fashionsearch import storage
+    from fashionsearch.backbones import Backbone
+    from fashionsearch.device import Execution
+    from fashionsearch.images import Images
+    from fashionsearch.results import Evaluation, History, Tags
+    from fashionsearch.tagging.head import LinearHead
+    from fashionsearch.tagging.state import State
+    from fashionsearch.tagging.taxonomy import Taxonomy
+    from fashionsearch.training import FineTuning, MetricLearning
+
+Labels = Mapping[str, "ArrayLike"]
+
+
+class Tagger(ImageEstimator):
+    """Tags photos with several attributes, and embeds them so that photos of the same kind and look lie near each other.
+
+    One embedding of 256 numbers and length 1 carries everything: each attribute's head is a function of it alone, so a
+    stored embedding can be tagged again without its photo. It is made of the backbone's last layer and a histogram of
+    colours, by layers that learn the tags and a metric loss together. Frozen (`training=None`), the backbone sees each
+    photo once; with `training=FineTuning(...)` it learns too, on all attributes at once.
+
+    Args:
+        backbone: a name `create_backbone` knows, or a `Backbone`, whose weights are taken as they are; it stays as it
+            is, and `weights` to `batch_size` below are its own.
+        embedding_dim: length of an embedding.
+        weights: "default", a `.safetensors` or `.pth` file of the backbone's architecture, or None, from scratch.
+        training: a `FineTuning`; None is a frozen backbone, or the recipe from scratch where `weights` is None.
+        metric: a `MetricLearning`: which photos are to lie near each other. None is its default.
+        taxonomy: attribute -> the coarser attribute above it, such as {"articleType": "subCategory"}, which keeps tags
+            consistent; "auto" finds out from the labels, None has none.
+        image_size: side, or (height, width), in pixels; None is the backbone's own.
+        resize: "squash" the whole photo, "pad" it with white, or "crop" its middle.
+        class_weight: None, or "balanced": in the loss of each attribute, rare classes count as much as frequent ones.
+        augmented_views: of each training photo, for a frozen backbone, as for a `Classifier`.
+        device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
+        precision: "auto" (float32 on CPU), "fp32", "bf16" or "fp16".
+        runtime: "auto", "torch", "onnx" or "openvino".
+        batch_size: images a forward pass; None is chosen from the device.
+        random_state: of everything random.
+        progress: show a bar once something takes over two seconds.
+
+    Attributes:
+        attributes_: the names of the attributes.
+        classes_: attribute -> (c,) its classes, sorted as they were learned, added ones behind.
+        backbone_: the `Backbone` in use, its projection to the embedding included.
+        heads_: attribute -> its `LinearHead`, calibrated.
+        taxonomy_: which attribute is the coarser name of which.
+        history_: `History` of the epochs.
+
+    Examples:
+        >>> import fashionsearch as fs
+        >>> train, validation, test = fs.datasets.make_catalogue(80, seed=0).split()
+        >>> tagger = fs.Tagger("efficientnet_lite0", image_size=64, progress=False)
+        >>> labels = {name: train[name] for name in ("masterCategory", "baseColour")}
+        >>> tagger = tagger.fit(train.images, labels)
+        >>> tagger.embed(test.images).shape
+        (16, 256)
+        >>> sorted(tagger.predict(test.images))
+        ['baseColour', 'masterCategory']
+    """
+
+    history_: History
+    _state: State
+    _tagging: tuple[Backbone, Backbone] | None = None
+    _fit_call = "fit(images, {attribute: labels})"
+    _kind = "tagger"
+
+    def __init__(
+        self,
+        backbone: str | Backbone = "efficientnet_lite0",
+        *,
+        embedding_dim: int = 256,
+        weights: str | os.PathLike[str] | None = "default",
+        training: FineTuning | None = None,
+        metric: MetricLearning | None = None,
+        taxonomy: Mapping[str, str] | str | None = "auto",
+        image_size: int | tuple[int, int] | None = None,
+        resize: str = "squash",
+        class_weight: str | None = None,
+        augmented_views: int = 0,
+        device: str = "auto",
+        precision: str = "auto",
+        runtime: str = "auto",
+        batch_size: int | None = None,
+        random_state: int | None = None,
+        progress: bool = True,
+    ) -> None:
+        self.backbone = backbone
+        self.embedding_dim = embedding_dim
+        self.weights = weights
+        self.training = training
+        self.metric = metric
+        self.taxonomy = taxonomy
+        self.image_size = image_size
+        self.resize = resize
+        self.class_weight = class_weight
+        self.augmented_views = augmented_views
+        self.device = device
+        self.precision = precision
+        self.runtime = runtime
+        self.batch_size = batch_size
+        self.random_state = random_state
+        self.progress = progress
+
+    @property
+    def attributes_(self) -> tuple[str, ...]:
+        """The names of the attributes."""
+        self._check_fitted()
+        return tuple(self._state.heads)
+
+    @property
+    def classes_(self) -> dict[str, NDArray[Any]]:
+        """Attribute -> (c,) its classes."""
+        self._check_fitted()
+        return dict(self._state.targets.classes)
+
+    @property
+    def heads_(self) -> dict[str, LinearHead]:
+        """Attribute -> its head, calibrated."""
+        self._check_fitted()
+        return dict(self._state.heads)
+
+    @property
+    def taxonomy_(self) -> Taxonomy:
+        """Which attribute is the coarser name of which."""
+        self._check_fitted()
+        return self._state.taxonomy
+
+    def fit(
+        self,
+        images: Images,
+        labels: Labels,
+        *,
+        validation: tuple[Images, Labels] | None = None,
+        checkpoints: str | os.PathLike[str] | None = None,
+        loggers: Sequence[object] = (),
+        on_error: str = "raise",
+    ) -> Tagger:
+        """Learn to tag and to embed photos.
+
+        Args:
+            images: n images in any form.
+            labels: attribute -> (n,) classes: text, whole numbers or booleans. "", None and NaN are unknown, and left out
+                of that attribute's loss.
+            validation: images and labels that are not learned from: confidences are calibrated on them, they say from
+                where on a photo is unfamiliar, and which epoch is best. With None, photos of the training part stand in.
+            checkpoints: a folder that is written after every epoch; the same call resumes from what is there. Only where a
+                network learns.
+            loggers: Lightning loggers. Only where a network learns.
+            on_error: "raise" at an image that can't be read, or "skip" such images and their labels with a
+                `DataWarning` that names them.
+
+        Returns:
+            Itself.
+
+        Raises:
+            DataError: if an attribute has not one label for each image, fewer than two classes, or a class that is only in
+                the validation part.
+            InputError: if the taxonomy or the metric names an attribute that there isn't.
+            ImageError: if an image can't be read; nothing is changed.
+            WeightsError: if the backbone's weights can't be had, or its embeddings hold NaN or infinity.
+            TrainingError: if the loss is not a number any more, or all embeddings have become the same.
+            StorageError: if checkpoints can't be written.
+        """
+        from fashionsearch.tagging import tagger_fit
+        from fashionsearch.tagging.regime import check_tagger_options, training_options
+        from fashionsearch.tagging.state import State, readable_parts
+        from fashionsearch.tagging.taxonomy import learn_taxonomy
+        from fashionsearch.targets import class_weights
+        from fashionsearch.training import MetricLearning
+
+        check_tagger_options(self)
+        options = training_options(self, self.augmented_views)
+        images, targets, held_out = readable_parts(images, labels, validation, on_error)
+        metric = self.metric or MetricLearning()
+        weights = {
+            name: class_weights(targets.of(name), classes, self.class_weight, "class_weight")
+            for name, classes in targets.classes.items()
+        }
+        task = tagger_fit.Task(
+            metric, weights, int(self.embedding_dim), int(self.augmented_views), self.random_state
+        )
+        task.finest(targets)  # raises where the metric names what there isn't
+        taxonomy = learn_taxonomy(targets, self.taxonomy)
+        if options is None:
+            if checkpoints is not None or loggers:
+                raise errors.InputError(
+                    "checkpoints and loggers are for networks that learn, and training=None keeps the network frozen; "
+                    "leave them out, or use training=FineTuning()"
+                )
+            backbone = open_backbone(self, self.random_state)
+            fit = tagger_fit.fit_frozen(backbone, images, targets, held_out, task, progress=self.progress)
+        else:
+            fit = tagger_fit.fit_network(
+                self, options, images, targets, held_out, task, checkpoints=checkpoints, loggers=loggers
+            )
+        state = State.of(fit, taxonomy)
+        self.backbone_, self._state, self.history_ = fit.backbone, state, fit.history
+        return self
+
+    def predict_proba(self, images: Images) -> dict[str, NDArray[np.float64]]:
+        """Return attribute -> the calibrated probability of each class, (n, c) float64, rows adding up to 1.
+
+        Raises:
+            NotFittedError: before `fit`.
+            ImageError: if an image can't be read.
+        """
+        return self._state_now().probabilities(self.embed(images))
+
+    def predict(self, images: Images) -> dict[str, NDArray[Any]]:
+        """Return attribute -> the most probable class of each image, (n,), each attribute by itself.
+
+        Raises:
+            NotFittedError: before `fit`.
+            ImageError: if an image can't be read.
+        """
+        state = self._state_now()
+        return {
+            name: state.targets.classes[name][each.argmax(axis=1)]
+            for name, each in self.predict_proba(images).items()
+        }
+
+    def tag(self, images: Images, *, confidence: float = 0.95) -> Tags:
+        """Tag photos with classes that go together, and say of which tags it is sure.
+
+        Args:
+            images: n images in any form.
+            confidence: above 0, below 1: a tag is sure where its calibrated chance to be right is at least that.
+
+        Returns:
+            `Tags`: value, confidence and `sure` for each attribute, `unfamiliar` and `for_review` for the photos.
+
+        Raises:
+            NotFittedError: before `fit`.
+            InputError: if the confidence is outside (0, 1).
+            ImageError: if an image can't be read.
+        """
+        from fashionsearch.images import iterate, source_of
+
+        state = self._state_now()
+        state.check_confidence(confidence)
+        given = list(iterate(images))
+        embedded = self._familiar().embed(given)
+        sources = [source_of(each) for each in given]
+        return state.tags(embedded[:, :-1], sources, confidence, embedded[:, -1])
+
+    def _familiar(self) -> Backbone:
+        """Return what gives embeddings with their familiarity, made at the first use."""
+        from fashionsearch.tagging.tagger_fit import with_familiarity
+
+        made = self._tagging
+        if made is None or made[0] is not self.backbone_:
+            made = self.backbone_, with_familiarity(self.backbone_)
+            self._tagging = made
+        return made[1]
+
+    def tag_embeddings(self, embeddings: NDArray[np.float32], *, confidence: float = 0.95) -> Tags:
+        """Tag photos by their embeddings, which an index has kept, as `tag` would; which are unfamiliar is not in them.
+
+        Args:
+            embeddings: (n, dim) float32, as `embed` returns them; other lengths than 1 are made 1.
+            confidence: as for `tag`.
+
+        Raises:
+            NotFittedError: before `fit`.
+            InputError: if the confidence is outside (0, 1), or embeddings are no embeddings of this tagger's length.
+        """
+        from fashionsearch.tagging.state import checked_embeddings
+
+        state = self._state_now()
+        state.check_confidence(confidence)
+        vectors = checked_embeddings(embeddings, self.dim)
+        return state.tags(vectors, [None] * len(vectors), confidence)
+
+    def evaluate(
+        self, images: Images, labels: Labels, *, min_support: int = 1, on_error: str = "raise"
+    ) -> dict[str, Evaluation]:
+        """Compare predictions with labels, with 95 % intervals.
+
+        Args:
+            images: n images in any form.
+            labels: attribute -> (n,) true classes, of some or all attributes; unknown ones are left out.
+            min_support: classes with fewer examples get no AUC and are named.
+            on_error: "raise" at an image that can't be read, or "skip" such images and their labels.
+
+        Returns:
+            Attribute -> its `Evaluation`.
+
+        Raises:
+            NotFittedError: before `fit`.
+            InputError: if a name is no attribute.
+            DataError: if an attribute has not one label for each image, or none that is known.
+            ImageError: if an image can't be read.
+        """
+        from fashionsearch.tagging.state import evaluate, readable_labels
+
+        state = self._state_now()
+        state.check_names(labels)
+        images, columns = readable_labels(images, labels, on_error)
+        return evaluate(state, images, columns, self.predict_proba(images), min_support)
+
+    def add_class(self, attribute: str, name: Any, images: Images, *, parent: Any = None) -> Tagger:
+        """Teach a new class of an attribute by a handful of photos, without training.
+
+        Args:
+            attribute: of the class.
+            name: of the class, of the kind that the others are.
+            images: one photo or more; five are a good start.
+            parent: the class above it, where the taxonomy has an attribute above; None is that which most of the photos
+                are tagged with.
+
+        Returns:
+            Itself.
+
+        Raises:
+            NotFittedError: before `fit`.
+            InputError: if there is no such attribute or parent, or the class is there already; nothing is changed.
+            DataError: if there is no photo.
+            ImageError: if a photo can't be read.
+        """
+        from fashionsearch.tagging import changes
+
+        state = self._state_now()
+        state.check_names({attribute: None})
+        self._state = changes.add_class(state, attribute, name, self.embed(images), parent)
+        return self
+
+    def remove_class(self, attribute: str, name: Any) -> Tagger:
+        """Forget a class of an attribute; photos of it are tagged with the most similar of the others from then on.
+
+        Raises:
+            NotFittedError: before `fit`.
+            InputError: if there is no such attribute or class, or only one class would be left; nothing is changed.
+        """
+        from fashionsearch.tagging import changes
+
+        self._state = changes.remove_class(self._state_now(), attribute, name)
+        return self
+
+    def correct(self, images: Images, labels: Labels) -> Tagger:
+        """Learn from a person's corrections, without training: the heads follow them, and keep to what they said otherwise.
+
+        Args:
+            images: n images in any form.
+            labels: attribute -> (n,) true classes, of some or all attributes; "" or None where nothing was corrected.
+
+        Returns:
+            Itself.
+
+        Raises:
+            NotFittedError: before `fit`.
+            InputError: if a name is no attribute, or a label no class: `add_class` makes it one; nothing is changed.
+            DataError: if an attribute has not one label for each image.
+            ImageError: if an image can't be read.
+        """
+        from fashionsearch.images import repeatable
+        from fashionsearch.tagging import changes
+
+        state, images = self._state_now(), repeatable(images)
+        indices = changes.corrected_indices(state, images, labels)
+        self._state = changes.correct(state, self.embed(images), indices)
+        return self
+
+    def _state_now(self) -> State:
+        self._check_fitted()
+        return self._state
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return what `storage.save` needs to keep this tagger, as part of another folder if there is a prefix."""
+        from fashionsearch.tagging import tagger_snapshot
+
+        return tagger_snapshot.writers(self, self._state_now(), self.history_, prefix)
+
+    @classmethod
+    def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Tagger:
+        """Read a tagger from a verified folder, as part of another if there is a prefix; see `ImageEstimator.read`."""
+        from fashionsearch.saved_options import read_options
+        from fashionsearch.tagging import tagger_snapshot
+
+        config = saved.json(f"{prefix}tagger.json")
+        self = cls(**read_options(config, cls, execution))
+        self.backbone_, self._state, self.history_ = tagger_snapshot.read(saved, config, execution, prefix)
+        return self

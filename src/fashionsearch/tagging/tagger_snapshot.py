@@ -1,0 +1,140 @@
+"""How a tagger lies in a folder.
+
+```text
+tagger.json             options, attributes with their classes, taxonomy, what is familiar, the history of the fit
+heads.safetensors       of each attribute, by its number: weight (c, dim), bias (c,) and the class above (c,)
+examples.safetensors    embeddings (n, dim) float16 that were learned from, and their class indices (n, attributes);
+                        likewise corrected (m, dim) and corrections (m, attributes)
+backbone.*              the network with its projection, as `Backbone` writes it
+```
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import storage
+from fashionsearch.backbones import Backbone
+from fashionsearch.device import Execution
+from fashionsearch.estimator import ImageEstimator
+from fashionsearch.results import History
+from fashionsearch.saved_options import options_to_json, read_history
+from fashionsearch.tagging.head import LinearHead
+from fashionsearch.tagging.snapshot import classes_to_json, read_classes
+from fashionsearch.tagging.state import State
+from fashionsearch.tagging.taxonomy import Taxonomy
+from fashionsearch.targets import UNKNOWN, Targets
+
+
+def writers(
+    estimator: ImageEstimator, state: State, history: History, prefix: str
+) -> dict[str, storage.Writer]:
+    """Return what `storage.save` needs to keep a tagger."""
+    config = {
+        "options": options_to_json(estimator),
+        "attributes": [
+            {"name": name, **classes_to_json(classes)} for name, classes in state.targets.classes.items()
+        ],
+        "parents": dict(state.taxonomy.parents),
+        "familiar": state.familiar,
+        "history": [dict(row) for row in history.rows],
+    }
+    heads: dict[str, NDArray[Any]] = {}
+    for number, (name, head) in enumerate(state.heads.items()):
+        heads[f"weight.{number}"], heads[f"bias.{number}"] = head.weight, head.bias
+        if name in state.taxonomy.parents:
+            heads[f"above.{number}"] = state.taxonomy.above[name]
+    examples: dict[str, NDArray[Any]] = {
+        "embeddings": state.embeddings.astype(np.float16),
+        "indices": state.targets.indices.astype(np.int32),
+        "corrected": state.corrected,
+        "corrections": state.corrections.astype(np.int32),
+    }
+    return {
+        f"{prefix}tagger.json": storage.write_json(config),
+        f"{prefix}heads.safetensors": storage.write_arrays(heads),
+        f"{prefix}examples.safetensors": storage.write_arrays(examples),
+        **estimator.backbone_.writers(prefix),
+    }
+
+
+def read(
+    saved: storage.Saved, config: storage.Fields, execution: Execution, prefix: str
+) -> tuple[Backbone, State, History]:
+    """Return a tagger's backbone, what it has learned beside it, and its history.
+
+    Args:
+        saved: the folder.
+        config: its `tagger.json`.
+        execution: how the network is to be run.
+        prefix: of the files.
+
+    Raises:
+        CorruptFileError: if a file isn't what was saved, or they contradict each other.
+    """
+    history = read_history(config)
+    attributes = config.items_of("attributes", storage.Fields)
+    classes = {attribute.text("name"): read_classes(attribute) for attribute in attributes}
+    if not classes or len(classes) != len(attributes):
+        config.refuse("attributes", "one attribute or more, of different names")
+    names = list(classes)
+    parents = _read_parents(config, names)
+    backbone = Backbone.read(saved, execution, prefix)
+    dim = backbone.dim
+    expected: dict[str, Any] = {}
+    for number, name in enumerate(names):
+        c = len(classes[name])
+        expected[f"weight.{number}"] = (np.float32, (c, dim))
+        expected[f"bias.{number}"] = (np.float32, (c,))
+        if name in parents:
+            expected[f"above.{number}"] = (np.int64, (c,))
+    arrays = saved.arrays(f"{prefix}heads.safetensors", expected)
+    above = {name: arrays[f"above.{names.index(name)}"] for name in parents}
+    kept = saved.arrays(
+        f"{prefix}examples.safetensors",
+        {
+            "embeddings": (np.float16, ("n", dim)),
+            "indices": (np.int32, ("n", len(names))),
+            "corrected": (np.float32, ("m", dim)),
+            "corrections": (np.int32, ("m", len(names))),
+        },
+    )
+    indices, corrections = kept["indices"].astype(np.int64), kept["corrections"].astype(np.int64)
+    sizes = np.array([len(classes[name]) for name in names])
+    fits = all(_are_indices(links, len(classes[parents[name]])) for name, links in above.items())
+    fits = fits and all(((each >= UNKNOWN) & (each < sizes)).all() for each in (indices, corrections))
+    if not fits:
+        config.refuse("attributes", "the classes that the arrays beside it speak of")
+    heads = {
+        name: LinearHead(arrays[f"weight.{number}"], arrays[f"bias.{number}"])
+        for number, name in enumerate(names)
+    }
+    state = State(
+        heads,
+        Taxonomy(parents, above),
+        Targets(indices, classes),
+        kept["embeddings"].astype(np.float32),
+        config.number("familiar", least=-2, most=2),
+        kept["corrected"],
+        corrections,
+    )
+    return backbone, state, history
+
+
+def _read_parents(config: storage.Fields, names: list[str]) -> dict[str, str]:
+    fields = config.fields("parents")
+    parents = {child: fields.text(child, among=names) for child in fields}
+    for start in parents:
+        seen = [start]
+        while seen[-1] in parents and len(seen) <= len(names):
+            seen.append(parents[seen[-1]])
+        if start not in names or len(seen) > len(names):
+            config.refuse("parents", "attributes below others, without a circle")
+    return parents
+
+
+def _are_indices(values: np.ndarray[Any, Any], classes: int) -> bool:
+    return bool(((values >= UNKNOWN) & (values < classes)).all())

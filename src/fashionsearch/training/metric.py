@@ -1,0 +1,104 @@
+"""`MetricLearning`: which photos are to lie near each other in the embedding, and by which loss."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from numbers import Integral, Real
+from typing import Any
+
+from fashionsearch import errors
+
+LOSS_NAMES = ("supervised_contrastive", "proxy_anchor", "multi_similarity", "triplet", "arcface")
+JOINED = "+"
+
+
+@dataclass(frozen=True)
+class MetricLearning:
+    """How a `Tagger` makes its embedding fit for search, beside the tags that it learns.
+
+    Attributes:
+        loss: "supervised_contrastive" (Khosla et al. 2020, arXiv:2004.11362); or, where pytorch-metric-learning is
+            installed, "proxy_anchor" (Kim et al. 2020, arXiv:2003.13911), "multi_similarity" (Wang et al. 2019,
+            arXiv:1904.06627), "triplet", semi-hard as in FaceNet (Schroff et al. 2015, arXiv:1503.03832), or "arcface"
+            (Deng et al. 2019, arXiv:1801.07698).
+        attributes: what makes two photos alike -> how much it counts. "articleType" is one attribute, and
+            "articleType+baseColour" is both together. None takes the attribute that tells most about a photo, alone, and
+            together with the one that adds most to it.
+        weight: of this loss beside the mean of the tags' cross-entropies, from 0 up; 0 is off.
+        temperature: what similarities are divided by, above 0; one over it is ArcFace's scale.
+        balance: how far rare classes of the first attribute are evened out in the batches, from 0, as they are, to 1, each
+            class alike.
+        copies: how many augmented copies of a photo are in a batch, from 1 up; with two, a photo is to find its copy among
+            all others, and a product stays itself. Only where a network learns.
+        distillation: weight, from 0 up, of drawing the frozen network's embedding of the photo, as it is, from the
+            embedding of its augmented copy: what the network knew is kept. Only where a network learns.
+
+    Raises:
+        InputError: if a value can't be used.
+
+    Examples:
+        >>> MetricLearning(attributes={"articleType": 1, "articleType+baseColour": 0.5}).weight
+        0.3
+    """
+
+    loss: str = "supervised_contrastive"
+    attributes: Mapping[str, float] | None = None
+    weight: float = 0.3
+    temperature: float = 0.1
+    balance: float = 0.0
+    copies: int = 1
+    distillation: float = 0.0
+
+    def __post_init__(self) -> None:
+        if self.loss not in LOSS_NAMES:
+            raise errors.InputError(
+                f"loss={self.loss!r} is not one of {', '.join(LOSS_NAMES)}.{errors.did_you_mean(self.loss, LOSS_NAMES)}"
+            )
+        if self.attributes is not None:
+            fine = isinstance(self.attributes, Mapping) and self.attributes
+            if not fine or not all(
+                isinstance(name, str) and _is_number(weight) and 0 < weight < 1e6
+                for name, weight in self.attributes.items()
+            ):
+                raise errors.InputError(
+                    f"attributes={self.attributes!r:.200} is not a mapping of attributes to numbers above 0, such as "
+                    "{'articleType': 1, 'articleType+baseColour': 1}"
+                )
+        for name, lowest, highest in (("weight", 0, 1e6), ("distillation", 0, 1e6), ("balance", 0, 1)):
+            value = getattr(self, name)
+            if not _is_number(value) or not lowest <= value <= highest:
+                raise errors.InputError(f"{name}={value!r} is not a number from {lowest} to {highest:g}")
+        if not _is_number(self.temperature) or not 0.001 <= self.temperature < 100:
+            raise errors.InputError(
+                f"temperature={self.temperature!r} is not a number from 0.001 up, such as 0.1"
+            )
+        if (
+            not isinstance(self.copies, Integral)
+            or isinstance(self.copies, bool)
+            or not 1 <= self.copies <= 64
+        ):
+            raise errors.InputError(f"copies={self.copies!r} is not a whole number from 1 to 64")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the fields as JSON holds them."""
+        attributes = None if self.attributes is None else dict(self.attributes)
+        return {**asdict(self), "attributes": attributes}
+
+    @classmethod
+    def from_dict(cls, saved: Mapping[str, Any]) -> MetricLearning:
+        """Return what `to_dict` wrote.
+
+        Raises:
+            InputError: if a field can't be used.
+        """
+        unknown = sorted(saved.keys() - cls.__dataclass_fields__.keys())
+        if unknown:
+            raise errors.InputError(
+                f"the saved metric has {unknown[0]!r}, which this fashionsearch doesn't know; upgrade it"
+            )
+        return cls(**saved)
+
+
+def _is_number(value: object) -> bool:
+    return isinstance(value, Real) and not isinstance(value, bool)

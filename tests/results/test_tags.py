@@ -1,0 +1,80 @@
+"""`Tags`: rows, a table, and what is for a person."""
+
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from fashionsearch.results import Tags
+
+
+@pytest.fixture
+def tags():
+    def column(*values):
+        return np.array(values, dtype=object)
+
+    return Tags(
+        value={
+            "world": column("x", "y", "x"),
+            "kind": column("a", "d", None),
+            "colour": column("Red", '"é"', "Red"),
+        },
+        confidence={
+            "world": np.array([0.99, 0.97, 0.6]),
+            "kind": np.array([0.98, 0.5, 0.0]),
+            "colour": np.full(3, 0.96),
+        },
+        sure={
+            "world": np.array([True, True, False]),
+            "kind": np.array([True, False, False]),
+            "colour": np.full(3, True),
+        },
+        unfamiliar=np.array([False, False, True]),
+        sources=np.array(["a.jpg", None, "c.jpg"], dtype=object),
+        threshold=0.95,
+        levels=("world", "kind"),
+    )
+
+
+def test_it_says_what_is_sure_and_what_is_for_a_person(tags):
+    assert len(tags) == 3
+    assert tags.attributes == ("world", "kind", "colour")
+    assert tags.for_review.tolist() == [1, 2]
+    assert [tags.deepest(place) for place in range(3)] == ["kind", "world", None]
+
+
+def test_rows_are_plain(tags):
+    rows = tags.to_rows()
+    assert json.loads(json.dumps(rows)) == rows
+    assert rows[1] == {
+        "image": 1,
+        "world": "y",
+        "world confidence": 0.97,
+        "world sure": True,
+        "kind": "d",
+        "kind confidence": 0.5,
+        "kind sure": False,
+        "colour": '"é"',
+        "colour confidence": 0.96,
+        "colour sure": True,
+        "unfamiliar": False,
+        "review": True,
+    }
+    assert rows[2]["kind"] is None
+
+
+def test_the_table_holds_all_and_what_the_tags_were(tags, tmp_path):
+    tags.to_csv(tmp_path / "tags.csv")
+    with (tmp_path / "tags.csv").open(newline="", encoding="utf-8") as file:
+        rows = list(csv.DictReader(file))
+    assert [row["kind"] for row in rows] == ["a", "d", ""]
+    assert [row["review"] for row in rows] == ["no", "yes", "yes"]
+    assert json.loads(rows[1]["tagged_as"]) == {"world": "y", "kind": "d", "colour": '"é"'}
+
+
+def test_it_prints_and_shows_itself(tags):
+    assert "for a person: 2, unfamiliar: 1" in repr(tags)
+    html = tags._repr_html_()
+    assert "&quot;é&quot;" in html
+    assert "0.50 ?" in html
