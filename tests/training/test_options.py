@@ -4,13 +4,10 @@ import dataclasses
 import json
 from pathlib import Path
 
-import numpy as np
 import pytest
-import torch
 
 import fashionsearch as fs
 from fashionsearch import errors
-from fashionsearch.training.augmentation import AUGMENTATIONS
 from fashionsearch.training.options import RECIPES
 
 
@@ -98,62 +95,6 @@ def test_options_survive_json(options):
 def test_options_can_not_be_changed():
     with pytest.raises(dataclasses.FrozenInstanceError):
         fs.FineTuning().epochs = 3
-
-
-@pytest.mark.parametrize(
-    ("field", "value"),
-    [("rotation", -1), ("rotation", 181), ("zoom", 1), ("shift", "a"), ("colour", 1.1), ("erase", True)],
-)
-def test_an_augmentation_out_of_range_is_refused(field, value):
-    with pytest.raises(errors.InputError, match=f"{field}={value!r}"):
-        fs.Augmentation(**{field: value})
-
-
-PHOTO = fs.datasets.make_catalogue(1, seed=3).images[0]
-
-
-def test_the_same_seed_gives_the_same_photo_and_disturbs_nobody():
-    strong = AUGMENTATIONS["strong"]
-    torch.manual_seed(7)
-    expected = torch.rand(3)
-    torch.manual_seed(7)
-    first, again, other = (strong.apply(PHOTO, seed=seed) for seed in (1, 1, 2))
-    assert torch.equal(torch.rand(3), expected)
-    assert np.array_equal(first, again)
-    assert not np.array_equal(first, other)
-    assert first.dtype == np.uint8
-    assert first.shape == PHOTO.shape
-
-
-def test_none_is_nothing():
-    assert np.array_equal(AUGMENTATIONS["none"].apply(PHOTO, seed=0), PHOTO)
-
-
-def test_a_flip_is_a_flip():
-    flip = fs.Augmentation(rotation=0, zoom=0, shift=0)
-    seen = {flip.apply(PHOTO, seed=seed).tobytes() for seed in range(20)}
-    assert seen == {PHOTO.tobytes(), np.ascontiguousarray(PHOTO[:, ::-1]).tobytes()}
-
-
-def test_new_corners_are_white():
-    black = np.zeros((40, 40, 3), np.uint8)
-    turned = fs.Augmentation(rotation=45, zoom=0, shift=0, horizontal_flip=False)
-    corners = [turned.apply(black, seed=seed)[0, 0].tolist() for seed in range(10)]
-    assert [255, 255, 255] in corners
-
-
-def test_a_white_photo_stays_white():
-    white = np.full((40, 30, 3), 255, np.uint8)
-    for seed in range(10):
-        assert fs.Augmentation(rotation=30, zoom=0.3, shift=0.2).apply(white, seed=seed).min() == 255
-
-
-def test_colour_is_left_alone_unless_asked_for():
-    grey = np.full((40, 40, 3), 128, np.uint8)
-    inside = [AUGMENTATIONS["light"].apply(grey, seed=seed)[20, 20].tolist() for seed in range(10)]
-    assert inside == [[128, 128, 128]] * 10
-    changed = [fs.Augmentation(colour=0.5).apply(grey, seed=seed)[20, 20].tolist() for seed in range(10)]
-    assert len({tuple(pixel) for pixel in changed}) > 5
 
 
 def test_training_options_is_another_name():

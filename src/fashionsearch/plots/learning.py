@@ -89,7 +89,7 @@ def augmentation(
 
     Args:
         images: 1 to 24 images of any form, a row each.
-        augmentation: what is done to them: "none", "flips", "light", "strong", or your own.
+        augmentation: what is done to them: "none", "flips", "light", "strong", "wild", or your own.
         copies: how many of each, from 1 up.
         seed: of the copies, from 0 up.
         figure: where to draw; None makes a new one.

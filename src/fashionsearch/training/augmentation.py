@@ -16,8 +16,19 @@ if TYPE_CHECKING:
     from fashionsearch.images.decoding import RGB
 
 _WHITE = 255
+_GROUND = 235  # what white ground is at least, after JPEG
 _DRAWING = threading.Lock()
-_LARGEST = {"rotation": 180.0, "zoom": 0.9, "shift": 0.9, "colour": 1.0, "erase": 1.0}
+_LARGEST = {
+    "rotation": 180.0,
+    "zoom": 0.9,
+    "shift": 0.9,
+    "colour": 1.0,
+    "erase": 1.0,
+    "background": 1.0,
+    "light": 0.5,
+    "blur": 1.0,
+    "compression": 1.0,
+}
 
 
 @dataclass(frozen=True)
@@ -36,6 +47,10 @@ class Augmentation:
         colour: up to this share more or less brightness, contrast and saturation, 0 to 1. It is 0 unless you ask:
             it helps to tell kinds apart, and makes labels such as `baseColour` untrue.
         erase: probability that a random rectangle is blanked, 0 to 1 (Zhong et al. 2020, arXiv:1708.04896).
+        background: probability that white ground, where it reaches the border, becomes patches of other colours, 0 to 1.
+        light: red and blue up to this share apart, as under a warm or a cold light, 0 to 0.5.
+        blur: probability of a blur, by up to 2.5 % of the side, 0 to 1.
+        compression: probability of JPEG's traces, of a quality from 8 to 60, 0 to 1.
 
     Raises:
         InputError: if a value is outside its range.
@@ -54,6 +69,10 @@ class Augmentation:
     vertical_flip: bool = False
     colour: float = 0.0
     erase: float = 0.0
+    background: float = 0.0
+    light: float = 0.0
+    blur: float = 0.0
+    compression: float = 0.0
 
     def __post_init__(self) -> None:
         for name, largest in _LARGEST.items():
@@ -106,12 +125,70 @@ def _transform(augmentation: Augmentation) -> Any:
         )
         # Around a white photo torchvision's own white filling leaves a grey line; a negative is filled with black.
         steps += [v2.RandomInvert(p=1), affine, v2.RandomInvert(p=1)]
+    if augmentation.background:
+        steps.append(v2.RandomApply([v2.Lambda(_before_patches)], augmentation.background))
     if augmentation.colour:
         strength = augmentation.colour
         steps.append(v2.ColorJitter(brightness=strength, contrast=strength, saturation=strength))
     if augmentation.erase:
         steps.append(v2.RandomErasing(p=augmentation.erase, scale=(0.02, 0.2), value=_WHITE))
+    if augmentation.light:
+        steps.append(v2.Lambda(functools.partial(_lit, augmentation.light)))
+    if augmentation.blur:
+        steps.append(v2.RandomApply([v2.Lambda(_blurred)], augmentation.blur))
+    if augmentation.compression:
+        steps.append(v2.RandomApply([v2.Lambda(_compressed)], augmentation.compression))
     return v2.Compose(steps) if steps else v2.Identity()
+
+
+def _before_patches(photo: torch.Tensor) -> torch.Tensor:
+    """Put a (3, H, W) photo before a ground of coloured patches."""
+    import torch
+    from scipy import ndimage
+    from torchvision.transforms.v2 import functional
+
+    regions, _ = ndimage.label((photo >= _GROUND).all(dim=0).numpy())
+    regions = torch.from_numpy(regions)
+    border = torch.cat([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
+    ground = torch.isin(regions, border[border > 0])
+    rows, columns = torch.randint(1, 9, (2,)).tolist()
+    patches = torch.randint(0, 256, (3, rows, columns), dtype=torch.uint8)
+    smooth = bool(torch.rand(()) < 0.5)
+    mode = functional.InterpolationMode.BILINEAR if smooth else functional.InterpolationMode.NEAREST
+    scene = functional.resize(patches, list(photo.shape[1:]), mode)
+    return torch.where(ground, scene, photo)
+
+
+def _lit(most: float, photo: torch.Tensor) -> torch.Tensor:
+    """Light a (3, H, W) photo with warm or cold light."""
+    import torch
+
+    tilt = (2 * torch.rand(()) - 1) * most / 2
+    light = torch.stack([1 + tilt, torch.ones(()), 1 - tilt])[:, None, None]
+    return (photo * light).round().clamp(0, _WHITE).to(torch.uint8)
+
+
+def _blurred(photo: torch.Tensor) -> torch.Tensor:
+    """Blur a (3, H, W) photo."""
+    import torch
+    from torchvision.transforms.v2 import functional
+
+    sigma = float(torch.rand(()) * 0.025 + 0.002) * max(photo.shape[1:])
+    size = 2 * max(1, round(2.5 * sigma)) + 1
+    blurred: torch.Tensor = functional.gaussian_blur(photo, [size, size], [sigma, sigma])
+    return blurred
+
+
+def _compressed(photo: torch.Tensor) -> torch.Tensor:
+    """Save a (3, H, W) photo as a JPEG and read it again."""
+    import numpy as np
+    import simplejpeg
+    import torch
+
+    quality = int(torch.randint(8, 61, ()))
+    pixels = np.ascontiguousarray(photo.permute(1, 2, 0).numpy())
+    data = simplejpeg.encode_jpeg(pixels, quality=quality, colorspace="RGB")
+    return torch.from_numpy(simplejpeg.decode_jpeg(data, colorspace="RGB")).permute(2, 0, 1)
 
 
 AUGMENTATIONS = {
@@ -119,6 +196,9 @@ AUGMENTATIONS = {
     "flips": Augmentation(rotation=0, zoom=0, shift=0),
     "light": Augmentation(),
     "strong": Augmentation(rotation=15, zoom=0.25, shift=0.1, erase=0.25),
+    "wild": Augmentation(
+        rotation=25, zoom=0.3, shift=0.1, erase=0.2, background=0.4, light=0.25, blur=0.3, compression=0.3
+    ),
 }
 
 

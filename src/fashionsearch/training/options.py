@@ -37,7 +37,7 @@ class FineTuning:
         dropout: share of the embedding that is dropped before the head, 0 to below 1.
         patience: stop after so many epochs at the full size without a lower validation loss; without a validation part
             nothing stops early.
-        augment: "none", "flips", "light", "strong", or an `Augmentation` of your own.
+        augment: "none", "flips", "light", "strong", "wild" (as phones take photos), or an `Augmentation` of your own.
         unfreeze: what learns: the "head" alone, the "last" layers (those whose feature maps have the final size) or
             "all".
         label_smoothing: share of each label that is spread over all classes, 0 to below 1 (Szegedy et al. 2016,

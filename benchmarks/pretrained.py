@@ -1,0 +1,187 @@
+"""Trains `fashion`, the network that ships in the wheel, and says how it does on photos that it did not learn from.
+
+    python benchmarks/pretrained.py --data ../shared/data --out runs/fashion
+
+A run that was stopped goes on when it is started again. What is chosen is chosen on a tenth of the products' names; the
+last 2,000 rows of the catalogue are not looked at here.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+import fashionsearch as fs
+
+ATTRIBUTES = ("articleType", "subCategory", "masterCategory", "baseColour", "gender", "usage", "season")
+CLOTHING = "clothing"  # the classes of clothing-dataset-small, learned beside and not shipped
+TEST_FROM = 10_000
+_GALLERY = 10_000
+_K = 5
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Paths, and attribute -> labels, "" where unknown."""
+
+    images: list[Any]
+    labels: dict[str, np.ndarray[Any, Any]]
+
+    def rows(self, chosen: np.ndarray[Any, Any]) -> Photos:
+        """Return some of the photos."""
+        places = np.flatnonzero(chosen) if chosen.dtype == bool else chosen
+        return Photos(
+            [self.images[place] for place in places],
+            {name: values[places] for name, values in self.labels.items()},
+        )
+
+
+def catalogue(data: Path) -> tuple[Photos, np.ndarray[Any, Any]]:
+    """Return the 20,896 labelled photos that are not test rows, and their products' names; first those of the gallery."""
+    tables = [
+        fs.datasets.load_fashion_products(data / "fashion-product-images-small")[:TEST_FROM],
+        fs.datasets.load_fashion_products(data / "fashion-product-images-more"),
+    ]
+    images = [image for table in tables for image in table.images]
+    labels = {name: np.concatenate([table[name] for table in tables]) for name in ATTRIBUTES}
+    return Photos(images, labels), np.concatenate([table["productDisplayName"] for table in tables])
+
+
+def validation_rows(names: np.ndarray[Any, Any], seed: int) -> np.ndarray[Any, Any]:
+    """Return (n,) bool, the photos of a tenth of the names."""
+    unique = np.unique(names)
+    chosen = np.random.default_rng(seed).permutation(unique)[: len(unique) // 10]
+    return np.isin(names, chosen)
+
+
+def with_clothing(photos: Photos, data: Path) -> Photos:
+    """Return photos with those of clothing-dataset-small's training part behind them, whose kind alone is known."""
+    table = fs.datasets.load_folder(data / "clothing-dataset-small" / "train")
+    unknown = np.full(len(table), "", dtype=object)
+    labels = {
+        name: np.concatenate([values.astype(object), unknown]) for name, values in photos.labels.items()
+    }
+    labels[CLOTHING] = np.concatenate(
+        [np.full(len(photos.images), "", dtype=object), table["label"].astype(object)]
+    )
+    return Photos([*photos.images, *table.images], labels)
+
+
+def without_strangers(photos: Photos, learned: Photos) -> Photos:
+    """Return photos without the labels that no learned photo has."""
+    labels = {
+        name: np.where(np.isin(values, learned.labels[name]), values, "")
+        for name, values in photos.labels.items()
+    }
+    return Photos(photos.images, labels)
+
+
+def precision(
+    queries: np.ndarray[Any, Any],
+    gallery: np.ndarray[Any, Any],
+    wanted: np.ndarray[Any, Any],
+    there: np.ndarray[Any, Any],
+) -> float:
+    """Return precision@5 by cosine; a query with nothing relevant counts as 0."""
+    nearest = np.argpartition(-(queries @ gallery.T), _K, axis=1)[:, :_K]
+    return float((there[nearest] == wanted[:, None]).mean())
+
+
+def figures(tagger: fs.Tagger, learned: Photos, validation: Photos) -> dict[str, float]:
+    """Return accuracies, calibration errors and precision@5 on the validation part."""
+    truth = {name: validation.labels[name] for name in ATTRIBUTES}
+    found = {}
+    for name, evaluation in tagger.evaluate(validation.images, truth).items():
+        found[f"{name} accuracy"] = evaluation.accuracy
+        found[f"{name} calibration error"] = fs.metrics.calibration_error(
+            evaluation.labels, evaluation.probabilities, evaluation.classes
+        )
+    gallery = learned.rows(np.arange(min(_GALLERY, len(learned.images))))
+    queries, there = tagger.embed(validation.images), tagger.embed(gallery.images)
+    kinds = [part.labels["articleType"] for part in (validation, gallery)]
+    both = [
+        np.char.add(np.char.add(kind.astype(str), " "), part.labels["baseColour"].astype(str))
+        for kind, part in zip(kinds, (validation, gallery), strict=True)
+    ]
+    found["precision@5 articleType"] = precision(queries, there, *kinds)
+    found["precision@5 articleType and baseColour"] = precision(queries, there, *both)
+    return found
+
+
+def main() -> None:
+    """Train, save and evaluate."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument(
+        "--out", type=Path, required=True, help="checkpoints, the tagger and its figures go here"
+    )
+    parser.add_argument("--photos", type=int, help="learn from so many, to choose a recipe")
+    parser.add_argument("--size", type=int, default=112)
+    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--rate", type=float, default=5e-4, help="of the network below the heads")
+    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--augment", default="wild")
+    parser.add_argument("--copies", type=int, default=1)
+    parser.add_argument("--distillation", type=float, default=1.0)
+    parser.add_argument("--weight", type=float, default=0.3)
+    parser.add_argument("--frozen", action="store_true", help="keep the network as it is, to compare")
+    options = parser.parse_args()
+    photos, names = catalogue(options.data)
+    apart = validation_rows(names, seed=0)
+    learned, validation = photos.rows(~apart), photos.rows(apart)
+    if options.photos:
+        some = np.sort(np.random.default_rng(0).permutation(len(learned.images))[: options.photos])
+        learned = learned.rows(some)
+    everything = with_clothing(learned, options.data)
+    training = fs.FineTuning(
+        epochs=options.epochs,
+        learning_rate=1e-3,
+        backbone_learning_rate=options.rate,
+        batch_size=options.batch,
+        augment=options.augment,
+        dropout=0.1,
+        label_smoothing=0.1,
+        weight_decay=0.02,
+        patience=options.epochs,
+        progressive_resizing=True,
+    )
+    tagger = fs.Tagger(
+        "efficientnet_lite0",
+        training=None if options.frozen else training,
+        image_size=options.size,
+        random_state=0,
+        metric=fs.MetricLearning(
+            attributes={"articleType": 1.0, "articleType+baseColour": 1.0, CLOTHING: 0.5},
+            weight=options.weight,
+            copies=options.copies,
+            distillation=options.distillation,
+        ),
+    )
+    began, cpu = time.perf_counter(), time.process_time()
+    tagger.fit(
+        everything.images,
+        everything.labels,
+        validation=(validation.images, without_strangers(validation, learned).labels),
+        checkpoints=None if options.frozen else options.out / "checkpoints",
+    )
+    tagger.save(options.out / "tagger")
+    found = {
+        "options": {name: str(value) for name, value in vars(options).items()},
+        "seconds": round(time.perf_counter() - began),
+        "cpu_seconds": round(time.process_time() - cpu),
+        "validation": figures(tagger, learned, validation),
+    }
+    (options.out / "figures.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
+    print(json.dumps(found, indent=1))
+
+
+if __name__ == "__main__":
+    main()
