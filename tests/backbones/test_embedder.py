@@ -29,7 +29,7 @@ def test_white_ground_counts_for_nothing():
     like, unlike = (np.abs(histogram(red) - histogram(other)).max() for other in (larger, blue))
     assert like < 0.1
     assert unlike > 0.3
-    assert histogram(np.full((64, 48, 3), 255, np.uint8)).max() < 0.01
+    assert histogram(np.full((64, 48, 3), 255, np.uint8)).max() < 0.02
 
 
 def test_the_middle_counts_by_itself():
@@ -60,6 +60,7 @@ def test_an_embedder_is_exported_saved_and_read(hidden, tmp_path, shared_cache):
     projection = Projection(start.dim + features.histogram.dim, 10, hidden=hidden)
     backbone = start.variant(module=Embedder(features, projection), origin="trained", runtime="torch")
     photos = list(np.random.default_rng(0).integers(0, 256, (4, 50, 40, 3), dtype=np.uint8))
+    photos += [garment((0, 200, 0)), np.full((50, 40, 3), 255, np.uint8), np.zeros((50, 40, 3), np.uint8)]
     embedded = backbone.embed(photos)
     np.testing.assert_allclose(np.linalg.norm(embedded, axis=1), 1, atol=1e-5)
     np.testing.assert_allclose(backbone.variant(runtime="onnx").embed(photos), embedded, atol=1e-4)

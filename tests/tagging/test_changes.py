@@ -69,7 +69,7 @@ def test_a_class_added_and_removed_leaves_what_was(state):
     fewer = remove_class(state, "kind", "b")
     assert fewer.targets.of("kind").tolist() == [0] * 40 + [-1] * 40 + [1] * 40 + [2] * 40
     assert fewer.taxonomy.above["kind"].tolist() == [0, 1, 1]
-    with pytest.raises(errors.InputError, match="one class"):
+    with pytest.raises(errors.InputError, match="single class"):
         remove_class(state, "world", "x")
 
 
@@ -95,3 +95,19 @@ def test_the_learned_label_of_a_corrected_picture_counts_no_more(state):
     assert corrected.targets.indices[0].tolist() == [-1, 0]
     assert state.targets.indices[0].tolist() == [0, 0]
     assert corrected.heads["kind"].logits(state.embeddings[:1]).argmax() == 3
+
+
+def test_a_known_picture_that_becomes_a_new_class_is_no_example_of_its_old_one(state):
+    picture = state.embeddings[:1]
+    once = correct(state, picture, {"kind": np.array([3])})
+    added = add_class(once, "kind", "e", picture)
+    assert added.corrections.tolist() == [[4, -1]]
+    assert added.targets.indices[0, 0] == -1
+    again = correct(added, photos(1, 1, 60), {"kind": np.array([1])})
+    assert again.heads["kind"].logits(picture).argmax() == 4
+
+
+def test_names_may_be_numpy_scalars(state):
+    added = add_class(state, "kind", np.str_("e"), photos(4, 5, 1))
+    assert added.targets.classes["kind"].tolist()[-1] == "e"
+    assert len(remove_class(added, "kind", np.str_("e")).targets.classes["kind"]) == 4

@@ -88,3 +88,16 @@ def test_a_class_comes_and_goes_at_every_level():
     assert taxonomy.with_class("world", None) is taxonomy
     assert taxonomy.without_class("kind", 0).above["kind"].tolist() == [0, 1]
     assert taxonomy.without_class("world", 0).above["kind"].tolist() == [-1, -1, 0]
+
+
+def test_what_is_nearly_always_the_same_is_above_nothing():
+    kinds = np.random.default_rng(0).integers(0, 8, 1000).astype(str).tolist()
+    seasons = ["Winter" if place % 200 == 0 else "Summer" for place in range(1000)]
+    skewed = make_targets(["photo"] * 1000, {"kind": kinds, "season": seasons})
+    assert learn_taxonomy(skewed, "auto").parents == {}
+
+
+def test_a_class_below_a_removed_one_can_still_be_chosen():
+    taxonomy = Taxonomy({"kind": "world"}, {"kind": np.array([0, 1, 2])}).without_class("world", 0)
+    chosen = taxonomy.consistent({"world": np.array([[0.6, 0.4]]), "kind": np.array([[0.98, 0.01, 0.01]])})
+    assert (chosen["world"].tolist(), chosen["kind"].tolist()) == ([0], [0])

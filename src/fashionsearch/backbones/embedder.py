@@ -16,6 +16,7 @@ from fashionsearch.images.preprocess import Preprocess
 _LEVELS = 4  # of red, green and blue: 64 colours
 _SPREAD = 0.13  # how far from a colour a pixel still counts as it, in [0, 1]
 _WHITE_SPREAD = 0.06
+_FLOOR = 1e-4
 _CELLS = 24  # along each side, over which pixels are averaged first
 _MIDDLE = 0.2  # of the side: how far the middle reaches, where a garment is and its surroundings are not
 
@@ -75,8 +76,8 @@ class ColourHistogram(nn.Module):
             (shares * weights).sum(dim=2) / (weights.sum(dim=2) + 1)
             for weights in (everywhere, everywhere * self.middle)
         ]
-        # The root's slope has no bound at 0, where training would end.
-        return torch.sqrt(torch.cat(histograms, dim=1) + 1e-8)
+        # The root's slope has no bound at 0, where training would end; what is smaller is lost in an ONNX export.
+        return torch.sqrt(torch.cat(histograms, dim=1) + _FLOOR)
 
 
 class WithColours(nn.Module):
@@ -103,15 +104,20 @@ class Projection(nn.Module):
         dim: how many features.
         embedding_dim: length of an embedding.
         hidden: units of the hidden layer; 0 is none.
+
+    Attributes:
+        usual: (dim,) the mean of the features that were learned from, as the network gives them now.
     """
 
     mean: torch.Tensor
     scale: torch.Tensor
+    usual: torch.Tensor
 
     def __init__(self, dim: int, embedding_dim: int, *, hidden: int = 0) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(dim))
         self.register_buffer("scale", torch.ones(dim))
+        self.register_buffer("usual", torch.zeros(dim))
         self.hidden = nn.Linear(dim, hidden) if hidden else None
         self.output = nn.Linear(hidden or dim, embedding_dim)
         self.dropout = nn.Dropout(0.0)
@@ -148,7 +154,7 @@ class Embedder(nn.Module):
         on excites features that are silent otherwise, and leaves others out.
         """
         features = self.features(images)
-        familiarity = nn.functional.cosine_similarity(features, self.projection.mean[None], dim=1)
+        familiarity = nn.functional.cosine_similarity(features, self.projection.usual[None], dim=1)
         return torch.cat([self.projection(features), familiarity[:, None]], dim=1)
 
     @classmethod

@@ -194,15 +194,16 @@ def evaluate(options: argparse.Namespace) -> int:
 
 
 def _loaded(name: str) -> Any:
-    """Return what was saved to a folder (a classifier, an autoencoder or a backbone), or the backbone of that name."""
+    """Return the encoder that was saved to a folder, or the backbone of that name."""
     from fashionsearch import storage
     from fashionsearch.autoencoder.autoencoder import Autoencoder
     from fashionsearch.backbones import Backbone, create_backbone
     from fashionsearch.tagging.classifier import Classifier
+    from fashionsearch.tagging.tagger import Tagger
 
     if not (Path(name) / storage.MANIFEST).exists():
         return create_backbone(name)
-    kinds: dict[str, Any] = {"autoencoder": Autoencoder, "backbone": Backbone}
+    kinds: dict[str, Any] = {"autoencoder": Autoencoder, "backbone": Backbone, "tagger": Tagger}
     return kinds.get(storage.open_saved(name).kind, Classifier).load(name)
 
 

@@ -120,7 +120,7 @@ class Tags:
             writer = csv.DictWriter(text, [*header, "unfamiliar", REVIEW, TAGGED_AS])
             writer.writeheader()
             for row in self._rows():
-                said = {name: "" if row[name] is None else str(row[name]) for name in self.attributes}
+                said = {name: str(_cell(row[name])) for name in self.attributes}
                 plain = {key: _cell(value) for key, value in row.items()}
                 writer.writerow({**plain, TAGGED_AS: json.dumps(said, ensure_ascii=False)})
             text.detach()

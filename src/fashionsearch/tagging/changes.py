@@ -23,7 +23,7 @@ from fashionsearch.tagging.state import State
 from fashionsearch.targets import UNKNOWN, Targets, read_labels
 
 _PULL = 1e-5  # towards the prototype
-_SAME = 0.9999  # cosine from which on two embeddings are of one picture
+_SAME = 0.9998  # cosine from which on two embeddings are of one picture
 _KEEPING = 30.0  # how much all that was learned from counts beside all that was corrected
 _NEARNESS = 0.001  # of corrected heads to what they were
 _KEPT = 5000  # photos that stand for all where there are more
@@ -53,11 +53,13 @@ def add_class(
     classes = _with_name(state.targets.classes[attribute], name, attribute)
     if not len(embeddings):
         raise errors.DataError(f"there is no photo of {name!r}; give at least one, five or more are better")
+    embeddings = _unit(embeddings)
     above = _class_above(state, attribute, parent, embeddings)
     head, number = state.heads[attribute], len(classes) - 1
     weight, bias = _new_row(head, embeddings, _labelled(state, attribute)[0])
     indices = np.full((len(embeddings), len(state.heads)), UNKNOWN, dtype=np.int64)
     indices[:, list(state.heads).index(attribute)] = number
+    corrected, corrections = _merged(state.corrected, state.corrections, embeddings, indices)
     return replace(
         state,
         heads={
@@ -67,14 +69,22 @@ def add_class(
             ),
         },
         taxonomy=state.taxonomy.with_class(attribute, above),
-        targets=Targets(state.targets.indices, {**state.targets.classes, attribute: classes}),
-        corrected=np.concatenate([state.corrected, embeddings]),
-        corrections=np.concatenate([state.corrections, indices]),
+        targets=Targets(
+            _overruled(state, embeddings, indices), {**state.targets.classes, attribute: classes}
+        ),
+        corrected=corrected,
+        corrections=corrections,
     )
+
+
+def _unit(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
+    """Return embeddings with the length 1 that a lower precision took from them."""
+    return np.asarray(embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12))
 
 
 def _with_name(classes: NDArray[Any], name: Any, attribute: str) -> NDArray[Any]:
     known = classes.tolist()
+    name = name.item() if isinstance(name, np.generic) else name
     if type(name) is not type(known[0]) or name == "":
         raise errors.InputError(
             f"name={name!r} can't be a class of {attribute!r}, whose classes are such as {known[0]!r}; give "
@@ -153,13 +163,16 @@ def remove_class(state: State, attribute: str, name: Any) -> State:
     state.check_names({attribute: None})
     classes = state.targets.classes[attribute]
     known = classes.tolist()
-    if name not in known:
+    name = name.item() if isinstance(name, np.generic) else name
+    if name not in known or type(name) is not type(known[0]):
         raise errors.InputError(
             f"{name!r} is no class of {attribute!r}.{errors.did_you_mean(name, known)} The classes are "
             f"{', '.join(map(str, known))}"
         )
     if len(known) < 3:
-        raise errors.InputError(f"without {name!r} {attribute!r} would have one class, and nothing to tell")
+        raise errors.InputError(
+            f"removing {name!r} would leave {attribute!r} with a single class; keep at least two"
+        )
     index, place, head = known.index(name), list(state.heads).index(attribute), state.heads[attribute]
 
     def without(indices: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -195,6 +208,7 @@ def correct(state: State, embeddings: NDArray[np.float32], labels: Mapping[str, 
     fresh = np.full((len(embeddings), len(state.heads)), UNKNOWN, dtype=np.int64)
     for name, column in labels.items():
         fresh[:, list(state.heads).index(name)] = column
+    embeddings = _unit(embeddings)
     corrected, corrections = _merged(state.corrected, state.corrections, embeddings, fresh)
     indices = _overruled(state, embeddings, fresh)
     changed = replace(
@@ -273,6 +287,8 @@ def corrected_indices(
         InputError: if a name is no attribute, or a label no class.
         DataError: if an attribute has not one label for each image.
     """
+    if isinstance(labels, Mapping) and not labels:
+        return {}  # as load_corrections reads a file in which nothing was changed
     state.check_names(labels)
     found = {}
     for attribute, given in labels.items():

@@ -127,12 +127,12 @@ def fit_projection(
 def standardised(features: NDArray[np.float32], embedding_dim: int, hidden: int) -> Projection:
     """Return an untrained projection that gives each feature the mean 0 and the variance 1."""
     mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    # A feature that never varies (a dead unit) carries nothing, and must not be blown up.
-    scale = np.where(
-        deviation > 1e-6 * max(1e-30, float(deviation.max())), 1 / np.maximum(deviation, 1e-30), 0
-    )
+    # A feature that hardly varies (a dead unit, a colour that no photo has) carries nothing, and must not be blown up.
+    least = 1e-3 * float(np.median(deviation[deviation > 0])) if deviation.any() else 1.0
+    scale = np.where(deviation > least, 1 / np.maximum(deviation, least), 0)
     projection = Projection(features.shape[1], embedding_dim, hidden=hidden)
     projection.mean.copy_(torch.from_numpy(mean))
+    projection.usual.copy_(projection.mean)
     projection.scale.copy_(torch.from_numpy(scale))
     projection.dropout.p = DROPOUT
     return projection
@@ -147,6 +147,6 @@ def project(projection: Projection, features: NDArray[np.float32]) -> NDArray[np
 
 def familiarity(projection: Projection, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (n,) float32 in [−1, 1]: the cosine of features with the mean of those that were learned from."""
-    mean = projection.mean.numpy()
+    mean = projection.usual.numpy()
     lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(mean)
     return np.asarray(features @ mean / np.maximum(lengths, 1e-12), dtype=np.float32)

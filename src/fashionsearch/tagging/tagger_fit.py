@@ -102,7 +102,9 @@ class Task:
 
 def with_colours(backbone: Backbone) -> Backbone:
     """Return a backbone that gives a network's embedding with the histogram of colours behind it."""
-    return backbone.variant(module=WithColours(backbone.module, backbone.preprocess))
+    with torch_defaults():
+        module = WithColours(backbone.module, backbone.preprocess)
+    return backbone.variant(module=module)
 
 
 def with_projection(features: Backbone, projection: Projection) -> Backbone:
@@ -145,6 +147,7 @@ def fit_frozen(
         TrainingError: if the embeddings of different photos have become the same.
     """
     features = with_colours(backbone)
+    images = repeatable(images) if task.augmented_views else images
     with EmbeddingCache() as cache:
         vectors = embedded(features, images, targets, cache)
         drawn = [
@@ -284,7 +287,11 @@ def fit_network(
     )
     heads = dict(zip(targets.classes, found, strict=True))
     # Always in torch: a runtime that is there or not would round otherwise.
-    by_torch = backbone.variant(module=backbone.module, runtime="torch")
+    module = cast("Embedder", backbone.module)
+    features = backbone.variant(module=module.features, runtime="torch").embed(images)
+    module.projection.usual.copy_(torch.from_numpy(features.mean(axis=0)))
+    backbone = backbone.variant(module=module)  # another one: caches know the one before by its weights
+    by_torch = backbone.variant(module=module, runtime="torch")
     apart = with_familiarity(by_torch).embed(rest[0])
     logits = {name: head.logits(apart[:, :-1]) for name, head in heads.items()}
     unseen = HeldOut(logits, rest[1].indices, apart[:, -1])

@@ -116,7 +116,7 @@ def read(
         heads,
         Taxonomy(parents, above),
         Targets(indices, classes),
-        kept["embeddings"].astype(np.float32),
+        _unit(kept["embeddings"]),
         config.number("familiar", least=-2, most=2),
         kept["corrected"],
         corrections,
@@ -134,6 +134,12 @@ def _read_parents(config: storage.Fields, names: list[str]) -> dict[str, str]:
         if start not in names or len(seen) > len(names):
             config.refuse("parents", "attributes below others, without a circle")
     return parents
+
+
+def _unit(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
+    """Return vectors with the length 1 that half precision took from them."""
+    full = vectors.astype(np.float32)
+    return np.asarray(full / np.maximum(np.linalg.norm(full, axis=1, keepdims=True), 1e-12))
 
 
 def _are_indices(values: np.ndarray[Any, Any], classes: int) -> bool:

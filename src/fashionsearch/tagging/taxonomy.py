@@ -58,8 +58,12 @@ class Taxonomy:
             if above is None or above not in scores:
                 continue
             best = np.full(scores[above].shape, -np.inf)
+            free = self.above[name] == UNKNOWN
+            if free.any():
+                best[:] = scores[name][:, free].max(axis=1, keepdims=True)
             for place in np.unique(self.above[name][self.above[name] != UNKNOWN]):
-                best[:, place] = scores[name][:, self.above[name] == place].max(axis=1)
+                here = scores[name][:, self.above[name] == place].max(axis=1)
+                best[:, place] = np.maximum(best[:, place], here)
             # A class with nothing below it must neither win nor lose by that.
             scores[above] = scores[above] + np.where(np.isfinite(best), best, np.log(0.5))
         chosen = {}
@@ -68,7 +72,9 @@ class Taxonomy:
             if above is None or above not in chosen:
                 chosen[name] = scores[name].argmax(axis=1)
                 continue
-            fits = self.above[name][None] == chosen[above][:, None]
+            # A class of which nobody knows what is above it goes with every one.
+            links = self.above[name][None]
+            fits = (links == chosen[above][:, None]) | (links == UNKNOWN)
             best_below = np.where(fits, scores[name], -np.inf).argmax(axis=1)
             chosen[name] = np.where(fits.any(axis=1), best_below, UNKNOWN)
         return {name: np.asarray(chosen[name], dtype=np.int64) for name in scores}
@@ -123,14 +129,18 @@ def _found(targets: Targets) -> dict[str, str]:
     parents = {}
     for child, size in sizes.items():
         enough = np.count_nonzero(targets.of(child) != UNKNOWN) >= _PHOTOS * size
-        coarser = [
-            name
-            for name in sizes
-            if enough and sizes[name] < size and _links(targets, child, name)[1] >= _AGREEMENT
-        ]
+        coarser = [name for name in sizes if enough and sizes[name] < size and _decides(targets, child, name)]
         if coarser:
             parents[child] = max(coarser, key=lambda name: sizes[name])
     return parents
+
+
+def _decides(targets: Targets, child: str, parent: str) -> bool:
+    """Return whether an attribute's class says another's, and far better than always its most frequent one would."""
+    agreement = _links(targets, child, parent)[1]
+    labels = targets.of(parent)[targets.of(parent) != UNKNOWN]
+    mostly = np.bincount(labels).max() / len(labels)
+    return bool(agreement >= _AGREEMENT and 1 - agreement <= (1 - mostly) / 10)
 
 
 def _checked(targets: Targets, given: Mapping[str, str] | str) -> dict[str, str]:

@@ -233,8 +233,12 @@ class ShuffledBatchSampler(Sampler[list[Key]]):
         seeds = draws.integers(0, 2**32, self._n * copies).tolist()
         for start in range(0, len(self) * self._batch_size, self._batch_size):
             places = range(start, start + self._batch_size)[self._rank :: self._processes]
+            # A photo's own draw, or where it may be drawn twice, that of its place.
+            draws_of = [place if shares is not None else positions[place] for place in places]
             yield [
-                (positions[place], seeds[place * copies + copy]) for place in places for copy in range(copies)
+                (positions[place], seeds[draw * copies + copy])
+                for place, draw in zip(places, draws_of, strict=True)
+                for copy in range(copies)
             ]
 
 
