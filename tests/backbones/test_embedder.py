@@ -68,3 +68,9 @@ def test_an_embedder_is_exported_saved_and_read(hidden, tmp_path, shared_cache):
     loaded = fs.Backbone.load(tmp_path / "backbone", runtime="torch")
     np.testing.assert_array_equal(loaded.embed(photos), embedded)
     assert loaded.fingerprint == backbone.fingerprint
+
+
+def test_another_size_gives_nearly_the_same_histogram():
+    large = np.kron(garment((200, 20, 20)), np.ones((3, 3, 1), np.uint8))
+    small, other = histogram(garment((200, 20, 20))), histogram(large, fs.Preprocess((192, 144)))
+    assert np.abs(small - other).max() < 0.05

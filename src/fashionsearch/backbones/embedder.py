@@ -33,7 +33,6 @@ class ColourHistogram(nn.Module):
     """
 
     colours: torch.Tensor
-    middle: torch.Tensor
     mean: torch.Tensor
     std: torch.Tensor
 
@@ -45,14 +44,6 @@ class ColourHistogram(nn.Module):
         for name in ("mean", "std"):
             values = torch.tensor(getattr(preprocess, name), dtype=torch.float32).view(1, 3, 1, 1)
             self.register_buffer(name, values, persistent=False)
-        height, width = preprocess.image_size
-        size = max(1, height // _CELLS), max(1, width // _CELLS)
-        self._cells = nn.AvgPool2d(size)
-        down, across = (
-            torch.linspace(-0.5, 0.5, cells).square() for cells in (height // size[0], width // size[1])
-        )
-        middle = torch.exp((down[:, None] + across) / (-2 * _MIDDLE**2)).flatten()
-        self.register_buffer("middle", middle, persistent=False)
 
     @property
     def dim(self) -> int:
@@ -61,7 +52,9 @@ class ColourHistogram(nn.Module):
 
     def forward(self, images: torch.Tensor) -> torch.Tensor:
         """Map normalised (n, 3, H, W) to (n, 128) in [0, 1]: the photo's histogram, then that of its middle."""
-        cells = self._cells(images.float() * self.std + self.mean)
+        height, width = images.shape[2:]
+        size = max(1, height // _CELLS), max(1, width // _CELLS)
+        cells = nn.functional.avg_pool2d(images.float() * self.std + self.mean, size)
         pixels = cells.flatten(2)  # (n, 3, cells)
         distances = (
             pixels.square().sum(dim=1, keepdim=True)
@@ -74,10 +67,16 @@ class ColourHistogram(nn.Module):
         # One cell more in the sum: a photo that is all white has no colours, and is not divided by zero.
         histograms = [
             (shares * weights).sum(dim=2) / (weights.sum(dim=2) + 1)
-            for weights in (everywhere, everywhere * self.middle)
+            for weights in (everywhere, everywhere * _middle(*cells.shape[2:]).to(cells))
         ]
         # The root's slope has no bound at 0, where training would end; what is smaller is lost in an ONNX export.
         return torch.sqrt(torch.cat(histograms, dim=1) + _FLOOR)
+
+
+def _middle(rows: int, columns: int) -> torch.Tensor:
+    """Return (rows · columns,) how much each cell is the middle of a photo, in (0, 1]."""
+    down, across = (torch.linspace(-0.5, 0.5, cells).square() for cells in (rows, columns))
+    return torch.exp((down[:, None] + across) / (-2 * _MIDDLE**2)).flatten()
 
 
 class WithColours(nn.Module):
