@@ -386,6 +386,15 @@ def test_what_contradicts_the_tagger_is_refused_and_changes_nothing(changing, pa
         ({"metric": fs.MetricLearning(attributes={"type": 1.0})}, "type"),
         ({"training": fs.FineTuning(mixup=0.2)}, "mixup"),
         ({"training": fs.FineTuning(teacher="somewhere")}, "teacher"),
+        (
+            {
+                "training": fs.FineTuning(batch_size=8),
+                "metric": fs.MetricLearning(copies=8),
+                "weights": None,
+                "name": "cnn",
+            },
+            "copies=8",
+        ),
         ({"augmented_views": -1}, "augmented_views"),
     ],
 )
@@ -405,3 +414,42 @@ def test_a_class_that_is_only_in_the_validation_part_is_refused(parts):
         tagger().fit(
             train.images, labels(train), validation=(validation.images, {"Colour": ["Red"] * len(validation)})
         )
+
+
+def test_names_that_a_table_of_tags_needs_itself_are_refused(parts):
+    train, _, _ = parts
+    for name in ("review", "size+fit"):
+        with pytest.raises(errors.InputError, match="rename"):
+            tagger().fit(train.images, {name: train["baseColour"]})
+
+
+def test_what_is_not_calibrated_is_told(parts):
+    train, validation, _ = parts
+    apart = validation.images, {"articleType": validation["articleType"]}
+    with pytest.warns(errors.DataWarning, match="baseColour"):
+        tagger().fit(train.images, labels(train, ("articleType", "baseColour")), validation=apart)
+
+
+def test_a_tagger_is_not_built_on_anothers_embedding(fitted, parts):
+    train, _, _ = parts
+    with pytest.raises(errors.InputError, match="could not be saved"):
+        fs.Tagger(fitted.backbone_).fit(train.images, labels(train))
+
+
+def test_numbers_and_truth_values_are_corrected_as_a_table_spells_them(parts, tmp_path):
+    from PIL import Image
+
+    train, _, _ = parts
+    paths = [tmp_path / f"{place}.png" for place in range(40)]
+    for path, photo in zip(paths, train.images, strict=False):
+        Image.fromarray(np.asarray(photo)).save(path)
+    sizes, worn = np.arange(40) % 3, np.arange(40) % 2 == 0
+    model = tagger().fit(paths, {"size": sizes, "worn": worn})
+    assert model.predict(paths)["size"].dtype.kind == "i"
+    model.tag(paths).to_csv(tmp_path / "tags.csv")
+    assert fs.datasets.load_corrections(tmp_path / "tags.csv") == ([], {})
+    model.correct(*fs.datasets.load_corrections(tmp_path / "tags.csv"))
+    other = "2" if model.predict(paths[0])["size"][0] != 2 else "1"
+    model.correct(paths[0], {"size": [other], "worn": ["False"]})
+    assert model.predict(paths[0])["size"].tolist() == [int(other)]
+    assert model.predict(paths[0])["worn"].tolist() == [False]

@@ -19,7 +19,8 @@ from fashionsearch.results.tables import html_table
 from fashionsearch.values import plain_value
 
 _SHOWN = 20  # photos in a notebook's view
-IMAGE, REVIEW, TAGGED_AS = "image", "review", "tagged_as"
+IMAGE, UNFAMILIAR, REVIEW, TAGGED_AS = "image", "unfamiliar", "review", "tagged_as"
+TAKEN = (IMAGE, UNFAMILIAR, REVIEW, TAGGED_AS)  # by columns beside those of the attributes
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -97,7 +98,7 @@ class Tags:
                 row[name] = plain_value(self.value[name][position], name)
                 row[f"{name} confidence"] = round(float(self.confidence[name][position]), 4)
                 row[f"{name} sure"] = bool(self.sure[name][position])
-            row["unfamiliar"] = bool(self.unfamiliar[position])
+            row[UNFAMILIAR] = bool(self.unfamiliar[position])
             row[REVIEW] = position in review
             yield row
 
@@ -117,12 +118,12 @@ class Tags:
 
         def write(file: BinaryIO) -> None:
             text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-            writer = csv.DictWriter(text, [*header, "unfamiliar", REVIEW, TAGGED_AS])
+            writer = csv.DictWriter(text, [*header, UNFAMILIAR, REVIEW, TAGGED_AS])
             writer.writeheader()
             for row in self._rows():
-                said = {name: str(_cell(row[name])) for name in self.attributes}
+                said = {name: "" if row[name] is None else str(row[name]) for name in self.attributes}
                 plain = {key: _cell(value) for key, value in row.items()}
-                writer.writerow({**plain, TAGGED_AS: json.dumps(said, ensure_ascii=False)})
+                writer.writerow({**plain, **said, TAGGED_AS: json.dumps(said, ensure_ascii=False)})
             text.detach()
 
         write_atomically(path, write)
@@ -161,7 +162,7 @@ class Tags:
             for name in self.attributes:
                 doubt = "" if row[f"{name} sure"] else " ?"
                 cells.append(f"{row[name]} {row[f'{name} confidence']:.2f}{doubt}")
-            rows.append((*cells, "unfamiliar" if row["unfamiliar"] else ""))
+            rows.append((*cells, "unfamiliar" if row[UNFAMILIAR] else ""))
         caption = f"{len(self)} photos; ? is below {self.threshold:g}"
         return html_table(("image", *self.attributes, ""), rows, html.escape(caption))
 

@@ -294,9 +294,12 @@ def corrected_indices(
     for attribute, given in labels.items():
         values, known = read_labels(images, given, f"labels of {attribute!r}")
         place = {name: index for index, name in enumerate(state.targets.classes[attribute].tolist())}
+        spelled = {str(name): name for name in place}
         indices = np.full(len(known), UNKNOWN, dtype=np.int64)
         for position in np.flatnonzero(known).tolist():
             label = values[position].item() if isinstance(values[position], np.generic) else values[position]
+            if isinstance(label, str) and label not in place:  # a table says numbers as text
+                label = spelled.get(label, label)
             if label not in place:
                 raise errors.InputError(
                     f"position {position} is corrected to {label!r}, which is no class of {attribute!r}."

@@ -6,6 +6,9 @@ from numbers import Integral
 from typing import TYPE_CHECKING
 
 from fashionsearch import errors
+from fashionsearch.backbones import Backbone
+from fashionsearch.backbones.embedder import Embedder
+from fashionsearch.backbones.modules import Projected
 from fashionsearch.estimator import ImageEstimator
 from fashionsearch.training import FineTuning, MetricLearning
 
@@ -31,7 +34,7 @@ def training_options(estimator: ImageEstimator, augmented_views: object) -> Fine
         return None
     if views:
         raise errors.InputError(
-            f"augmented_views={views} are for a head on a frozen backbone; a network that learns sees its photos "
+            f"augmented_views={views} is for a head on a frozen backbone; a network that learns sees its photos "
             "augmented in every epoch: leave it out, and see FineTuning(augment=...)"
         )
     options = estimator.training or FineTuning()
@@ -45,6 +48,11 @@ def training_options(estimator: ImageEstimator, augmented_views: object) -> Fine
 
 def check_tagger_options(tagger: Tagger) -> None:
     """Raise InputError unless the arguments that a tagger alone has can be used."""
+    if isinstance(tagger.backbone, Backbone) and isinstance(tagger.backbone.module, Embedder | Projected):
+        raise errors.InputError(
+            "backbone= is that of a fitted Tagger or Autoencoder, with layers of its own behind the network, and a Tagger "
+            "around it could not be saved; give the network's name, or a Backbone without them"
+        )
     if tagger.metric is not None and not isinstance(tagger.metric, MetricLearning):
         raise errors.InputError(f"metric={tagger.metric!r} is neither None nor a MetricLearning(...)")
     dim = tagger.embedding_dim

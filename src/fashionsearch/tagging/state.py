@@ -15,11 +15,13 @@ from fashionsearch import errors, metrics
 from fashionsearch.encoder import check_on_error
 from fashionsearch.images import Images, check_images, iterate
 from fashionsearch.results import Evaluation, Tags
+from fashionsearch.results.tags import TAKEN
 from fashionsearch.tagging.head import LinearHead, temperature
 from fashionsearch.tagging.linear_probe import Labelled
 from fashionsearch.tagging.tagger_fit import Fit
 from fashionsearch.tagging.taxonomy import Taxonomy
 from fashionsearch.targets import UNKNOWN, Targets, encode, make_targets, read_labels
+from fashionsearch.training.metric import JOINED
 
 _RARE = 0.01
 
@@ -152,7 +154,7 @@ def readable_labels(
     for name, given in labels.items():
         values, known = read_labels(everything, given, f"{called} of {name!r}")
         columns[name] = values
-        if not known.all():
+        if not known.all() and values.dtype.kind != "U":  # in text "" says that nothing is known
             columns[name] = values.astype(object)
             columns[name][~known] = None
     lengths = {name: len(column) for name, column in columns.items()}
@@ -192,6 +194,12 @@ def readable_parts(
         DataError: if labels can't be classes of these images.
     """
     images, columns = readable_labels(images, labels, on_error)
+    for name in columns:
+        if JOINED in name or name in TAKEN:
+            raise errors.InputError(
+                f"{name!r} can't be the name of an attribute: {JOINED!r} joins two of them, and {', '.join(TAKEN)} are "
+                "columns beside them; rename it"
+            )
     targets = make_targets(images, columns, allow_unknown=True)
     if validation is None:
         return images, targets, None
@@ -202,6 +210,14 @@ def readable_parts(
                 f"the validation part has labels of {name!r}, which the training part lacks; it has {', '.join(columns)}."
                 + errors.did_you_mean(name, columns)
             )
+    missing = [name for name in columns if name not in apart]
+    if missing:
+        warnings.warn(
+            f"the validation part has no labels of {', '.join(missing)}, so their confidences are not calibrated; give it "
+            "some, or leave validation out",
+            errors.DataWarning,
+            stacklevel=3,
+        )
     n = len(next(iter(apart.values())))
     complete = {name: apart.get(name, np.full(n, None, dtype=object)) for name in columns}
     return images, targets, (rest, encode(rest, complete, targets.classes, allow_unknown=True))

@@ -36,7 +36,7 @@ class Tagger(ImageEstimator):
 
     Args:
         backbone: a name `create_backbone` knows, or a `Backbone`, whose weights are taken as they are; it stays as it
-            is, and `weights` to `batch_size` below are its own.
+            is, and brings its own weights, image size, resizing, device, precision, runtime and batch size.
         embedding_dim: length of an embedding.
         weights: "default", a `.safetensors` or `.pth` file of the backbone's architecture, or None, from scratch.
         training: a `FineTuning`; None is a frozen backbone, or the recipe from scratch where `weights` is None.
@@ -56,7 +56,7 @@ class Tagger(ImageEstimator):
 
     Attributes:
         attributes_: the names of the attributes.
-        classes_: attribute -> (c,) its classes, sorted as they were learned, added ones behind.
+        classes_: attribute -> (c,) its classes, those that were learned sorted, then those added since.
         backbone_: the `Backbone` in use, its projection to the embedding included.
         heads_: attribute -> its `LinearHead`, calibrated.
         taxonomy_: which attribute is the coarser name of which.
@@ -157,8 +157,8 @@ class Tagger(ImageEstimator):
             images: n images in any form.
             labels: attribute -> (n,) classes: text, whole numbers or booleans. "", None and NaN are unknown, and left out
                 of that attribute's loss.
-            validation: images and labels that are not learned from: confidences are calibrated on them, they say from
-                where on a photo is unfamiliar, and which epoch is best. With None, photos of the training part stand in.
+            validation: images and labels that are not learned from: confidences are calibrated on them, and they set
+                what counts as unfamiliar and choose the best epoch. With None, photos of the training part stand in.
             checkpoints: a folder that is written after every epoch; the same call resumes from what is there. Only where a
                 network learns.
             loggers: Lightning loggers. Only where a network learns.

@@ -263,7 +263,8 @@ def fit_network(
     """
     for name, value, why in (
         ("teacher", options.teacher, "a teacher is for a Classifier"),
-        ("mixup", options.mixup, "blended photos are like no other"),
+        ("mixup", options.mixup, "a metric loss needs photos that are not blended"),
+        ("class_weights", options.class_weights, "a Tagger takes class_weight='balanced' itself"),
     ):
         if value:
             raise errors.InputError(f"training has {name}={value!r:.60}, and {why}; leave it out")
@@ -322,6 +323,11 @@ def _plan(
     metric = task.metric
     weights = [task.class_weights[name] for name in targets.classes]
     trained = recipe_for(estimator.weights) == "weights"
+    if metric.copies > 1 and metric.copies > (options.batch_size or 1) // 2:
+        raise errors.InputError(
+            f"copies={metric.copies} leave a batch of {options.batch_size} fewer than two photos; use a larger batch_size, "
+            "or fewer copies"
+        )
     known = heads = None
     if trained:
         start = fit_frozen(
@@ -355,6 +361,9 @@ def _plan(
         sizes = {name: len(classes) for name, classes in targets.classes.items()}
         objective = MetricObjective(tags, metric, alike, sizes, dim=task.embedding_dim, known=known)
     unfreeze(embedder.module, options.unfreeze or "all", (2, 3, *backbone.preprocess.image_size))
+    cast("Embedder", embedder.module).projection.requires_grad_(
+        True
+    )  # the embedding is part of what is above the network
     shares = balanced_shares(targets.of(task.finest(targets)), metric.balance) if metric.balance else None
     return Plan(
         embedder,
