@@ -149,8 +149,10 @@ def _write_generation(root: Path, kind: str, files: Mapping[str, Writer]) -> Non
         }
         text = json.dumps(manifest, indent=1)
         write_atomically(root / MANIFEST, lambda file: file.write(text.encode()))
-    except Exception:  # not KeyboardInterrupt, which may come when the manifest already names this generation
-        if _current(root) != generation:
+    except (
+        BaseException
+    ):  # Ctrl-C too must leave nothing behind, unless the manifest already names this generation
+        if not _is_published(root, generation):
             shutil.rmtree(generation, ignore_errors=True)
         raise
     with contextlib.suppress(OSError):
@@ -174,11 +176,12 @@ def _remove_unless_held(generation: Path) -> None:
         shutil.rmtree(generation, ignore_errors=True)
 
 
-def _current(root: Path) -> Path | None:
+def _is_published(root: Path, generation: Path) -> bool:
+    """Return whether the manifest names a generation, or can't be read, which says nothing against it."""
     try:
-        return open_saved(root).generation
+        return open_saved(root).generation == generation
     except errors.StorageError:
-        return None
+        return (root / MANIFEST).exists()
 
 
 def open_saved(folder: PathLike, kind: str | None = None) -> Saved:
