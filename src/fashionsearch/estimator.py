@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from fashionsearch.device import Execution
     from fashionsearch.encoder import Batch
     from fashionsearch.images import Images
+    from fashionsearch.images.decoding import Image
     from fashionsearch.training import FineTuning
 
 
@@ -289,17 +290,29 @@ def readable(
     check_on_error(on_error)
     if on_error == "raise":
         return images, labels
-    from fashionsearch.images import check_images, iterate
+    from fashionsearch.images import iterate
     from fashionsearch.targets import checked_labels
 
     everything = list(iterate(images))
     checked = checked_labels(everything, labels, name)
+    kept, positions = without_unreadable(everything, name)
+    return kept, checked[positions]
+
+
+def without_unreadable(everything: list[Image], name: str) -> tuple[list[Image], NDArray[np.int64]]:
+    """Return the images that can be read, and their positions.
+
+    Warns:
+        DataWarning: that names what is left out with its `name`, at the caller of this function's caller's caller.
+    """
+    from fashionsearch.images import check_images
+
     found = check_images(everything)
     if found.failures:
         warnings.warn(
             f"{len(found.failures)} of {len(everything)} images can't be read and are left out with their {name}: "
             f"{errors.ImageError(found.failures)}",
             errors.DataWarning,
-            stacklevel=3,
+            stacklevel=4,
         )
-    return [everything[position] for position in found.positions], checked[found.positions]
+    return [everything[position] for position in found.positions], found.positions

@@ -234,16 +234,7 @@ class Autoencoder(ImageEstimator):
 
     @classmethod
     def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Autoencoder:
-        """Read an autoencoder from a verified folder, as part of another if there is a prefix.
-
-        Args:
-            saved: the folder, opened.
-            execution: how the network is to be run.
-            prefix: of the files.
-
-        Raises:
-            CorruptFileError: if the files contradict each other.
-        """
+        """Read an autoencoder from a verified folder, as part of another if there is a prefix; see `ImageEstimator.read`."""
         from fashionsearch.autoencoder import snapshot
         from fashionsearch.saved_options import read_options
 

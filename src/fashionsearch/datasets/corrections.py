@@ -8,8 +8,7 @@ from pathlib import Path
 
 from fashionsearch import errors
 from fashionsearch.datasets.csv_file import load_csv
-
-_IMAGE, _TAGGED_AS = "image", "tagged_as"
+from fashionsearch.results.tags import IMAGE, TAGGED_AS
 
 
 def load_corrections(
@@ -39,13 +38,13 @@ def load_corrections(
         >>> [image.name for image in images], corrections
         (['a.png'], {'colour': ['Red']})
     """
-    table = load_csv(path, image_column=_IMAGE, root=root)
-    if _TAGGED_AS not in table.columns:
+    table = load_csv(path, image_column=IMAGE, root=root)
+    if TAGGED_AS not in table.columns:
         raise errors.DataError(
-            f"{path} has no column {_TAGGED_AS!r}, so nothing tells what was changed in it; give a file that Tags.to_csv or "
+            f"{path} has no column {TAGGED_AS!r}, so nothing tells what was changed in it; give a file that Tags.to_csv or "
             "fashionsearch tag wrote"
         )
-    before = [_read(path, cell) for cell in table[_TAGGED_AS].tolist()]
+    before = [_read(path, cell) for cell in table[TAGGED_AS].tolist()]
     attributes = [name for name in table.columns if any(name in row for row in before)]
     now = {name: table[name].tolist() for name in attributes}
     changed = [
@@ -72,7 +71,7 @@ def _read(path: str | os.PathLike[str], cell: str) -> dict[str, str]:
         read = None
     if not isinstance(read, dict) or not all(isinstance(value, str) for value in read.values()):
         raise errors.DataError(
-            f"{path}: the column {_TAGGED_AS!r} holds {cell[:60]!r}, which is not what was written there; edit the other "
+            f"{path}: the column {TAGGED_AS!r} holds {cell[:60]!r}, which is not what was written there; edit the other "
             "columns alone"
         )
     return {name: value.strip() for name, value in read.items()}

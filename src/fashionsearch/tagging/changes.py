@@ -19,7 +19,7 @@ from fashionsearch import errors
 from fashionsearch.device import torch_defaults
 from fashionsearch.images import Images
 from fashionsearch.tagging.head import LinearHead
-from fashionsearch.tagging.state import State
+from fashionsearch.tagging.state import State, unit
 from fashionsearch.targets import UNKNOWN, Targets, read_labels
 
 _PULL = 1e-5  # towards the prototype
@@ -53,12 +53,12 @@ def add_class(
     classes = _with_name(state.targets.classes[attribute], name, attribute)
     if not len(embeddings):
         raise errors.DataError(f"there is no photo of {name!r}; give at least one, five or more are better")
-    embeddings = _unit(embeddings)
+    embeddings = unit(embeddings)
     above = _class_above(state, attribute, parent, embeddings)
     head, number = state.heads[attribute], len(classes) - 1
-    weight, bias = _new_row(head, embeddings, _labelled(state, attribute)[0])
+    weight, bias = _new_row(head, embeddings, _labelled(state, attribute))
     indices = np.full((len(embeddings), len(state.heads)), UNKNOWN, dtype=np.int64)
-    indices[:, list(state.heads).index(attribute)] = number
+    indices[:, state.place(attribute)] = number
     corrected, corrections = _merged(state.corrected, state.corrections, embeddings, indices)
     return replace(
         state,
@@ -75,11 +75,6 @@ def add_class(
         corrected=corrected,
         corrections=corrections,
     )
-
-
-def _unit(embeddings: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return embeddings with the length 1 that a lower precision took from them."""
-    return np.asarray(embeddings / np.maximum(np.linalg.norm(embeddings, axis=1, keepdims=True), 1e-12))
 
 
 def _with_name(classes: NDArray[Any], name: Any, attribute: str) -> NDArray[Any]:
@@ -145,13 +140,11 @@ def _new_row(
     return found.x[:-1].astype(np.float32), float(found.x[-1])
 
 
-def _labelled(state: State, attribute: str) -> tuple[NDArray[np.float32], NDArray[np.int64]]:
-    """Return embeddings and class indices of the photos whose label of an attribute is known, corrections among them."""
-    place = list(state.heads).index(attribute)
-    embeddings = np.concatenate([state.embeddings, state.corrected])
-    indices = np.concatenate([state.targets.indices[:, place], state.corrections[:, place]])
-    known = indices != UNKNOWN
-    return embeddings[known], indices[known]
+def _labelled(state: State, attribute: str) -> NDArray[np.float32]:
+    """Return embeddings of the photos whose label of an attribute is known, corrections among them."""
+    place = state.place(attribute)
+    learned, corrected = state.targets.indices[:, place], state.corrections[:, place]
+    return np.concatenate([state.embeddings[learned != UNKNOWN], state.corrected[corrected != UNKNOWN]])
 
 
 def remove_class(state: State, attribute: str, name: Any) -> State:
@@ -173,7 +166,7 @@ def remove_class(state: State, attribute: str, name: Any) -> State:
         raise errors.InputError(
             f"removing {name!r} would leave {attribute!r} with a single class; keep at least two"
         )
-    index, place, head = known.index(name), list(state.heads).index(attribute), state.heads[attribute]
+    index, place, head = known.index(name), state.place(attribute), state.heads[attribute]
 
     def without(indices: NDArray[np.int64]) -> NDArray[np.int64]:
         changed, column = indices.copy(), indices[:, place]
@@ -207,8 +200,8 @@ def correct(state: State, embeddings: NDArray[np.float32], labels: Mapping[str, 
     """
     fresh = np.full((len(embeddings), len(state.heads)), UNKNOWN, dtype=np.int64)
     for name, column in labels.items():
-        fresh[:, list(state.heads).index(name)] = column
-    embeddings = _unit(embeddings)
+        fresh[:, state.place(name)] = column
+    embeddings = unit(embeddings)
     corrected, corrections = _merged(state.corrected, state.corrections, embeddings, fresh)
     indices = _overruled(state, embeddings, fresh)
     changed = replace(
@@ -250,7 +243,7 @@ def _overruled(state: State, embeddings: NDArray[np.float32], fresh: NDArray[np.
 
 
 def _refitted(state: State, attribute: str) -> LinearHead:
-    place, head = list(state.heads).index(attribute), state.heads[attribute]
+    place, head = state.place(attribute), state.heads[attribute]
     given = state.corrections[:, place] != UNKNOWN
     kept = state.embeddings[state.targets.indices[:, place] != UNKNOWN]
     if len(kept) > _KEPT:

@@ -152,7 +152,7 @@ class Classifier(ImageEstimator):
         """
         from fashionsearch.images import repeatable
         from fashionsearch.tagging.linear_probe import fit_linear_probe
-        from fashionsearch.tagging.regime import training_options
+        from fashionsearch.tagging.regime import refuse_run, training_options
         from fashionsearch.targets import LABEL, class_weights, encode, make_targets
 
         options = training_options(self, self.augmented_views)
@@ -169,11 +169,7 @@ class Classifier(ImageEstimator):
             validated = rest, encode(rest, {LABEL: rest_labels}, targets.classes)
         weights = class_weights(targets.of(LABEL), classes, self.class_weight, "class_weight")
         if options is None:
-            if checkpoints is not None or loggers:
-                raise errors.InputError(
-                    "checkpoints and loggers are for networks that learn, and training=None fits a head on a frozen one; "
-                    "leave them out, or use training=FineTuning()"
-                )
+            refuse_run(checkpoints, loggers)
             backbone = open_backbone(self, self.random_state)
             head, history = fit_linear_probe(
                 backbone,
@@ -308,16 +304,7 @@ class Classifier(ImageEstimator):
 
     @classmethod
     def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Classifier:
-        """Read a classifier from a verified folder, as part of another if there is a prefix.
-
-        Args:
-            saved: the folder, opened.
-            execution: how the network is to be run.
-            prefix: of the files.
-
-        Raises:
-            CorruptFileError: if the files contradict each other.
-        """
+        """Read a classifier from a verified folder, as part of another if there is a prefix; see `ImageEstimator.read`."""
         from fashionsearch.saved_options import read_options
         from fashionsearch.tagging import snapshot
 

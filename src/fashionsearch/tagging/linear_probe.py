@@ -74,20 +74,15 @@ def fit_linear_probe(
         DataError: if there are not as many labels as images.
         WeightsError: if an embedding holds NaN or infinity.
     """
-    with EmbeddingCache() as cache:
-        embeddings = embedded(backbone, images, targets, cache)
-        drawn = [
-            embedded(backbone, images, targets, cache, AugmentedView(number, random_state))
-            for number in range(1, augmented_views + 1)
-        ]
-        held_out = None if validation is None else embedded(backbone, *validation, cache)
-    views = np.stack(drawn) if drawn else None
+    embeddings, views, held_out = embed_parts(
+        backbone, images, targets, validation, augmented_views=augmented_views, random_state=random_state
+    )
     heads = {}
     for attribute, weights in class_weights.items():
-        indices, known = known_labels(targets, attribute)
+        indices, known = _known(targets, attribute)
         chosen = None
         if validation is not None and held_out is not None:
-            labels, rows = known_labels(validation[1], attribute)
+            labels, rows = _known(validation[1], attribute)
             chosen = (held_out[rows], labels) if len(labels) else None
         heads[attribute] = fit_head(
             embeddings[known],
@@ -100,14 +95,37 @@ def fit_linear_probe(
     return heads
 
 
-def known_labels(targets: Targets, attribute: str) -> tuple[NDArray[np.int64], slice | NDArray[np.bool_]]:
+def embed_parts(
+    backbone: Backbone,
+    images: Images,
+    targets: Targets,
+    validation: Labelled | None,
+    *,
+    augmented_views: int,
+    random_state: int | None,
+) -> tuple[Vectors, Vectors | None, Vectors | None]:
+    """Return embeddings of photos (n, dim), of their augmented views (views, n, dim), and of the validation part.
+
+    Arguments and errors are those of `fit_linear_probe`; what there isn't is None.
+    """
+    with EmbeddingCache() as cache:
+        embeddings = _embedded(backbone, images, targets, cache)
+        drawn = [
+            _embedded(backbone, images, targets, cache, AugmentedView(number, random_state))
+            for number in range(1, augmented_views + 1)
+        ]
+        held_out = None if validation is None else _embedded(backbone, *validation, cache)
+    return embeddings, np.stack(drawn) if drawn else None, held_out
+
+
+def _known(targets: Targets, attribute: str) -> tuple[NDArray[np.int64], slice | NDArray[np.bool_]]:
     """Return the class indices that are known, and which rows they are of: a slice of all, which copies nothing, if all."""
     indices = targets.of(attribute)
     known = indices != UNKNOWN
     return (indices, slice(None)) if known.all() else (indices[known], known)
 
 
-def embedded(
+def _embedded(
     backbone: Backbone,
     images: Images,
     targets: Targets,

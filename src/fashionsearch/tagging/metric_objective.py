@@ -15,6 +15,7 @@ from fashionsearch import errors
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.tagging.objective import TaggingObjective, TagsObjective
 from fashionsearch.targets import UNKNOWN, Targets
+from fashionsearch.training.data import balanced_shares
 from fashionsearch.training.losses import supervised_contrastive
 from fashionsearch.training.metric import JOINED, MetricLearning
 from fashionsearch.training.metric_losses import LOSSES, KnownOnly
@@ -66,6 +67,14 @@ def _entropy(indices: NDArray[np.int64]) -> float:
     _, counts = np.unique(indices[indices != UNKNOWN], return_counts=True)
     shares = counts / max(1, counts.sum())
     return float(-(shares * np.log(shares)).sum())
+
+
+def drawing_shares(metric: MetricLearning, targets: Targets) -> NDArray[np.float64] | None:
+    """Return how probable each photo is to be drawn, (n,): its rare classes evened out; None shows each photo once."""
+    if not metric.balance:
+        return None
+    first = next(iter(likenesses(metric, targets))).split(JOINED)[0]
+    return balanced_shares(targets.of(first), metric.balance)
 
 
 class MetricObjective(TagsObjective):

@@ -14,11 +14,10 @@ from fashionsearch.device import torch_defaults
 from fashionsearch.embedding import progress_bar
 from fashionsearch.results import History
 from fashionsearch.tagging.head import LinearHead, check_finite
-from fashionsearch.tagging.metric_objective import MetricObjective, likenesses, numbered
+from fashionsearch.tagging.metric_objective import MetricObjective, drawing_shares, likenesses, numbered
 from fashionsearch.tagging.objective import TaggingObjective
 from fashionsearch.targets import Targets
-from fashionsearch.training.data import balanced_shares
-from fashionsearch.training.metric import JOINED, MetricLearning
+from fashionsearch.training.metric import MetricLearning
 
 SCALE = 16.0  # of embeddings of length 1, before the heads
 HIDDEN = 512
@@ -68,8 +67,7 @@ def fit_projection(
     for each in seen:
         check_finite(each)
     alike = likenesses(metric, targets)
-    first = targets.of(next(iter(alike)).split(JOINED)[0])
-    shares = balanced_shares(first, metric.balance) if metric.balance else None
+    shares = drawing_shares(metric, targets)
     generator = np.random.default_rng(seed)
     size = min(_BATCH_SIZE, max(_SMALLEST_BATCH, len(features) // 4), len(features))
     batches = len(features) // size
@@ -141,12 +139,14 @@ def standardised(features: NDArray[np.float32], embedding_dim: int, hidden: int)
 def project(projection: Projection, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (n, embedding_dim) float32 of (n, dim) features."""
     with torch_defaults(), torch.inference_mode():
-        projected: NDArray[np.float32] = projection(torch.from_numpy(features)).numpy()
+        projected: NDArray[np.float32] = (
+            projection(torch.from_numpy(features).to(projection.mean.device)).cpu().numpy()
+        )
     return projected
 
 
 def familiarity(projection: Projection, features: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (n,) float32 in [−1, 1]: the cosine of features with the mean of those that were learned from."""
-    mean = projection.usual.numpy()
+    mean = projection.usual.cpu().numpy()
     lengths = np.linalg.norm(features, axis=1) * np.linalg.norm(mean)
     return np.asarray(features @ mean / np.maximum(lengths, 1e-12), dtype=np.float32)

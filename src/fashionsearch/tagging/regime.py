@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from numbers import Integral
 from typing import TYPE_CHECKING
 
@@ -34,7 +35,7 @@ def training_options(estimator: ImageEstimator, augmented_views: object) -> Fine
         return None
     if views:
         raise errors.InputError(
-            f"augmented_views={views} is for a head on a frozen backbone; a network that learns sees its photos "
+            f"augmented_views={views} are for a head on a frozen backbone; a network that learns sees its photos "
             "augmented in every epoch: leave it out, and see FineTuning(augment=...)"
         )
     options = estimator.training or FineTuning()
@@ -44,6 +45,15 @@ def training_options(estimator: ImageEstimator, augmented_views: object) -> Fine
             "unfreeze='all', weights='default' or a file of weights"
         )
     return options
+
+
+def refuse_run(checkpoints: object, loggers: Sequence[object]) -> None:
+    """Raise InputError if there is anything of a run, where a network stays frozen and there is none."""
+    if checkpoints is not None or loggers:
+        raise errors.InputError(
+            "checkpoints and loggers are for networks that learn, and training=None fits a head on a frozen one; "
+            "leave them out, or use training=FineTuning()"
+        )
 
 
 def check_tagger_options(tagger: Tagger) -> None:

@@ -13,7 +13,8 @@ from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors, metrics
 from fashionsearch.encoder import check_on_error
-from fashionsearch.images import Images, check_images, iterate
+from fashionsearch.estimator import without_unreadable
+from fashionsearch.images import Images, iterate
 from fashionsearch.results import Evaluation, Tags
 from fashionsearch.results.tags import TAKEN
 from fashionsearch.tagging.head import LinearHead, temperature
@@ -115,6 +116,10 @@ class State:
                 f"confidence={confidence!r} is not a number above 0 and below 1, such as 0.95"
             )
 
+    def place(self, attribute: str) -> int:
+        """Return the column of an attribute."""
+        return list(self.heads).index(attribute)
+
     def check_names(self, labels: object) -> None:
         """Raise InputError unless labels are a mapping of attributes of this tagger."""
         check_mapping(labels)
@@ -169,16 +174,8 @@ def readable_labels(
         )
     if on_error == "raise":
         return images, columns
-    found = check_images(everything)
-    if found.failures:
-        warnings.warn(
-            f"{len(found.failures)} of {len(everything)} images can't be read and are left out with their {called}: "
-            f"{errors.ImageError(found.failures)}",
-            errors.DataWarning,
-            stacklevel=3,
-        )
-    kept = [everything[position] for position in found.positions]
-    return kept, {name: column[found.positions] for name, column in columns.items()}
+    kept, positions = without_unreadable(everything, called)
+    return kept, {name: column[positions] for name, column in columns.items()}
 
 
 def readable_parts(
@@ -265,3 +262,9 @@ def checked_embeddings(embeddings: object, dim: int) -> NDArray[np.float32]:
         wrong = int(np.flatnonzero(~(np.isfinite(lengths) & (lengths > 0)))[0])
         raise errors.InputError(f"embedding {wrong} is 0, or holds NaN or infinity, and stands for no photo")
     return np.asarray(vectors / lengths)
+
+
+def unit(vectors: NDArray[np.floating]) -> NDArray[np.float32]:
+    """Return (n, dim) vectors with the length 1 that a lower precision took from them."""
+    full = vectors.astype(np.float32, copy=False)
+    return np.asarray(full / np.maximum(np.linalg.norm(full, axis=1, keepdims=True), 1e-12))

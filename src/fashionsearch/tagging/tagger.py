@@ -6,7 +6,6 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fashionsearch import errors
 from fashionsearch.estimator import ImageEstimator, open_backbone
 
 if TYPE_CHECKING:
@@ -178,7 +177,8 @@ class Tagger(ImageEstimator):
             StorageError: if checkpoints can't be written.
         """
         from fashionsearch.tagging import tagger_fit
-        from fashionsearch.tagging.regime import check_tagger_options, training_options
+        from fashionsearch.tagging.metric_objective import likenesses
+        from fashionsearch.tagging.regime import check_tagger_options, refuse_run, training_options
         from fashionsearch.tagging.state import State, readable_parts
         from fashionsearch.tagging.taxonomy import learn_taxonomy
         from fashionsearch.targets import class_weights
@@ -195,14 +195,10 @@ class Tagger(ImageEstimator):
         task = tagger_fit.Task(
             metric, weights, int(self.embedding_dim), int(self.augmented_views), self.random_state
         )
-        task.finest(targets)  # raises where the metric names what there isn't
+        likenesses(metric, targets)  # raises where the metric names what there isn't
         taxonomy = learn_taxonomy(targets, self.taxonomy)
         if options is None:
-            if checkpoints is not None or loggers:
-                raise errors.InputError(
-                    "checkpoints and loggers are for networks that learn, and training=None keeps the network frozen; "
-                    "leave them out, or use training=FineTuning()"
-                )
+            refuse_run(checkpoints, loggers)
             backbone = open_backbone(self, self.random_state)
             fit = tagger_fit.fit_frozen(backbone, images, targets, held_out, task, progress=self.progress)
         else:

@@ -25,14 +25,13 @@ from fashionsearch.results import History
 from fashionsearch.runtimes.network import Network
 from fashionsearch.tagging.fine_tuning import Plan, fine_tune
 from fashionsearch.tagging.head import LinearHead
-from fashionsearch.tagging.linear_probe import AugmentedView, Labelled, embedded
-from fashionsearch.tagging.metric_objective import MetricObjective, likenesses, numbered
+from fashionsearch.tagging.linear_probe import Labelled, embed_parts
+from fashionsearch.tagging.metric_objective import MetricObjective, drawing_shares, likenesses, numbered
 from fashionsearch.tagging.objective import TaggingObjective
 from fashionsearch.tagging.projection import SCALE, familiarity, fit_projection, project
 from fashionsearch.targets import Targets
 from fashionsearch.training import FineTuning, MetricLearning
-from fashionsearch.training.data import Sampling, balanced_shares
-from fashionsearch.training.metric import JOINED
+from fashionsearch.training.data import Sampling
 from fashionsearch.training.objectives import Learner, unfreeze
 from fashionsearch.training.options import recipe_for, with_fields
 
@@ -95,10 +94,6 @@ class Task:
     augmented_views: int
     random_state: int | None
 
-    def finest(self, targets: Targets) -> str:
-        """Return the attribute that photos are most of all alike in."""
-        return next(iter(likenesses(self.metric, targets))).split(JOINED)[0]
-
 
 def with_colours(backbone: Backbone) -> Backbone:
     """Return a backbone that gives a network's embedding with the histogram of colours behind it."""
@@ -148,14 +143,14 @@ def fit_frozen(
     """
     features = with_colours(backbone)
     images = repeatable(images) if task.augmented_views else images
-    with EmbeddingCache() as cache:
-        vectors = embedded(features, images, targets, cache)
-        drawn = [
-            embedded(features, images, targets, cache, AugmentedView(number, task.random_state))
-            for number in range(1, task.augmented_views + 1)
-        ]
-        apart = None if validation is None else embedded(features, *validation, cache)
-    views = np.stack(drawn) if drawn else None
+    vectors, views, apart = embed_parts(
+        features,
+        images,
+        targets,
+        validation,
+        augmented_views=task.augmented_views,
+        random_state=task.random_state,
+    )
     fit = partial(_fit_rows, vectors, views, targets, task)
     pieces = []
     if validation is None or apart is None:
@@ -289,14 +284,13 @@ def fit_network(
     heads = dict(zip(targets.classes, found, strict=True))
     # Always in torch: a runtime that is there or not would round otherwise.
     module = cast("Embedder", backbone.module)
-    features = backbone.variant(module=module.features, runtime="torch").embed(images)
-    module.projection.usual.copy_(torch.from_numpy(features.mean(axis=0)))
+    by_torch = backbone.variant(module=module.features, runtime="torch")
+    seen = by_torch.embed(images)
+    module.projection.usual.copy_(torch.from_numpy(seen.mean(axis=0)))
     backbone = backbone.variant(module=module)  # another one: caches know the one before by its weights
-    by_torch = backbone.variant(module=module, runtime="torch")
-    apart = with_familiarity(by_torch).embed(rest[0])
-    logits = {name: head.logits(apart[:, :-1]) for name, head in heads.items()}
-    unseen = HeldOut(logits, rest[1].indices, apart[:, -1])
-    return Fit(backbone, heads, history, by_torch.embed(images), learned, unseen)
+    fitted = _OnFeatures(module.projection, heads, history, project(module.projection, seen))
+    unseen = _held_out(fitted, by_torch.embed(rest[0]), rest[1].indices)
+    return Fit(backbone, heads, history, fitted.embeddings, learned, unseen)
 
 
 def _set_apart(
@@ -347,7 +341,8 @@ def _plan(
         with torch_defaults(), torch.random.fork_rng(devices=[]):
             torch.default_generator.manual_seed(seed)
             embedder = with_projection(features, Projection(features.dim, task.embedding_dim))
-    cast("Embedder", embedder.module).projection.dropout.p = options.dropout or 0.0
+    projection = cast("Embedder", embedder.module).projection
+    projection.dropout.p = options.dropout or 0.0
     with torch_defaults(), backbone.placement.fork_rng():
         torch.manual_seed(seed)
         tags = TaggingObjective(
@@ -361,16 +356,14 @@ def _plan(
         sizes = {name: len(classes) for name, classes in targets.classes.items()}
         objective = MetricObjective(tags, metric, alike, sizes, dim=task.embedding_dim, known=known)
     unfreeze(embedder.module, options.unfreeze or "all", (2, 3, *backbone.preprocess.image_size))
-    cast("Embedder", embedder.module).projection.requires_grad_(
-        True
-    )  # the embedding is part of what is above the network
-    shares = balanced_shares(targets.of(task.finest(targets)), metric.balance) if metric.balance else None
+    # The embedding is part of what stands above the network.
+    projection.requires_grad_(True)
     return Plan(
         embedder,
         Learner(Network(embedder.module, embedder.preprocess), objective, fixed_statistics=trained),
         numbered(targets.indices),
         None if validation is None else numbered(validation[1].indices),
-        Sampling(metric.copies, shares),
+        Sampling(metric.copies, drawing_shares(metric, targets)),
         {"metric": metric.to_dict(), "class_weights": [each.tolist() for each in weights]},
     )
 

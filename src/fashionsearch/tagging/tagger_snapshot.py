@@ -24,8 +24,8 @@ from fashionsearch.results import History
 from fashionsearch.saved_options import options_to_json, read_history
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.tagging.snapshot import classes_to_json, read_classes
-from fashionsearch.tagging.state import State
-from fashionsearch.tagging.taxonomy import Taxonomy
+from fashionsearch.tagging.state import State, unit
+from fashionsearch.tagging.taxonomy import Taxonomy, circle
 from fashionsearch.targets import UNKNOWN, Targets
 
 
@@ -116,7 +116,7 @@ def read(
         heads,
         Taxonomy(parents, above),
         Targets(indices, classes),
-        _unit(kept["embeddings"]),
+        unit(kept["embeddings"]),
         config.number("familiar", least=-2, most=2),
         kept["corrected"],
         corrections,
@@ -127,19 +127,9 @@ def read(
 def _read_parents(config: storage.Fields, names: list[str]) -> dict[str, str]:
     fields = config.fields("parents")
     parents = {child: fields.text(child, among=names) for child in fields}
-    for start in parents:
-        seen = [start]
-        while seen[-1] in parents and len(seen) <= len(names):
-            seen.append(parents[seen[-1]])
-        if start not in names or len(seen) > len(names):
-            config.refuse("parents", "attributes below others, without a circle")
+    if not parents.keys() <= set(names) or circle(parents):
+        config.refuse("parents", "attributes below others, without a circle")
     return parents
-
-
-def _unit(vectors: NDArray[np.float16]) -> NDArray[np.float32]:
-    """Return vectors with the length 1 that half precision took from them."""
-    full = vectors.astype(np.float32)
-    return np.asarray(full / np.maximum(np.linalg.norm(full, axis=1, keepdims=True), 1e-12))
 
 
 def _are_indices(values: np.ndarray[Any, Any], classes: int) -> bool:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -156,12 +155,19 @@ def _checked(targets: Targets, given: Mapping[str, str] | str) -> dict[str, str]
                 f"the taxonomy names {name!r}, and the attributes are {', '.join(known)}."
                 + errors.did_you_mean(name, known)
             )
-    for start in given:
-        seen: list[Any] = [start]
-        while seen[-1] in given:
-            seen.append(given[seen[-1]])
-            if seen[-1] in seen[:-1]:
-                raise errors.InputError(
-                    f"the taxonomy goes round in a circle: {' > '.join(seen[::-1])}; leave one of its steps out"
-                )
+    if found := circle(given):
+        raise errors.InputError(
+            f"the taxonomy goes round in a circle: {' > '.join(found)}; leave one of its steps out"
+        )
     return dict(given)
+
+
+def circle(parents: Mapping[str, str]) -> list[str]:
+    """Return attributes that go round in a circle, coarsest first, or none."""
+    for start in parents:
+        seen = [start]
+        while seen[-1] in parents:
+            seen.append(parents[seen[-1]])
+            if seen[-1] in seen[:-1]:
+                return seen[::-1]
+    return []
