@@ -124,14 +124,15 @@ def main() -> None:
         "--out", type=Path, required=True, help="checkpoints, the tagger and its figures go here"
     )
     parser.add_argument("--photos", type=int, help="learn from so many, to choose a recipe")
-    parser.add_argument("--size", type=int, default=112)
-    parser.add_argument("--epochs", type=int, default=14)
+    parser.add_argument("--size", type=int, default=128)
+    parser.add_argument("--epochs", type=int, default=6)
     parser.add_argument("--rate", type=float, default=5e-4, help="of the network below the heads")
-    parser.add_argument("--batch", type=int, default=64)
+    parser.add_argument("--batch", type=int, default=128)
     parser.add_argument("--augment", default="wild")
-    parser.add_argument("--copies", type=int, default=1)
+    parser.add_argument("--copies", type=int, default=2)
     parser.add_argument("--distillation", type=float, default=1.0)
     parser.add_argument("--weight", type=float, default=0.3)
+    parser.add_argument("--unfreeze", default="upper", help="what learns of the network")
     parser.add_argument("--frozen", action="store_true", help="keep the network as it is, to compare")
     options = parser.parse_args()
     photos, names = catalogue(options.data)
@@ -151,7 +152,7 @@ def main() -> None:
         label_smoothing=0.1,
         weight_decay=0.02,
         patience=options.epochs,
-        progressive_resizing=True,
+        unfreeze=options.unfreeze,
     )
     tagger = fs.Tagger(
         "efficientnet_lite0",

@@ -40,7 +40,7 @@ def test_the_last_layers_are_the_last(name, inside):
     assert first not in paths
 
 
-@pytest.mark.parametrize("unfreeze", ["head", "last", "all"])
+@pytest.mark.parametrize("unfreeze", ["head", "last", "upper", "all"])
 def test_what_is_frozen_stays_still(unfreeze):
     model, options = learner(unfreeze=unfreeze)
     before = {name: tensor.clone() for name, tensor in model.state_dict().items()}

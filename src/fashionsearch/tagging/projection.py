@@ -38,6 +38,7 @@ def fit_projection(
     metric: MetricLearning,
     class_weights: Sequence[NDArray[np.float32]],
     embedding_dim: int,
+    hidden: int = HIDDEN,
     seed: int,
     progress: bool = False,
 ) -> tuple[Projection, list[LinearHead], History]:
@@ -52,6 +53,7 @@ def fit_projection(
         metric: what makes photos alike.
         class_weights: of each attribute, (c,) weights of its classes.
         embedding_dim: length of an embedding.
+        hidden: units of the layer between; 0 is none.
         seed: of first weights and batches.
         progress: show a bar.
 
@@ -75,7 +77,7 @@ def fit_projection(
     rows: list[dict[str, float]] = []
     with torch_defaults(), torch.random.fork_rng(devices=[]):
         torch.default_generator.manual_seed(seed)
-        projection = standardised(features, embedding_dim, HIDDEN)
+        projection = standardised(features, embedding_dim, hidden)
         objective = MetricObjective(
             TaggingObjective(embedding_dim, class_weights, label_smoothing=_LABEL_SMOOTHING, scale=SCALE),
             replace(metric, copies=1),

@@ -28,7 +28,7 @@ from fashionsearch.tagging.head import LinearHead
 from fashionsearch.tagging.linear_probe import Labelled, embed_parts
 from fashionsearch.tagging.metric_objective import MetricObjective, drawing_shares, likenesses, numbered
 from fashionsearch.tagging.objective import TaggingObjective
-from fashionsearch.tagging.projection import SCALE, familiarity, fit_projection, project
+from fashionsearch.tagging.projection import HIDDEN, SCALE, familiarity, fit_projection, project
 from fashionsearch.targets import Targets
 from fashionsearch.training import FineTuning, MetricLearning
 from fashionsearch.training.data import Sampling
@@ -86,6 +86,7 @@ class Task:
         embedding_dim: length of an embedding.
         augmented_views: of each training photo, for a frozen network.
         random_state: of everything random; None is 0.
+        hidden: units between features and embedding, which a network that learns does without.
     """
 
     metric: MetricLearning
@@ -93,6 +94,7 @@ class Task:
     embedding_dim: int
     augmented_views: int
     random_state: int | None
+    hidden: int = HIDDEN
 
 
 def with_colours(backbone: Backbone) -> Backbone:
@@ -197,6 +199,7 @@ def _fit_rows(
         metric=task.metric,
         class_weights=[task.class_weights[name] for name in targets.classes],
         embedding_dim=task.embedding_dim,
+        hidden=task.hidden,
         seed=task.random_state or 0,
         progress=progress,
     )
@@ -329,7 +332,7 @@ def _plan(
             images,
             targets,
             validation,
-            replace(task, augmented_views=0),  # a network that learns sees them augmented in every epoch
+            replace(task, augmented_views=0, hidden=0),  # it will see them augmented in every epoch
             progress=estimator.progress,
         )
         embedder, heads = start.backbone, [start.heads[name] for name in targets.classes]

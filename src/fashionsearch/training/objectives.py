@@ -16,6 +16,11 @@ from fashionsearch.training.options import FineTuning
 
 Figures: TypeAlias = "dict[str, torch.Tensor]"
 
+_HOW_LARGE = {
+    "last": 1,
+    "upper": 2,
+}  # times the final size, which feature maps have at most where it begins to learn
+
 
 class Objective(nn.Module):
     """Turns a batch's embeddings and targets into a loss, with parameters of its own, such as a head.
@@ -101,20 +106,20 @@ def unfreeze(backbone: nn.Module, what: str, shape: tuple[int, ...]) -> None:
 
     Args:
         backbone: the network below the head.
-        what: "head", "last" or "all".
+        what: "head", "last", "upper" or "all".
         shape: (n, 3, H, W) of photos to find the last layers with.
     """
     backbone.requires_grad_(what == "all")  # also what an earlier training had frozen
-    if what == "last":
-        for layer in last_layers(backbone, shape):
+    if what in _HOW_LARGE:
+        for layer in last_layers(backbone, shape, times=_HOW_LARGE[what]):
             for parameter in layer.parameters(recurse=False):
                 parameter.requires_grad_(True)
 
 
-def last_layers(backbone: nn.Module, shape: tuple[int, ...]) -> list[nn.Module]:
-    """Return the layers with weights that run from where the feature maps have their final size on.
+def last_layers(backbone: nn.Module, shape: tuple[int, ...], *, times: int = 1) -> list[nn.Module]:
+    """Return the layers with weights that run from where feature maps have their final size on, or so many times that.
 
-    Where nothing shrinks, as in transformers, the last third.
+    Where nothing shrinks, as in transformers, the last third, and two thirds for twice the size.
     """
     ran: list[tuple[nn.Module, tuple[int, ...]]] = []
 
@@ -136,8 +141,9 @@ def last_layers(backbone: nn.Module, shape: tuple[int, ...]) -> list[nn.Module]:
     # What is pooled to one place, as in squeeze-and-excitation, says nothing of where the network has got to.
     sizes = [size for _, size in ran if size and min(size) > 1]
     if len(set(sizes)) < 2:
-        return [layer for layer, _ in ran[-(-2 * len(ran) // 3) :]]
-    first = next(place for place, (_, size) in enumerate(ran) if size == sizes[-1])
+        return [layer for layer, _ in ran[-(-(3 - times) * len(ran) // 3) :]]
+    largest = times * max(sizes[-1])
+    first = next(place for place, (_, size) in enumerate(ran) if 1 < max(size, default=0) <= largest)
     return [layer for layer, _ in ran[first:]]
 
 

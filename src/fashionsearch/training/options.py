@@ -15,7 +15,7 @@ from fashionsearch import errors
 from fashionsearch.training.augmentation import AUGMENTATIONS, Augmentation
 from fashionsearch.training.old_names import accepts_old_names, current_name, current_names
 
-UNFREEZE = ("head", "last", "all")
+UNFREEZE = ("head", "last", "upper", "all")
 SCHEDULES = ("cosine", "one_cycle")
 _OF_A_TEACHER = ("distillation_weight", "temperature")
 
@@ -38,8 +38,8 @@ class FineTuning:
         patience: stop after so many epochs at the full size without a lower validation loss; without a validation part
             nothing stops early.
         augment: "none", "flips", "light", "strong", "wild" (as phones take photos), or an `Augmentation` of your own.
-        unfreeze: what learns: the "head" alone, the "last" layers (those whose feature maps have the final size) or
-            "all".
+        unfreeze: what learns: the "head" alone, the "last" layers (those whose feature maps have the final size), the
+            "upper" ones (those whose feature maps have at most twice that) or "all".
         label_smoothing: share of each label that is spread over all classes, 0 to below 1 (Szegedy et al. 2016,
             arXiv:1512.00567).
         mixup: alpha of the Beta distribution that photos are blended by, 0 is off (Zhang et al. 2018,
