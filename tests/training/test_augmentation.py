@@ -113,7 +113,7 @@ def test_a_blur_blurs_and_compression_leaves_traces():
 
     assert detail(only(blur=1.0).apply(noise, seed=0)) < 0.5 * detail(noise)
     traced = only(compression=1.0).apply(garment(), seed=0)
-    assert 0 < np.abs(traced.astype(int) - garment()).mean() < 10
+    assert 0 < np.abs(traced.astype(int) - garment()).mean() < 20
 
 
 def test_a_share_of_the_photos_is_changed():
