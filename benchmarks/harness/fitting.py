@@ -16,7 +16,8 @@ from sklearn.neighbors import KNeighborsClassifier
 
 import fashionsearch as fs
 from fashionsearch.device import resolve_placement
-from fashionsearch.tagging.head import LinearHead, fit_head
+from fashionsearch.tagging.head import LinearHead
+from fashionsearch.tagging.head_fit import fit_head
 from harness.candidates import LATENTS, PIXEL_SIZE, Candidate
 from harness.names import AUTOENCODER, PIXELS
 from harness.rows import StudyError

@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
+import shutil
 import sys
 import threading
 from collections.abc import Iterator
@@ -20,6 +22,7 @@ from fashionsearch import errors
 if TYPE_CHECKING:
     import torch
 
+CPU_BATCH_SIZE = 32
 PRECISIONS = ("fp32", "bf16", "fp16")
 _DTYPES = {"bf16": "bfloat16", "fp16": "float16"}
 
@@ -79,6 +82,15 @@ class ThisMachine:
         return torch.backends.mps.is_available()
 
 
+def may_have_accelerator() -> bool:
+    """Return whether this machine may have a GPU that torch can use, without importing torch."""
+    if sys.platform == "darwin":
+        return platform.machine() == "arm64"
+    if sys.platform == "win32":
+        return shutil.which("nvidia-smi") is not None
+    return any(os.path.exists(path) for path in ("/dev/nvidiactl", "/dev/kfd", "/dev/dxg"))  # noqa: PTH110
+
+
 @dataclass(frozen=True)
 class Placement:
     """A device and a precision, decided.
@@ -109,7 +121,7 @@ class Placement:
     @property
     def batch_size(self) -> int:
         """How many images a batch holds where the caller doesn't say."""
-        return 128 if self.device.type == "cuda" else 32
+        return 128 if self.device.type == "cuda" else CPU_BATCH_SIZE
 
 
 def resolve_placement(

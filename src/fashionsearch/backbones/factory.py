@@ -5,11 +5,19 @@ from __future__ import annotations
 import dataclasses
 import os
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from fashionsearch import errors
 from fashionsearch.backbones.architectures import build_network, find_architecture, sides
 from fashionsearch.backbones.backbone import Backbone
+from fashionsearch.backbones.builtin import shipped_origin
+from fashionsearch.backbones.ready import ReadyNetwork
 from fashionsearch.device import torch_defaults
+from fashionsearch.images.preprocess import Preprocess
+from fashionsearch.pretrained import is_shipped
+
+if TYPE_CHECKING:
+    from torch import nn
 
 
 def create_backbone(
@@ -54,21 +62,12 @@ def create_backbone(
     architecture = find_architecture(name)
     size = architecture.preprocess.image_size if image_size is None else sides(image_size)
     preprocess = dataclasses.replace(architecture.preprocess, image_size=size, resize=resize)
-    module = build_network(name, preprocess, random_state)
-    origin: str | None = None
-    if weights == "default":
-        if architecture.load_default is None:
-            raise errors.WeightsError(
-                f"backbone {name!r} has no default weights: it is made to be trained from scratch; use weights=None or a file"
-            )
-        with torch_defaults():
-            origin = architecture.load_default(module)
-    elif weights is not None:
-        from fashionsearch.backbones.weights import fit_weights, read_weights
-
-        tensors = read_weights(weights)
-        fit_weights(module, tensors, os.fspath(weights))
-        origin = f"file:{Path(weights).name}"
+    module: nn.Module | ReadyNetwork
+    origin: str | None
+    if weights == "default" and is_shipped(name) and preprocess == architecture.preprocess:
+        module, origin = ReadyNetwork.open(name), shipped_origin(name)
+    else:
+        module, origin = _network(name, weights, preprocess, random_state)
     return Backbone(
         module,
         preprocess,
@@ -80,6 +79,27 @@ def create_backbone(
         batch_size=batch_size,
         progress=progress,
     )
+
+
+def _network(
+    name: str, weights: str | os.PathLike[str] | None, preprocess: Preprocess, random_state: int | None
+) -> tuple[nn.Module, str | None]:
+    """Return a network, and where its weights came from."""
+    module = build_network(name, preprocess, random_state)
+    if weights is None:
+        return module, None
+    if weights == "default":
+        load = find_architecture(name).load_default
+        if load is None:
+            raise errors.WeightsError(
+                f"backbone {name!r} has no default weights: it is made to be trained from scratch; use weights=None or a file"
+            )
+        with torch_defaults():
+            return module, load(module)
+    from fashionsearch.backbones.weights import fit_weights, read_weights
+
+    fit_weights(module, read_weights(weights), os.fspath(weights))
+    return module, f"file:{Path(weights).name}"
 
 
 def as_backbone(encoder: object) -> Backbone:

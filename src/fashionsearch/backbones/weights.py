@@ -16,6 +16,7 @@ import torch
 from torch import nn
 
 from fashionsearch import errors
+from fashionsearch.backbones.embedder import Projection
 from fashionsearch.files import as_path
 
 # torchvision's DenseNet files carry the module names of its first releases.
@@ -88,6 +89,28 @@ def fit_weights(module: nn.Module, tensors: Mapping[str, torch.Tensor], origin: 
             )
     _check_finite({name: renamed[name] for name in _learned(module) if name in renamed}, origin)
     module.load_state_dict({name: renamed.get(name, tensor) for name, tensor in own.items()})
+
+
+def unfolded(module: nn.Module, tensors: Mapping[str, torch.Tensor]) -> dict[str, torch.Tensor]:
+    """Return tensors with those of a network's normalisations that were left out when these were folded into other layers.
+
+    They are those of a normalisation that changes nothing but its bias.
+    """
+    rest: dict[str, torch.Tensor] = {}
+    for path, layer in module.named_modules():
+        if isinstance(layer, nn.modules.batchnorm._BatchNorm):
+            ones = torch.ones(layer.num_features)
+            rest |= {
+                f"{path}.weight": ones,
+                f"{path}.running_mean": torch.zeros(layer.num_features),
+                f"{path}.running_var": ones - layer.eps,
+            }
+        if isinstance(layer, Projection):
+            rest |= {
+                f"{path}.mean": torch.zeros_like(layer.mean),
+                f"{path}.scale": torch.ones_like(layer.scale),
+            }
+    return {**rest, **tensors}
 
 
 def fit_in_order(module: nn.Module, tensors: Mapping[str, torch.Tensor], origin: str) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fashionsearch.images.digests import digests, pixels_digest
 from fashionsearch.images.inputs import (
     WORKERS,
     ImageCheck,
@@ -23,9 +24,11 @@ __all__ = [
     "Images",
     "check_images",
     "count",
+    "digests",
     "iterate",
     "named",
     "ordered_map",
+    "pixels_digest",
     "read_image",
     "repeatable",
     "source_of",

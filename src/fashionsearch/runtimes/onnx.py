@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import importlib
 import os
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,8 @@ class OnnxRuntime:
     """Runs an ONNX graph with ONNX Runtime.
 
     Args:
-        graph: maps "pixels", (n, H, W, 3) uint8, to (n, dim) float32.
+        graph: maps "pixels", (n, H, W, 3) uint8, to (n, dim) float32; a path, where its weights lie in a file beside it.
+        output: the name of the output that is wanted; None is the first.
 
     Raises:
         RuntimeUnavailableError: if ONNX Runtime can't open it.
@@ -25,7 +27,7 @@ class OnnxRuntime:
 
     name = "onnx"
 
-    def __init__(self, graph: bytes) -> None:
+    def __init__(self, graph: bytes | Path, *, output: str | None = None) -> None:
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.log_severity_level = 4  # its errors are raised anyway
@@ -33,19 +35,22 @@ class OnnxRuntime:
         options.add_session_config_entry("session.force_spinning_stop", "1")
         try:
             self._session: Any = onnxruntime.InferenceSession(
-                graph, options, providers=["CPUExecutionProvider"]
+                graph if isinstance(graph, bytes) else os.fspath(graph),
+                options,
+                providers=["CPUExecutionProvider"],
             )
         # ONNX Runtime's exceptions have no common base but Exception.
         except Exception as error:
             raise errors.RuntimeUnavailableError(
                 f"ONNX Runtime can't open the exported network: {error}; use runtime='torch'"
             ) from error
+        self._outputs = None if output is None else [output]
         sessions.opened(self)
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""
         try:
-            result: NDArray[np.float32] = self._session.run(None, {"pixels": pixels})[0]
+            result: NDArray[np.float32] = self._session.run(self._outputs, {"pixels": pixels})[0]
         # ONNX Runtime says by words alone that memory ran out, and callers go on with a smaller batch.
         except Exception as error:
             if "Failed to allocate memory" in str(error) or "bad_alloc" in str(error):

@@ -17,7 +17,7 @@ it means: `Saved.json` and `Saved.arrays` raise CorruptFileError, and nothing el
 from __future__ import annotations
 
 from fashionsearch.files import PathLike, write_atomically
-from fashionsearch.storage.arrays import write_arrays
+from fashionsearch.storage.arrays import parse_arrays, parse_metadata, write_arrays
 from fashionsearch.storage.fields import Fields, write_json
 from fashionsearch.storage.folder import MANIFEST, Writer, check_target, open_saved, save, write_bytes
 from fashionsearch.storage.saved import Saved
@@ -30,6 +30,8 @@ __all__ = [
     "Writer",
     "check_target",
     "open_saved",
+    "parse_arrays",
+    "parse_metadata",
     "save",
     "write_arrays",
     "write_atomically",

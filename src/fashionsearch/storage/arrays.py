@@ -99,6 +99,13 @@ def parse_arrays(content: bytearray) -> dict[str, NDArray[Any]]:
     return arrays
 
 
+def parse_metadata(content: bytearray) -> dict[str, str]:
+    """Return the texts by name that a safetensors file, which `parse_arrays` has read, has in its header."""
+    (length,) = struct.unpack_from("<Q", content)
+    metadata: dict[str, str] = json.loads(content[8 : 8 + length]).get("__metadata__", {})
+    return metadata
+
+
 def check_arrays(arrays: Mapping[str, NDArray[Any]], expected: Expected) -> None:
     """Raise ValueError unless the expected arrays are there, with dtype, shape and finite values.
 

@@ -15,7 +15,8 @@ from fashionsearch.embedding import PhotoTransform
 from fashionsearch.images import Images
 from fashionsearch.images.decoding import RGB
 from fashionsearch.results import History
-from fashionsearch.tagging.head import LinearHead, fit_head
+from fashionsearch.tagging.head import LinearHead
+from fashionsearch.tagging.head_fit import fit_head
 from fashionsearch.targets import UNKNOWN, Targets
 from fashionsearch.training.augmentation import AUGMENTATIONS
 from fashionsearch.training.data import one_thread

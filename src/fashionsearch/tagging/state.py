@@ -6,23 +6,25 @@ import warnings
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from fashionsearch import errors, metrics
+from fashionsearch import errors
 from fashionsearch.encoder import check_on_error
 from fashionsearch.estimator import without_unreadable
 from fashionsearch.images import Images, iterate
 from fashionsearch.results import Evaluation, Tags
 from fashionsearch.results.tags import TAKEN
 from fashionsearch.tagging.head import LinearHead, temperature
-from fashionsearch.tagging.linear_probe import Labelled
-from fashionsearch.tagging.tagger_fit import Fit
 from fashionsearch.tagging.taxonomy import Taxonomy
 from fashionsearch.targets import UNKNOWN, Targets, encode, make_targets, read_labels
 from fashionsearch.training.metric import JOINED
+
+if TYPE_CHECKING:
+    from fashionsearch.tagging.linear_probe import Labelled
+    from fashionsearch.tagging.tagger_fit import Fit
 
 _RARE = 0.01
 
@@ -232,6 +234,8 @@ def evaluate(
     Raises:
         DataError: if no label of an attribute is known.
     """
+    from fashionsearch import metrics
+
     found = {}
     for name, given in labels.items():
         values, known = read_labels(images, given, f"labels of {name!r}")

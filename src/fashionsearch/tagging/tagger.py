@@ -257,11 +257,9 @@ class Tagger(ImageEstimator):
 
     def _familiar(self) -> Backbone:
         """Return what gives embeddings with their familiarity, made at the first use."""
-        from fashionsearch.tagging.tagger_fit import with_familiarity
-
         made = self._tagging
         if made is None or made[0] is not self.backbone_:
-            made = self.backbone_, with_familiarity(self.backbone_)
+            made = self.backbone_, self.backbone_.with_familiarity()
             self._tagging = made
         return made[1]
 

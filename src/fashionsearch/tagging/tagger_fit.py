@@ -16,7 +16,7 @@ from sklearn.model_selection import KFold
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone
 from fashionsearch.backbones.architectures import find_architecture
-from fashionsearch.backbones.embedder import Embedder, Projection, WithColours, WithFamiliarity
+from fashionsearch.backbones.embedder import Embedder, Projection, WithColours
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.device import torch_defaults
 from fashionsearch.estimator import ImageEstimator, trained_backbone
@@ -108,11 +108,6 @@ def with_projection(features: Backbone, projection: Projection) -> Backbone:
     """Return a backbone that embeds by a projection of features, which come from `with_colours`."""
     module = cast("WithColours", features.module)
     return trained_backbone(features, Embedder(module, projection.to(features.device)))
-
-
-def with_familiarity(backbone: Backbone) -> Backbone:
-    """Return a backbone that gives a tagger's embeddings with one number more, how familiar the photo is."""
-    return backbone.variant(module=WithFamiliarity(cast("Embedder", backbone.module)))
 
 
 def fit_frozen(

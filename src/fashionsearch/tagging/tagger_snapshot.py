@@ -11,22 +11,29 @@ backbone.*              the network with its projection, as `Backbone` writes it
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionsearch import storage
+from fashionsearch import errors, storage
 from fashionsearch.backbones import Backbone
 from fashionsearch.device import Execution
 from fashionsearch.estimator import ImageEstimator
+from fashionsearch.pretrained import Shipped
 from fashionsearch.results import History
 from fashionsearch.saved_options import options_to_json, read_history
+from fashionsearch.storage.arrays import Expected, check_arrays
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.tagging.snapshot import classes_to_json, read_classes
 from fashionsearch.tagging.state import State, unit
 from fashionsearch.tagging.taxonomy import Taxonomy, circle
 from fashionsearch.targets import UNKNOWN, Targets
+
+EXAMPLE_SCALE = (
+    360  # of embeddings of length 1, to use the range of int8: a number above a third is as good as none
+)
 
 
 def writers(
@@ -75,15 +82,69 @@ def read(
     Raises:
         CorruptFileError: if a file isn't what was saved, or they contradict each other.
     """
-    history = read_history(config)
+    backbone = Backbone.read(saved, execution, prefix)
+    state = read_state(
+        config,
+        backbone.dim,
+        lambda expected: saved.arrays(f"{prefix}heads.safetensors", expected),
+        lambda expected: saved.arrays(f"{prefix}examples.safetensors", expected),
+    )
+    return backbone, state, read_history(config)
+
+
+def read_shipped(shipped: Shipped) -> State:
+    """Return what a shipped network learned beside its weights, in full precision.
+
+    Raises:
+        CorruptFileError: if its arrays contradict its header.
+    """
+    config, arrays = shipped.config, shipped.arrays
+    dim = config.whole("dim", least=1)
+    none = np.zeros((0, dim), np.float32)
+    given = {
+        **arrays,
+        **{name: array.astype(np.float32) for name, array in arrays.items() if array.dtype == np.float16},
+        "embeddings": (arrays["examples"] / np.float32(EXAMPLE_SCALE)).astype(np.float16),
+        "indices": arrays["indices"].astype(np.int32),
+        "corrected": none,
+        "corrections": np.zeros((0, arrays["indices"].shape[1]), np.int32),
+    }
+
+    def checked(expected: Expected) -> dict[str, NDArray[Any]]:
+        check_arrays(given, expected)
+        return given
+
+    try:
+        return read_state(config, dim, checked, checked)
+    except ValueError as error:
+        raise errors.CorruptFileError(
+            f"{config.path} is damaged: {error}; install fashionsearch again"
+        ) from error
+
+
+def read_state(
+    config: storage.Fields,
+    dim: int,
+    read_heads: Callable[[Expected], dict[str, NDArray[Any]]],
+    read_examples: Callable[[Expected], dict[str, NDArray[Any]]],
+) -> State:
+    """Return what a tagger has learned, from the fields and arrays that hold it.
+
+    Args:
+        config: attributes with their classes, taxonomy and what is familiar.
+        dim: length of an embedding.
+        read_heads: returns the heads' arrays, having checked that they are as expected.
+        read_examples: likewise those of what was learned from.
+
+    Raises:
+        CorruptFileError: if they contradict each other.
+    """
     attributes = config.items_of("attributes", storage.Fields)
     classes = {attribute.text("name"): read_classes(attribute) for attribute in attributes}
     if not classes or len(classes) != len(attributes):
         config.refuse("attributes", "one attribute or more, of different names")
     names = list(classes)
     parents = _read_parents(config, names)
-    backbone = Backbone.read(saved, execution, prefix)
-    dim = backbone.dim
     expected: dict[str, Any] = {}
     for number, name in enumerate(names):
         c = len(classes[name])
@@ -91,16 +152,15 @@ def read(
         expected[f"bias.{number}"] = (np.float32, (c,))
         if name in parents:
             expected[f"above.{number}"] = (np.int64, (c,))
-    arrays = saved.arrays(f"{prefix}heads.safetensors", expected)
+    arrays = read_heads(expected)
     above = {name: arrays[f"above.{names.index(name)}"] for name in parents}
-    kept = saved.arrays(
-        f"{prefix}examples.safetensors",
+    kept = read_examples(
         {
             "embeddings": (np.float16, ("n", dim)),
             "indices": (np.int32, ("n", len(names))),
             "corrected": (np.float32, ("m", dim)),
             "corrections": (np.int32, ("m", len(names))),
-        },
+        }
     )
     indices, corrections = kept["indices"].astype(np.int64), kept["corrections"].astype(np.int64)
     sizes = np.array([len(classes[name]) for name in names])
@@ -112,7 +172,7 @@ def read(
         name: LinearHead(arrays[f"weight.{number}"], arrays[f"bias.{number}"])
         for number, name in enumerate(names)
     }
-    state = State(
+    return State(
         heads,
         Taxonomy(parents, above),
         Targets(indices, classes),
@@ -121,7 +181,6 @@ def read(
         kept["corrected"],
         corrections,
     )
-    return backbone, state, history
 
 
 def _read_parents(config: storage.Fields, names: list[str]) -> dict[str, str]:

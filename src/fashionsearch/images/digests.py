@@ -1,0 +1,44 @@
+"""Photos known by their pixels: a copy with another name or other metadata is the same photo."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import errors
+from fashionsearch.images.decoding import RGB, Image
+from fashionsearch.images.inputs import Images, iterate, ordered_map, read_image
+
+_BYTES = 8
+
+
+def pixels_digest(pixels: RGB) -> bytes:
+    """Return 8 bytes that tell a photo from any other: the BLAKE2b digest of its shape and pixels.
+
+    Args:
+        pixels: (H, W, 3) uint8.
+
+    Examples:
+        >>> import numpy as np
+        >>> black = np.zeros((4, 6, 3), np.uint8)
+        >>> pixels_digest(black) == pixels_digest(black.copy()), pixels_digest(black) == pixels_digest(black.reshape(6, 4, 3))
+        (True, False)
+    """
+    digest = hashlib.blake2b(f"{pixels.shape[0]}x{pixels.shape[1]}|".encode(), digest_size=_BYTES)
+    digest.update(np.ascontiguousarray(pixels).data)
+    return digest.digest()
+
+
+def digests(images: Images) -> NDArray[np.uint64]:
+    """Return (n,) uint64, the digest of each image's pixels; 0 where an image can't be read."""
+
+    def digest_of(numbered: tuple[int, Image]) -> int:
+        position, image = numbered
+        try:
+            return int.from_bytes(pixels_digest(read_image(image, position=position)), "little")
+        except errors.ImageError:
+            return 0
+
+    return np.fromiter(ordered_map(digest_of, enumerate(iterate(images))), dtype=np.uint64)

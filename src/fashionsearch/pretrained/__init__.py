@@ -1,0 +1,16 @@
+"""Networks that ship in the wheel, with what they learned beside it; and which photos they learned from."""
+
+from __future__ import annotations
+
+from fashionsearch.pretrained.learned import learned_from, without_learned
+from fashionsearch.pretrained.shipped import Shipped, graph_of, is_shipped, open_shipped, shipped_names
+
+__all__ = [
+    "Shipped",
+    "graph_of",
+    "is_shipped",
+    "learned_from",
+    "open_shipped",
+    "shipped_names",
+    "without_learned",
+]

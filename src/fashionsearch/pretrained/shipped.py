@@ -1,0 +1,115 @@
+"""The files of a network that ships in the wheel, verified before anything is made of them.
+
+```text
+fashion.safetensors     in its header, as JSON: version, attributes with their classes, taxonomy, what is familiar, and
+                        figures; and as arrays:
+    network.…           the network's weights in half precision, batch normalisation folded into the convolutions
+    weight.0, bias.0 …  of each attribute, by its number: a calibrated head; above.0, the class above each class
+    examples            (m, dim) int8, embeddings that stand for all that was learned from, and indices of their classes
+    learned             (n,) uint64, digests of the photos that were learned from, in order
+fashion.onnx            the same network as a graph, which finds its weights in the file above
+```
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import errors, storage
+from fashionsearch.files import open_regular
+
+_FOLDER = Path(__file__).parent
+_NETWORK = "network."
+# Written by benchmarks/pretrained.py: SHA-256 of the weights and of the graph.
+_SHIPPED: dict[str, tuple[str, str]] = json.loads((_FOLDER / "shipped.json").read_text(encoding="utf-8"))
+
+
+@dataclass(frozen=True, eq=False)
+class Shipped:
+    """A network that ships in the wheel, and what it learned.
+
+    Attributes:
+        name: of the network.
+        config: the fields of its header.
+        arrays: by name, as in the file.
+    """
+
+    name: str
+    config: storage.Fields
+    arrays: dict[str, NDArray[Any]]
+
+    @property
+    def network(self) -> dict[str, NDArray[np.float32]]:
+        """The network's weights in full precision, by their names in the network."""
+        return {
+            name.removeprefix(_NETWORK): array.astype(np.float32)
+            for name, array in self.arrays.items()
+            if name.startswith(_NETWORK)
+        }
+
+
+def shipped_names() -> list[str]:
+    """Return the names of the networks that ship in the wheel."""
+    return list(_SHIPPED)
+
+
+def is_shipped(name: object) -> bool:
+    """Return whether a network of this name ships in the wheel."""
+    return isinstance(name, str) and name in _SHIPPED
+
+
+def open_shipped(name: str, folder: Path = _FOLDER) -> Shipped:
+    """Read a network that ships in the wheel.
+
+    Args:
+        name: of the network.
+        folder: where its files lie.
+
+    Raises:
+        WeightsError: if there is no such network.
+        CorruptFileError: if its file isn't the one that shipped.
+    """
+    if not is_shipped(name):
+        raise errors.WeightsError(
+            f"no network called {name!r:.60} ships with fashionsearch; those that do are {', '.join(_SHIPPED)}."
+            + errors.did_you_mean(str(name), list(_SHIPPED))
+        )
+    path = folder / f"{name}.safetensors"
+    content = bytearray(_verified(path, _SHIPPED[name][0]))
+    arrays, text = storage.parse_arrays(content), storage.parse_metadata(content).get("config", "")
+    return Shipped(name, storage.Fields.parse(path, text.encode()), arrays)
+
+
+def graph_of(name: str, folder: Path = _FOLDER) -> Path:
+    """Return the path of a shipped network's graph, having verified it and the weights that it reads.
+
+    Raises:
+        CorruptFileError: if a file isn't the one that shipped.
+    """
+    weights, graph = _SHIPPED[name]
+    _verified(folder / f"{name}.safetensors", weights)
+    path = folder / f"{name}.onnx"
+    _verified(path, graph)
+    return path
+
+
+def _verified(path: Path, expected: str) -> bytes:
+    try:
+        with open_regular(path) as file:
+            content = file.read()
+    except OSError as error:
+        raise errors.CorruptFileError(
+            f"{path} can't be read: {error.strerror or error}; install fashionsearch again"
+        ) from error
+    if hashlib.sha256(content).hexdigest() != expected:
+        raise errors.CorruptFileError(
+            f"{path} is not the file that ships with fashionsearch: its SHA-256 differs; install fashionsearch again"
+        )
+    return content
