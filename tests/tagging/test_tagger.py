@@ -111,6 +111,16 @@ def test_unknown_labels_are_left_out_of_their_attribute_alone(parts):
     assert len(model.evaluate(test.images, held)["baseColour"].labels) == 5
 
 
+@pytest.mark.parametrize("given", [4, 6])
+def test_a_generator_of_photos_needs_one_label_for_each_too(fitted, parts, given):
+    _, _, test = parts
+    wrong = {"baseColour": test["baseColour"][:given]}
+    with pytest.raises(errors.DataError, match=f"5 images and {given} labels of 'baseColour'"):
+        fitted.evaluate((photo for photo in test.images[:5]), wrong)
+    right = {"baseColour": test["baseColour"][:5]}
+    assert len(fitted.evaluate((photo for photo in test.images[:5]), right)["baseColour"].labels) == 5
+
+
 def test_the_same_seed_gives_the_same_tagger(parts):
     train, _, test = parts
     one, other = (tagger().fit(train.images, labels(train), validation=held_out(parts)) for _ in range(2))

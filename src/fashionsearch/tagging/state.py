@@ -230,11 +230,16 @@ def evaluate(
     """Return attribute -> how its probabilities compare with the labels that are known.
 
     Raises:
-        DataError: if no label of an attribute is known.
+        DataError: if there are not as many labels as images, or no label of an attribute is known.
     """
     found = {}
     for name, given in labels.items():
         values, known = read_labels(images, given, f"labels of {name!r}")
+        if len(values) != len(probabilities[name]):  # how many photos a generator gives shows only now
+            raise errors.DataError(
+                f"there are {len(probabilities[name])} images and {len(values)} labels of {name!r}; give one label for each "
+                "image"
+            )
         if not known.any():
             raise errors.DataError(
                 f"no labels of {name!r} are known, so nothing can be compared; leave it out"
