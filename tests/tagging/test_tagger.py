@@ -111,6 +111,30 @@ def test_unknown_labels_are_left_out_of_their_attribute_alone(parts):
     assert len(model.evaluate(test.images, held)["baseColour"].labels) == 5
 
 
+def test_classes_are_text_also_where_a_label_is_none_or_they_are_objects(parts, tmp_path):
+    train, validation, _ = parts
+    some = {
+        "baseColour": [None if place % 3 == 0 else label for place, label in enumerate(train["baseColour"])],
+        "articleType": train["articleType"].astype(object),
+        "size": [None if place % 3 == 0 else place % 2 for place in range(len(train))],
+    }
+    apart = {
+        "baseColour": [None, *validation["baseColour"][1:].tolist()],
+        "articleType": validation["articleType"].astype(object),
+        "size": [None, *[place % 2 for place in range(1, len(validation))]],
+    }
+    model = tagger().fit(train.images, some, validation=(validation.images, apart))
+    model.save(tmp_path / "tagger")
+    loaded = fs.Tagger.load(tmp_path / "tagger", progress=False, runtime="torch")
+    for each in (model, loaded):
+        predicted = each.predict(train.images[:2])
+        kinds = {name: (each.classes_[name].dtype.kind, predicted[name].dtype.kind) for name in some}
+        assert kinds == {"baseColour": ("U", "U"), "articleType": ("U", "U"), "size": ("i", "i")}
+    assert set(model.evaluate(validation.images, apart)) == set(some)
+    model.add_class("baseColour", "A colour with a longer name than any", train.images[:2])
+    assert model.classes_["baseColour"][-1] == "A colour with a longer name than any"
+
+
 @pytest.mark.parametrize("given", [4, 6])
 def test_a_generator_of_photos_needs_one_label_for_each_too(fitted, parts, given):
     _, _, test = parts

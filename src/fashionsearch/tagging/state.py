@@ -159,7 +159,9 @@ def readable_labels(
     for name, given in labels.items():
         values, known = read_labels(everything, given, f"{called} of {name!r}")
         columns[name] = values
-        if not known.all() and values.dtype.kind != "U":  # in text "" says that nothing is known
+        if values.dtype.kind == "O":  # text, whose classes are to be of one type whether a label is missing or not
+            columns[name] = np.where(known, values, "").astype(np.str_)
+        elif not known.all() and values.dtype.kind != "U":  # in text "" says that nothing is known
             columns[name] = values.astype(object)
             columns[name][~known] = None
     lengths = {name: len(column) for name, column in columns.items()}
