@@ -89,6 +89,7 @@ class MetricObjective(TagsObjective):
         classes: attribute -> how many classes it has.
         dim: length of an embedding.
         known: (n, d) float32, the frozen network's embedding of each training photo, to distil; or None.
+        copies: whether the batches hold a photo's augmented copies, where `metric` asks for them.
     """
 
     def __init__(
@@ -100,10 +101,12 @@ class MetricObjective(TagsObjective):
         *,
         dim: int,
         known: NDArray[np.float32] | None = None,
+        copies: bool = True,
     ) -> None:
         super().__init__()
         self.tags = tags
         self._metric = metric
+        self._copies = copies and metric.copies > 1
         names = list(classes)
         self._columns = [[names.index(part) for part in name.split(JOINED)] for name in alike]
         self._sizes = list(classes.values())
@@ -140,7 +143,7 @@ class MetricObjective(TagsObjective):
         if metric.weight:
             for share, columns, measure in zip(self._shares, self._columns, self.losses, strict=True):
                 loss = loss + metric.weight * share * measure(embeddings, self._joined(labels, columns))
-            if metric.copies > 1:
+            if self._copies:
                 loss = loss + metric.weight * supervised_contrastive(
                     embeddings, photos, temperature=metric.temperature
                 )
