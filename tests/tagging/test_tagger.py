@@ -1,6 +1,7 @@
 """`Tagger`: what it learns, that its tags are a function of its embedding, changes without training, and what it refuses."""
 
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -436,6 +437,18 @@ def test_options_that_can_not_be_used_are_refused(parts, options, told):
     train, _, _ = parts
     with pytest.raises(errors.InputError, match=told):
         tagger(**options).fit(train.images, labels(train))
+
+
+def test_a_missing_package_is_noticed_before_any_photo_is_looked_at(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_metric_learning.losses", None)
+
+    def photos():
+        raise AssertionError("a photo was asked for")
+        yield
+
+    model = tagger(metric=fs.MetricLearning(loss="triplet"))
+    with pytest.raises(errors.MissingPackageError, match="pip install pytorch-metric-learning"):
+        model.fit(photos(), {"baseColour": ["Red", "Blue"]})
 
 
 def test_a_class_that_is_only_in_the_validation_part_is_refused(parts):

@@ -171,6 +171,7 @@ class Tagger(ImageEstimator):
             DataError: if an attribute has not one label for each image, fewer than two classes, or a class that is only in
                 the validation part.
             InputError: if the taxonomy or the metric names an attribute that there isn't.
+            MissingPackageError: if the metric's loss needs pytorch-metric-learning, and it isn't installed.
             ImageError: if an image can't be read; nothing is changed.
             WeightsError: if the backbone's weights can't be had, or its embeddings hold NaN or infinity.
             TrainingError: if the loss is not a number any more, or all embeddings have become the same.
