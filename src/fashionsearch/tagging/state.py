@@ -105,7 +105,7 @@ class State:
             strange,
             np.array([*sources, None], dtype=object)[:-1],
             float(confidence),
-            tuple(levels),
+            dict(self.taxonomy.parents),
         )
 
     @staticmethod
