@@ -57,7 +57,7 @@ def test_of_several_trees_one_is_asked_for_its_finest_sure_level(tags):
     assert [shades.deepest(place, attribute="kind") for place in range(3)] == ["kind", "world", None]
     assert [shades.deepest(place, attribute="shade") for place in range(3)] == ["colour"] * 3
     assert shades.deepest(0, attribute="world") == "world"
-    with pytest.raises(errors.InputError, match="ends in kind, shade.*attribute='kind'"):
+    with pytest.raises(errors.InputError, match=r"ends in kind, shade.*attribute='kind'"):
         shades.deepest(0)
     with pytest.raises(errors.InputError, match="no levels"):
         replace(tags, parents={}).deepest(0)

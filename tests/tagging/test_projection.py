@@ -53,7 +53,10 @@ def test_the_losses_of_pytorch_metric_learning_learn(loss):
 def test_features_have_no_copies_and_a_temperature_for_them_is_no_hindrance():
     pytest.importorskip("pytorch_metric_learning")
     metric = MetricLearning(loss="triplet", weight=1.0, copies=2, temperature=0.2)
-    (one, _, _), (other, _, _) = fitted(metric=metric), fitted(metric=MetricLearning(loss="triplet", weight=1.0))
+    (one, _, _), (other, _, _) = (
+        fitted(metric=metric),
+        fitted(metric=MetricLearning(loss="triplet", weight=1.0)),
+    )
     np.testing.assert_array_equal(project(one, FEATURES), project(other, FEATURES))
 
 

@@ -245,10 +245,24 @@ def test_from_scratch_it_learns_too(parts):
     assert model.fit(train.images[:80], labels(train[:80])).embed(train.images[:3]).shape == (3, 32)
 
 
-def test_a_few_photos_are_enough(parts):
+@pytest.mark.parametrize("n", [3, 6])
+def test_a_few_photos_are_enough(parts, n):
     train, _, _ = parts
-    model = tagger().fit(train.images[:6], {"baseColour": train["baseColour"][:6]})
-    assert len(model.predict(train.images[:2])["baseColour"]) == 2
+    model = tagger().fit(train.images[:n], {"new": [place % 2 == 0 for place in range(n)]})
+    assert len(model.predict(train.images[:2])["new"]) == 2
+
+
+def test_where_no_photo_can_be_held_out_it_is_told(parts):
+    train, _, _ = parts
+    each = {"kind": [f"kind {place}" for place in range(6)]}
+    model = tagger()
+    with pytest.warns(errors.DataWarning, match="kind was held out"):
+        model.fit(train.images[:6], each)
+    assert model.predict(train.images[:6])["kind"].tolist() == each["kind"]
+    learning = tagger("cnn", weights=None, image_size=32, training=fs.FineTuning(epochs=1))
+    with pytest.warns(errors.DataWarning, match="kind was held out"):
+        learning.fit(train.images[:6], each)
+    assert not learning.tag(train.images[:6]).unfamiliar.any()
 
 
 def test_a_class_is_added_and_removed(parts, tmp_path):

@@ -69,12 +69,16 @@ def _entropy(indices: NDArray[np.int64]) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
+def first_attribute(metric: MetricLearning, targets: Targets) -> str:
+    """Return the attribute that matters most for whether photos are alike."""
+    return next(iter(likenesses(metric, targets))).split(JOINED)[0]
+
+
 def drawing_shares(metric: MetricLearning, targets: Targets) -> NDArray[np.float64] | None:
     """Return how probable each photo is to be drawn, (n,): its rare classes evened out; None shows each photo once."""
     if not metric.balance:
         return None
-    first = next(iter(likenesses(metric, targets))).split(JOINED)[0]
-    return balanced_shares(targets.of(first), metric.balance)
+    return balanced_shares(targets.of(first_attribute(metric, targets)), metric.balance)
 
 
 class MetricObjective(TagsObjective):

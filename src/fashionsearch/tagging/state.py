@@ -51,14 +51,27 @@ class State:
 
     @classmethod
     def of(cls, fit: Fit, taxonomy: Taxonomy) -> State:
-        """Return what a fit has found, its heads calibrated on what was held out."""
-        heads = {}
+        """Return what a fit has found, its heads calibrated on what was held out.
+
+        Warns:
+            DataWarning: that names the attributes of which nothing was.
+        """
+        heads, bare = {}, []
         for place, (name, head) in enumerate(fit.heads.items()):
             labels = fit.held_out.targets[:, place] if fit.held_out.logits else np.zeros(0, np.int64)
             known = labels != UNKNOWN
             heads[name] = head
             if known.any():
                 heads[name] = head.cooled(temperature(fit.held_out.logits[name][known], labels[known]))
+            else:
+                bare.append(name)
+        if bare:
+            warnings.warn(
+                f"no photo with a label of {' or '.join(bare)} was held out, so the confidences are not calibrated; give a "
+                "validation part that has some",
+                errors.DataWarning,
+                stacklevel=3,
+            )
         familiarity = fit.held_out.familiarity
         return cls(
             heads,
@@ -159,7 +172,9 @@ def readable_labels(
     for name, given in labels.items():
         values, known = read_labels(everything, given, f"{called} of {name!r}")
         columns[name] = values
-        if values.dtype.kind == "O":  # text, whose classes are to be of one type whether a label is missing or not
+        if (
+            values.dtype.kind == "O"
+        ):  # text, whose classes are to be of one type whether a label is missing or not
             columns[name] = np.where(known, values, "").astype(np.str_)
         elif not known.all() and values.dtype.kind != "U":  # in text "" says that nothing is known
             columns[name] = values.astype(object)
@@ -209,14 +224,6 @@ def readable_parts(
                 f"the validation part has labels of {name!r}, which the training part lacks; it has {', '.join(columns)}."
                 + errors.did_you_mean(name, columns)
             )
-    missing = [name for name in columns if name not in apart]
-    if missing:
-        warnings.warn(
-            f"the validation part has no labels of {', '.join(missing)}, so their confidences are not calibrated; give it "
-            "some, or leave validation out",
-            errors.DataWarning,
-            stacklevel=3,
-        )
     n = len(next(iter(apart.values())))
     complete = {name: apart.get(name, np.full(n, None, dtype=object)) for name in columns}
     return images, targets, (rest, encode(rest, complete, targets.classes, allow_unknown=True))
