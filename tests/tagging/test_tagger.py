@@ -329,7 +329,7 @@ def test_the_table_a_person_edits_is_read_back(changing, parts, tmp_path):
     tags.to_csv(tmp_path / "tags.csv")
     with (tmp_path / "tags.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["image"] for row in rows] == [str(path) for path in paths]
+    assert [row["image"] for row in rows] == [path.name for path in paths]
     other = next(each for each in changing.classes_["baseColour"] if each != rows[2]["baseColour"])
     rows[2]["baseColour"] = other
     with (tmp_path / "tags.csv").open("w", newline="") as file:

@@ -128,12 +128,16 @@ class Tags:
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write `to_rows` to a CSV file, atomically; a person's corrections are read back by `datasets.load_corrections`.
 
-        The last column, "tagged_as", says what the tags were, so that a changed cell is known as a correction.
+        The last column, "tagged_as", says what the tags were, so that a changed cell is known as a correction. Photos in the
+        CSV file's folder, or below, are named by their paths from there, and the folder can be moved; others by absolute
+        paths. Relative `sources` start from the working directory.
 
         Raises:
             StorageError: if the file can't be written.
         """
-        from fashionsearch.files import write_atomically
+        from fashionsearch.files import as_path, portable, write_atomically
+
+        folder = as_path(path).parent
 
         header: list[str] = [IMAGE]
         for name in self.attributes:
@@ -146,6 +150,8 @@ class Tags:
             for row in self._rows():
                 said = {name: "" if row[name] is None else str(row[name]) for name in self.attributes}
                 plain = {key: _cell(value) for key, value in row.items()}
+                if isinstance(row[IMAGE], str):
+                    plain[IMAGE] = portable(row[IMAGE], folder)
                 writer.writerow({**plain, **said, TAGGED_AS: json.dumps(said, ensure_ascii=False)})
             text.detach()
 
