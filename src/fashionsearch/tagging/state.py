@@ -16,13 +16,10 @@ from fashionsearch.encoder import check_on_error
 from fashionsearch.estimator import without_unreadable
 from fashionsearch.images import Images, iterate
 from fashionsearch.results import Evaluation, Tags
-from fashionsearch.results.tags import TAKEN
 from fashionsearch.tagging.head import LinearHead, temperature
-from fashionsearch.tagging.linear_probe import Labelled
 from fashionsearch.tagging.tagger_fit import Fit
 from fashionsearch.tagging.taxonomy import Taxonomy
-from fashionsearch.targets import UNKNOWN, Targets, encode, make_targets, read_labels
-from fashionsearch.training.metric import JOINED
+from fashionsearch.targets import UNKNOWN, Targets, read_labels
 
 _RARE = 0.01
 
@@ -70,7 +67,7 @@ class State:
                 f"no photo with a label of {' or '.join(bare)} was held out, so the confidences are not calibrated; give a "
                 "validation part that has some",
                 errors.DataWarning,
-                stacklevel=3,
+                stacklevel=4,
             )
         familiarity = fit.held_out.familiarity
         return cls(
@@ -193,40 +190,6 @@ def readable_labels(
         return images, columns
     kept, positions = without_unreadable(everything, called)
     return kept, {name: column[positions] for name, column in columns.items()}
-
-
-def readable_parts(
-    images: Images,
-    labels: Mapping[str, ArrayLike],
-    validation: tuple[Images, Mapping[str, ArrayLike]] | None,
-    on_error: str,
-) -> tuple[Images, Targets, Labelled | None]:
-    """Return images and targets of the training part, and of the validation part in the same classes.
-
-    Raises:
-        InputError: if labels are no mapping, or the validation part has an attribute that the training part lacks.
-        DataError: if labels can't be classes of these images.
-    """
-    images, columns = readable_labels(images, labels, on_error)
-    for name in columns:
-        if JOINED in name or name in TAKEN:
-            raise errors.InputError(
-                f"{name!r} can't be the name of an attribute: {JOINED!r} joins two of them, and {', '.join(TAKEN)} are "
-                "columns beside them; rename it"
-            )
-    targets = make_targets(images, columns, allow_unknown=True)
-    if validation is None:
-        return images, targets, None
-    rest, apart = readable_labels(*validation, on_error, "validation labels")
-    for name in apart:
-        if name not in columns:
-            raise errors.InputError(
-                f"the validation part has labels of {name!r}, which the training part lacks; it has {', '.join(columns)}."
-                + errors.did_you_mean(name, columns)
-            )
-    n = len(next(iter(apart.values())))
-    complete = {name: apart.get(name, np.full(n, None, dtype=object)) for name in columns}
-    return images, targets, (rest, encode(rest, complete, targets.classes, allow_unknown=True))
 
 
 def evaluate(
