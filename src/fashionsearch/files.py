@@ -42,6 +42,25 @@ def as_path(path: PathLike) -> Path:
         ) from error
 
 
+def portable(path: PathLike, folder: PathLike) -> str:
+    """Return how a file in a folder is to name another file: so that both can move together, and else by where it is.
+
+    Args:
+        path: of the other file, from the working directory where it is relative.
+        folder: in which the naming file lies.
+
+    Returns:
+        The path from the folder, with slashes, if the other file lies inside; else its absolute path.
+
+    Examples:
+        >>> portable("photos/shirts/a.jpg", "photos")
+        'shirts/a.jpg'
+    """
+    target = Path(os.path.abspath(as_path(path)))  # noqa: PTH100 (Path.absolute keeps "..")
+    inside, real = as_path(folder).resolve(), target.resolve()
+    return real.relative_to(inside).as_posix() if real.is_relative_to(inside) else str(target)
+
+
 def open_regular(path: PathLike) -> BinaryIO:
     """Open a regular file for reading, and refuse at once what could be read for ever or never answer.
 

@@ -2,10 +2,12 @@
 
 import csv
 import json
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
+from fashionsearch import errors
 from fashionsearch.results import Tags
 
 
@@ -33,7 +35,7 @@ def tags():
         unfamiliar=np.array([False, False, True]),
         sources=np.array(["a.jpg", None, "c.jpg"], dtype=object),
         threshold=0.95,
-        levels=("world", "kind"),
+        parents={"kind": "world"},
     )
 
 
@@ -42,6 +44,25 @@ def test_it_says_what_is_sure_and_what_is_for_a_person(tags):
     assert tags.attributes == ("world", "kind", "colour")
     assert tags.for_review.tolist() == [1, 2]
     assert [tags.deepest(place) for place in range(3)] == ["kind", "world", None]
+
+
+def test_of_several_trees_one_is_asked_for_its_finest_sure_level(tags):
+    shades = replace(
+        tags,
+        value={**tags.value, "shade": tags.value["colour"]},
+        confidence={**tags.confidence, "shade": np.full(3, 0.2)},
+        sure={**tags.sure, "shade": np.full(3, False)},
+        parents={"kind": "world", "shade": "colour"},
+    )
+    assert [shades.deepest(place, attribute="kind") for place in range(3)] == ["kind", "world", None]
+    assert [shades.deepest(place, attribute="shade") for place in range(3)] == ["colour"] * 3
+    assert shades.deepest(0, attribute="world") == "world"
+    with pytest.raises(errors.InputError, match=r"ends in kind, shade.*attribute='kind'"):
+        shades.deepest(0)
+    with pytest.raises(errors.InputError, match="no levels"):
+        replace(tags, parents={}).deepest(0)
+    with pytest.raises(errors.InputError, match="Did you mean 'shade'"):
+        shades.deepest(0, attribute="shades")
 
 
 def test_rows_are_plain(tags):

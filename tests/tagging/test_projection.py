@@ -50,6 +50,16 @@ def test_the_losses_of_pytorch_metric_learning_learn(loss):
     assert (head.logits(project(projection, FEATURES)).argmax(axis=1) == LABELS[:, 0]).mean() > 0.9
 
 
+def test_features_have_no_copies_and_a_temperature_for_them_is_no_hindrance():
+    pytest.importorskip("pytorch_metric_learning")
+    metric = MetricLearning(loss="triplet", weight=1.0, copies=2, temperature=0.2)
+    (one, _, _), (other, _, _) = (
+        fitted(metric=metric),
+        fitted(metric=MetricLearning(loss="triplet", weight=1.0)),
+    )
+    np.testing.assert_array_equal(project(one, FEATURES), project(other, FEATURES))
+
+
 def test_the_callers_random_state_stays_as_it_is():
     torch.manual_seed(3)
     before = torch.random.get_rng_state()

@@ -1,6 +1,7 @@
 """`Tagger`: what it learns, that its tags are a function of its embedding, changes without training, and what it refuses."""
 
 import csv
+import sys
 
 import numpy as np
 import pytest
@@ -111,6 +112,40 @@ def test_unknown_labels_are_left_out_of_their_attribute_alone(parts):
     assert len(model.evaluate(test.images, held)["baseColour"].labels) == 5
 
 
+def test_classes_are_text_also_where_a_label_is_none_or_they_are_objects(parts, tmp_path):
+    train, validation, _ = parts
+    some = {
+        "baseColour": [None if place % 3 == 0 else label for place, label in enumerate(train["baseColour"])],
+        "articleType": train["articleType"].astype(object),
+        "size": [None if place % 3 == 0 else place % 2 for place in range(len(train))],
+    }
+    apart = {
+        "baseColour": [None, *validation["baseColour"][1:].tolist()],
+        "articleType": validation["articleType"].astype(object),
+        "size": [None, *[place % 2 for place in range(1, len(validation))]],
+    }
+    model = tagger().fit(train.images, some, validation=(validation.images, apart))
+    model.save(tmp_path / "tagger")
+    loaded = fs.Tagger.load(tmp_path / "tagger", progress=False, runtime="torch")
+    for each in (model, loaded):
+        predicted = each.predict(train.images[:2])
+        kinds = {name: (each.classes_[name].dtype.kind, predicted[name].dtype.kind) for name in some}
+        assert kinds == {"baseColour": ("U", "U"), "articleType": ("U", "U"), "size": ("i", "i")}
+    assert set(model.evaluate(validation.images, apart)) == set(some)
+    model.add_class("baseColour", "A colour with a longer name than any", train.images[:2])
+    assert model.classes_["baseColour"][-1] == "A colour with a longer name than any"
+
+
+@pytest.mark.parametrize("given", [4, 6])
+def test_a_generator_of_photos_needs_one_label_for_each_too(fitted, parts, given):
+    _, _, test = parts
+    wrong = {"baseColour": test["baseColour"][:given]}
+    with pytest.raises(errors.DataError, match=f"5 images and {given} labels of 'baseColour'"):
+        fitted.evaluate((photo for photo in test.images[:5]), wrong)
+    right = {"baseColour": test["baseColour"][:5]}
+    assert len(fitted.evaluate((photo for photo in test.images[:5]), right)["baseColour"].labels) == 5
+
+
 def test_the_same_seed_gives_the_same_tagger(parts):
     train, _, test = parts
     one, other = (tagger().fit(train.images, labels(train), validation=held_out(parts)) for _ in range(2))
@@ -210,10 +245,24 @@ def test_from_scratch_it_learns_too(parts):
     assert model.fit(train.images[:80], labels(train[:80])).embed(train.images[:3]).shape == (3, 32)
 
 
-def test_a_few_photos_are_enough(parts):
+@pytest.mark.parametrize("n", [3, 6])
+def test_a_few_photos_are_enough(parts, n):
     train, _, _ = parts
-    model = tagger().fit(train.images[:6], {"baseColour": train["baseColour"][:6]})
-    assert len(model.predict(train.images[:2])["baseColour"]) == 2
+    model = tagger().fit(train.images[:n], {"new": [place % 2 == 0 for place in range(n)]})
+    assert len(model.predict(train.images[:2])["new"]) == 2
+
+
+def test_where_no_photo_can_be_held_out_it_is_told(parts):
+    train, _, _ = parts
+    each = {"kind": [f"kind {place}" for place in range(6)]}
+    model = tagger()
+    with pytest.warns(errors.DataWarning, match="kind was held out"):
+        model.fit(train.images[:6], each)
+    assert model.predict(train.images[:6])["kind"].tolist() == each["kind"]
+    learning = tagger("cnn", weights=None, image_size=32, training=fs.FineTuning(epochs=1))
+    with pytest.warns(errors.DataWarning, match="kind was held out"):
+        learning.fit(train.images[:6], each)
+    assert not learning.tag(train.images[:6]).unfamiliar.any()
 
 
 def test_a_class_is_added_and_removed(parts, tmp_path):
@@ -280,7 +329,7 @@ def test_the_table_a_person_edits_is_read_back(changing, parts, tmp_path):
     tags.to_csv(tmp_path / "tags.csv")
     with (tmp_path / "tags.csv").open(newline="") as file:
         rows = list(csv.DictReader(file))
-    assert [row["image"] for row in rows] == [str(path) for path in paths]
+    assert [row["image"] for row in rows] == [path.name for path in paths]
     other = next(each for each in changing.classes_["baseColour"] if each != rows[2]["baseColour"])
     rows[2]["baseColour"] = other
     with (tmp_path / "tags.csv").open("w", newline="") as file:
@@ -402,6 +451,18 @@ def test_options_that_can_not_be_used_are_refused(parts, options, told):
     train, _, _ = parts
     with pytest.raises(errors.InputError, match=told):
         tagger(**options).fit(train.images, labels(train))
+
+
+def test_a_missing_package_is_noticed_before_any_photo_is_looked_at(monkeypatch):
+    monkeypatch.setitem(sys.modules, "pytorch_metric_learning.losses", None)
+
+    def photos():
+        raise AssertionError("a photo was asked for")
+        yield
+
+    model = tagger(metric=fs.MetricLearning(loss="triplet"))
+    with pytest.raises(errors.MissingPackageError, match="pip install pytorch-metric-learning"):
+        model.fit(photos(), {"baseColour": ["Red", "Blue"]})
 
 
 def test_a_class_that_is_only_in_the_validation_part_is_refused(parts):

@@ -15,6 +15,15 @@ def test_it_is_kept_as_json():
         MetricLearning.from_dict({"magic": 1})
 
 
+@pytest.mark.parametrize("loss", ["proxy_anchor", "multi_similarity", "triplet"])
+def test_a_temperature_that_no_loss_hears_is_refused(loss):
+    with pytest.raises(errors.InputError, match=r"temperature=0.2.*leave it out"):
+        MetricLearning(loss=loss, temperature=0.2)
+    assert MetricLearning(loss=loss, temperature=0.1).loss == loss
+    assert MetricLearning(loss=loss, temperature=0.2, copies=2).temperature == 0.2  # between copies
+    assert MetricLearning(loss="arcface", temperature=0.2).temperature == 0.2
+
+
 @pytest.mark.parametrize(
     "options",
     [

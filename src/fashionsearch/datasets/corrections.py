@@ -7,7 +7,8 @@ import os
 from pathlib import Path
 
 from fashionsearch import errors
-from fashionsearch.datasets.csv_file import load_csv
+from fashionsearch.datasets.csv_file import read_csv
+from fashionsearch.datasets.report import report_left_out
 from fashionsearch.results.tags import IMAGE, TAGGED_AS
 
 
@@ -16,9 +17,11 @@ def load_corrections(
 ) -> tuple[list[Path], dict[str, list[str]]]:
     r"""Read what a person has changed in the CSV file of `Tags.to_csv` or `Audit.to_csv`, for `Tagger.correct`.
 
+    Rows whose photo is missing are left out with a `DataWarning`; those of photos that had no path are among them.
+
     Args:
         path: the CSV file; cells of attributes in it have been changed, and the column "tagged_as" says what they were.
-        root: the folder that image paths start from; None is the CSV file's own.
+        root: the folder that relative image paths start from; None is the CSV file's own.
 
     Returns:
         The m images with a change, and attribute -> m corrected labels, "" where an image's was not changed. Attributes
@@ -38,7 +41,8 @@ def load_corrections(
         >>> [image.name for image in images], corrections
         (['a.png'], {'colour': ['Red']})
     """
-    table = load_csv(path, image_column=IMAGE, root=root)
+    table = read_csv(path, image_column=IMAGE, root=root, anywhere=True)
+    report_left_out(table.report, str(path))
     if TAGGED_AS not in table.columns:
         raise errors.DataError(
             f"{path} has no column {TAGGED_AS!r}, so nothing tells what was changed in it; give a file that Tags.to_csv or "

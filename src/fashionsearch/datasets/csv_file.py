@@ -47,6 +47,19 @@ def load_csv(
         >>> table["kind"].tolist()
         ['dress']
     """
+    table = read_csv(path, image_column=image_column, root=root)
+    report_left_out(table.report, str(as_path(path)))
+    return table
+
+
+def read_csv(
+    path: str | os.PathLike[str],
+    *,
+    image_column: str,
+    root: str | os.PathLike[str] | None,
+    anywhere: bool = False,
+) -> Table:
+    """Return what `load_csv` returns, without its warning; if `anywhere`, absolute paths may lie outside the root."""
     listing = as_path(path)
     folder = as_path(root) if root is not None else listing.parent
     if not listing.is_file():
@@ -63,10 +76,12 @@ def load_csv(
             _check_columns(columns, listing, image_column)
             first = reader.line_num + 1
             for row in reader:
-                image = _existing(folder, (row[image_column] or "").strip())
+                name = (row[image_column] or "").strip()
+                image = _existing(folder, name)
+                limit = Path(image.anchor) if anywhere and Path(name).is_absolute() else inside
                 if None in row or any(row[name] is None for name in columns):
                     left_out.append(f"line {reader.line_num}: doesn't have {len(columns)} fields")
-                elif problem := path_problem(image, inside):
+                elif problem := path_problem(image, limit):
                     left_out.append(f"line {reader.line_num}: {row[image_column]!r}: {problem}")
                 else:
                     rows.append(row)
@@ -85,15 +100,13 @@ def load_csv(
         raise errors.DataError(
             f"{listing}: no row can be used; the first problem is: {left_out[0] if left_out else 'it has no rows'}"
         )
-    report = LoadReport(left_out=tuple(left_out))
-    report_left_out(report, str(listing))
     data = {
         # Two spellings of one text in Unicode, as file systems and spreadsheets give them, are one value.
         name: np.array([unicodedata.normalize("NFC", row[name].strip()) for row in rows], dtype=np.str_)
         for name in columns
     }
     data.setdefault("id", data[image_column])
-    return Table(images, data, listing.stem, report)
+    return Table(images, data, listing.stem, LoadReport(left_out=tuple(left_out)))
 
 
 def _separator(file: TextIO) -> str:

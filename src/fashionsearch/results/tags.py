@@ -36,7 +36,7 @@ class Tags:
         unfamiliar: (n,) bool, photos unlike anything that was learned from.
         sources: (n,) object, the path of each photo, or None where it had none.
         threshold: the confidence that was asked for.
-        levels: the attributes of a taxonomy, coarsest first; those outside it are left out.
+        parents: attribute -> the coarser attribute above it, in the taxonomy's trees; roots are left out.
 
     Examples:
         >>> tags = Tags(
@@ -57,7 +57,7 @@ class Tags:
     unfamiliar: NDArray[np.bool_]
     sources: NDArray[np.object_]
     threshold: float
-    levels: tuple[str, ...] = field(default=())
+    parents: Mapping[str, str] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return len(self.unfamiliar)
@@ -73,13 +73,36 @@ class Tags:
         unsure = [~each for each in self.sure.values()]
         return np.flatnonzero(self.unfamiliar | np.any(unsure, axis=0))
 
-    def deepest(self, position: int) -> str | None:
-        """Return the finest attribute of the taxonomy that is sure for a photo, or None where not even the coarsest is."""
-        found = None
-        for name in self.levels:
-            if self.sure[name][position]:
-                found = name
-        return found
+    def deepest(self, position: int, *, attribute: str | None = None) -> str | None:
+        """Return the finest level that is sure for a photo: an attribute, or the nearest above it in the taxonomy.
+
+        Args:
+            position: of the photo.
+            attribute: where to begin; None is the taxonomy's finest, where it has only one.
+
+        Returns:
+            The attribute's name, or None where not even the coarsest is sure.
+
+        Raises:
+            InputError: if there is no such attribute, or with None the taxonomy has no finest attribute or several.
+        """
+        name = attribute
+        if name is None:
+            finest = [each for each in self.parents if each not in self.parents.values()]
+            if len(finest) != 1:
+                few = f"ends in {', '.join(finest)}" if finest else "has no levels"
+                raise errors.InputError(
+                    f"the taxonomy {few}; say where to begin, such as attribute={(finest or [*self.value])[0]!r}"
+                )
+            name = finest[0]
+        if name not in self.value:
+            raise errors.InputError(
+                f"{name!r} is no attribute of these tags; they are {', '.join(self.value)}."
+                + errors.did_you_mean(name, self.value)
+            )
+        while name is not None and not self.sure[name][position]:
+            name = self.parents.get(name)
+        return name
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one dictionary a photo, of plain Python values: for `json.dumps`, a CSV file or a data frame.
@@ -105,12 +128,16 @@ class Tags:
     def to_csv(self, path: str | os.PathLike[str]) -> None:
         """Write `to_rows` to a CSV file, atomically; a person's corrections are read back by `datasets.load_corrections`.
 
-        The last column, "tagged_as", says what the tags were, so that a changed cell is known as a correction.
+        The last column, "tagged_as", says what the tags were, so that a changed cell is known as a correction. Photos in the
+        CSV file's folder, or below, are named by their paths from there, and the folder can be moved; others by absolute
+        paths. Relative `sources` start from the working directory.
 
         Raises:
             StorageError: if the file can't be written.
         """
-        from fashionsearch.files import write_atomically
+        from fashionsearch.files import as_path, portable, write_atomically
+
+        folder = as_path(path).parent
 
         header: list[str] = [IMAGE]
         for name in self.attributes:
@@ -123,6 +150,8 @@ class Tags:
             for row in self._rows():
                 said = {name: "" if row[name] is None else str(row[name]) for name in self.attributes}
                 plain = {key: _cell(value) for key, value in row.items()}
+                if isinstance(row[IMAGE], str):
+                    plain[IMAGE] = portable(row[IMAGE], folder)
                 writer.writerow({**plain, **said, TAGGED_AS: json.dumps(said, ensure_ascii=False)})
             text.detach()
 

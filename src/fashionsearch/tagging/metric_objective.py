@@ -69,12 +69,16 @@ def _entropy(indices: NDArray[np.int64]) -> float:
     return float(-(shares * np.log(shares)).sum())
 
 
+def first_attribute(metric: MetricLearning, targets: Targets) -> str:
+    """Return the attribute that matters most for whether photos are alike."""
+    return next(iter(likenesses(metric, targets))).split(JOINED)[0]
+
+
 def drawing_shares(metric: MetricLearning, targets: Targets) -> NDArray[np.float64] | None:
     """Return how probable each photo is to be drawn, (n,): its rare classes evened out; None shows each photo once."""
     if not metric.balance:
         return None
-    first = next(iter(likenesses(metric, targets))).split(JOINED)[0]
-    return balanced_shares(targets.of(first), metric.balance)
+    return balanced_shares(targets.of(first_attribute(metric, targets)), metric.balance)
 
 
 class MetricObjective(TagsObjective):
@@ -89,6 +93,7 @@ class MetricObjective(TagsObjective):
         classes: attribute -> how many classes it has.
         dim: length of an embedding.
         known: (n, d) float32, the frozen network's embedding of each training photo, to distil; or None.
+        copies: whether the batches hold a photo's augmented copies, where `metric` asks for them.
     """
 
     def __init__(
@@ -100,10 +105,12 @@ class MetricObjective(TagsObjective):
         *,
         dim: int,
         known: NDArray[np.float32] | None = None,
+        copies: bool = True,
     ) -> None:
         super().__init__()
         self.tags = tags
         self._metric = metric
+        self._copies = copies and metric.copies > 1
         names = list(classes)
         self._columns = [[names.index(part) for part in name.split(JOINED)] for name in alike]
         self._sizes = list(classes.values())
@@ -140,7 +147,7 @@ class MetricObjective(TagsObjective):
         if metric.weight:
             for share, columns, measure in zip(self._shares, self._columns, self.losses, strict=True):
                 loss = loss + metric.weight * share * measure(embeddings, self._joined(labels, columns))
-            if metric.copies > 1:
+            if self._copies:
                 loss = loss + metric.weight * supervised_contrastive(
                     embeddings, photos, temperature=metric.temperature
                 )

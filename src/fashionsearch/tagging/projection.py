@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import replace
 
 import numpy as np
 import torch
@@ -80,11 +79,12 @@ def fit_projection(
         projection = standardised(features, embedding_dim, hidden)
         objective = MetricObjective(
             TaggingObjective(embedding_dim, class_weights, label_smoothing=_LABEL_SMOOTHING, scale=SCALE),
-            replace(metric, copies=1),
+            metric,
             alike,
             {name: len(classes) for name, classes in targets.classes.items()},
             dim=embedding_dim,
             known=features if metric.distillation else None,
+            copies=False,
         )
         inputs, wanted = torch.from_numpy(seen), torch.from_numpy(numbered(targets.indices))
         learns = [*projection.parameters(), *objective.parameters()]

@@ -12,6 +12,7 @@ from fashionsearch.backbones.embedder import Embedder
 from fashionsearch.backbones.modules import Projected
 from fashionsearch.estimator import ImageEstimator
 from fashionsearch.training import FineTuning, MetricLearning
+from fashionsearch.training.metric_losses import check_installed
 
 if TYPE_CHECKING:
     from fashionsearch.tagging.tagger import Tagger
@@ -57,7 +58,7 @@ def refuse_run(checkpoints: object, loggers: Sequence[object]) -> None:
 
 
 def check_tagger_options(tagger: Tagger) -> None:
-    """Raise InputError unless the arguments that a tagger alone has can be used."""
+    """Raise InputError, or MissingPackageError, unless the arguments that a tagger alone has can be used."""
     if isinstance(tagger.backbone, Backbone) and isinstance(tagger.backbone.module, Embedder | Projected):
         raise errors.InputError(
             "backbone= is that of a fitted Tagger or Autoencoder, with layers of its own behind the network, and a Tagger "
@@ -65,6 +66,8 @@ def check_tagger_options(tagger: Tagger) -> None:
         )
     if tagger.metric is not None and not isinstance(tagger.metric, MetricLearning):
         raise errors.InputError(f"metric={tagger.metric!r} is neither None nor a MetricLearning(...)")
+    if tagger.metric is not None:
+        check_installed(tagger.metric.loss)
     dim = tagger.embedding_dim
     if not isinstance(dim, Integral) or isinstance(dim, bool) or not 1 <= int(dim) <= 65536:
         raise errors.InputError(f"embedding_dim={dim!r} is not a whole number from 1 to 65,536")

@@ -16,14 +16,11 @@ from fashionsearch.encoder import check_on_error
 from fashionsearch.estimator import without_unreadable
 from fashionsearch.images import Images, iterate
 from fashionsearch.results import Evaluation, Tags
-from fashionsearch.results.tags import TAKEN
 from fashionsearch.tagging.head import LinearHead, temperature
 from fashionsearch.tagging.taxonomy import Taxonomy
-from fashionsearch.targets import UNKNOWN, Targets, encode, make_targets, read_labels
-from fashionsearch.training.metric import JOINED
+from fashionsearch.targets import UNKNOWN, Targets, read_labels
 
 if TYPE_CHECKING:
-    from fashionsearch.tagging.linear_probe import Labelled
     from fashionsearch.tagging.tagger_fit import Fit
 
 _RARE = 0.01
@@ -53,14 +50,27 @@ class State:
 
     @classmethod
     def of(cls, fit: Fit, taxonomy: Taxonomy) -> State:
-        """Return what a fit has found, its heads calibrated on what was held out."""
-        heads = {}
+        """Return what a fit has found, its heads calibrated on what was held out.
+
+        Warns:
+            DataWarning: that names the attributes of which nothing was.
+        """
+        heads, bare = {}, []
         for place, (name, head) in enumerate(fit.heads.items()):
             labels = fit.held_out.targets[:, place] if fit.held_out.logits else np.zeros(0, np.int64)
             known = labels != UNKNOWN
             heads[name] = head
             if known.any():
                 heads[name] = head.cooled(temperature(fit.held_out.logits[name][known], labels[known]))
+            else:
+                bare.append(name)
+        if bare:
+            warnings.warn(
+                f"no photo with a label of {' or '.join(bare)} was held out, so the confidences are not calibrated; give a "
+                "validation part that has some",
+                errors.DataWarning,
+                stacklevel=4,
+            )
         familiarity = fit.held_out.familiarity
         return cls(
             heads,
@@ -107,7 +117,7 @@ class State:
             strange,
             np.array([*sources, None], dtype=object)[:-1],
             float(confidence),
-            tuple(levels),
+            dict(self.taxonomy.parents),
         )
 
     @staticmethod
@@ -161,7 +171,11 @@ def readable_labels(
     for name, given in labels.items():
         values, known = read_labels(everything, given, f"{called} of {name!r}")
         columns[name] = values
-        if not known.all() and values.dtype.kind != "U":  # in text "" says that nothing is known
+        if (
+            values.dtype.kind == "O"
+        ):  # text, whose classes are to be of one type whether a label is missing or not
+            columns[name] = np.where(known, values, "").astype(np.str_)
+        elif not known.all() and values.dtype.kind != "U":  # in text "" says that nothing is known
             columns[name] = values.astype(object)
             columns[name][~known] = None
     lengths = {name: len(column) for name, column in columns.items()}
@@ -180,48 +194,6 @@ def readable_labels(
     return kept, {name: column[positions] for name, column in columns.items()}
 
 
-def readable_parts(
-    images: Images,
-    labels: Mapping[str, ArrayLike],
-    validation: tuple[Images, Mapping[str, ArrayLike]] | None,
-    on_error: str,
-) -> tuple[Images, Targets, Labelled | None]:
-    """Return images and targets of the training part, and of the validation part in the same classes.
-
-    Raises:
-        InputError: if labels are no mapping, or the validation part has an attribute that the training part lacks.
-        DataError: if labels can't be classes of these images.
-    """
-    images, columns = readable_labels(images, labels, on_error)
-    for name in columns:
-        if JOINED in name or name in TAKEN:
-            raise errors.InputError(
-                f"{name!r} can't be the name of an attribute: {JOINED!r} joins two of them, and {', '.join(TAKEN)} are "
-                "columns beside them; rename it"
-            )
-    targets = make_targets(images, columns, allow_unknown=True)
-    if validation is None:
-        return images, targets, None
-    rest, apart = readable_labels(*validation, on_error, "validation labels")
-    for name in apart:
-        if name not in columns:
-            raise errors.InputError(
-                f"the validation part has labels of {name!r}, which the training part lacks; it has {', '.join(columns)}."
-                + errors.did_you_mean(name, columns)
-            )
-    missing = [name for name in columns if name not in apart]
-    if missing:
-        warnings.warn(
-            f"the validation part has no labels of {', '.join(missing)}, so their confidences are not calibrated; give it "
-            "some, or leave validation out",
-            errors.DataWarning,
-            stacklevel=3,
-        )
-    n = len(next(iter(apart.values())))
-    complete = {name: apart.get(name, np.full(n, None, dtype=object)) for name in columns}
-    return images, targets, (rest, encode(rest, complete, targets.classes, allow_unknown=True))
-
-
 def evaluate(
     state: State,
     images: Images,
@@ -232,13 +204,18 @@ def evaluate(
     """Return attribute -> how its probabilities compare with the labels that are known.
 
     Raises:
-        DataError: if no label of an attribute is known.
+        DataError: if there are not as many labels as images, or no label of an attribute is known.
     """
     from fashionsearch import metrics
 
     found = {}
     for name, given in labels.items():
         values, known = read_labels(images, given, f"labels of {name!r}")
+        if len(values) != len(probabilities[name]):  # how many photos a generator gives shows only now
+            raise errors.DataError(
+                f"there are {len(probabilities[name])} images and {len(values)} labels of {name!r}; give one label for each "
+                "image"
+            )
         if not known.any():
             raise errors.DataError(
                 f"no labels of {name!r} are known, so nothing can be compared; leave it out"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fashionsearch.estimator import ImageEstimator, open_backbone
+from fashionsearch.estimator import ImageEstimator
 
 if TYPE_CHECKING:
     import numpy as np
@@ -171,42 +171,17 @@ class Tagger(ImageEstimator):
             DataError: if an attribute has not one label for each image, fewer than two classes, or a class that is only in
                 the validation part.
             InputError: if the taxonomy or the metric names an attribute that there isn't.
+            MissingPackageError: if the metric's loss needs pytorch-metric-learning, and it isn't installed.
             ImageError: if an image can't be read; nothing is changed.
             WeightsError: if the backbone's weights can't be had, or its embeddings hold NaN or infinity.
             TrainingError: if the loss is not a number any more, or all embeddings have become the same.
             StorageError: if checkpoints can't be written.
         """
-        from fashionsearch.tagging import tagger_fit
-        from fashionsearch.tagging.metric_objective import likenesses
-        from fashionsearch.tagging.regime import check_tagger_options, refuse_run, training_options
-        from fashionsearch.tagging.state import State, readable_parts
-        from fashionsearch.tagging.taxonomy import learn_taxonomy
-        from fashionsearch.targets import class_weights
-        from fashionsearch.training import MetricLearning
+        from fashionsearch.tagging.learning import learn
 
-        check_tagger_options(self)
-        options = training_options(self, self.augmented_views)
-        images, targets, held_out = readable_parts(images, labels, validation, on_error)
-        metric = self.metric or MetricLearning()
-        weights = {
-            name: class_weights(targets.of(name), classes, self.class_weight, "class_weight")
-            for name, classes in targets.classes.items()
-        }
-        task = tagger_fit.Task(
-            metric, weights, int(self.embedding_dim), int(self.augmented_views), self.random_state
+        self.backbone_, self._state, self.history_ = learn(
+            self, images, labels, validation, checkpoints=checkpoints, loggers=loggers, on_error=on_error
         )
-        likenesses(metric, targets)  # raises where the metric names what there isn't
-        taxonomy = learn_taxonomy(targets, self.taxonomy)
-        if options is None:
-            refuse_run(checkpoints, loggers)
-            backbone = open_backbone(self, self.random_state)
-            fit = tagger_fit.fit_frozen(backbone, images, targets, held_out, task, progress=self.progress)
-        else:
-            fit = tagger_fit.fit_network(
-                self, options, images, targets, held_out, task, checkpoints=checkpoints, loggers=loggers
-            )
-        state = State.of(fit, taxonomy)
-        self.backbone_, self._state, self.history_ = fit.backbone, state, fit.history
         return self
 
     def predict_proba(self, images: Images) -> dict[str, NDArray[np.float64]]:

@@ -11,7 +11,6 @@ from typing import cast
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from sklearn.model_selection import KFold
 
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone
@@ -21,21 +20,28 @@ from fashionsearch.cache import EmbeddingCache
 from fashionsearch.device import torch_defaults
 from fashionsearch.estimator import ImageEstimator, trained_backbone
 from fashionsearch.images import Images, iterate, repeatable
+from fashionsearch.images.decoding import Image
 from fashionsearch.results import History
 from fashionsearch.runtimes.network import Network
 from fashionsearch.tagging.fine_tuning import Plan, fine_tune
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.tagging.linear_probe import Labelled, embed_parts
-from fashionsearch.tagging.metric_objective import MetricObjective, drawing_shares, likenesses, numbered
+from fashionsearch.tagging.metric_objective import (
+    MetricObjective,
+    drawing_shares,
+    first_attribute,
+    likenesses,
+    numbered,
+)
 from fashionsearch.tagging.objective import TaggingObjective
 from fashionsearch.tagging.projection import HIDDEN, SCALE, familiarity, fit_projection, project
-from fashionsearch.targets import Targets
+from fashionsearch.targets import UNKNOWN, Targets
 from fashionsearch.training import FineTuning, MetricLearning
 from fashionsearch.training.data import Sampling
 from fashionsearch.training.objectives import Learner, unfreeze
 from fashionsearch.training.options import recipe_for, with_fields
 
-_FOLDS, _ALL_FOLDS_BELOW, _SHARE = 4, 2000, 0.1
+_FOLDS, _ALL_FOLDS_BELOW, _ONE_IN = 4, 2000, 10
 
 Heads = Mapping[str, LinearHead]
 
@@ -121,8 +127,8 @@ def fit_frozen(
 ) -> Fit:
     """Embed photos once by a network that stays as it is, and learn a projection and heads on that.
 
-    Where there is no validation part, photos that others were fitted without stand in for it: a quarter at a time, or below
-    a tenth of them where there are 2,000 or more.
+    Where there is no validation part, photos that others were fitted without stand in for it: a quarter at a time, or a
+    tenth of them where there are 2,000 or more, and never all of a class.
 
     Args:
         backbone: stays as it is.
@@ -151,9 +157,11 @@ def fit_frozen(
     fit = partial(_fit_rows, vectors, views, targets, task)
     pieces = []
     if validation is None or apart is None:
-        for rows, rest in _folds(len(vectors), task.random_state):
-            partial_fit = fit(rows, progress=progress)
-            pieces.append(_held_out(partial_fit, vectors[rest], targets.indices[rest]))
+        few = len(vectors) < _ALL_FOLDS_BELOW
+        for rows, rest in _folds(targets, task, _FOLDS) if few else _folds(targets, task, _ONE_IN)[:1]:
+            if len(rest):
+                partial_fit = fit(rows, progress=progress)
+                pieces.append(_held_out(partial_fit, vectors[rest], targets.indices[rest]))
     final = fit(np.arange(len(vectors)), progress=progress)
     if validation is not None and apart is not None:
         pieces.append(_held_out(final, apart, validation[1].indices))
@@ -206,12 +214,26 @@ def _fit_rows(
     )
 
 
-def _folds(n: int, random_state: int | None) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
-    if n < _FOLDS:
-        return []
-    folds = _FOLDS if n < _ALL_FOLDS_BELOW else round(1 / _SHARE)
-    parts = list(KFold(folds, shuffle=True, random_state=random_state or 0).split(np.arange(n)))
-    return parts if n < _ALL_FOLDS_BELOW else parts[:1]
+def _folds(targets: Targets, task: Task, folds: int) -> list[tuple[NDArray[np.intp], NDArray[np.intp]]]:
+    """Return which rows are learned from and which are held out, in each fold.
+
+    Each class of the attribute that matters most is shared out evenly, and no class of any loses all its photos: where it
+    would, one of them is learned from.
+    """
+    strata = targets.of(first_attribute(task.metric, targets))
+    order = np.random.default_rng(task.random_state or 0).permutation(len(strata))
+    order = order[np.argsort(strata[order], kind="stable")]
+    return [_split(targets, order[fold::folds]) for fold in range(folds)]
+
+
+def _split(targets: Targets, rest: NDArray[np.intp]) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    held = np.zeros(len(targets.indices), dtype=bool)
+    held[rest] = True
+    for name in targets.classes:
+        labels = targets.of(name)
+        lost = held & (labels != UNKNOWN) & ~np.isin(labels, labels[~held])
+        held[np.flatnonzero(lost)[np.unique(labels[lost], return_index=True)[1]]] = False
+    return np.flatnonzero(~held), np.flatnonzero(held)
 
 
 def _held_out(fitted: _OnFeatures, vectors: NDArray[np.float32], targets: NDArray[np.int64]) -> HeldOut:
@@ -242,7 +264,7 @@ def fit_network(
 ) -> Fit:
     """Train a network, its projection and the heads together; from trained weights they start as `fit_frozen` leaves them.
 
-    Where there is no validation part, a tenth of the photos is held out.
+    Where there is no validation part, a tenth of the photos is held out, and never all of a class.
 
     Args:
         estimator: whose backbone, seed and progress bars.
@@ -265,7 +287,7 @@ def fit_network(
     images = repeatable(images)
     learned = targets
     if validation is None:
-        images, learned, rest = _set_apart(list(iterate(images)), targets, task.random_state)
+        images, learned, rest = _set_apart(list(iterate(images)), targets, task)
     else:
         rest = repeatable(validation[0]), validation[1]
     make_plan = partial(_plan, estimator, targets=learned, task=task)
@@ -291,12 +313,8 @@ def fit_network(
     return Fit(backbone, heads, history, fitted.embeddings, learned, unseen)
 
 
-def _set_apart(
-    images: list[object], targets: Targets, random_state: int | None
-) -> tuple[Images, Targets, Labelled]:
-    order = np.random.default_rng(random_state or 0).permutation(len(images))
-    apart, kept = np.split(order, [max(1, round(_SHARE * len(images)))])
-    kept = np.sort(kept)
+def _set_apart(images: list[Image], targets: Targets, task: Task) -> tuple[Images, Targets, Labelled]:
+    kept, apart = _folds(targets, task, _ONE_IN)[0]
     rest = [images[place] for place in apart], Targets(targets.indices[apart], targets.classes)
     return [images[place] for place in kept], Targets(targets.indices[kept], targets.classes), rest
 

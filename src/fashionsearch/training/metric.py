@@ -11,6 +11,8 @@ from fashionsearch import errors
 
 LOSS_NAMES = ("supervised_contrastive", "proxy_anchor", "multi_similarity", "triplet", "arcface")
 JOINED = "+"
+_TEMPERATURE = 0.1
+_TEMPERED = ("supervised_contrastive", "arcface")
 
 
 @dataclass(frozen=True)
@@ -26,7 +28,8 @@ class MetricLearning:
             "articleType+baseColour" is both together. None takes the attribute that tells most about a photo, alone, and
             together with the one that adds most to it.
         weight: of this loss beside the mean of the tags' cross-entropies, from 0 up; 0 is off.
-        temperature: what similarities are divided by, above 0; one over it is ArcFace's scale.
+        temperature: what similarities are divided by, above 0, in "supervised_contrastive" and between a photo's copies; one
+            over it is ArcFace's scale. The other losses have none: another than 0.1 is refused with them.
         balance: how far rare classes of the first attribute are evened out in the batches, from 0, as they are, to 1, each
             class alike.
         copies: how many augmented copies of a photo are in a batch, from 1 up; with two, a photo is to find its copy among
@@ -45,7 +48,7 @@ class MetricLearning:
     loss: str = "supervised_contrastive"
     attributes: Mapping[str, float] | None = None
     weight: float = 0.3
-    temperature: float = 0.1
+    temperature: float = _TEMPERATURE
     balance: float = 0.0
     copies: int = 1
     distillation: float = 0.0
@@ -79,6 +82,12 @@ class MetricLearning:
             or not 1 <= self.copies <= 64
         ):
             raise errors.InputError(f"copies={self.copies!r} is not a whole number from 1 to 64")
+        heard = self.loss in _TEMPERED or self.copies > 1
+        if self.temperature != _TEMPERATURE and not heard:
+            raise errors.InputError(
+                f"temperature={self.temperature!r} is not heard by loss={self.loss!r}; leave it out, or use one of "
+                f"{', '.join(_TEMPERED)}"
+            )
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""

@@ -56,6 +56,12 @@ def _library(part: str) -> Any:
         ) from error
 
 
+def check_installed(loss: str) -> None:
+    """Raise MissingPackageError if a loss comes from pytorch-metric-learning, and that isn't installed."""
+    if loss != "supervised_contrastive":
+        _library("losses")
+
+
 def _proxy_anchor(classes: int, dim: int, temperature: float) -> nn.Module:
     loss: nn.Module = _library("losses").ProxyAnchorLoss(classes, dim)
     return loss
