@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import copy
+import hashlib
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import onnx
@@ -14,11 +16,16 @@ import torch
 from onnx import TensorProto, helper, numpy_helper
 from torch import nn
 
+import fashionsearch as fs
 from fashionsearch.backbones.embedder import Embedder
+from fashionsearch.backbones.weights import unfolded, weights_hash
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.runtimes.graph import to_onnx
 from fashionsearch.runtimes.network import Network
+from fashionsearch.tagging.snapshot import classes_to_json
+from fashionsearch.tagging.tagger_snapshot import EXAMPLE_SCALE
 
+_LARGEST = 8_000_000  # bytes of the file
 _FEWEST = 64  # numbers below which an initializer stays in the graph
 Array = np.ndarray[Any, Any]
 
@@ -43,6 +50,73 @@ def folded(embedder: Embedder) -> dict[str, Array]:
     tensors["projection.output.weight"] *= scale
     tensors["projection.output.bias"] -= tensors["projection.output.weight"] @ mean
     return tensors
+
+
+def ship(tagger: fs.Tagger, attributes: Sequence[str], learned: Array, figures: Mapping[str, Any], folder: Path) -> None:
+    """Write a tagger as it ships.
+
+    Args:
+        tagger: fitted, with a linear projection.
+        attributes: those that ship.
+        learned: (n,) uint64, digests of the photos it learned from.
+        figures: what is to be known of it.
+        folder: for `fashion.safetensors`, `fashion.onnx` and `shipped.json`.
+    """
+    state, embedder = tagger._state, cast("Embedder", tagger.backbone_.module)
+    arrays: dict[str, Array] = {
+        f"network.{name}": array.astype(np.float16) for name, array in folded(embedder).items()
+    }
+    for number, name in enumerate(attributes):
+        head = state.heads[name]
+        arrays[f"weight.{number}"] = head.weight.astype(np.float16)
+        arrays[f"bias.{number}"] = head.bias.astype(np.float16)
+        if name in state.taxonomy.parents:
+            arrays[f"above.{number}"] = state.taxonomy.above[name].astype(np.int64)
+    places = [list(state.heads).index(name) for name in attributes]
+    indices = state.targets.indices[:, places]
+    arrays["learned"] = np.unique(learned)
+    # Weights in half precision are what the hash is of: so does a module that is made of them.
+    half = {name: array.astype(np.float32) for name, array in arrays.items() if name.startswith("network.")}
+    module = copy.deepcopy(embedder)
+    tensors = {name.removeprefix("network."): torch.from_numpy(array) for name, array in half.items()}
+    module.load_state_dict(unfolded(module, tensors), strict=False)
+    config = {
+        "version": 1,
+        "dim": tagger.dim,
+        "weights_sha256": weights_hash(module),
+        "attributes": [
+            {"name": name, **classes_to_json(state.targets.classes[name])} for name in attributes
+        ],
+        "parents": dict(state.taxonomy.parents),
+        "familiar": state.familiar,
+        "history": [dict(row) for row in tagger.history_.rows],
+        "figures": dict(figures),
+    }
+    weights = folder / "fashion.safetensors"
+    rest = _LARGEST - _size(arrays, config, weights)
+    chosen = _examples(indices, rest // (tagger.dim + 2 * len(attributes)) - 8)
+    embedded = np.rint(state.embeddings[chosen] * EXAMPLE_SCALE).clip(-127, 127)
+    arrays["examples"], arrays["indices"] = embedded.astype(np.int8), indices[chosen].astype(np.int16)
+    write_weights(weights, arrays, config)
+    write_graph(folder / "fashion.onnx", module, tagger.backbone_.preprocess, weights)
+    sums = [hashlib.sha256((folder / f"fashion.{kind}").read_bytes()).hexdigest() for kind in ("safetensors", "onnx")]
+    (folder / "shipped.json").write_text(json.dumps({"fashion": sums}, indent=1) + "\n", encoding="utf-8")
+
+
+def _size(arrays: Mapping[str, Array], config: Mapping[str, Any], path: Path) -> int:
+    empty = {"examples": np.zeros((0, 1), np.int8), "indices": np.zeros((0, 1), np.int16)}
+    write_weights(path, {**arrays, **empty}, config)
+    return path.stat().st_size
+
+
+def _examples(indices: Array, n: int) -> Array:
+    """Return the places of photos that stand for all: of each class of the first attribute some, by the root of its size."""
+    rng, column = np.random.default_rng(0), indices[:, 0]
+    counts = np.bincount(column[column >= 0])
+    shares = np.zeros(len(column))
+    known = column >= 0
+    shares[known] = 1 / np.sqrt(counts[column[known]])
+    return np.sort(rng.choice(len(column), min(n, int((shares > 0).sum())), replace=False, p=shares / shares.sum()))
 
 
 def write_weights(path: Path, arrays: Mapping[str, Array], config: Mapping[str, Any]) -> None:

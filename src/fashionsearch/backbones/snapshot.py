@@ -91,9 +91,9 @@ def read(saved: storage.Saved, prefix: str) -> dict[str, Any]:
             if config.get("projected"):
                 shorter, longer = tensors["projection.weight"].shape
                 module = Projected(module, longer, shorter)
-            # A network of a name may be an embedder itself, and one around it has other tensors.
-            if config.get("embedder") and tensors.keys() != module.state_dict().keys():
-                module = Embedder.shaped_like(module, preprocess, tensors)
+            if config.get("embedder"):
+                network = module.features.module if isinstance(module, Embedder) else module
+                module = Embedder.shaped_like(network, preprocess, tensors)
             module.load_state_dict(tensors)
         # What is no safetensors file, or holds something else, fails in many ways.
         except (safetensors.SafetensorError, RuntimeError, KeyError, ValueError) as error:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import warnings
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.images import Images, digests, iterate
-from fashionsearch.images.decoding import Image
 from fashionsearch.pretrained.shipped import is_shipped, open_shipped
-
-Encoder = TypeVar("Encoder")
 
 
 def learned_from(encoder: object, images: Images) -> NDArray[np.bool_]:
@@ -37,12 +35,15 @@ def learned_from(encoder: object, images: Images) -> NDArray[np.bool_]:
     return np.isin(digests(everything), open_shipped(name).arrays["learned"])
 
 
-def without_learned(encoder: object, images: Images, what: str) -> tuple[list[Image], NDArray[np.intp]]:
-    """Return the photos that a measurement may be made on, and their positions.
+def without_learned(
+    encoder: object, images: Images, columns: Mapping[str, NDArray[Any]], what: str
+) -> tuple[Images, dict[str, NDArray[Any]]]:
+    """Return the photos that a measurement may be made on, and what belongs to them; all where nothing is known.
 
     Args:
         encoder: which is measured, as for `learned_from`.
         images: n images in any form.
+        columns: name -> (n, …) labels and the like.
         what: is measured, as a message names it.
 
     Warns:
@@ -51,22 +52,25 @@ def without_learned(encoder: object, images: Images, what: str) -> tuple[list[Im
     Raises:
         DataError: if none is left.
     """
+    name = _network(encoder)
+    if name is None:
+        return images, dict(columns)
     everything = list(iterate(images))
-    learned = learned_from(encoder, everything)
-    if learned.any():
-        count = f"{int(learned.sum()):,} of {len(everything):,} photos"
-        if learned.all():
-            raise errors.DataError(
-                f"{what} is not measured: {_network(encoder)!r} learned from all of these {len(everything):,} photos, so any "
-                "figure would flatter it; measure on other photos"
-            )
-        warnings.warn(
-            f"{what} leaves out {count}, which {_network(encoder)!r} learned from",
-            errors.DataWarning,
-            stacklevel=3,
+    learned = learned_from(name, everything)
+    if not learned.any():
+        return everything, dict(columns)
+    if learned.all():
+        raise errors.DataError(
+            f"{what} is refused: {name!r} learned from all of these {len(everything):,} photos, so any figure would flatter "
+            "it; measure on other photos"
         )
+    warnings.warn(
+        f"{what} leaves out {int(learned.sum()):,} of {len(everything):,} photos, which {name!r} learned from",
+        errors.DataWarning,
+        stacklevel=3,
+    )
     kept = np.flatnonzero(~learned)
-    return [everything[place] for place in kept], kept
+    return [everything[place] for place in kept], {key: column[kept] for key, column in columns.items()}
 
 
 def _network(encoder: object) -> str | None:

@@ -223,14 +223,21 @@ class Classifier(ImageEstimator):
     def score(
         self, images: Images, labels: ArrayLike, sample_weight: NDArray[np.floating] | None = None
     ) -> float:
-        """Return the accuracy, the fraction of images whose predicted class is their label."""
+        """Return the accuracy, the fraction of images whose predicted class is their label.
+
+        Photos that a network which ships with the library learned from are left out with a `DataWarning`.
+        """
         import numpy as np
 
+        from fashionsearch.pretrained import without_learned
         from fashionsearch.targets import checked_labels
 
         self._check_fitted()
-        truth = checked_labels(images, labels, "labels")
-        return float(np.average(self.predict(images) == truth, weights=sample_weight))
+        columns = {"labels": checked_labels(images, labels, "labels")}
+        if sample_weight is not None:
+            columns["weights"] = np.asarray(sample_weight)
+        images, columns = without_learned(self, images, columns, "the score")
+        return float(np.average(self.predict(images) == columns["labels"], weights=columns.get("weights")))
 
     def evaluate(
         self, images: Images, labels: ArrayLike, *, min_support: int = 1, on_error: str = "raise"
@@ -249,17 +256,19 @@ class Classifier(ImageEstimator):
 
         Raises:
             NotFittedError: before `fit`.
-            DataError: if there are not as many labels as images, or labels are empty.
+            DataError: if there are not as many labels as images, or labels are empty, or a network that ships with the
+                library learned from all of the photos.
             ImageError: if an image can't be read.
         """
         from fashionsearch import metrics
+        from fashionsearch.pretrained import without_learned
         from fashionsearch.targets import checked_labels
 
         self._check_fitted()
         images, labels = readable(images, labels, on_error)
-        truth = checked_labels(images, labels, "labels")
-        probabilities = self.predict_proba(images)
-        return metrics.evaluate(truth, probabilities, self.classes_, min_support=min_support)
+        columns = {"labels": checked_labels(images, labels, "labels")}
+        images, columns = without_learned(self, images, columns, "the evaluation")
+        return metrics.evaluate(columns["labels"], self.predict_proba(images), self.classes_, min_support=min_support)
 
     def explain(self, image: Image, *, label: Any = None) -> NDArray[np.float32]:
         """Return where in a photo the evidence for a class lies, by Grad-CAM; `plots.explanation` lays it on the photo.

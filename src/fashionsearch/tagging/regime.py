@@ -11,6 +11,7 @@ from fashionsearch.backbones import Backbone
 from fashionsearch.backbones.embedder import Embedder
 from fashionsearch.backbones.modules import Projected
 from fashionsearch.estimator import ImageEstimator
+from fashionsearch.pretrained import is_shipped
 from fashionsearch.training import FineTuning, MetricLearning
 from fashionsearch.training.metric_losses import check_installed
 
@@ -59,7 +60,9 @@ def refuse_run(checkpoints: object, loggers: Sequence[object]) -> None:
 
 def check_tagger_options(tagger: Tagger) -> None:
     """Raise InputError, or MissingPackageError, unless the arguments that a tagger alone has can be used."""
-    if isinstance(tagger.backbone, Backbone) and isinstance(tagger.backbone.module, Embedder | Projected):
+    given = tagger.backbone
+    shipped = isinstance(given, Backbone) and is_shipped(given.name)
+    if isinstance(given, Backbone) and not shipped and isinstance(given.module, Embedder | Projected):
         raise errors.InputError(
             "backbone= is that of a fitted Tagger or Autoencoder, with layers of its own behind the network, and a Tagger "
             "around it could not be saved; give the network's name, or a Backbone without them"

@@ -6,7 +6,7 @@ import os
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
-from fashionsearch.estimator import ImageEstimator
+from fashionsearch.estimator import ImageEstimator, open_backbone
 
 if TYPE_CHECKING:
     import numpy as np
@@ -140,6 +140,49 @@ class Tagger(ImageEstimator):
         self._check_fitted()
         return self._state.taxonomy
 
+    @classmethod
+    def from_pretrained(
+        cls,
+        name: str,
+        *,
+        device: str = "auto",
+        precision: str = "auto",
+        runtime: str = "auto",
+        batch_size: int | None = None,
+        progress: bool = True,
+    ) -> Tagger:
+        """Return a tagger that ships with the library; it needs no network, and on a CPU no torch.
+
+        Args:
+            name: "fashion" tags articleType, subCategory, masterCategory, baseColour, gender, usage and season.
+            device: as for the constructor.
+            precision: likewise.
+            runtime: likewise.
+            batch_size: likewise.
+            progress: likewise.
+
+        Raises:
+            WeightsError: if no network of this name ships with the library.
+            CorruptFileError: if its file isn't the one that shipped.
+
+        Examples:
+            >>> import fashionsearch as fs
+            >>> tagger = fs.Tagger.from_pretrained("fashion")
+            >>> sorted(tagger.attributes_)[:3]
+            ['articleType', 'baseColour', 'gender']
+        """
+        from fashionsearch.pretrained import open_shipped
+        from fashionsearch.saved_options import read_history
+        from fashionsearch.tagging.tagger_snapshot import read_shipped
+
+        shipped = open_shipped(name)
+        self = cls(
+            name, device=device, precision=precision, runtime=runtime, batch_size=batch_size, progress=progress
+        )
+        self.backbone_, self._state = open_backbone(self, None), read_shipped(shipped)
+        self.history_ = read_history(shipped.config)
+        return self
+
     def fit(
         self,
         images: Images,
@@ -270,17 +313,22 @@ class Tagger(ImageEstimator):
         Returns:
             Attribute -> its `Evaluation`.
 
+        Warns:
+            DataWarning: if photos are left out that a network that ships with the library learned from.
+
         Raises:
             NotFittedError: before `fit`.
             InputError: if a name is no attribute.
-            DataError: if an attribute has not one label for each image, or none that is known.
+            DataError: if an attribute has not one label for each image, or none that is known, or no photo is left.
             ImageError: if an image can't be read.
         """
+        from fashionsearch.pretrained import without_learned
         from fashionsearch.tagging.state import evaluate, readable_labels
 
         state = self._state_now()
         state.check_names(labels)
         images, columns = readable_labels(images, labels, on_error)
+        images, columns = without_learned(self, images, columns, "the evaluation")
         return evaluate(state, images, columns, self.predict_proba(images), min_support)
 
     def add_class(self, attribute: str, name: Any, images: Images, *, parent: Any = None) -> Tagger:

@@ -105,6 +105,8 @@ class Task:
 
 def with_colours(backbone: Backbone) -> Backbone:
     """Return a backbone that gives a network's embedding with the histogram of colours behind it."""
+    if isinstance(backbone.module, Embedder):  # one that ships, to begin with
+        return backbone.variant(module=backbone.module.features)
     with torch_defaults():
         module = WithColours(backbone.module, backbone.preprocess)
     return backbone.variant(module=module)
