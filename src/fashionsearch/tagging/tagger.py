@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch.estimator import ImageEstimator
@@ -221,14 +222,16 @@ class Tagger(ImageEstimator):
             InputError: if the confidence is outside (0, 1).
             ImageError: if an image can't be read.
         """
-        from fashionsearch.images import iterate, source_of
+        from fashionsearch.images import iterate, source_of, thumbnail_uri
+        from fashionsearch.results.tags import SHOWN
 
         state = self._state_now()
         state.check_confidence(confidence)
         given = list(iterate(images))
         embedded = self._familiar().embed(given)
         sources = [source_of(each) for each in given]
-        return state.tags(embedded[:, :-1], sources, confidence, embedded[:, -1])
+        tags = state.tags(embedded[:, :-1], sources, confidence, embedded[:, -1])
+        return replace(tags, _photos=given[:SHOWN], _thumbnail=thumbnail_uri)
 
     def _familiar(self) -> Backbone:
         """Return what gives embeddings with their familiarity, made at the first use."""
