@@ -11,7 +11,7 @@ backbone.*              the network with its projection, as `Backbone` writes it
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,13 +26,17 @@ from fashionsearch.tagging.head import LinearHead
 from fashionsearch.tagging.snapshot import classes_to_json, read_classes
 from fashionsearch.tagging.state import State, unit
 from fashionsearch.tagging.taxonomy import Taxonomy, circle
+from fashionsearch.tagging.zero_shot import UnitEncoder
 from fashionsearch.targets import UNKNOWN, Targets
 
 
 def writers(
     estimator: ImageEstimator, state: State, history: History, prefix: str
 ) -> dict[str, storage.Writer]:
-    """Return what `storage.save` needs to keep a tagger."""
+    """Return what `storage.save` needs to keep a tagger, nothing if its encoder can't be kept."""
+    network = estimator.backbone_.writers(prefix)
+    if not network:
+        return {}
     config = {
         "options": options_to_json(estimator),
         "attributes": [
@@ -57,7 +61,7 @@ def writers(
         f"{prefix}tagger.json": storage.write_json(config),
         f"{prefix}heads.safetensors": storage.write_arrays(heads),
         f"{prefix}examples.safetensors": storage.write_arrays(examples),
-        **estimator.backbone_.writers(prefix),
+        **network,
     }
 
 
@@ -121,6 +125,12 @@ def read(
         kept["corrected"],
         corrections,
     )
+    if not state.has_learned:
+        return (
+            cast("Backbone", UnitEncoder(backbone)),
+            state,
+            history,
+        )  # a tagger asks for no more than an encoder
     return backbone, state, history
 
 
