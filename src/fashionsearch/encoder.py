@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
@@ -28,6 +28,14 @@ class Embeds(Protocol):
 
     def embed(self, images: Images) -> NDArray[np.float32]:
         """Return (n, dim) float32."""
+        ...
+
+
+class EmbedsText(Embeds, Protocol):
+    """What embeds photos and texts into one space, where a photo lies near what describes it, as CLIP does."""
+
+    def embed_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
+        """Return (n, dim) float32 of n texts."""
         ...
 
 

@@ -98,4 +98,32 @@ def test_it_prints_and_shows_itself(tags):
     assert "for a person: 2, unfamiliar: 1" in repr(tags)
     html = tags._repr_html_()
     assert "&quot;é&quot;" in html
-    assert "0.50 ?" in html
+    assert "<td><span style='opacity: 0.5'>d 0.50 ?</span></td>" in html
+    assert "<td>a 0.98</td>" in html
+    assert html.count("<b>unfamiliar</b>") == 1
+    assert "3 photos, 2 for a person" in html
+    assert "<img" not in html
+
+
+def test_it_shows_the_first_photos_small(tags):
+    shown = replace(
+        tags,
+        sources=np.array(["shop/<a>.jpg", None, "c.jpg"], object),
+        _photos=["one", "two"],
+        _thumbnail=lambda photo: f"data:{photo}",
+    )
+    html = shown._repr_html_()
+    assert "<img alt='' src='data:one'><br><small title='shop/&lt;a&gt;.jpg'>&lt;a&gt;.jpg</small>" in html
+    assert html.count("<img") == 2
+    many = np.zeros(30, int)
+    thirty = replace(
+        tags,
+        **{
+            name: {k: v[many] for k, v in getattr(tags, name).items()}
+            for name in ("value", "confidence", "sure")
+        },
+        unfamiliar=tags.unfamiliar[many],
+        sources=tags.sources[many],
+    )
+    assert thirty._repr_html_().count("<tr>") == 21
+    assert "the first 20 of 30 photos" in thirty._repr_html_()

@@ -176,6 +176,11 @@ def test_it_is_surer_the_more_is_asked(fitted, parts):
     assert set(hard.for_review) >= set(easy.for_review)
 
 
+def test_a_notebook_shows_the_tagged_photos(fitted, parts):
+    html = fitted.tag(parts[2].images[:25])._repr_html_()
+    assert html.count("<img alt='' src='data:image/jpeg;base64,") == 20
+
+
 def test_tags_go_together(fitted, parts):
     _, _, test = parts
     assert dict(fitted.taxonomy_.parents) == {"articleType": "masterCategory"}

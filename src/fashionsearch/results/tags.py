@@ -5,20 +5,21 @@ from __future__ import annotations
 import csv
 import html
 import io
+import itertools
 import json
 import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
+from pathlib import PurePath
 from typing import Any, BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.results.tables import html_table
 from fashionsearch.values import plain_value
 
-_SHOWN = 20  # photos in a notebook's view
+SHOWN = 20  # photos in a notebook's view
 IMAGE, UNFAMILIAR, REVIEW, TAGGED_AS = "image", "unfamiliar", "review", "tagged_as"
 TAKEN = (IMAGE, UNFAMILIAR, REVIEW, TAGGED_AS)  # by columns beside those of the attributes
 
@@ -58,6 +59,8 @@ class Tags:
     sources: NDArray[np.object_]
     threshold: float
     parents: Mapping[str, str] = field(default_factory=dict)
+    _photos: Sequence[Any] = field(default=(), repr=False)
+    _thumbnail: Callable[[Any], str] | None = field(default=None, repr=False)
 
     def __len__(self) -> int:
         return len(self.unfamiliar)
@@ -185,15 +188,34 @@ class Tags:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
+        head = "".join(f"<th>{html.escape(name)}</th>" for name in self.attributes)
         rows = []
-        for row in self.to_rows()[:_SHOWN]:
-            cells = [str(row[IMAGE])]
+        for position, row in enumerate(itertools.islice(self._rows(), SHOWN)):
+            cells = [self._photo(position, str(row[IMAGE]))]
             for name in self.attributes:
-                doubt = "" if row[f"{name} sure"] else " ?"
-                cells.append(f"{row[name]} {row[f'{name} confidence']:.2f}{doubt}")
-            rows.append((*cells, "unfamiliar" if row[UNFAMILIAR] else ""))
-        caption = f"{len(self)} photos; ? is below {self.threshold:g}"
-        return html_table(("image", *self.attributes, ""), rows, html.escape(caption))
+                said = html.escape(
+                    "–" if row[name] is None else f"{row[name]} {row[f'{name} confidence']:.2f}"
+                )
+                cells.append(said if row[f"{name} sure"] else f"<span style='opacity: 0.5'>{said} ?</span>")
+            cells.append("<b>unfamiliar</b>" if row[UNFAMILIAR] else "")
+            rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
+        first = f"the first {SHOWN} of " if len(self) > SHOWN else ""
+        caption = (
+            f"{first}{len(self)} photo{'' if len(self) == 1 else 's'}, {len(self.for_review)} for a person to look at; "
+            f"pale with ? is not sure (from {self.threshold:g} on)"
+        )
+        return (
+            f"<table><caption>{caption}</caption><thead><tr><th>image</th>{head}<th></th></tr></thead>"
+            f"<tbody>{''.join(rows)}</tbody></table>"
+        )
+
+    def _photo(self, position: int, name: str) -> str:
+        """Return a photo, where it can be shown, above the last part of its name."""
+        picture = ""
+        if self._thumbnail is not None and position < len(self._photos):
+            picture = f"<img alt='' src='{self._thumbnail(self._photos[position])}'><br>"
+        last = PurePath(name).name or name
+        return f"{picture}<small title='{html.escape(name)}'>{html.escape(last)}</small>"
 
 
 def _cell(value: object) -> object:

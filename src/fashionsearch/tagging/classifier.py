@@ -268,7 +268,9 @@ class Classifier(ImageEstimator):
         images, labels = readable(images, labels, on_error)
         columns = {"labels": checked_labels(images, labels, "labels")}
         images, columns = without_learned(self, images, columns, "the evaluation")
-        return metrics.evaluate(columns["labels"], self.predict_proba(images), self.classes_, min_support=min_support)
+        return metrics.evaluate(
+            columns["labels"], self.predict_proba(images), self.classes_, min_support=min_support
+        )
 
     def explain(self, image: Image, *, label: Any = None) -> NDArray[np.float32]:
         """Return where in a photo the evidence for a class lies, by Grad-CAM; `plots.explanation` lays it on the photo.

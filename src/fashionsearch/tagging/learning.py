@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -26,7 +26,8 @@ from fashionsearch.training import MetricLearning
 from fashionsearch.training.metric import JOINED
 
 if TYPE_CHECKING:
-    from fashionsearch.tagging.tagger import Labels, Tagger
+    from fashionsearch.tagging.tagger import Tagger
+    from fashionsearch.tagging.teaching import Labels
 
 
 def learn(
@@ -80,12 +81,7 @@ def readable_parts(
         DataError: if labels can't be classes of these images.
     """
     images, columns = readable_labels(images, labels, on_error)
-    for name in columns:
-        if JOINED in name or name in TAKEN:
-            raise errors.InputError(
-                f"{name!r} can't be the name of an attribute: {JOINED!r} joins two of them, and {', '.join(TAKEN)} are "
-                "columns beside them; rename it"
-            )
+    check_attribute_names(columns)
     targets = make_targets(images, columns, allow_unknown=True)
     if validation is None:
         return images, targets, None
@@ -99,3 +95,13 @@ def readable_parts(
     n = len(next(iter(apart.values())))
     complete = {name: apart.get(name, np.full(n, None, dtype=object)) for name in columns}
     return images, targets, (rest, encode(rest, complete, targets.classes, allow_unknown=True))
+
+
+def check_attribute_names(names: Iterable[str]) -> None:
+    """Raise InputError if a name means something else beside attributes."""
+    for name in names:
+        if JOINED in name or name in TAKEN:
+            raise errors.InputError(
+                f"{name!r} can't be the name of an attribute: {JOINED!r} joins two of them, and {', '.join(TAKEN)} are "
+                "columns beside them; rename it"
+            )

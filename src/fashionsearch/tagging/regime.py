@@ -67,6 +67,11 @@ def check_tagger_options(tagger: Tagger) -> None:
             "backbone= is that of a fitted Tagger or Autoencoder, with layers of its own behind the network, and a Tagger "
             "around it could not be saved; give the network's name, or a Backbone without them"
         )
+    if not isinstance(tagger.backbone, str | Backbone):
+        raise errors.InputError(
+            f"backbone= is a {type(tagger.backbone).__name__}, and a Tagger learns on a network's name or a Backbone; an "
+            "encoder of your own serves Tagger.zero_shot, or register_backbone makes a network of yours one"
+        )
     if tagger.metric is not None and not isinstance(tagger.metric, MetricLearning):
         raise errors.InputError(f"metric={tagger.metric!r} is neither None nor a MetricLearning(...)")
     if tagger.metric is not None:

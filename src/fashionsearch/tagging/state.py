@@ -128,6 +128,19 @@ class State:
                 f"confidence={confidence!r} is not a number above 0 and below 1, such as 0.95"
             )
 
+    @property
+    def has_learned(self) -> bool:
+        """Whether there are photos that were learned from; a zero-shot tagger has none."""
+        return len(self.embeddings) > 0
+
+    def check_has_learned(self, instead: str) -> None:
+        """Raise InputError, with what to do instead, if there are no photos of which the heads are to say what they said."""
+        if not self.has_learned:
+            raise errors.InputError(
+                "a zero-shot tagger has learned from no photo, and a few photos would change what it says of all others; "
+                f"{instead}"
+            )
+
     def place(self, attribute: str) -> int:
         """Return the column of an attribute."""
         return list(self.heads).index(attribute)

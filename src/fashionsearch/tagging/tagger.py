@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any, cast
 
-from fashionsearch.estimator import ImageEstimator, open_backbone
+from fashionsearch import errors
+from fashionsearch.estimator import open_backbone
+from fashionsearch.tagging.teaching import Labels, Teachable
 
 if TYPE_CHECKING:
     import numpy as np
-    from numpy.typing import ArrayLike, NDArray
+    from numpy.typing import NDArray
 
     from fashionsearch import storage
     from fashionsearch.backbones import Backbone
     from fashionsearch.device import Execution
+    from fashionsearch.encoder import EmbedsText
     from fashionsearch.images import Images
     from fashionsearch.results import Evaluation, History, Tags
     from fashionsearch.tagging.head import LinearHead
-    from fashionsearch.tagging.state import State
     from fashionsearch.tagging.taxonomy import Taxonomy
+    from fashionsearch.tagging.zero_shot import Templates
     from fashionsearch.training import FineTuning, MetricLearning
 
-Labels = Mapping[str, "ArrayLike"]
 
-
-class Tagger(ImageEstimator):
+class Tagger(Teachable):
     """Tags photos with several attributes, and embeds them so that photos of the same kind and look lie near each other.
 
     One embedding of 256 numbers and length 1 carries everything: each attribute's head is a function of it alone, so a
@@ -56,7 +58,7 @@ class Tagger(ImageEstimator):
     Attributes:
         attributes_: the names of the attributes.
         classes_: attribute -> (c,) its classes, those that were learned sorted, then those added since.
-        backbone_: the `Backbone` in use, its projection to the embedding included.
+        backbone_: the `Backbone` in use, its projection to the embedding included; of a zero-shot tagger, its encoder.
         heads_: attribute -> its `LinearHead`, calibrated.
         taxonomy_: which attribute is the coarser name of which.
         history_: `History` of the epochs.
@@ -74,7 +76,6 @@ class Tagger(ImageEstimator):
     """
 
     history_: History
-    _state: State
     _tagging: tuple[Backbone, Backbone] | None = None
     _fit_call = "fit(images, {attribute: labels})"
     _kind = "tagger"
@@ -177,7 +178,12 @@ class Tagger(ImageEstimator):
 
         shipped = open_shipped(name)
         self = cls(
-            name, device=device, precision=precision, runtime=runtime, batch_size=batch_size, progress=progress
+            name,
+            device=device,
+            precision=precision,
+            runtime=runtime,
+            batch_size=batch_size,
+            progress=progress,
         )
         self.backbone_, self._state = open_backbone(self, None), read_shipped(shipped)
         self.history_ = read_history(shipped.config)
@@ -227,6 +233,59 @@ class Tagger(ImageEstimator):
         )
         return self
 
+    @classmethod
+    def zero_shot(
+        cls,
+        encoder: EmbedsText,
+        classes: Mapping[str, Sequence[str]],
+        *,
+        templates: Templates | None = None,
+        scale: float = 100.0,
+    ) -> Tagger:
+        """Return a tagger that needs no training: a photo is what the name of a class lies nearest to, by the cosine.
+
+        The encoder has learned from pairs of photos and texts, as CLIP has (Radford et al. 2021, arXiv:2103.00020). Its
+        probabilities are not calibrated, so `evaluate` on labelled photos before trusting a confidence; no photo counts as
+        unfamiliar, and no taxonomy is known. `add_class` and `correct` are refused: make it again with other names.
+
+        Args:
+            encoder: has dim, embed(images) -> (n, dim) and embed_text(texts) -> (n, dim). The tagger can be saved where
+                it is a `Backbone`.
+            classes: attribute -> the names of its classes, two or more, in words as people use them.
+            templates: texts with {} where the name goes, whose embeddings are averaged, or attribute -> such texts; None
+                is three that suit products.
+            scale: what cosines are multiplied by before the softmax, above 0; CLIP learned 100.
+
+        Raises:
+            InputError: if the encoder has no embed_text or it returns another shape, an attribute has fewer than two
+                names or one twice, or a template has no {}.
+
+        Examples:
+            >>> import numpy as np
+            >>> import fashionsearch as fs
+            >>> class MeanColour:
+            ...     dim = 3
+            ...     def embed(self, images):
+            ...         return np.stack([image.mean(axis=(0, 1)) for image in images])
+            ...     def embed_text(self, texts):
+            ...         return [[1, 0, 0] if "red" in text else [0, 0, 1] for text in texts]
+            >>> tagger = fs.Tagger.zero_shot(MeanColour(), {"colour": ["red", "blue"]})
+            >>> tagger.predict(np.full((8, 8, 3), (200, 30, 30), np.uint8))["colour"].tolist()
+            ['red']
+        """
+        from fashionsearch.results import History
+        from fashionsearch.tagging.zero_shot import TEMPLATES, UnitEncoder, zero_shot_state
+
+        state = zero_shot_state(encoder, classes, TEMPLATES if templates is None else templates, scale)
+        self = cls(cast("Backbone", encoder))
+        # A tagger asks no more of its backbone than of any encoder.
+        self.backbone_, self._state, self.history_ = (
+            cast("Backbone", UnitEncoder(encoder)),
+            state,
+            History(()),
+        )
+        return self
+
     def predict_proba(self, images: Images) -> dict[str, NDArray[np.float64]]:
         """Return attribute -> the calibrated probability of each class, (n, c) float64, rows adding up to 1.
 
@@ -264,14 +323,19 @@ class Tagger(ImageEstimator):
             InputError: if the confidence is outside (0, 1).
             ImageError: if an image can't be read.
         """
-        from fashionsearch.images import iterate, source_of
+        from fashionsearch.images import iterate, source_of, thumbnail_uri
+        from fashionsearch.results.tags import SHOWN
 
         state = self._state_now()
         state.check_confidence(confidence)
         given = list(iterate(images))
-        embedded = self._familiar().embed(given)
         sources = [source_of(each) for each in given]
-        return state.tags(embedded[:, :-1], sources, confidence, embedded[:, -1])
+        if state.has_learned:
+            embedded = self._familiar().embed(given)
+            tags = state.tags(embedded[:, :-1], sources, confidence, embedded[:, -1])
+        else:
+            tags = state.tags(self.embed(given), sources, confidence)
+        return replace(tags, _photos=given[:SHOWN], _thumbnail=thumbnail_uri)
 
     def _familiar(self) -> Backbone:
         """Return what gives embeddings with their familiarity, made at the first use."""
@@ -331,74 +395,26 @@ class Tagger(ImageEstimator):
         images, columns = without_learned(self, images, columns, "the evaluation")
         return evaluate(state, images, columns, self.predict_proba(images), min_support)
 
-    def add_class(self, attribute: str, name: Any, images: Images, *, parent: Any = None) -> Tagger:
-        """Teach a new class of an attribute by a handful of photos, without training.
-
-        Args:
-            attribute: of the class.
-            name: of the class, of the kind that the others are.
-            images: one photo or more; five are a good start.
-            parent: the class above it, where the taxonomy has an attribute above; None is that which most of the photos
-                are tagged with.
-
-        Returns:
-            Itself.
+    def save(self, folder: storage.PathLike) -> None:
+        """Save all that was learned, and the options, to a folder, atomically.
 
         Raises:
             NotFittedError: before `fit`.
-            InputError: if there is no such attribute or parent, or the class is there already; nothing is changed.
-            DataError: if there is no photo.
-            ImageError: if a photo can't be read.
+            StorageError: if the folder holds something else or can't be written, or the tagger is a zero-shot one around
+                an object that can't be saved; what was there is unchanged.
         """
-        from fashionsearch.tagging import changes
-
-        state = self._state_now()
-        state.check_names({attribute: None})
-        self._state = changes.add_class(state, attribute, name, self.embed(images), parent)
-        return self
-
-    def remove_class(self, attribute: str, name: Any) -> Tagger:
-        """Forget a class of an attribute; photos of it are tagged with the most similar of the others from then on.
-
-        Raises:
-            NotFittedError: before `fit`.
-            InputError: if there is no such attribute or class, or only one class would be left; nothing is changed.
-        """
-        from fashionsearch.tagging import changes
-
-        self._state = changes.remove_class(self._state_now(), attribute, name)
-        return self
-
-    def correct(self, images: Images, labels: Labels) -> Tagger:
-        """Learn from a person's corrections, without training: the heads follow them, and keep to what they said otherwise.
-
-        Args:
-            images: n images in any form.
-            labels: attribute -> (n,) true classes, of some or all attributes; "" or None where nothing was corrected.
-
-        Returns:
-            Itself.
-
-        Raises:
-            NotFittedError: before `fit`.
-            InputError: if a name is no attribute, or a label no class: `add_class` makes it one; nothing is changed.
-            DataError: if an attribute has not one label for each image.
-            ImageError: if an image can't be read.
-        """
-        from fashionsearch.images import repeatable
-        from fashionsearch.tagging import changes
-
-        state, images = self._state_now(), repeatable(images)
-        indices = changes.corrected_indices(state, images, labels)
-        self._state = changes.correct(state, self.embed(images), indices)
-        return self
-
-    def _state_now(self) -> State:
-        self._check_fitted()
-        return self._state
+        if not self.writers():
+            raise errors.StorageError(
+                f"this tagger's encoder is a {type(self.backbone).__name__}, an object of your own, which can't be saved; "
+                "make the tagger again by Tagger.zero_shot(encoder, classes)"
+            )
+        super().save(folder)
 
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
-        """Return what `storage.save` needs to keep this tagger, as part of another folder if there is a prefix."""
+        """Return what `storage.save` needs to keep this tagger, as part of another folder if there is a prefix.
+
+        It is nothing where the encoder of a zero-shot tagger can't be kept.
+        """
         from fashionsearch.tagging import tagger_snapshot
 
         return tagger_snapshot.writers(self, self._state_now(), self.history_, prefix)

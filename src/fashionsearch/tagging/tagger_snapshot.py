@@ -12,7 +12,7 @@ backbone.*              the network with its projection, as `Backbone` writes it
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -29,17 +29,19 @@ from fashionsearch.tagging.head import LinearHead
 from fashionsearch.tagging.snapshot import classes_to_json, read_classes
 from fashionsearch.tagging.state import State, unit
 from fashionsearch.tagging.taxonomy import Taxonomy, circle
+from fashionsearch.tagging.zero_shot import UnitEncoder
 from fashionsearch.targets import UNKNOWN, Targets
 
-EXAMPLE_SCALE = (
-    360  # of embeddings of length 1, to use the range of int8: a number above a third is as good as none
-)
+EXAMPLE_SCALE = 360  # of embeddings of length 1 in int8, whose range then ends at a third
 
 
 def writers(
     estimator: ImageEstimator, state: State, history: History, prefix: str
 ) -> dict[str, storage.Writer]:
-    """Return what `storage.save` needs to keep a tagger."""
+    """Return what `storage.save` needs to keep a tagger, nothing if its encoder can't be kept."""
+    network = estimator.backbone_.writers(prefix)
+    if not network:
+        return {}
     config = {
         "options": options_to_json(estimator),
         "attributes": [
@@ -64,7 +66,7 @@ def writers(
         f"{prefix}tagger.json": storage.write_json(config),
         f"{prefix}heads.safetensors": storage.write_arrays(heads),
         f"{prefix}examples.safetensors": storage.write_arrays(examples),
-        **estimator.backbone_.writers(prefix),
+        **network,
     }
 
 
@@ -89,6 +91,8 @@ def read(
         lambda expected: saved.arrays(f"{prefix}heads.safetensors", expected),
         lambda expected: saved.arrays(f"{prefix}examples.safetensors", expected),
     )
+    if not state.has_learned:  # by words alone: a tagger asks for no more than an encoder
+        backbone = cast("Backbone", UnitEncoder(backbone))
     return backbone, state, read_history(config)
 
 
