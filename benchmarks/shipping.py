@@ -52,7 +52,9 @@ def folded(embedder: Embedder) -> dict[str, Array]:
     return tensors
 
 
-def ship(tagger: fs.Tagger, attributes: Sequence[str], learned: Array, figures: Mapping[str, Any], folder: Path) -> None:
+def ship(
+    tagger: fs.Tagger, attributes: Sequence[str], learned: Array, figures: Mapping[str, Any], folder: Path
+) -> None:
     """Write a tagger as it ships.
 
     Args:
@@ -84,9 +86,7 @@ def ship(tagger: fs.Tagger, attributes: Sequence[str], learned: Array, figures: 
         "version": 1,
         "dim": tagger.dim,
         "weights_sha256": weights_hash(module),
-        "attributes": [
-            {"name": name, **classes_to_json(state.targets.classes[name])} for name in attributes
-        ],
+        "attributes": [{"name": name, **classes_to_json(state.targets.classes[name])} for name in attributes],
         "parents": dict(state.taxonomy.parents),
         "familiar": state.familiar,
         "history": [dict(row) for row in tagger.history_.rows],
@@ -99,7 +99,10 @@ def ship(tagger: fs.Tagger, attributes: Sequence[str], learned: Array, figures: 
     arrays["examples"], arrays["indices"] = embedded.astype(np.int8), indices[chosen].astype(np.int16)
     write_weights(weights, arrays, config)
     write_graph(folder / "fashion.onnx", module, tagger.backbone_.preprocess, weights)
-    sums = [hashlib.sha256((folder / f"fashion.{kind}").read_bytes()).hexdigest() for kind in ("safetensors", "onnx")]
+    sums = [
+        hashlib.sha256((folder / f"fashion.{kind}").read_bytes()).hexdigest()
+        for kind in ("safetensors", "onnx")
+    ]
     (folder / "shipped.json").write_text(json.dumps({"fashion": sums}, indent=1) + "\n", encoding="utf-8")
 
 
@@ -116,7 +119,9 @@ def _examples(indices: Array, n: int) -> Array:
     shares = np.zeros(len(column))
     known = column >= 0
     shares[known] = 1 / np.sqrt(counts[column[known]])
-    return np.sort(rng.choice(len(column), min(n, int((shares > 0).sum())), replace=False, p=shares / shares.sum()))
+    return np.sort(
+        rng.choice(len(column), min(n, int((shares > 0).sum())), replace=False, p=shares / shares.sum())
+    )
 
 
 def write_weights(path: Path, arrays: Mapping[str, Array], config: Mapping[str, Any]) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from fashionsearch import __version__
 from fashionsearch.cli import commands
+from fashionsearch.cli.tag import tag as run_tag
 
 _DATA_HELP = (
     "a folder with styles.csv and images/ (the Kaggle layout), a folder of class folders, a folder of photos, "
@@ -98,6 +99,32 @@ def make_parser() -> argparse.ArgumentParser:
     )
     explain.add_argument("--label", help=argparse.SUPPRESS)
     explain.add_argument("--out", type=Path, required=True, help="picture to write, such as why.png")
+
+    tag = _command(
+        subcommands,
+        "tag",
+        run_tag,
+        "tag photos, with the tagger that ships with the library or your own",
+        "fashionsearch tag photos/ --out tags.csv\n"
+        "fashionsearch tag photos/ --out tags.csv --report tags.html --confidence 0.9\n"
+        "fashionsearch tag photos/ --out tags.csv --tagger my-tagger --again",
+    )
+    _add_data(tag)
+    tag.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="CSV file to write; photos that it has already are left as they are",
+    )
+    tag.add_argument("--tagger", type=Path, help="folder of a saved tagger; default: the one that ships")
+    tag.add_argument(
+        "--confidence",
+        type=float,
+        default=0.95,
+        help="a tag is sure where its chance to be right is at least that (%(default)s)",
+    )
+    tag.add_argument("--report", type=Path, help="HTML file to write, with the photos and their tags")
+    tag.add_argument("--again", action="store_true", help="tag all photos, and write the file anew")
 
     embed = _command(
         subcommands,

@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import html
 import io
-import itertools
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any, BinaryIO
@@ -138,27 +137,28 @@ class Tags:
         Raises:
             StorageError: if the file can't be written.
         """
-        from fashionsearch.files import as_path, portable, write_atomically
+        from fashionsearch.files import as_path
 
-        folder = as_path(path).parent
+        write_csv(path, self.columns, self.csv_rows(as_path(path).parent))
 
-        header: list[str] = [IMAGE]
-        for name in self.attributes:
-            header += [name, f"{name} confidence", f"{name} sure"]
+    @property
+    def columns(self) -> list[str]:
+        """The columns of the CSV file, in order."""
+        of_attributes = [
+            column for name in self.attributes for column in (name, f"{name} confidence", f"{name} sure")
+        ]
+        return [IMAGE, *of_attributes, UNFAMILIAR, REVIEW, TAGGED_AS]
 
-        def write(file: BinaryIO) -> None:
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-            writer = csv.DictWriter(text, [*header, UNFAMILIAR, REVIEW, TAGGED_AS])
-            writer.writeheader()
-            for row in self._rows():
-                said = {name: "" if row[name] is None else str(row[name]) for name in self.attributes}
-                plain = {key: _cell(value) for key, value in row.items()}
-                if isinstance(row[IMAGE], str):
-                    plain[IMAGE] = portable(row[IMAGE], folder)
-                writer.writerow({**plain, **said, TAGGED_AS: json.dumps(said, ensure_ascii=False)})
-            text.detach()
+    def csv_rows(self, folder: str | os.PathLike[str]) -> Iterator[dict[str, Any]]:
+        """Yield the rows of a CSV file in a folder, as `to_csv` writes them."""
+        from fashionsearch.files import portable
 
-        write_atomically(path, write)
+        for row in self._rows():
+            said = {name: "" if row[name] is None else str(row[name]) for name in self.attributes}
+            plain = {key: _cell(value) for key, value in row.items()}
+            if isinstance(row[IMAGE], str):
+                plain[IMAGE] = portable(row[IMAGE], folder)
+            yield {**plain, **said, TAGGED_AS: json.dumps(said, ensure_ascii=False)}
 
     def to_pandas(self) -> Any:
         """Return `to_rows` as a pandas DataFrame.
@@ -188,9 +188,19 @@ class Tags:
         return "\n".join(lines)
 
     def _repr_html_(self) -> str:
+        return self.html(range(min(SHOWN, len(self))))
+
+    def html(self, positions: Sequence[int]) -> str:
+        """Return a table of some photos with their tags, as a notebook or a report shows it.
+
+        Args:
+            positions: of the photos, in order.
+        """
+        chosen = {int(position): number for number, position in enumerate(positions)}
+        shown = [row for row in enumerate(self._rows()) if row[0] in chosen]
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.attributes)
         rows = []
-        for position, row in enumerate(itertools.islice(self._rows(), SHOWN)):
+        for position, row in sorted(shown, key=lambda numbered: chosen[numbered[0]]):
             cells = [self._photo(position, str(row[IMAGE]))]
             for name in self.attributes:
                 said = html.escape(
@@ -199,7 +209,7 @@ class Tags:
                 cells.append(said if row[f"{name} sure"] else f"<span style='opacity: 0.5'>{said} ?</span>")
             cells.append("<b>unfamiliar</b>" if row[UNFAMILIAR] else "")
             rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
-        first = f"the first {SHOWN} of " if len(self) > SHOWN else ""
+        first = f"{len(rows)} of " if len(rows) < len(self) else ""
         caption = (
             f"{first}{len(self)} photo{'' if len(self) == 1 else 's'}, {len(self.for_review)} for a person to look at; "
             f"pale with ? is not sure (from {self.threshold:g} on)"
@@ -212,10 +222,31 @@ class Tags:
     def _photo(self, position: int, name: str) -> str:
         """Return a photo, where it can be shown, above the last part of its name."""
         picture = ""
-        if self._thumbnail is not None and position < len(self._photos):
-            picture = f"<img alt='' src='{self._thumbnail(self._photos[position])}'><br>"
+        photo = self._photos[position] if position < len(self._photos) else self.sources[position]
+        if self._thumbnail is not None and photo is not None:
+            picture = f"<img alt='' src='{self._thumbnail(photo)}'><br>"
         last = PurePath(name).name or name
         return f"{picture}<small title='{html.escape(name)}'>{html.escape(last)}</small>"
+
+
+def write_csv(
+    path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
+) -> None:
+    """Write rows to a CSV file, atomically.
+
+    Raises:
+        StorageError: if the file can't be written.
+    """
+    from fashionsearch.files import write_atomically
+
+    def write(file: BinaryIO) -> None:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        writer = csv.DictWriter(text, columns)
+        writer.writeheader()
+        writer.writerows(rows)
+        text.detach()
+
+    write_atomically(path, write)
 
 
 def _cell(value: object) -> object:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -14,16 +14,14 @@ from fashionsearch.backbones import Backbone
 from fashionsearch.estimator import open_backbone
 from fashionsearch.images import Images
 from fashionsearch.results import History
-from fashionsearch.results.tags import TAKEN
 from fashionsearch.tagging import tagger_fit
 from fashionsearch.tagging.linear_probe import Labelled
 from fashionsearch.tagging.metric_objective import likenesses
 from fashionsearch.tagging.regime import check_tagger_options, refuse_run, training_options
-from fashionsearch.tagging.state import State, readable_labels
+from fashionsearch.tagging.state import State, check_attribute_names, readable_labels
 from fashionsearch.tagging.taxonomy import learn_taxonomy
 from fashionsearch.targets import Targets, class_weights, encode, make_targets
 from fashionsearch.training import MetricLearning
-from fashionsearch.training.metric import JOINED
 
 if TYPE_CHECKING:
     from fashionsearch.tagging.tagger import Tagger
@@ -95,13 +93,3 @@ def readable_parts(
     n = len(next(iter(apart.values())))
     complete = {name: apart.get(name, np.full(n, None, dtype=object)) for name in columns}
     return images, targets, (rest, encode(rest, complete, targets.classes, allow_unknown=True))
-
-
-def check_attribute_names(names: Iterable[str]) -> None:
-    """Raise InputError if a name means something else beside attributes."""
-    for name in names:
-        if JOINED in name or name in TAKEN:
-            raise errors.InputError(
-                f"{name!r} can't be the name of an attribute: {JOINED!r} joins two of them, and {', '.join(TAKEN)} are "
-                "columns beside them; rename it"
-            )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from numbers import Real
 from typing import TYPE_CHECKING, Any
@@ -16,9 +16,11 @@ from fashionsearch.encoder import check_on_error
 from fashionsearch.estimator import without_unreadable
 from fashionsearch.images import Images, iterate
 from fashionsearch.results import Evaluation, Tags
+from fashionsearch.results.tags import TAKEN
 from fashionsearch.tagging.head import LinearHead, temperature
 from fashionsearch.tagging.taxonomy import Taxonomy
 from fashionsearch.targets import UNKNOWN, Targets, read_labels
+from fashionsearch.training.metric import JOINED
 
 if TYPE_CHECKING:
     from fashionsearch.tagging.tagger_fit import Fit
@@ -163,6 +165,16 @@ def check_mapping(labels: object) -> None:
             f"labels of type {type(labels).__name__} are not a mapping of attributes to labels, such as "
             "{'articleType': [...], 'baseColour': [...]}"
         )
+
+
+def check_attribute_names(names: Iterable[str]) -> None:
+    """Raise InputError if a name means something else beside attributes."""
+    for name in names:
+        if JOINED in name or name in TAKEN:
+            raise errors.InputError(
+                f"{name!r} can't be the name of an attribute: {JOINED!r} joins two of them, and {', '.join(TAKEN)} are "
+                "columns beside them; rename it"
+            )
 
 
 def readable_labels(

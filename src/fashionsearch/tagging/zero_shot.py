@@ -17,8 +17,7 @@ from fashionsearch.encoder import AdaptedEncoder, Batch, Embeds, EmbedsText, Enc
 from fashionsearch.images import Images
 from fashionsearch.storage import Writer
 from fashionsearch.tagging.head import LinearHead
-from fashionsearch.tagging.learning import check_attribute_names
-from fashionsearch.tagging.state import State, unit
+from fashionsearch.tagging.state import State, check_attribute_names, unit
 from fashionsearch.tagging.taxonomy import Taxonomy
 from fashionsearch.targets import Targets
 
