@@ -9,12 +9,14 @@ import importlib
 import os
 import shutil
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from environment import environment
 
 import fashionsearch as fs
 from fashionsearch.cache import ENVIRONMENT as CACHE
+from fashionsearch.pretrained import learned_from
 from harness.candidates import Candidate, make_candidates
 from harness.names import TASKS
 from harness.rows import StudyError
@@ -44,7 +46,7 @@ def run(options: argparse.Namespace) -> None:
     if options.rerun is not None or options.quick:
         checkpoints = checkpoints or out / "checkpoints"
     bench = Bench(
-        _table(options),
+        unlearned(_table(options), options.backbone or ()),
         clothing=options.clothing,
         checkpoints=checkpoints or CHECKPOINTS,
         cache=fs.EmbeddingCache(),
@@ -77,6 +79,26 @@ def _table(options: argparse.Namespace) -> fs.datasets.Table:
         raise StudyError("give the photos with --data, or --quick for a smoke run on drawn ones")
     table = fs.datasets.load_fashion_products(options.data)
     return table[:QUICK_ROWS] if options.quick else table
+
+
+def unlearned(table: fs.datasets.Table, models: Sequence[str]) -> fs.datasets.Table:
+    """Return the rows whose photos no shipped network among the models learned from, and say how many are left out.
+
+    Raises:
+        StudyError: if none is left.
+    """
+    for model in models:
+        learned = learned_from(model, table.images)
+        if learned.all():
+            raise StudyError(
+                f"{model!r} learned from all {len(table):,} photos, so any figure would flatter it; give others with --data"
+            )
+        if learned.any():
+            print(
+                f"{int(learned.sum()):,} of {len(table):,} photos are left out: {model!r} learned from them"
+            )
+            table = table[~learned]
+    return table
 
 
 def candidates(options: argparse.Namespace) -> list[Candidate]:

@@ -15,9 +15,10 @@ from fashionsearch import metrics, plots
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.cli.report import Picture, Section, figure_png, write_report
 from fashionsearch.datasets.table import Table
-from fashionsearch.errors import InputError
+from fashionsearch.errors import DataError, InputError
 from fashionsearch.images.decoding import Image
 from fashionsearch.index import VisualIndex
+from fashionsearch.pretrained import learned_from
 from fashionsearch.results import Evaluation, Matches, text_table
 from fashionsearch.tagging.classifier import Classifier
 from fashionsearch.training import FineTuning
@@ -79,7 +80,7 @@ def run_demo(
     clock.lap("overview")
     say(repr(overview))
 
-    train, validation, test = _labelled(table[:study_rows], label).split(test=0.2, validation=0.2, seed=42)
+    train, validation, test = _parts(table, label, backbone, study_rows, say)
     say(
         f"\ntraining a classifier for {label}: {len(train):,} photos, {len(validation):,} for validation, "
         f"{len(test):,} for test"
@@ -294,6 +295,37 @@ class _Clock:
         now = time.perf_counter()
         self._seconds[step] = now - self._start
         self._start = now
+
+
+def _parts(
+    table: Table, label: str, backbone: str, rows: int, say: Callable[[str], None]
+) -> tuple[Table, Table, Table]:
+    """Return the study's parts; where a shipped network learned from photos, those it did not learn from are the test.
+
+    Raises:
+        DataError: if it learned from all of them.
+    """
+    labelled = _labelled(table, label)
+    learned = learned_from(backbone, labelled.images)
+    if not learned.any():
+        return _labelled(table[:rows], label).split(test=0.2, validation=0.2, seed=42)
+    if learned.all():
+        raise DataError(
+            f"{backbone!r} learned from all {len(labelled):,} photos of {table.name!r}, so any figure would flatter it; give "
+            "other photos with --data, or another network with --backbone efficientnet_lite0"
+        )
+    say(
+        f"\n{backbone!r} learned from {int(learned.sum()):,} of these {len(labelled):,} photos: it is tested on others, and "
+        "they stay in the index"
+    )
+    left = labelled[~learned]
+    if len(left) > learned.sum():
+        some: Table = left[:rows]
+        return some.split(test=0.2, validation=0.2, seed=42)
+    # A head may learn from what its network knows; it is calibrated, as it is tested, on what the network doesn't.
+    validation, _, test = left.split(test=0.75, validation=0, seed=42)
+    train: Table = labelled[learned][:rows]
+    return train, validation, test
 
 
 def _labelled(table: Table, label: str) -> Table:

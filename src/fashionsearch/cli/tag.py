@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import argparse
 import csv
+import re
+import warnings
+from collections import Counter
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -19,6 +22,7 @@ if TYPE_CHECKING:
     from fashionsearch.results import Tags
     from fashionsearch.tagging.tagger import Tagger
 
+_NAMED = 3
 _DRAWN = 200  # photos in the report: a page that a browser opens at once
 
 
@@ -26,8 +30,13 @@ def tag(options: argparse.Namespace) -> int:
     """Tag the photos that the table lacks, and write it."""
     if options.tagger is not None:
         check_saved(options.tagger, "tagger")
-    images = read_table(options, labelled=False).images
     out: Path = options.out.expanduser()
+    with warnings.catch_warnings():
+        # The table itself may lie among the photos, and is none.
+        warnings.filterwarnings(
+            "ignore", rf".*: 1 left out, first ['\"]{re.escape(out.name)}: ", errors.DataWarning
+        )
+        images = read_table(options, labelled=False).images
     kept = [] if options.again else _kept(out)
     fresh = [image for image in map(str, images) if _name(image, out) not in {row["image"] for row in kept}]
     if not fresh:
@@ -90,9 +99,9 @@ def _say(tags: Tags, out: Path, before: int) -> None:
     n = len(tags)
     print(f"{n:,} photo{'' if n == 1 else 's'} tagged{f', {before:,} tagged before' if before else ''}")
     for name in tags.attributes:
-        sure = int(tags.sure[name].sum())
-        value = shown(tags.value[name][0])
-        print(f"  {name}: {sure:,} sure; the first is {value} ({tags.confidence[name][0]:.0%})")
+        often = Counter(value for value in tags.value[name].tolist() if value is not None).most_common(_NAMED)
+        values = ", ".join(f"{shown(value)} {count:,}" for value, count in often)
+        print(f"  {name}: {int(tags.sure[name].sum()):,} sure; most often {values}")
     review, strange = len(tags.for_review), int(tags.unfamiliar.sum())
     print(f"for a person to look at: {review:,}, of these unlike anything it knows: {strange:,}")
     print(f"written to {out}")

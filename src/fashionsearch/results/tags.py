@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.values import plain_value
 
+_NAME = "display: block; max-width: 8rem; white-space: normal; overflow-wrap: anywhere"
 SHOWN = 20  # photos in a notebook's view
 IMAGE, UNFAMILIAR, REVIEW, TAGGED_AS = "image", "unfamiliar", "review", "tagged_as"
 TAKEN = (IMAGE, UNFAMILIAR, REVIEW, TAGGED_AS)  # by columns beside those of the attributes
@@ -226,7 +227,7 @@ class Tags:
         if self._thumbnail is not None and photo is not None:
             picture = f"<img alt='' src='{self._thumbnail(photo)}'><br>"
         last = PurePath(name).name or name
-        return f"{picture}<small title='{html.escape(name)}'>{html.escape(last)}</small>"
+        return f"{picture}<small style='{_NAME}' title='{html.escape(name)}'>{html.escape(last)}</small>"
 
 
 def write_csv(
