@@ -127,7 +127,9 @@ def _examples(indices: Array, n: int) -> Array:
 def write_weights(path: Path, arrays: Mapping[str, Array], config: Mapping[str, Any]) -> None:
     """Write arrays and what JSON holds into one safetensors file."""
     text = json.dumps(config, ensure_ascii=True, separators=(",", ":"))
-    path.write_bytes(safetensors.numpy.save(dict(arrays), {"config": text}))
+    # safetensors writes memory as it lies, whatever the strides.
+    plain = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
+    path.write_bytes(safetensors.numpy.save(plain, {"config": text}))
 
 
 class _Answers(nn.Module):

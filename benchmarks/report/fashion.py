@@ -1,0 +1,95 @@
+"""The tables of the model card of `fashion`, the network that ships."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from report.tables import newest, table
+
+Row = Mapping[str, Any]
+_ATTRIBUTES = ("articleType", "subCategory", "masterCategory", "baseColour", "gender", "usage", "season")
+_UNKNOWN = ", names in no training row"
+
+
+def _figures() -> dict[str, Row]:
+    return {row["measure"]: row for row in newest("fashion")["rows"]}
+
+
+def _percent(row: Row) -> str:
+    bounds = f" ({100 * row['low']:.1f} – {100 * row['high']:.1f})" if "low" in row else ""
+    return f"{100 * row['value']:.1f}{bounds}"
+
+
+def _tags(found: Mapping[str, Row]) -> str:
+    rows = []
+    for name in _ATTRIBUTES:
+        accuracy = found[f"{name} accuracy"]
+        rows.append(
+            (
+                f"`{name}`",
+                _percent(accuracy),
+                _percent(found[f"{name} accuracy{_UNKNOWN}"]),
+                f"{found[f'{name} calibration error']['value']:.3f}",
+                _percent(found[f"{name} agrees in pairs of one product name"]),
+                f"{accuracy['examples']:,}",
+            )
+        )
+    return table(
+        (
+            "Attribute",
+            "Accuracy, %",
+            "Names in no training row, %",
+            "Calibration error",
+            "Pairs of one name agree, %",
+            "Photos",
+        ),
+        rows,
+    )
+
+
+def _retrieval(found: Mapping[str, Row]) -> str:
+    names = [name for name in found if name.startswith("precision@5") and not name.endswith(_UNKNOWN)]
+    rows = [(name, _percent(found[name]), _percent(found[name + _UNKNOWN])) for name in names]
+    sure = next(name for name in found if "surest" in name)
+    return table(
+        ("Measure", "All, %", "Names in no training row, %"), [*rows, (sure, _percent(found[sure]), "")]
+    )
+
+
+def _distortions(found: Mapping[str, Row]) -> str:
+    names = [name for name in found if name.startswith("the same product first")]
+    return table(
+        [name.partition(", ")[2].capitalize() for name in names], [[_percent(found[name]) for name in names]]
+    )
+
+
+def _clothing(found: Mapping[str, Row]) -> str:
+    encoders = ("fashion", "efficientnet_lite0")
+    return table(
+        ("Encoder", "Precision@5, %", "A linear head's accuracy, %"),
+        [
+            (
+                f"`{name}`",
+                _percent(found[f"clothing precision@5, {name}"]),
+                _percent(found[f"clothing linear head, {name}"]),
+            )
+            for name in encoders
+        ],
+    )
+
+
+_PARTS: dict[str, Callable[[Mapping[str, Row]], str]] = {
+    "tags": _tags,
+    "retrieval": _retrieval,
+    "distortions": _distortions,
+    "clothing": _clothing,
+}
+
+
+def card(names: Sequence[str]) -> str:
+    """Return a table of the model card."""
+    return _PARTS[names[0]](_figures())
+
+
+MAKERS = {"fashion": card}
