@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from fashionsearch.images.digest import pixels_digest
 from fashionsearch.images.inputs import (
     WORKERS,
     ImageCheck,
@@ -26,6 +27,7 @@ __all__ = [
     "iterate",
     "named",
     "ordered_map",
+    "pixels_digest",
     "read_image",
     "repeatable",
     "source_of",

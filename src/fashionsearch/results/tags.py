@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import json
 import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.results.tables import html_table
+from fashionsearch.results.tables import html_table, write_csv
 from fashionsearch.values import plain_value
 
 _SHOWN = 20  # photos in a notebook's view
@@ -110,23 +108,16 @@ class Tags:
         Raises:
             StorageError: if the file can't be written.
         """
-        from fashionsearch.files import write_atomically
-
         header: list[str] = [IMAGE]
         for name in self.attributes:
             header += [name, f"{name} confidence", f"{name} sure"]
 
-        def write(file: BinaryIO) -> None:
-            text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-            writer = csv.DictWriter(text, [*header, UNFAMILIAR, REVIEW, TAGGED_AS])
-            writer.writeheader()
+        def rows() -> Iterator[dict[str, Any]]:
             for row in self._rows():
                 said = {name: "" if row[name] is None else str(row[name]) for name in self.attributes}
-                plain = {key: _cell(value) for key, value in row.items()}
-                writer.writerow({**plain, **said, TAGGED_AS: json.dumps(said, ensure_ascii=False)})
-            text.detach()
+                yield {**row, **said, TAGGED_AS: json.dumps(said, ensure_ascii=False)}
 
-        write_atomically(path, write)
+        write_csv(path, [*header, UNFAMILIAR, REVIEW, TAGGED_AS], rows())
 
     def to_pandas(self) -> Any:
         """Return `to_rows` as a pandas DataFrame.
@@ -165,10 +156,3 @@ class Tags:
             rows.append((*cells, "unfamiliar" if row[UNFAMILIAR] else ""))
         caption = f"{len(self)} photos; ? is below {self.threshold:g}"
         return html_table(("image", *self.attributes, ""), rows, html.escape(caption))
-
-
-def _cell(value: object) -> object:
-    """Return a value as it stands in a CSV file."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else value
