@@ -71,7 +71,8 @@ def audit(
     Examples:
         >>> import fashionsearch as fs
         >>> table = fs.datasets.make_catalogue(60, seed=0, size=(48, 64))
-        >>> found = fs.audit(table, "pixel_grid", attributes=["masterCategory"], progress=False)
+        >>> backbone = fs.create_backbone("efficientnet_lite0", image_size=64)
+        >>> found = fs.audit(table, backbone, attributes=["masterCategory"], progress=False)
         >>> len(found.broken), len(found.duplicates)
         (0, 0)
     """
