@@ -16,6 +16,7 @@ import pytest
 import fashionsearch as fs
 
 PUBLIC = [
+    "Audit",
     "Augmentation",
     "Autoencoder",
     "Backbone",
@@ -35,6 +36,7 @@ PUBLIC = [
     "Tuning",
     "VisualIndex",
     "__version__",
+    "audit",
     "check_images",
     "create_backbone",
     "datasets",
@@ -50,6 +52,7 @@ PUBLIC = [
 ]
 MODULES = ["datasets", "errors", "metrics", "plots"]
 MADE_BY_THE_LIBRARY = [
+    "Audit",
     "Evaluation",
     "Matches",
     "Optimization",

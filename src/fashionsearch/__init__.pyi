@@ -1,4 +1,5 @@
 from . import datasets, errors, metrics, plots
+from .auditing.audit import audit
 from .autoencoder import Autoencoder
 from .backbones.architectures import list_backbones, register_backbone
 from .backbones.backbone import Backbone
@@ -10,7 +11,7 @@ from .exporting import export
 from .images import check_images
 from .images.preprocess import Preprocess
 from .index import VisualIndex
-from .results import Evaluation, Fidelity, History, Matches, Tags
+from .results import Audit, Evaluation, Fidelity, History, Matches, Tags
 from .tagging.classifier import Classifier
 from .tagging.tagger import Tagger
 from .training import Augmentation, FineTuning, MetricLearning, TrainingOptions
@@ -19,6 +20,7 @@ from .tuning import Tuning, tune
 __version__: str
 
 __all__ = [
+    "Audit",
     "Augmentation",
     "Autoencoder",
     "Backbone",
@@ -38,6 +40,7 @@ __all__ = [
     "Tuning",
     "VisualIndex",
     "__version__",
+    "audit",
     "check_images",
     "create_backbone",
     "datasets",

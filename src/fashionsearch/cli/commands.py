@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
-from fashionsearch.cli.console import shown
+from fashionsearch.cli.console import shown, shown_lines
 from fashionsearch.cli.inputs import (
     check_photos,
     check_saved,
@@ -190,6 +190,38 @@ def evaluate(options: argparse.Namespace) -> int:
     if options.json_file is not None:
         _write_text(options.json_file, figures)
     print(figures if options.json and options.json_file is None else evaluation)
+    return 0
+
+
+def audit(options: argparse.Namespace) -> int:
+    """Write what is probably wrong with a catalogue, and print it in words."""
+    if options.tagger is not None:
+        check_saved(options.tagger, "tagger")
+    # In the CSV file, which lies in another folder, the photos' paths must hold too.
+    data = options.data.expanduser().resolve()
+    table = table_of(data, options.image_column, options.image_root)
+    split = options.split
+    if split is None and "split" in table.columns and "train" in table["split"]:
+        split = "split"
+    for column in (options.group, split):
+        if column is not None:
+            table[column]  # raises for a column that isn't there, before anything slow
+
+    from fashionsearch.auditing.audit import audit
+
+    encoder = _loaded(options.encoder if options.tagger is None else str(options.tagger))
+    found = audit(
+        table,
+        encoder,
+        group=options.group,
+        split=split,
+        attributes=options.attributes,
+        random_state=options.seed,
+    )
+    found.to_csv(options.out / "audit.csv")
+    found.report(options.out / "audit.html")
+    print(shown_lines(repr(found)))
+    print(f"open {options.out / 'audit.html'}; correct labels in {options.out / 'audit.csv'}")
     return 0
 
 

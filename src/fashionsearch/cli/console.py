@@ -47,3 +47,13 @@ def shown(text: object) -> str:
         letter if letter.isprintable() else letter.encode("unicode_escape").decode("ascii")
         for letter in str(text)
     )
+
+
+def shown_lines(text: str) -> str:
+    r"""Return a text of several lines, each as `shown` gives it.
+
+    Examples:
+        >>> shown_lines("a\x1b\nb")
+        'a\\x1b\nb'
+    """
+    return "\n".join(map(shown, text.split("\n")))

@@ -85,6 +85,40 @@ def make_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluate.set_defaults(json_file=None)
 
+    audit = _command(
+        subcommands,
+        "audit",
+        commands.audit,
+        "find wrong labels, copies, leaks, broken photos and contradictions",
+        "fashionsearch audit photos/ --out audit\n"
+        "fashionsearch audit fashion-product-images-small --group productDisplayName --attributes articleType gender\n"
+        "fashionsearch audit products.csv --image-column file --split part --tagger tagger --out audit",
+    )
+    _add_data(audit, skips=False)
+    audit.add_argument(
+        "--out",
+        type=Path,
+        default=Path("audit"),
+        help="folder for audit.csv, to act on, and audit.html, to look at (%(default)s)",
+    )
+    audit.add_argument("--group", help="the column that says which photos are of one product")
+    audit.add_argument(
+        "--split",
+        help="the column that says train or test; default: split, where the folders are laid out so",
+    )
+    audit.add_argument(
+        "--attributes",
+        nargs="+",
+        metavar="COLUMN",
+        help="columns to check; default: all that look like labels",
+    )
+    what = audit.add_mutually_exclusive_group()
+    what.add_argument(
+        "--tagger", type=Path, help="folder of a saved tagger whose network looks at the photos"
+    )
+    _add_encoder(what)
+    audit.add_argument("--seed", type=int, default=0, help="of what is learned to check (%(default)s)")
+
     explain = _command(
         subcommands,
         "explain",
@@ -230,7 +264,7 @@ def _command(subcommands: Any, name: str, run: Any, summary: str, examples: str)
     return parser
 
 
-def _add_data(parser: argparse.ArgumentParser) -> None:
+def _add_data(parser: argparse.ArgumentParser, *, skips: bool = True) -> None:
     parser.add_argument("data", type=Path, help=_DATA_HELP)
     parser.add_argument(
         "--image-column", default="image", help="the CSV file's column of image paths (%(default)s)"
@@ -238,12 +272,13 @@ def _add_data(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--image-root", type=Path, help="the folder those paths start from; default: the CSV file's own"
     )
-    parser.add_argument(
-        "--skip-bad", action="store_true", help="leave out photos that can't be read, and name them"
-    )
+    if skips:
+        parser.add_argument(
+            "--skip-bad", action="store_true", help="leave out photos that can't be read, and name them"
+        )
 
 
-def _add_encoder(parser: argparse.ArgumentParser) -> None:
+def _add_encoder(parser: Any) -> None:
     parser.add_argument(
         "--encoder",
         default="efficientnet_lite0",

@@ -45,7 +45,7 @@ def tag(options: argparse.Namespace) -> int:
     tags = _tagger(options.tagger).tag(fresh, confidence=options.confidence)
     _check_columns(kept, tags, out)
 
-    from fashionsearch.results.tags import write_csv
+    from fashionsearch.results.tables import write_csv
 
     write_csv(out, tags.columns, [*kept, *tags.csv_rows(out.parent)])
     if options.report is not None:

@@ -45,8 +45,8 @@ def load_corrections(
     report_left_out(table.report, str(path))
     if TAGGED_AS not in table.columns:
         raise errors.DataError(
-            f"{path} has no column {TAGGED_AS!r}, so nothing tells what was changed in it; give a file that Tags.to_csv or "
-            "fashionsearch tag wrote"
+            f"{path} has no column {TAGGED_AS!r}, so nothing tells what was changed in it; give a file that Tags.to_csv, "
+            "Audit.to_csv or fashionsearch audit wrote"
         )
     before = [_read(path, cell) for cell in table[TAGGED_AS].tolist()]
     attributes = [name for name in table.columns if any(name in row for row in before)]

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from fashionsearch.results.audit import Audit
 from fashionsearch.results.evaluation import ClassRow, Evaluation
 from fashionsearch.results.fidelity import Fidelity
+from fashionsearch.results.findings import Broken, Contradiction, Duplicate, Leak, LeakFree, Mislabel
 from fashionsearch.results.history import History
 from fashionsearch.results.matches import Added, Item, Match, Matches
 from fashionsearch.results.tables import html_table, text_table
@@ -11,13 +13,20 @@ from fashionsearch.results.tags import Tags
 
 __all__ = [
     "Added",
+    "Audit",
+    "Broken",
     "ClassRow",
+    "Contradiction",
+    "Duplicate",
     "Evaluation",
     "Fidelity",
     "History",
     "Item",
+    "Leak",
+    "LeakFree",
     "Match",
     "Matches",
+    "Mislabel",
     "Tags",
     "html_table",
     "text_table",

@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import csv
 import html
-from collections.abc import Sequence
+import io
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from typing import BinaryIO
 
 import numpy as np
 
@@ -36,3 +40,30 @@ def _cell(value: object) -> str:
         return str(value)
     number = float(value)
     return f"{number:.4f}" if number == 0 or not abs(number) < 1e-3 else f"{number:.1e}"
+
+
+def write_csv(
+    path: str | os.PathLike[str], header: Sequence[str], rows: Iterable[Mapping[str, object]]
+) -> None:
+    """Write rows to a CSV file in UTF-8, atomically; booleans are "yes" and "no", and None is empty.
+
+    Raises:
+        StorageError: if the file can't be written.
+    """
+    from fashionsearch.files import write_atomically
+
+    def write(file: BinaryIO) -> None:
+        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
+        writer = csv.DictWriter(text, header)
+        writer.writeheader()
+        for row in rows:
+            writer.writerow({key: _csv_cell(value) for key, value in row.items()})
+        text.detach()
+
+    write_atomically(path, write)
+
+
+def _csv_cell(value: object) -> object:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return "" if value is None else value

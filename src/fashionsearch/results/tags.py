@@ -2,20 +2,19 @@
 
 from __future__ import annotations
 
-import csv
 import html
-import io
 import json
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.results.tables import write_csv
 from fashionsearch.values import plain_value
 
 _NAME = "display: block; max-width: 8rem; white-space: normal; overflow-wrap: anywhere"
@@ -156,10 +155,8 @@ class Tags:
 
         for row in self._rows():
             said = {name: "" if row[name] is None else str(row[name]) for name in self.attributes}
-            plain = {key: _cell(value) for key, value in row.items()}
-            if isinstance(row[IMAGE], str):
-                plain[IMAGE] = portable(row[IMAGE], folder)
-            yield {**plain, **said, TAGGED_AS: json.dumps(said, ensure_ascii=False)}
+            image = row[IMAGE] if not isinstance(row[IMAGE], str) else portable(row[IMAGE], folder)
+            yield {**row, **said, IMAGE: image, TAGGED_AS: json.dumps(said, ensure_ascii=False)}
 
     def to_pandas(self) -> Any:
         """Return `to_rows` as a pandas DataFrame.
@@ -228,30 +225,3 @@ class Tags:
             picture = f"<img alt='' src='{self._thumbnail(photo)}'><br>"
         last = PurePath(name).name or name
         return f"{picture}<small style='{_NAME}' title='{html.escape(name)}'>{html.escape(last)}</small>"
-
-
-def write_csv(
-    path: str | os.PathLike[str], columns: Sequence[str], rows: Iterable[Mapping[str, Any]]
-) -> None:
-    """Write rows to a CSV file, atomically.
-
-    Raises:
-        StorageError: if the file can't be written.
-    """
-    from fashionsearch.files import write_atomically
-
-    def write(file: BinaryIO) -> None:
-        text = io.TextIOWrapper(file, encoding="utf-8", newline="", write_through=True)
-        writer = csv.DictWriter(text, columns)
-        writer.writeheader()
-        writer.writerows(rows)
-        text.detach()
-
-    write_atomically(path, write)
-
-
-def _cell(value: object) -> object:
-    """Return a value as it stands in a CSV file."""
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return "" if value is None else value

@@ -12,6 +12,7 @@ from fashionsearch import errors
 from fashionsearch.targets import UNKNOWN, Targets
 
 _AGREEMENT = 0.99  # share of photos whose coarser label is that of most photos of their class
+_DOUBT = 0.1  # of always naming the parent's most frequent class: how much of it may be left
 _PHOTOS = 3  # a class, on average: below that, agreement is chance
 
 
@@ -97,19 +98,27 @@ class Taxonomy:
         return Taxonomy(self.parents, links)
 
 
-def learn_taxonomy(targets: Targets, given: Mapping[str, str] | str | None) -> Taxonomy:
+def learn_taxonomy(
+    targets: Targets,
+    given: Mapping[str, str] | str | None,
+    *,
+    agreement: float = _AGREEMENT,
+    doubt: float = _DOUBT,
+) -> Taxonomy:
     """Return the taxonomy of an attribute's classes, by what most photos of a class are labelled with.
 
     Args:
         targets: of the training photos.
         given: attribute -> the attribute above it; "auto" finds out which attribute decides which; None is none.
+        agreement: with "auto", the least share of photos whose coarser label is that of most photos of their class.
+        doubt: with "auto", the most that may be left of the mistakes of always naming the most frequent coarser class.
 
     Raises:
         InputError: if an attribute that there isn't is named, or the attributes go round in a circle.
     """
     if given is None:
         return Taxonomy()
-    parents = _found(targets) if given == "auto" else _checked(targets, given)
+    parents = _found(targets, agreement, doubt) if given == "auto" else _checked(targets, given)
     return Taxonomy(parents, {child: _links(targets, child, parent)[0] for child, parent in parents.items()})
 
 
@@ -123,23 +132,27 @@ def _links(targets: Targets, child: str, parent: str) -> tuple[NDArray[np.int64]
     return links, float(counts.max(axis=1).sum() / max(1, counts.sum()))
 
 
-def _found(targets: Targets) -> dict[str, str]:
+def _found(targets: Targets, agreement: float, doubt: float) -> dict[str, str]:
     sizes = {name: len(classes) for name, classes in targets.classes.items()}
     parents = {}
     for child, size in sizes.items():
         enough = np.count_nonzero(targets.of(child) != UNKNOWN) >= _PHOTOS * size
-        coarser = [name for name in sizes if enough and sizes[name] < size and _decides(targets, child, name)]
+        coarser = [
+            name
+            for name in sizes
+            if enough and sizes[name] < size and _decides(targets, child, name, agreement, doubt)
+        ]
         if coarser:
             parents[child] = max(coarser, key=lambda name: sizes[name])
     return parents
 
 
-def _decides(targets: Targets, child: str, parent: str) -> bool:
+def _decides(targets: Targets, child: str, parent: str, agreement: float, doubt: float) -> bool:
     """Return whether an attribute's class says another's, and far better than always its most frequent one would."""
-    agreement = _links(targets, child, parent)[1]
+    found = _links(targets, child, parent)[1]
     labels = targets.of(parent)[targets.of(parent) != UNKNOWN]
     mostly = np.bincount(labels).max() / len(labels)
-    return bool(agreement >= _AGREEMENT and 1 - agreement <= (1 - mostly) / 10)
+    return bool(found >= agreement and 1 - found <= (1 - mostly) * doubt)
 
 
 def _checked(targets: Targets, given: Mapping[str, str] | str) -> dict[str, str]:
