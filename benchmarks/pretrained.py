@@ -3,7 +3,8 @@
     python benchmarks/pretrained.py --data ../shared/data --out runs/fashion
 
 A run that was stopped goes on when it is started again. What is chosen is chosen on a tenth of the products' names; the
-last 2,000 rows of the catalogue are not looked at here.
+last 2,000 rows of the catalogue are not looked at here. The folder then holds `fashion.safetensors`, `fashion.onnx` and
+`shipped.json`, which belong into src/fashionsearch/pretrained, and the tagger as it was trained.
 """
 
 from __future__ import annotations
@@ -16,8 +17,10 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from shipping import ship
 
 import fashionsearch as fs
+from fashionsearch.images import digests
 
 ATTRIBUTES = ("articleType", "subCategory", "masterCategory", "baseColour", "gender", "usage", "season")
 CLOTHING = "clothing"  # the classes of clothing-dataset-small, learned beside and not shipped
@@ -182,6 +185,8 @@ def main() -> None:
     }
     (options.out / "figures.json").write_text(json.dumps(found, indent=1), encoding="utf-8")
     print(json.dumps(found, indent=1))
+    seen = [*photos.images, *everything.images[len(learned.images) :]]
+    ship(tagger, ATTRIBUTES, digests(seen), found["validation"], options.out)
 
 
 if __name__ == "__main__":
