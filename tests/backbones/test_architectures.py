@@ -10,7 +10,7 @@ import fashionsearch as fs
 from fashionsearch.backbones import architectures
 from fashionsearch.errors import InputError, UnknownBackboneError
 
-BUILT_IN = ["cnn", "cnn_grid", "efficientnet_lite0", "resnet50", "vgg19", "vgg19_bn"]
+BUILT_IN = ["cnn", "cnn_grid", "efficientnet_lite0", "fashion", "resnet50", "vgg19", "vgg19_bn"]
 
 
 @pytest.fixture(autouse=True)

@@ -4,7 +4,6 @@ import numpy as np
 import pytest
 
 import fashionsearch as fs
-from fashionsearch import errors
 
 
 @pytest.fixture(scope="module")
@@ -68,30 +67,3 @@ def test_it_learns_further(table):
     )
     assert own.backbone_.origin == "fine-tuned from fashionsearch:fashion"
     assert not np.allclose(own.embed(table.images[:3]), fs.create_backbone("fashion").embed(table.images[:3]))
-
-
-def test_a_backbone_of_another_size_is_made_in_torch(table):
-    larger = fs.create_backbone("fashion", image_size=160, progress=False)
-    assert larger.runtime == "torch"
-    usual = fs.create_backbone("fashion", progress=False)
-    assert usual.runtime == "onnx"
-    cosines = (larger.embed(table.images[:8]) * usual.embed(table.images[:8])).sum(axis=1)
-    assert cosines.min() > 0.5
-
-
-def test_without_weights_it_is_an_untrained_network(table):
-    untrained = fs.create_backbone("fashion", weights=None, random_state=0)
-    assert untrained.origin is None
-    assert untrained.dim == 256
-
-
-def test_a_backbone_around_the_graph_can_be_copied_and_placed(table):
-    usual = fs.create_backbone("fashion", progress=False)
-    assert "'cpu'" in repr(usual)
-    same = usual.variant(progress=True)
-    np.testing.assert_array_equal(same.embed(table.images[:2]), usual.embed(table.images[:2]))
-    by_torch = usual.variant(runtime="torch")
-    np.testing.assert_allclose(by_torch.embed(table.images[:2]), usual.embed(table.images[:2]), atol=2e-4)
-    assert by_torch.fingerprint == usual.fingerprint
-    with pytest.raises(errors.RuntimeUnavailableError):
-        fs.create_backbone("fashion", precision="bf16", runtime="onnx")

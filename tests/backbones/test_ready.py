@@ -1,0 +1,86 @@
+"""A network that lies ready as a graph: where it runs, and where torch makes it."""
+
+import copy
+import pickle
+
+import numpy as np
+import pytest
+
+import fashionsearch as fs
+from fashionsearch import device, errors
+from fashionsearch.backbones import ready
+
+
+@pytest.fixture(scope="module")
+def table():
+    return fs.datasets.make_catalogue(8, seed=6)
+
+
+def test_a_backbone_of_another_size_is_made_in_torch(table):
+    larger = fs.create_backbone("fashion", image_size=160, progress=False)
+    assert larger.runtime == "torch"
+    usual = fs.create_backbone("fashion", progress=False)
+    assert usual.runtime == "onnx"
+    cosines = (larger.embed(table.images[:8]) * usual.embed(table.images[:8])).sum(axis=1)
+    assert cosines.min() > 0.5
+
+
+def test_without_weights_it_is_an_untrained_network(table):
+    untrained = fs.create_backbone("fashion", weights=None, random_state=0)
+    assert untrained.origin is None
+    assert untrained.dim == 256
+
+
+def test_a_backbone_around_the_graph_can_be_copied_and_placed(table):
+    usual = fs.create_backbone("fashion", progress=False)
+    assert "'cpu'" in repr(usual)
+    same = usual.variant(progress=True)
+    np.testing.assert_array_equal(same.embed(table.images[:2]), usual.embed(table.images[:2]))
+    by_torch = usual.variant(runtime="torch")
+    np.testing.assert_allclose(by_torch.embed(table.images[:2]), usual.embed(table.images[:2]), atol=2e-4)
+    assert by_torch.fingerprint == usual.fingerprint
+    with pytest.raises(errors.RuntimeUnavailableError):
+        fs.create_backbone("fashion", precision="bf16", runtime="onnx")
+
+
+@pytest.mark.parametrize(
+    ("options", "serves"),
+    [
+        (("auto", "auto", "auto"), True),
+        (("cpu", "fp32", "onnx"), True),
+        (("cpu", "fp32", "torch"), False),
+        (("cpu", "bf16", "auto"), False),
+        (("cuda", "auto", "auto"), False),
+    ],
+)
+def test_the_graph_runs_on_the_cpu_in_full_precision(options, serves):
+    assert ready.ReadyNetwork.open("fashion").serves(*options) is serves
+
+
+def test_where_there_may_be_a_gpu_torch_decides(monkeypatch):
+    monkeypatch.setattr(ready, "may_have_accelerator", lambda: True)
+    assert not ready.ReadyNetwork.open("fashion").serves("auto", "auto", "auto")
+    assert ready.ReadyNetwork.open("fashion").serves("cpu", "auto", "auto")
+
+
+def test_a_driver_is_noticed_without_torch(monkeypatch):
+    monkeypatch.setattr(device.sys, "platform", "linux")
+    monkeypatch.setattr(device.os.path, "exists", lambda path: path == "/dev/nvidiactl")
+    assert device.may_have_accelerator()
+    monkeypatch.setattr(device.os.path, "exists", lambda path: False)
+    assert not device.may_have_accelerator()
+
+
+def test_it_goes_to_another_process(table):
+    usual = fs.create_backbone("fashion", progress=False)
+    expected = usual.embed(table.images[:2])
+    for again in (pickle.loads(pickle.dumps(usual)), copy.deepcopy(usual)):  # noqa: S301 - our own
+        np.testing.assert_array_equal(again.embed(table.images[:2]), expected)
+
+
+def test_familiarity_stands_behind_the_embedding(table):
+    usual = fs.create_backbone("fashion", progress=False)
+    with_familiarity = usual.with_familiarity().embed(table.images)
+    np.testing.assert_allclose(with_familiarity[:, :-1], usual.embed(table.images), atol=1e-5)
+    by_torch = fs.create_backbone("fashion", runtime="torch", progress=False).with_familiarity()
+    np.testing.assert_allclose(by_torch.embed(table.images), with_familiarity, atol=2e-4)
