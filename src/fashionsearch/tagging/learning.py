@@ -24,8 +24,8 @@ from fashionsearch.targets import Targets, class_weights, encode, make_targets
 from fashionsearch.training import MetricLearning
 
 if TYPE_CHECKING:
+    from fashionsearch.tagging.answers import Labels
     from fashionsearch.tagging.tagger import Tagger
-    from fashionsearch.tagging.teaching import Labels
 
 
 def learn(

@@ -2,25 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any
 
-from fashionsearch.estimator import ImageEstimator
+from fashionsearch.tagging.answers import Answers, Labels
 
 if TYPE_CHECKING:
-    from numpy.typing import ArrayLike
     from typing_extensions import Self
 
     from fashionsearch.images import Images
-    from fashionsearch.tagging.state import State
-
-Labels: TypeAlias = Mapping[str, "ArrayLike"]
 
 
-class Teachable(ImageEstimator):
+class Teachable(Answers):
     """A tagger whose heads follow a person, while its network stays as it is."""
-
-    _state: State
 
     def add_class(self, attribute: str, name: Any, images: Images, *, parent: Any = None) -> Self:
         """Teach a new class of an attribute by a handful of photos, without training.
@@ -87,7 +80,3 @@ class Teachable(ImageEstimator):
         indices = changes.corrected_indices(state, images, labels)
         self._state = changes.correct(state, self.embed(images), indices)
         return self
-
-    def _state_now(self) -> State:
-        self._check_fitted()
-        return self._state
