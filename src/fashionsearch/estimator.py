@@ -228,6 +228,7 @@ def _not_fitted(message: str) -> errors.NotFittedError:
     return NotFittedError(message)
 
 
+_TUNED = "fine-tuned from "
 # What a `Backbone` brings with it; an argument of these that isn't at its default would be left unheard.
 _OF_THE_BACKBONE = ("weights", "image_size", "resize", "device", "precision", "runtime", "batch_size")
 
@@ -269,7 +270,7 @@ def trained_backbone(backbone: Backbone, module: nn.Module | None = None) -> Bac
         module=backbone.module
         if module is None
         else module,  # given, also where it is the same: it has learned
-        origin="trained" if backbone.origin is None else f"fine-tuned from {backbone.origin}",
+        origin="trained" if backbone.origin is None else _TUNED + backbone.origin.removeprefix(_TUNED),
     )
 
 

@@ -397,9 +397,11 @@ def test_onnx_runs_in_float32(precision):
 
 
 def test_onnx_runs_on_the_cpu(monkeypatch):
-    from fashionsearch.backbones import backbone as base
+    from fashionsearch.backbones import placing
 
-    monkeypatch.setattr(base, "resolve_placement", lambda *_: device.Placement(torch.device("meta"), "fp32"))
+    monkeypatch.setattr(
+        placing, "resolve_placement", lambda *_: device.Placement(torch.device("meta"), "fp32")
+    )
     with pytest.raises(
         errors.RuntimeUnavailableError, match="this backbone is in fp32 on meta; use runtime='torch'"
     ):
