@@ -12,15 +12,19 @@ from __future__ import annotations
 import argparse
 import json
 import time
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from shipping import ship
 
 import fashionsearch as fs
+from fashionsearch.backbones.embedder import Embedder
 from fashionsearch.images import digests
+from fashionsearch.tagging.learning import readable_parts
+from fashionsearch.tagging.state import State
+from fashionsearch.tagging.tagger_fit import Task, fit_frozen
 
 ATTRIBUTES = ("articleType", "subCategory", "masterCategory", "baseColour", "gender", "usage", "season")
 CLOTHING = "clothing"  # the classes of clothing-dataset-small, learned beside and not shipped
@@ -117,6 +121,22 @@ def figures(tagger: fs.Tagger, learned: Photos, validation: Photos) -> dict[str,
     return found
 
 
+def settle(tagger: fs.Tagger, everything: Photos, validation: Photos, metric: fs.MetricLearning) -> fs.Tagger:
+    """Fit the projection and the heads once more, to photos as they are, on the network that has learned.
+
+    While the network learned, copies of a photo had to find each other, which keeps a product itself and pushes its like away.
+    """
+    embedder = cast("Embedder", tagger.backbone_.module)
+    network = tagger.backbone_.variant(module=embedder.features.module)
+    held_out = validation.images, without_strangers(validation, everything).labels
+    images, targets, apart = readable_parts(everything.images, everything.labels, held_out, "raise")
+    weights = {name: np.ones(len(classes), np.float32) for name, classes in targets.classes.items()}
+    task = Task(replace(metric, copies=1, distillation=0.0), weights, tagger.dim, 0, 0, hidden=0)
+    fit = fit_frozen(network, images, targets, apart, task, progress=True)
+    tagger.backbone_, tagger._state = fit.backbone, State.of(fit, tagger.taxonomy_)
+    return tagger
+
+
 def main() -> None:
     """Train, save and evaluate."""
     parser = argparse.ArgumentParser(
@@ -176,6 +196,7 @@ def main() -> None:
         validation=(validation.images, without_strangers(validation, learned).labels),
         checkpoints=None if options.frozen else options.out / "checkpoints",
     )
+    tagger = settle(tagger, everything, validation, cast("fs.MetricLearning", tagger.metric))
     tagger.save(options.out / "tagger")
     found = {
         "options": {name: str(value) for name, value in vars(options).items()},
