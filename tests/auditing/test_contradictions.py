@@ -7,7 +7,7 @@ from fashionsearch.auditing.contradictions import Catalogue, contradictions
 from fashionsearch.targets import Targets
 
 
-def catalogue(labels, said=None, products=None):
+def catalogue(labels, said=None, products=None, copies=None):
     classes, columns = {}, []
     for name, values in labels.items():
         classes[name], inverse = np.unique(values, return_inverse=True)
@@ -25,6 +25,7 @@ def catalogue(labels, said=None, products=None):
         Targets(np.stack(columns, axis=1), classes),
         probabilities,
         np.arange(n) if products is None else products,
+        np.arange(n) if copies is None else copies,
         np.arange(n),
         np.full(n, None),
     )
@@ -62,3 +63,11 @@ def test_what_nobody_else_has():
     found = contradictions(catalogue({"people": people, "shoes": shoes}, {("shoes", 0, "Brogue"): 0.9}))
     assert [(each.row, each.attribute, each.suggested) for each in found] == [(0, "shoes", "Brogue")]
     assert "are together on 1 photos, and by chance would be on" in found[0].reason
+
+
+def test_copies_that_are_labelled_otherwise():
+    copies = np.arange(200)
+    copies[1] = 0  # called a shirt, and the photo shows jeans
+    found = contradictions(catalogue({"kind": KINDS}, {("kind", 1, "Jeans"): 0.99}, copies=copies))
+    assert [(each.row, each.given, each.suggested) for each in found] == [(1, "Shirt", "Jeans")]
+    assert found[0].reason == "1 of 2 photos of the same pixels are 'Jeans'"

@@ -18,6 +18,13 @@ def test_near_is_by_features_or_by_features_and_thumbnails():
     assert find_pairs(np.zeros(5, int), thumbnails, neighbours).near.tolist() == []
 
 
+def test_a_mirrored_photo_is_a_copy_and_alike_features_alone_make_none():
+    photo = np.random.default_rng(0).integers(0, 256, (16, 16, 3)).astype(np.float32)
+    thumbnails = np.stack([photo, photo[:, ::-1], photo[::-1]]).reshape(3, -1)
+    neighbours = np.array([[1, 2], [0, 2], [0, 1]]), np.full((3, 2), 0.99)
+    assert find_pairs(np.arange(3), thumbnails, neighbours).near.tolist() == [[0, 1]]
+
+
 def test_each_copy_is_named_once_with_the_first_of_another_product():
     pairs = Pairs(np.array([0, 0, 0, 1, 2, 2]), np.array([[2, 3], [1, 3]]), np.array([0.98, 0.99]))
     found = duplicates(pairs, np.array([0, 0, 1, 2, 3, 3]), ROWS, SOURCES)

@@ -1,6 +1,7 @@
 """The command line: what it prints, writes and answers with."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -453,3 +454,24 @@ def test_a_saved_backbone_is_an_encoder(photos, tmp_path):
     fs.create_backbone("cnn", weights=None, image_size=32, random_state=0).save(tmp_path / "backbone")
     assert run("embed", photos, "--encoder", tmp_path / "backbone", "--out", tmp_path / "v.npz") == 0
     assert run("export", tmp_path / "backbone", "--out", tmp_path / "served") == 0
+
+
+def test_audit_writes_a_table_and_a_page_and_says_what_was_found(photos, tmp_path, monkeypatch, capsys):
+    monkeypatch.setattr("fashionsearch.auditing.out_of_fold._ROUNDS", 1)
+    shutil.copytree(photos, tmp_path / "photos")
+    folder = tmp_path / "photos" / "Apparel"
+    first = sorted(folder.iterdir())[0]
+    (folder / "zz-copy.png").write_bytes(first.read_bytes())
+    (folder / "zz-broken.png").write_bytes(b"no photo")
+    monkeypatch.chdir(tmp_path)
+    assert run("audit", "photos", "--out", "found", "--split", "prt") == 1
+    assert "no column 'prt'" in capsys.readouterr().err
+    assert run("audit", "photos", "--out", "found") == 0
+    printed = capsys.readouterr().out
+    assert "Audit of 50 photos, by label:" in printed
+    assert "1 exact" in printed
+    lines = (tmp_path / "found" / "audit.csv").read_text("utf-8").splitlines()
+    assert any("zz-copy.png" in line and ",duplicate," in line for line in lines)
+    assert any("zz-broken.png" in line and ",broken," in line for line in lines)
+    assert "data:image/jpeg" in (tmp_path / "found" / "audit.html").read_text("utf-8")
+    assert fs.datasets.load_corrections(tmp_path / "found" / "audit.csv", root="photos") == ([], {})

@@ -162,19 +162,21 @@ def _complete(
     found = replace(found, duplicates=tuple(doubles), leaks=tuple(leaked))
     if len(rows) < _FEWEST:
         return found
-    # A copy must not give a label away, whatever product it is called; and it must be labelled as the other is.
-    copies = columns.joined(products, _chain(seen.pairs.copies))
-    apart = columns.joined(copies, [(int(one), int(other)) for one, other in seen.pairs.near])
+    # A copy must not give a label away, whatever product it is called.
+    near = [(int(one), int(other)) for one, other in seen.pairs.near]
+    apart = columns.joined(products, [*_chain(seen.pairs.copies), *near])
     neighbours = features.of_others(seen.neighbours, apart)
     said = out_of_fold(seen.features, targets, apart, neighbours, seed=seed, progress=progress)
-    together = {name: with_products(each, targets.of(name), copies) for name, each in said.items()}
+    together = {name: with_products(each, targets.of(name), products) for name, each in said.items()}
     accuracies: list[LeakFree] = []
     if parts is not None:
         accuracies = _accuracies(seen.features, targets, parts, order, rows, leaked, seed)
     return replace(
         found,
         mislabels=tuple(mislabels(together, targets, rows, found.sources)),
-        contradictions=tuple(contradictions(Catalogue(targets, said, copies, rows, found.sources))),
+        contradictions=tuple(
+            contradictions(Catalogue(targets, said, products, seen.pairs.copies, rows, found.sources))
+        ),
         accuracies=tuple(accuracies),
     )
 

@@ -30,6 +30,7 @@ class Catalogue:
         targets: of the m photos that can be read.
         probabilities: attribute -> (m, c) by the photos.
         products: (m,) which photos are of one product.
+        copies: (m,) which photos have the same pixels.
         rows: (m,) their rows in the table.
         sources: (n,) of all rows.
     """
@@ -37,6 +38,7 @@ class Catalogue:
     targets: Targets
     probabilities: Mapping[str, NDArray[np.float64]]
     products: NDArray[np.intp]
+    copies: NDArray[np.intp]
     rows: NDArray[np.intp]
     sources: NDArray[np.object_]
 
@@ -59,7 +61,8 @@ def contradictions(catalogue: Catalogue) -> list[Contradiction]:
     taxonomy = learn_taxonomy(catalogue.targets, "auto", agreement=_AGREEMENT, doubt=_DOUBT)
     found = [
         *_against_taxonomy(catalogue, taxonomy),
-        *_within_products(catalogue),
+        *_within(catalogue, catalogue.products, "of the product", least=_PRODUCTS_AGREE),
+        *_within(catalogue, catalogue.copies, "of the same pixels", least=0.0),
         *_rare_pairs(catalogue, taxonomy),
     ]
     kept: dict[tuple[int, str], Contradiction] = {}
@@ -94,14 +97,17 @@ def _against_taxonomy(catalogue: Catalogue, taxonomy: Taxonomy) -> list[Contradi
     return found
 
 
-def _within_products(catalogue: Catalogue) -> list[Contradiction]:
+def _within(
+    catalogue: Catalogue, groups: NDArray[np.intp], called: str, *, least: float
+) -> list[Contradiction]:
+    """Return labels that differ from those of most photos of a group, of attributes in which groups mostly agree."""
     targets, found = catalogue.targets, []
-    numbers = np.unique(catalogue.products, return_inverse=True)[1]
+    numbers = np.unique(groups, return_inverse=True)[1]
     several = np.bincount(numbers)[numbers] > 1
     for name, classes in targets.classes.items():
         labels = targets.of(name)
         agreed = agreement(labels, numbers)
-        if agreed < _PRODUCTS_AGREE:
+        if agreed < least:
             continue
         known = several & (labels != UNKNOWN)
         counts = np.zeros((int(numbers.max()) + 1, len(classes)), dtype=np.int64)
@@ -111,8 +117,8 @@ def _within_products(catalogue: Catalogue) -> list[Contradiction]:
         best = likely.argmax(axis=1)
         for place in np.flatnonzero(known & (best[numbers] != labels)).tolist():
             others, better = counts[numbers[place]], int(best[numbers[place]])
-            reason = f"{others[better]} of {others.sum()} photos of the product are {str(classes[better])!r}"
-            score = agreed * (1 - 0.5 * others[labels[place]] / others[better])
+            reason = f"{others[better]} of {others.sum()} photos {called} are {str(classes[better])!r}"
+            score = max(agreed, 0.5) * (1 - 0.5 * others[labels[place]] / others[better])
             found.append(catalogue.contradiction(place, name, better, reason, float(score)))
     return found
 

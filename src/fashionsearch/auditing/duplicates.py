@@ -11,9 +11,10 @@ from numpy.typing import NDArray
 from fashionsearch.results import Duplicate, Leak
 
 # Found by saving, resizing, cropping and mirroring 150 photos of a shop, and by looking at pairs of different products: from
-# the first cosine on most are the same photo, one shade of lipstick for another aside; the second alone doesn't tell, but
-# does where the thumbnails differ by as little as a JPEG of quality 85 differs.
-_SAME, _ALIKE, _DIFFERENCE = 0.97, 0.85, 3.0
+# the first cosine on most are the same photo, one shade of lipstick for another aside, where the thumbnails differ by no
+# more than a crop by a pixel; from the second on, where they differ by as little as a JPEG of quality 85 does.
+_SAME, _ROUGHLY = 0.97, 20.0
+_ALIKE, _CLOSELY = 0.85, 3.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,14 +44,22 @@ def find_pairs(
     pairs = np.stack([np.minimum(first, second), np.maximum(first, second)], axis=1)
     pairs, kept = np.unique(pairs, axis=0, return_index=True)
     alike = alike[kept]
-    difference = np.zeros(len(pairs))
-    for start in range(0, len(pairs), 4096):
-        part = pairs[start : start + 4096]
-        squares = (thumbnails[part[:, 0]] - thumbnails[part[:, 1]]) ** 2
-        difference[start : start + 4096] = np.sqrt(squares.mean(axis=1))
-    near = (alike >= _SAME) | (difference <= _DIFFERENCE)
+    difference = _differences(thumbnails, pairs)
+    near = (difference <= _CLOSELY) | ((alike >= _SAME) & (difference <= _ROUGHLY))
     near &= copies[pairs[:, 0]] != copies[pairs[:, 1]]
     return Pairs(copies, pairs[near], np.minimum(alike[near], 1.0))
+
+
+def _differences(thumbnails: NDArray[np.float32], pairs: NDArray[np.intp]) -> NDArray[np.float64]:
+    """Return (p,) how far two thumbnails lie apart, in grey levels, or one and the other mirrored."""
+    side = round((thumbnails.shape[1] / 3) ** 0.5)
+    found = np.zeros(len(pairs))
+    for start in range(0, len(pairs), 4096):
+        part = pairs[start : start + 4096]
+        one, other = (thumbnails[part[:, end]].reshape(-1, side, side, 3) for end in (0, 1))
+        squares = [((one - seen) ** 2).mean(axis=(1, 2, 3)) for seen in (other, other[:, :, ::-1])]
+        found[start : start + 4096] = np.sqrt(np.minimum(*squares))
+    return found
 
 
 def duplicates(

@@ -26,6 +26,7 @@ _LEAST_SPREAD = (
 _BLURRED = (
     1 / 6
 )  # of the usual sharpness; a blur by 2 pixels of 80 leaves a seventh, the least sharp photo has a third
+_STRANGE = 1 / 2  # of the usual likeness; among 12,000 photos of a shop one is below
 _FEW = 20  # photos, of which nothing is usual
 
 
@@ -117,26 +118,20 @@ def broken_photos(
     usual = len(looks) >= _FEW
     side = max(_LEAST_SIDE, float(np.median([each.side for each in looks])) / 4)
     sharpness = _BLURRED * float(np.median([each.sharpness for each in looks])) if usual else 0.0
-    strange = _bound_of_likeness(likeness) if usual and len(likeness) else -1.0
+    strange = _STRANGE * float(np.median(likeness)) if usual and len(likeness) else 0.0
     for place, (row, look) in enumerate(zip(rows, looks, strict=True)):
         bounds = (
             ("Nearly one colour", look.spread, _LEAST_SPREAD),
             ("Tiny", float(look.side), side),
             ("Blurred", look.sharpness, sharpness),
-            ("Unlike all others", float(likeness[place]) if len(likeness) else 1.0, strange),
+            ("Unlike all others", max(0.0, float(likeness[place])) if len(likeness) else 1.0, strange),
         )
-        below = [(1 - max(value, 0) / bound, reason) for reason, value, bound in bounds if value < bound]
+        below = [(1 - value / bound, reason) for reason, value, bound in bounds if value < bound]
         if below:
             reason = below[0][1]
             words = f"Tiny: {look.side} pixels" if reason == "Tiny" else reason
             found.append(Broken(row, sources[row], words, 0.5 + below[0][0] / 2))
     return sorted(found, key=lambda each: -each.score)
-
-
-def _bound_of_likeness(likeness: NDArray[np.float64]) -> float:
-    """Return what is far below the usual: five times the usual deviation below the median."""
-    median = float(np.median(likeness))
-    return max(1e-6, median - 5 * float(np.median(np.abs(likeness - median))))
 
 
 def thumbnails_of(looks: Sequence[Look]) -> NDArray[np.float32]:
