@@ -124,7 +124,7 @@ def figures(tagger: fs.Tagger, learned: Photos, validation: Photos) -> dict[str,
 def settle(tagger: fs.Tagger, everything: Photos, validation: Photos, metric: fs.MetricLearning) -> fs.Tagger:
     """Fit the projection and the heads once more, to photos as they are, on the network that has learned.
 
-    While the network learned, copies of a photo had to find each other, which keeps a product itself and pushes its like away.
+    While it learned, copies of a photo had to find each other, which keeps a product itself and pushes its like away.
     """
     embedder = cast("Embedder", tagger.backbone_.module)
     network = tagger.backbone_.variant(module=embedder.features.module)
