@@ -156,9 +156,9 @@ class Audit:
         exact = sum(1 for each in self.duplicates if each.exact)
         first = self.mislabels[0] if self.mislabels else None
         return {
-            "mislabels": f"{_counted(len(self.mislabels), 'label')} probably wrong"
+            "mislabels": f"{_counted(len(self.mislabels), 'label')} in doubt"
             + (
-                f"; first {first.attribute} {first.given!r} of row {first.row}, more like {first.suggested!r}"
+                f", most of all {first.attribute} {first.given!r} of row {first.row}, more like {first.suggested!r}"
                 if first
                 else ""
             ),

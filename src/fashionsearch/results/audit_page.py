@@ -17,8 +17,9 @@ if TYPE_CHECKING:
 
 _SECTIONS = {
     "mislabels": (
-        "Labels that are probably wrong",
-        "By photos of other products, and by other photos of the same product. The crossed out label is the table's.",
+        "Labels in doubt",
+        "The most improbable ones first, by photos of other products and by other photos of the same product. The crossed "
+        "out label is the table's, and what follows is more probable.",
     ),
     "duplicates": ("Photos that another product has too", "The earlier row is on the left."),
     "leaks": (
@@ -35,10 +36,9 @@ Thumbnail = Callable[[int], str]
 def write_audit(path: str | os.PathLike[str], audit: Audit, most: int, thumbnail: Thumbnail | None) -> None:
     """Write the page; of each list it shows the first `most`."""
     summary = audit.summary()
-    counts = [(name, len(getattr(audit, name)), words) for name, words in summary.items()]
     overview = (
         f"<p>{len(audit.sources):,} photos, by {html.escape(', '.join(audit.labels))}.</p>"
-        f'<div class="table">{html_table(("", "found", ""), counts)}</div>'
+        f'<div class="table">{html_table(("list", "what is in it"), list(summary.items()))}</div>'
     )
     if audit.accuracies:
         rows = [
@@ -73,7 +73,7 @@ def _words(found: Finding) -> tuple[str, str]:
     """Return the title of a card as HTML, and the words below it as text."""
     if isinstance(found, Mislabel):
         changed = f"<s>{html.escape(found.given)}</s> {html.escape(found.suggested)}"
-        return changed, f"{found.attribute}, {_percent(found.score)} improbable"
+        return changed, f"{found.attribute}, {_percent(found.score)} in doubt"
     if isinstance(found, Contradiction):
         after = f" {html.escape(found.suggested)}" if found.suggested else ""
         return f"<s>{html.escape(found.given)}</s>{after}", f"{found.attribute}: {found.reason}"
