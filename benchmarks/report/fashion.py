@@ -9,6 +9,14 @@ from report.tables import newest, table
 
 Row = Mapping[str, Any]
 _ATTRIBUTES = ("articleType", "subCategory", "masterCategory", "baseColour", "gender", "usage", "season")
+_HEADINGS = {
+    "crop": "Crop",
+    "rotation": "Rotation",
+    "blur": "Blur",
+    "colour-cast": "Colour cast",
+    "jpeg": "JPEG",
+    "clutter": "Clutter",
+}
 _UNKNOWN = ", names in no training row"
 
 
@@ -60,7 +68,7 @@ def _retrieval(found: Mapping[str, Row]) -> str:
 def _distortions(found: Mapping[str, Row]) -> str:
     names = [name for name in found if name.startswith("the same product first")]
     return table(
-        [name.partition(", ")[2].capitalize() for name in names], [[_percent(found[name]) for name in names]]
+        [_HEADINGS[name.partition(", ")[2]] for name in names], [[_percent(found[name]) for name in names]]
     )
 
 

@@ -1,11 +1,15 @@
 """The demo: what it prints, what it writes, and what its report shows."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
 import fashionsearch as fs
-from fashionsearch import cli
-from fashionsearch.cli.demo import _in_short, _mistakes_section, _search, run_demo
+from fashionsearch import cli, errors
+from fashionsearch.cli.demo import _in_short, _mistakes_section, _parts, _search, run_demo
+from fashionsearch.images import digests
+from fashionsearch.pretrained import learned, open_shipped
 
 
 def test_the_demo_does_it_all(tmp_path, monkeypatch, capsys):
@@ -82,3 +86,25 @@ def test_recall_is_told_in_words_where_there_is_a_graph():
     assert "finds 99.75% of the ten nearest that a comparison with all finds (recall@10)" in words
     Index.has_graph = False
     assert "compares the photo with all of them" in _in_short(evaluation, "colour", Index(), 1.0)
+
+
+@pytest.mark.parametrize("known", [0, 20, 60, 100])
+def test_a_shipped_network_is_tested_on_what_it_did_not_learn_from(monkeypatch, known):
+    table = fs.datasets.make_catalogue(100, seed=3, size=(24, 32))
+    shipped = open_shipped("fashion")
+    arrays = {**shipped.arrays, "learned": digests(table.images[:known])}
+    monkeypatch.setattr(learned, "open_shipped", lambda name: dataclasses.replace(shipped, arrays=arrays))
+    said = []
+    if known == 100:
+        with pytest.raises(
+            errors.DataError, match=r"learned from all 100 photos of .*--backbone efficientnet_lite0"
+        ):
+            _parts(table, "masterCategory", "fashion", 100, said.append)
+        return
+    train, validation, test = _parts(table, "masterCategory", "fashion", 100, said.append)
+    left = set(table["id"][known:].tolist())
+    assert set(test["id"].tolist()) <= left
+    assert set(validation["id"].tolist()) <= left
+    assert len(train) > len(validation) > 0
+    assert not set(train["id"].tolist()) & set(test["id"].tolist())
+    assert [f"learned from {known} of these 100 photos" in line for line in said] == [True] * bool(known)

@@ -1,5 +1,6 @@
 """What a command line of study.py asks for."""
 
+import dataclasses
 import sys
 from pathlib import Path
 
@@ -10,6 +11,8 @@ from harness import rows, session
 
 import fashionsearch as fs
 from fashionsearch.cache import cache_folder
+from fashionsearch.images import digests
+from fashionsearch.pretrained import learned, open_shipped
 
 
 def test_a_rerun_learns_and_embeds_in_its_own_folder(tmp_path, monkeypatch, table):
@@ -95,3 +98,15 @@ def test_a_quick_run_needs_no_photos_and_leaves_results_alone(tmp_path, monkeypa
     assert (one.image_size, one.training.epochs) == ((32, 32), 1)
     with pytest.raises(rows.StudyError, match="--quick for a smoke run"):
         session.run(study.parser().parse_args([]))
+
+
+def test_photos_that_a_shipped_network_learned_from_are_left_out(monkeypatch, capsys):
+    drawn = fs.datasets.make_catalogue(20, seed=3, size=(24, 32))
+    shipped = open_shipped("fashion")
+    arrays = {**shipped.arrays, "learned": digests(drawn.images[:8])}
+    monkeypatch.setattr(learned, "open_shipped", lambda name: dataclasses.replace(shipped, arrays=arrays))
+    assert len(session.unlearned(drawn, ["efficientnet_lite0"])) == 20
+    assert session.unlearned(drawn, ["fashion"])["id"].tolist() == drawn["id"][8:].tolist()
+    assert "8 of 20 photos are left out: 'fashion' learned from them" in capsys.readouterr().out
+    with pytest.raises(rows.StudyError, match="learned from all 8 photos"):
+        session.unlearned(drawn[:8], ["fashion"])
