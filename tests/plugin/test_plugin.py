@@ -142,7 +142,7 @@ def test_broken_plugins_are_named_and_take_no_other_with_them(tmp_path):
             again = fs.list_backbones()
         assert pathlib.Path("mark").exists()
         assert names == again == sorted(
-            ["cnn", "cnn_grid", "efficientnet_lite0", "good", "leaves_a_mark", "resnet50", "vgg19", "vgg19_bn"]
+            ["cnn", "cnn_grid", "efficientnet_lite0", "fashion", "good", "leaves_a_mark", "resnet50", "vgg19", "vgg19_bn"]
         ), names
         assert all(warning.category is fs.errors.DataWarning for warning in caught)
         assert fs.create_backbone("good", weights=None).dim == 192

@@ -48,7 +48,9 @@ def test_it_learns_a_class_and_corrections(tagger, table):
 
 def test_others_begin_with_it(table, tmp_path):
     labels = {name: table[name] for name in ("masterCategory", "baseColour")}
-    own = fs.Tagger("fashion", random_state=0, progress=False).fit(table.images, labels)
+    own = fs.Tagger("fashion", random_state=0, progress=False)
+    held_out = table.images[:20], {name: column[:20] for name, column in labels.items()}
+    own.fit(table.images, labels, validation=held_out)
     assert own.attributes_ == ("masterCategory", "baseColour")
     assert own.embed(table.images[:3]).shape == (3, 256)
     own.save(tmp_path / "own")

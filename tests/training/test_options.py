@@ -29,7 +29,7 @@ from fashionsearch.training.options import RECIPES
         ("ema", 1, "ema=1 is not True or False"),
         ("progressive_resizing", "yes", "progressive_resizing='yes'"),
         ("augment", "stronk", "Did you mean 'strong'"),
-        ("unfreeze", "tail", "head, last, all"),
+        ("unfreeze", "tail", "head, last, upper, all"),
         ("schedule", "cosinus", "Did you mean 'cosine'"),
         ("autotune", None, "autotune=None is not True or False"),
         ("devices", 0, "devices=0"),
