@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from report.tables import newest, table
+from report.tables import interval, newest, table
 
 Row = Mapping[str, Any]
 _ATTRIBUTES = ("articleType", "subCategory", "masterCategory", "baseColour", "gender", "usage", "season")
@@ -87,11 +87,25 @@ def _clothing(found: Mapping[str, Row]) -> str:
     )
 
 
+def _speed(_: Mapping[str, Row]) -> str:
+    return table(
+        ("1,000 photos", "Seconds", "CPU seconds", "Times by hand"),
+        [
+            (
+                row["contender"],
+                *(interval(row[name], ".2f") for name in ("seconds", "cpu_seconds", "times by hand")),
+            )
+            for row in newest("tag")["rows"]
+        ],
+    )
+
+
 _PARTS: dict[str, Callable[[Mapping[str, Row]], str]] = {
     "tags": _tags,
     "retrieval": _retrieval,
     "distortions": _distortions,
     "clothing": _clothing,
+    "speed": _speed,
 }
 
 
