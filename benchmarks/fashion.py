@@ -16,13 +16,12 @@ from typing import Any
 
 import numpy as np
 from harness.distortions import DISTORTIONS, distorted
-from pretrained import ATTRIBUTES, TEST_FROM, catalogue
+from pretrained import ATTRIBUTES, TEST_FROM, catalogue, precisions
 from timing import write
 
 import fashionsearch as fs
 from fashionsearch.pretrained import learned_from
 
-_K = 5
 _COPIES = 1000
 _SURE = 0.85
 Row = dict[str, Any]
@@ -54,12 +53,6 @@ def mean(measure: str, values: Array, **more: object) -> Row:
         "examples": len(values),
         **more,
     }
-
-
-def precisions(queries: Array, gallery: Array, wanted: Array, there: Array) -> Array:
-    """Return precision@5 of each query, by cosine."""
-    nearest = np.argpartition(-(queries @ gallery.T), _K, axis=1)[:, :_K]
-    return np.asarray((there[nearest] == wanted[:, None]).mean(axis=1))
 
 
 def tags(tagger: fs.Tagger, images: Sequence[Any], table: fs.datasets.Table, unknown: Array) -> list[Row]:

@@ -89,15 +89,15 @@ def without_strangers(photos: Photos, learned: Photos) -> Photos:
     return Photos(photos.images, labels)
 
 
-def precision(
+def precisions(
     queries: np.ndarray[Any, Any],
     gallery: np.ndarray[Any, Any],
     wanted: np.ndarray[Any, Any],
     there: np.ndarray[Any, Any],
-) -> float:
-    """Return precision@5 by cosine; a query with nothing relevant counts as 0."""
+) -> np.ndarray[Any, Any]:
+    """Return precision@5 of each query, by cosine; a query with nothing relevant counts as 0."""
     nearest = np.argpartition(-(queries @ gallery.T), _K, axis=1)[:, :_K]
-    return float((there[nearest] == wanted[:, None]).mean())
+    return np.asarray((there[nearest] == wanted[:, None]).mean(axis=1))
 
 
 def figures(tagger: fs.Tagger, learned: Photos, validation: Photos) -> dict[str, float]:
@@ -116,8 +116,8 @@ def figures(tagger: fs.Tagger, learned: Photos, validation: Photos) -> dict[str,
         np.char.add(np.char.add(kind.astype(str), " "), part.labels["baseColour"].astype(str))
         for kind, part in zip(kinds, (validation, gallery), strict=True)
     ]
-    found["precision@5 articleType"] = precision(queries, there, *kinds)
-    found["precision@5 articleType and baseColour"] = precision(queries, there, *both)
+    found["precision@5 articleType"] = float(precisions(queries, there, *kinds).mean())
+    found["precision@5 articleType and baseColour"] = float(precisions(queries, there, *both).mean())
     return found
 
 

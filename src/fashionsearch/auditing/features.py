@@ -12,6 +12,7 @@ from fashionsearch import errors
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.index.encoders import check, embed_all
 from fashionsearch.neighbours import nearest_others
+from fashionsearch.tagging.head import inverse_deviation
 
 if TYPE_CHECKING:
     from fashionsearch.encoder import Embeds
@@ -66,10 +67,7 @@ def embed(encoder: Embeds, images: Sequence[Image]) -> NDArray[np.float32]:
 def reduced(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return the main components of (n, dim) vectors whose numbers are standardised first, of mean variance 1."""
     centred = (vectors - vectors.mean(axis=0, dtype=np.float64)).astype(np.float32)
-    deviation = centred.std(axis=0)
-    # What hardly varies (a dead unit, a colour that no photo has) carries nothing, and must not be blown up.
-    least = 1e-3 * float(np.median(deviation[deviation > 0])) if deviation.any() else 1.0
-    centred *= np.where(deviation > least, 1 / np.maximum(deviation, least), 0).astype(np.float32)
+    centred *= inverse_deviation(centred.std(axis=0)).astype(np.float32)
     _, axes = np.linalg.eigh((centred.T @ centred).astype(np.float64) / len(centred))
     components = centred @ axes[:, ::-1][:, :DIMENSIONS].astype(np.float32)
     spread = float(components.std(axis=0).mean())

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch.results import Mislabel
+from fashionsearch.tagging.head import softmax
 from fashionsearch.targets import UNKNOWN, Targets
 
 _TRUSTED = 0.8  # share of pairs of one product's photos that are labelled alike, from which on one speaks for another
@@ -46,8 +47,7 @@ def with_products(
     others[np.flatnonzero(known), labels[known]] -= 1
     others /= np.maximum(others.sum(axis=1, keepdims=True), 1)
     logs[several] = (mean / np.maximum(counts, 1)[:, None])[numbers[several]] + _VOTE * others[several]
-    powers = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    return softmax(logs)
 
 
 def mislabels(

@@ -11,8 +11,9 @@ from torch import nn
 
 from fashionsearch.device import torch_defaults
 from fashionsearch.embedding import progress_bar
-from fashionsearch.tagging.head import temperature
+from fashionsearch.tagging.head import softmax, temperature
 from fashionsearch.targets import UNKNOWN, Targets
+from fashionsearch.training.losses import cross_entropy
 
 FOLDS, _ROUNDS = 5, 3
 _HIDDEN = 512
@@ -125,7 +126,10 @@ def _fit(
             for start in range(0, batches * size, size):
                 rows = order[start : start + size]
                 parts = network(inputs[rows]).split(sizes, dim=1)
-                loss = sum(_loss(part, wanted[rows, place]) for place, part in enumerate(parts))
+                loss = sum(
+                    cross_entropy(part, wanted[rows, place], label_smoothing=_LABEL_SMOOTHING)
+                    for place, part in enumerate(parts)
+                )
                 optimiser.zero_grad()
                 loss.backward()  # type: ignore[union-attr]
                 optimiser.step()
@@ -138,13 +142,6 @@ def _fit(
             return [part.double().softmax(dim=1).numpy() for part in parts]
 
     return probabilities
-
-
-def _loss(logits: torch.Tensor, labels: torch.Tensor) -> torch.Tensor:
-    known = labels != UNKNOWN
-    if not known.any():
-        return logits.sum() * 0
-    return nn.functional.cross_entropy(logits[known], labels[known], label_smoothing=_LABEL_SMOOTHING)
 
 
 def _votes(
@@ -168,5 +165,4 @@ def _calibrated(probabilities: NDArray[np.float64], labels: NDArray[np.int64]) -
     logs = np.log(np.maximum(probabilities, 1e-9))
     known = labels != UNKNOWN
     logs /= temperature(logs[known], labels[known])
-    powers = np.exp(logs - logs.max(axis=1, keepdims=True))
-    return np.asarray(powers / powers.sum(axis=1, keepdims=True))
+    return softmax(logs)

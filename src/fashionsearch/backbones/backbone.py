@@ -218,7 +218,7 @@ class Backbone:
     def variant(
         self,
         *,
-        module: nn.Module | None = None,
+        module: nn.Module | ReadyNetwork | None = None,
         preprocess: Preprocess | None = None,
         origin: str | None = None,
         device: str | None = None,
@@ -266,16 +266,7 @@ class Backbone:
     def with_familiarity(self) -> Backbone:
         """Return a backbone that gives a tagger's embeddings with one number more, how familiar the photo is."""
         if self._ready is not None:
-            return Backbone(
-                self._ready.with_familiarity(),
-                self.preprocess,
-                name=self.name,
-                origin=self.origin,
-                device="cpu",
-                runtime="onnx",
-                batch_size=self._execution.batch_size,
-                progress=self.progress,
-            )
+            return self.variant(module=self._ready.with_familiarity())
         from fashionsearch.backbones.embedder import WithFamiliarity
 
         return self.variant(module=WithFamiliarity(cast("Embedder", self.module)))

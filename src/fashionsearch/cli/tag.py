@@ -38,7 +38,8 @@ def tag(options: argparse.Namespace) -> int:
         )
         images = read_table(options, labelled=False).images
     kept = [] if options.again else _kept(out)
-    fresh = [image for image in map(str, images) if _name(image, out) not in {row["image"] for row in kept}]
+    tagged = {row["image"] for row in kept}
+    fresh = [image for image in map(str, images) if _name(image, out) not in tagged]
     if not fresh:
         print(f"{out} has the tags of all {len(images):,} photos already; --again writes it anew")
         return 0

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from fashionsearch.pretrained.learned import learned_from, without_learned
-from fashionsearch.pretrained.shipped import Shipped, graph_of, is_shipped, open_shipped, shipped_names
+from fashionsearch.pretrained.shipped import Shipped, graph_of, is_shipped, open_shipped
 
 __all__ = [
     "Shipped",
@@ -11,6 +11,5 @@ __all__ = [
     "is_shipped",
     "learned_from",
     "open_shipped",
-    "shipped_names",
     "without_learned",
 ]

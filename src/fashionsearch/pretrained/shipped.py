@@ -55,11 +55,6 @@ class Shipped:
         }
 
 
-def shipped_names() -> list[str]:
-    """Return the names of the networks that ship in the wheel."""
-    return list(_SHIPPED)
-
-
 def is_shipped(name: object) -> bool:
     """Return whether a network of this name ships in the wheel."""
     return isinstance(name, str) and name in _SHIPPED

@@ -23,7 +23,7 @@ from fashionsearch.results.findings import (
     LeakFree,
     Mislabel,
 )
-from fashionsearch.results.tables import html_table, write_csv
+from fashionsearch.results.tables import data_frame, html_table, write_csv
 from fashionsearch.results.tags import IMAGE, TAGGED_AS
 
 _SHOWN = 10
@@ -143,13 +143,7 @@ class Audit:
         Raises:
             MissingPackageError: if pandas isn't installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise errors.MissingPackageError(
-                "to_pandas needs pandas, which isn't installed: pip install pandas, or use to_rows()"
-            ) from error
-        return pandas.DataFrame(self.to_rows())
+        return data_frame(self.to_rows())
 
     def summary(self) -> dict[str, str]:
         """Return a sentence for each of the five lists."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import html
 import json
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import PurePath
 from typing import Any
@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.results.tables import write_csv
+from fashionsearch.results.tables import data_frame, write_csv
 from fashionsearch.values import plain_value
 
 _NAME = "display: block; max-width: 8rem; white-space: normal; overflow-wrap: anywhere"
@@ -115,9 +115,11 @@ class Tags:
         """
         return list(self._rows())
 
-    def _rows(self) -> Iterator[dict[str, Any]]:
+    def _rows(self, positions: Iterable[int] | None = None) -> Iterator[dict[str, Any]]:
+        """Yield the rows of some photos, or of all."""
         review = set(self.for_review.tolist())
-        for position, source in enumerate(self.sources.tolist()):
+        for position in range(len(self)) if positions is None else positions:
+            source = self.sources[position]
             row: dict[str, Any] = {IMAGE: position if source is None else source}
             for name in self.attributes:
                 row[name] = plain_value(self.value[name][position], name)
@@ -164,13 +166,7 @@ class Tags:
         Raises:
             MissingPackageError: if pandas isn't installed.
         """
-        try:
-            import pandas
-        except ImportError as error:
-            raise errors.MissingPackageError(
-                "to_pandas needs pandas, which isn't installed: pip install pandas, or use to_rows()"
-            ) from error
-        return pandas.DataFrame(self.to_rows())
+        return data_frame(self.to_rows())
 
     def __repr__(self) -> str:
         n = len(self)
@@ -194,11 +190,9 @@ class Tags:
         Args:
             positions: of the photos, in order.
         """
-        chosen = {int(position): number for number, position in enumerate(positions)}
-        shown = [row for row in enumerate(self._rows()) if row[0] in chosen]
         head = "".join(f"<th>{html.escape(name)}</th>" for name in self.attributes)
         rows = []
-        for position, row in sorted(shown, key=lambda numbered: chosen[numbered[0]]):
+        for position, row in zip(positions, self._rows(positions), strict=True):
             cells = [self._photo(position, str(row[IMAGE]))]
             for name in self.attributes:
                 said = html.escape(

@@ -53,9 +53,7 @@ class LinearHead:
         Raises:
             WeightsError: as `logits`.
         """
-        logits = self.logits(embeddings)
-        powers = np.exp(logits - logits.max(axis=1, keepdims=True))
-        return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
+        return softmax(self.logits(embeddings))
 
     def calibrated(self, embeddings: NDArray[np.float32], labels: NDArray[np.intp]) -> LinearHead:
         """Return a head of the same predictions whose probabilities fit held-out photos best.
@@ -70,6 +68,22 @@ class LinearHead:
         """Return a head whose logits are these, divided by a temperature."""
         factor = np.float32(1 / degrees)
         return LinearHead(self.weight * factor, self.bias * factor)
+
+
+def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return (n, c) probabilities of logits, rows adding up to 1."""
+    powers = np.exp(logits - logits.max(axis=1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=1, keepdims=True), dtype=np.float64)
+
+
+def inverse_deviation(deviation: NDArray[np.floating]) -> NDArray[np.floating]:
+    """Return what (dim,) features are to be multiplied by for a variance of 1, from their standard deviations.
+
+    A feature that hardly varies (a dead unit, a colour that no photo has) carries nothing, and gets 0: it must not be blown
+    up.
+    """
+    least = 1e-3 * float(np.median(deviation[deviation > 0])) if deviation.any() else 1.0
+    return np.where(deviation > least, 1 / np.maximum(deviation, least), 0)
 
 
 def temperature(logits: NDArray[np.float64], labels: NDArray[np.intp]) -> float:

@@ -12,7 +12,7 @@ from fashionsearch.backbones.embedder import Projection
 from fashionsearch.device import torch_defaults
 from fashionsearch.embedding import progress_bar
 from fashionsearch.results import History
-from fashionsearch.tagging.head import LinearHead, check_finite
+from fashionsearch.tagging.head import LinearHead, check_finite, inverse_deviation
 from fashionsearch.tagging.metric_objective import MetricObjective, drawing_shares, likenesses, numbered
 from fashionsearch.tagging.objective import TaggingObjective
 from fashionsearch.targets import Targets
@@ -127,13 +127,10 @@ def fit_projection(
 def standardised(features: NDArray[np.float32], embedding_dim: int, hidden: int) -> Projection:
     """Return an untrained projection that gives each feature the mean 0 and the variance 1."""
     mean, deviation = features.mean(axis=0, dtype=np.float64), features.std(axis=0, dtype=np.float64)
-    # A feature that hardly varies (a dead unit, a colour that no photo has) carries nothing, and must not be blown up.
-    least = 1e-3 * float(np.median(deviation[deviation > 0])) if deviation.any() else 1.0
-    scale = np.where(deviation > least, 1 / np.maximum(deviation, least), 0)
     projection = Projection(features.shape[1], embedding_dim, hidden=hidden)
     projection.mean.copy_(torch.from_numpy(mean))
     projection.usual.copy_(projection.mean)
-    projection.scale.copy_(torch.from_numpy(scale))
+    projection.scale.copy_(torch.from_numpy(inverse_deviation(deviation)))
     projection.dropout.p = DROPOUT
     return projection
 
