@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from report.tables import interval, newest, table
+from report.tables import interval, newest, percent, table
 
 Row = Mapping[str, Any]
 _ATTRIBUTES = ("articleType", "subCategory", "masterCategory", "baseColour", "gender", "usage", "season")
@@ -24,11 +24,6 @@ def _figures() -> dict[str, Row]:
     return {row["measure"]: row for row in newest("fashion")["rows"]}
 
 
-def _percent(row: Row) -> str:
-    bounds = f" ({100 * row['low']:.1f} – {100 * row['high']:.1f})" if "low" in row else ""
-    return f"{100 * row['value']:.1f}{bounds}"
-
-
 def _tags(found: Mapping[str, Row]) -> str:
     rows = []
     for name in _ATTRIBUTES:
@@ -36,10 +31,10 @@ def _tags(found: Mapping[str, Row]) -> str:
         rows.append(
             (
                 f"`{name}`",
-                _percent(accuracy),
-                _percent(found[f"{name} accuracy{_UNKNOWN}"]),
+                percent(accuracy),
+                percent(found[f"{name} accuracy{_UNKNOWN}"]),
                 f"{found[f'{name} calibration error']['value']:.3f}",
-                _percent(found[f"{name} agrees in pairs of one product name"]),
+                percent(found[f"{name} agrees in pairs of one product name"]),
                 f"{accuracy['examples']:,}",
             )
         )
@@ -58,17 +53,17 @@ def _tags(found: Mapping[str, Row]) -> str:
 
 def _retrieval(found: Mapping[str, Row]) -> str:
     names = [name for name in found if name.startswith("precision@5") and not name.endswith(_UNKNOWN)]
-    rows = [(name, _percent(found[name]), _percent(found[name + _UNKNOWN])) for name in names]
+    rows = [(name, percent(found[name]), percent(found[name + _UNKNOWN])) for name in names]
     sure = next(name for name in found if "surest" in name)
     return table(
-        ("Measure", "All, %", "Names in no training row, %"), [*rows, (sure, _percent(found[sure]), "")]
+        ("Measure", "All, %", "Names in no training row, %"), [*rows, (sure, percent(found[sure]), "")]
     )
 
 
 def _distortions(found: Mapping[str, Row]) -> str:
     names = [name for name in found if name.startswith("the same product first")]
     return table(
-        [_HEADINGS[name.partition(", ")[2]] for name in names], [[_percent(found[name]) for name in names]]
+        [_HEADINGS[name.partition(", ")[2]] for name in names], [[percent(found[name]) for name in names]]
     )
 
 
@@ -79,8 +74,8 @@ def _clothing(found: Mapping[str, Row]) -> str:
         [
             (
                 f"`{name}`",
-                _percent(found[f"clothing precision@5, {name}"]),
-                _percent(found[f"clothing linear head, {name}"]),
+                percent(found[f"clothing precision@5, {name}"]),
+                percent(found[f"clothing linear head, {name}"]),
             )
             for name in encoders
         ],

@@ -36,3 +36,9 @@ def interval(figure: Mapping[str, float], form: str = ".2f", unit: str = "") -> 
     """Return a figure of a benchmark with its interval."""
     value, low, high = (f"{figure[name]:{form}}" for name in ("value", "low", "high"))
     return f"{value}{unit} ({low} – {high})"
+
+
+def percent(row: Mapping[str, Any]) -> str:
+    """Return a share in %, with its interval where it has one."""
+    bounds = f" ({100 * row['low']:.1f} – {100 * row['high']:.1f})" if "low" in row else ""
+    return f"{100 * row['value']:.1f}{bounds}"

@@ -474,4 +474,12 @@ def test_audit_writes_a_table_and_a_page_and_says_what_was_found(photos, tmp_pat
     assert any("zz-copy.png" in line and ",duplicate," in line for line in lines)
     assert any("zz-broken.png" in line and ",broken," in line for line in lines)
     assert "data:image/jpeg" in (tmp_path / "found" / "audit.html").read_text("utf-8")
-    assert fs.datasets.load_corrections(tmp_path / "found" / "audit.csv", root="photos") == ([], {})
+    table = tmp_path / "found" / "audit.csv"
+    assert fs.datasets.load_corrections(table) == ([], {})
+    wrong = next(line for line in lines if ",mislabel," in line)
+    label = wrong.split(",")[8]
+    assert label in ("Accessories", "Apparel", "Footwear")
+    table.write_text("\n".join([lines[0], wrong.replace(f",{label},", ",Kimono,", 1)]), "utf-8")
+    images, corrections = fs.datasets.load_corrections(table)
+    assert corrections == {"label": ["Kimono"]}
+    assert images[0].exists()

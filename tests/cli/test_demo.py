@@ -7,7 +7,15 @@ import pytest
 
 import fashionsearch as fs
 from fashionsearch import cli, errors
-from fashionsearch.cli.demo import _in_short, _mistakes_section, _parts, _search, run_demo
+from fashionsearch.cli.demo import (
+    _in_short,
+    _mistakes_section,
+    _one_of_each,
+    _parts,
+    _search,
+    _tags,
+    run_demo,
+)
 from fashionsearch.images import digests
 from fashionsearch.pretrained import learned, open_shipped
 
@@ -23,6 +31,8 @@ def test_the_demo_does_it_all(tmp_path, monkeypatch, capsys):
     assert report.count("data:image/png;base64,") == 8
     assert "In short" in report
     assert "test photos get the right articleType" in report
+    assert "Tags at once" in report
+    assert "confidence" in report
     assert "http://" not in report
     assert "https://" not in report
     classifier = fs.Classifier.load(tmp_path / "demo" / "classifier")
@@ -47,11 +57,25 @@ def test_the_demos_searches_leave_the_query_out(tmp_path):
     table = fs.datasets.make_catalogue(30, seed=0, size=(48, 64))
     index = fs.VisualIndex(fs.create_backbone("cnn", weights=None, random_state=0))
     index.add(table.images, ids=table["id"].tolist(), metadata=table.metadata)
-    matches, queries = _search(index, table[20:], "masterCategory")
+    queries = _one_of_each(table[20:], "masterCategory")
+    matches = _search(index, queries)
     assert matches.ids.shape == (6, 5)
-    full = index.search(queries, k=6)
+    full = index.search(queries.images, k=6)
     for row in range(6):
         assert matches.ids[row].tolist() == full.ids[row, 1:].tolist()
+
+
+def test_a_querys_tag_says_how_sure_it_is_and_what_is_true():
+    table = fs.datasets.make_catalogue(2, seed=0, size=(24, 32))
+    shown = fs.datasets.Table(table.images, {**table.data, "colour": np.array(["red", "blue"])})
+
+    class Classifier:
+        classes_ = np.array(["blue", "red"])
+
+        def predict_proba(self, images):
+            return np.array([[0.25, 0.75], [0.1, 0.9]])[: len(images)]
+
+    assert _tags(Classifier(), shown, "colour") == ["red 75%", "red 90%, truly blue"]
 
 
 def evaluation_of(probabilities, labels):

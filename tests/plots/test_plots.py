@@ -326,6 +326,12 @@ def test_titles_are_a_mapping_or_a_metadata_field():
     assert [ax.get_xlabel().splitlines()[2:] for ax in by_id[1:]] == [[], ["the second"]]
 
 
+def test_a_text_under_each_query_stands_for_its_number():
+    axes = plots.matches(matches_of([0, 0]), query_titles=["red 75%", "blue 90%"], figure=Figure())
+    assert [ax.get_xlabel() for ax in axes if "%" in ax.get_xlabel()] == ["red 75%", "blue 90%"]
+    assert not [ax for ax in axes if "query" in ax.get_xlabel()]
+
+
 # Bad input
 
 
@@ -346,6 +352,7 @@ def test_titles_are_a_mapping_or_a_metadata_field():
         (lambda: plots.matches("abc"), "can't draw a str; give what index.search"),
         (lambda: plots.matches(matches_of([1]), most=0), "most is 0"),
         (lambda: plots.matches(matches_of([1]), queries=[]), "0 photos for 1"),
+        (lambda: plots.matches(matches_of([1]), query_titles=["a", "b"]), "2 texts for 1 queries"),
         (lambda: plots.matches(matches_of([1]), titles="nmae"), "'nmae'.*Did you mean 'name'"),
         (
             lambda: plots.matches(matches_of([1], ids=np.array([["x"]], object)), images=[]),

@@ -71,11 +71,12 @@ def _train_classifier(options: argparse.Namespace, table: Table) -> int:
 
     import numpy as np
 
+    from fashionsearch.pretrained import learned_from
     from fashionsearch.tagging.classifier import Classifier
 
     weights = _weights(options.weights or "default")
     classifier = Classifier(
-        options.backbone or "efficientnet_lite0",
+        options.backbone or ("fashion" if weights == "default" else "efficientnet_lite0"),
         weights=weights,
         training=_training(options, learns=options.fine_tune or weights is None),
         image_size=options.image_size,
@@ -95,6 +96,12 @@ def _train_classifier(options: argparse.Namespace, table: Table) -> int:
     classifier.save(options.out)
     if classifier.training is not None:
         print(classifier.history_)
+    learned = learned_from(classifier, test.images)
+    if learned.any():
+        print(
+            f"{int(learned.sum()):,} of {len(test):,} test photos left out: {classifier.backbone!r} has learned from them"
+        )
+        test = test[~learned]
     if len(test):
         print(classifier.evaluate(test.images, test[label]))
     print(f"saved to {options.out}; use it with: fashionsearch evaluate, or --encoder {options.out}")
@@ -176,30 +183,11 @@ def explain(options: argparse.Namespace) -> int:
     return 0
 
 
-def evaluate(options: argparse.Namespace) -> int:
-    """Print how a classifier's predictions compare with labels."""
-    check_saved(options.classifier, "classifier")
-    table = read_table(options)
-    label = label_of(table, options.label)
-    labelled = table[table[label] != ""]
-
-    from fashionsearch.tagging.classifier import Classifier
-
-    evaluation = Classifier.load(options.classifier).evaluate(labelled.images, labelled[label])
-    figures = json.dumps(evaluation.to_dict(), indent=1)
-    if options.json_file is not None:
-        _write_text(options.json_file, figures)
-    print(figures if options.json and options.json_file is None else evaluation)
-    return 0
-
-
 def audit(options: argparse.Namespace) -> int:
     """Write what is probably wrong with a catalogue, and print it in words."""
     if options.tagger is not None:
         check_saved(options.tagger, "tagger")
-    # In the CSV file, which lies in another folder, the photos' paths must hold too.
-    data = options.data.expanduser().resolve()
-    table = table_of(data, options.image_column, options.image_root)
+    table = table_of(options.data, options.image_column, options.image_root)
     split = options.split
     if split is None and "split" in table.columns and "train" in table["split"]:
         split = "split"
@@ -336,10 +324,3 @@ def export(options: argparse.Namespace) -> int:
     export(_loaded(options.encoder), options.out, format=options.format)
     print(f"exported to {options.out}; try it with: python {options.out / 'use.py'} PHOTO")
     return 0
-
-
-def _write_text(path: Path, text: str) -> None:
-    try:
-        path.write_text(text + "\n", encoding="utf-8")
-    except OSError as error:
-        raise errors.StorageError(f"{path} can't be written: {error}") from error

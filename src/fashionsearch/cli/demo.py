@@ -16,11 +16,11 @@ from fashionsearch.cache import EmbeddingCache
 from fashionsearch.cli.report import Picture, Section, figure_png, write_report
 from fashionsearch.datasets.table import Table
 from fashionsearch.errors import DataError, InputError
-from fashionsearch.images.decoding import Image
 from fashionsearch.index import VisualIndex
-from fashionsearch.pretrained import learned_from
+from fashionsearch.pretrained import is_shipped, learned_from
 from fashionsearch.results import Evaluation, Matches, text_table
 from fashionsearch.tagging.classifier import Classifier
+from fashionsearch.tagging.tagger import Tagger
 from fashionsearch.training import FineTuning
 
 _QUERIES = 6
@@ -53,7 +53,7 @@ def run_demo(
     out: Path,
     *,
     label: str,
-    backbone: str = "efficientnet_lite0",
+    backbone: str = "fashion",
     fine_tune: bool = False,
     study_rows: int = 5000,
     say: Callable[[str], None],
@@ -109,13 +109,13 @@ def run_demo(
     index.save(out / "catalogue")
     clock.lap("saving")
     recall = _recall(index)
-    matches, queries = _search(index, test, label)
+    shown = _one_of_each(test, label)
+    matches = _search(index, shown)
     clock.lap("searching")
     say(repr(matches))
 
     out.mkdir(parents=True, exist_ok=True)
     images = dict(zip(table["id"].tolist(), table.images, strict=True))
-    shown = _one_of_each(test, label)
     how = (
         f"Fine-tuned with backbone {backbone} at {_LEARNING_SIZE} pixels on {len(train):,} photos, the best epoch"
         if fine_tune
@@ -162,15 +162,21 @@ def run_demo(
         *([_learning_section(classifier, train)] if fine_tune else []),
         _looking_section(classifier, shown, label),
         _mistakes_section(evaluation, test, label, titles),
+        *_shipped_section(backbone, shown),
         Section(
             "Search by photo",
-            f"Test photos and their five nearest of {len(index):,} items, themselves left out.",
+            f"Test photos with their tags, and their five nearest of {len(index):,} items, themselves left out.",
             (
                 _picture(
                     lambda figure: plots.matches(
-                        matches, images=images, queries=queries, titles=titles, figure=figure
+                        matches,
+                        images=images,
+                        queries=shown.images,
+                        titles=titles,
+                        query_titles=_tags(classifier, shown, label),
+                        figure=figure,
                     ),
-                    "Each row is a query and its five nearest",
+                    f"Each row is a query, tagged with the {label} it probably is, and its five nearest",
                     (10, 12),
                 ),
             ),
@@ -206,6 +212,30 @@ def _learning_section(classifier: Classifier, train: Table) -> Section:
         ),
         (classifier.history_,),
     )
+
+
+def _shipped_section(backbone: str, shown: Table) -> list[Section]:
+    """Return what a network that ships says of the photos without having seen the catalogue."""
+    if not is_shipped(backbone):
+        return []
+    tags = Tagger.from_pretrained(backbone).tag(shown.images)
+    return [
+        Section(
+            "Tags at once",
+            f"The same photos as {backbone} tags them without any training: each attribute with its confidence.",
+            tables=(tags,),
+        )
+    ]
+
+
+def _tags(classifier: Classifier, shown: Table, label: str) -> list[str]:
+    """Return each photo's tag and confidence, and what is true where that is something else."""
+    probabilities = classifier.predict_proba(shown.images)
+    found = []
+    for row, truth in zip(probabilities, shown[label].tolist(), strict=True):
+        best = classifier.classes_[row.argmax()]
+        found.append(f"{best} {row.max():.0%}" + ("" if best == truth else f", truly {truth}"))
+    return found
 
 
 def _looking_section(classifier: Classifier, shown: Table, label: str) -> Section:
@@ -355,12 +385,11 @@ def _one_of_each(test: Table, label: str) -> Table:
     return rows
 
 
-def _search(index: VisualIndex, test: Table, label: str) -> tuple[Matches, list[Image]]:
-    """Search photos of different classes, and leave each query itself out of its matches."""
-    queries = _one_of_each(test, label)
+def _search(index: VisualIndex, queries: Table) -> Matches:
+    """Search photos, and leave each query itself out of its matches."""
     found = index.search(queries.images, k=6)
     keep = np.argsort(found.ids == queries["id"].astype(object)[:, None], axis=1, kind="stable")[:, :5]
-    return found.rearranged(keep), list(queries.images)
+    return found.rearranged(keep)
 
 
 def _picture(draw: Callable[[Figure], object], caption: str, size: tuple[float, float]) -> Picture:

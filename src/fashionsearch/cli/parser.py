@@ -9,6 +9,7 @@ from typing import Any
 
 from fashionsearch import __version__
 from fashionsearch.cli import commands
+from fashionsearch.cli.evaluate import evaluate as run_evaluate
 from fashionsearch.cli.tag import tag as run_tag
 
 _DATA_HELP = (
@@ -44,7 +45,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--out", type=Path, default=Path("fashionsearch-demo"), help="folder to write to (%(default)s)"
     )
     _add_label(demo)
-    demo.add_argument("--backbone", default="efficientnet_lite0", help="the network (%(default)s)")
+    demo.add_argument("--backbone", default="fashion", help="the network (%(default)s)")
     demo.add_argument(
         "--fine-tune", action="store_true", help="let the network learn too, and show how; takes longer"
     )
@@ -74,14 +75,21 @@ def make_parser() -> argparse.ArgumentParser:
     evaluate = _command(
         subcommands,
         "evaluate",
-        commands.evaluate,
-        "compare a classifier's predictions with labels",
+        run_evaluate,
+        "compare a classifier's or a tagger's predictions with labels",
         "fashionsearch evaluate classifier photos/\n"
+        "fashionsearch evaluate fashion fashion-product-images-small\n"
         "fashionsearch evaluate classifier photos/ --json > figures.json",
     )
-    evaluate.add_argument("classifier", type=Path, help="folder that train saved")
+    evaluate.add_argument(
+        "classifier",
+        type=Path,
+        help="folder of a saved classifier or tagger, or fashion, the tagger that ships",
+    )
     _add_data(evaluate)
-    _add_label(evaluate)
+    evaluate.add_argument(
+        "--label", help="the column to compare with; default: masterCategory or label, and a tagger's columns"
+    )
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluate.set_defaults(json_file=None)
 
@@ -116,7 +124,8 @@ def make_parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--tagger", type=Path, help="folder of a saved tagger whose network looks at the photos"
     )
-    _add_encoder(what)
+    # A network that has learned a photo's label finds even a wrong one right.
+    _add_encoder(what, default="efficientnet_lite0")
     audit.add_argument("--seed", type=int, default=0, help="of what is learned to check (%(default)s)")
 
     explain = _command(
@@ -278,10 +287,10 @@ def _add_data(parser: argparse.ArgumentParser, *, skips: bool = True) -> None:
         )
 
 
-def _add_encoder(parser: Any) -> None:
+def _add_encoder(parser: Any, default: str = "fashion") -> None:
     parser.add_argument(
         "--encoder",
-        default="efficientnet_lite0",
+        default=default,
         help="a network's name, or a saved classifier, autoencoder or backbone (%(default)s)",
     )
 
@@ -300,7 +309,10 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     what.add_argument(
         "--autoencoder", action="store_true", help="learn to draw photos from a few numbers; needs no labels"
     )
-    parser.add_argument("--backbone", help="the network (efficientnet_lite0, or cnn for an autoencoder)")
+    parser.add_argument(
+        "--backbone",
+        help="the network (fashion; efficientnet_lite0 with --weights; cnn for an autoencoder)",
+    )
     parser.add_argument(
         "--weights",
         help="'default', 'none' (from scratch), or a .safetensors or .pth file (default, or none for an autoencoder)",

@@ -70,6 +70,7 @@ def matches(
     images: Mapping[Any, Image] | Sequence[Image] | None = None,
     queries: Images | None = None,
     titles: Mapping[Any, str] | str | None = None,
+    query_titles: Sequence[str] | None = None,
     most: int = 6,
     figure: Figure | None = None,
 ) -> list[Axes]:
@@ -82,6 +83,7 @@ def matches(
         images: id -> photo, or a sequence in which integer ids are positions.
         queries: the n photos that were searched with; None takes those in `matches.queries`.
         titles: id -> a text under the match, or the metadata field that holds it.
+        query_titles: a text under each of the n queries, such as its tags; None numbers them.
         most: how many queries to draw, at least 1.
         figure: where to draw; None makes a new one.
 
@@ -89,8 +91,8 @@ def matches(
         The axes, row by row: a query, then its matches.
 
     Raises:
-        InputError: if there is nothing to draw, `queries` aren't as many, no match has the field, or `images` is
-            a sequence and an id isn't an integer.
+        InputError: if there is nothing to draw, `queries` or `query_titles` aren't as many, no match has the field, or
+            `images` is a sequence and an id isn't an integer.
         ImageError: if one of `images` or `queries` can't be read.
 
     Examples:
@@ -111,10 +113,16 @@ def matches(
         len(asked) == len(matches), f"queries holds {len(asked)} photos for {len(matches)}; give one for each"
     )
     texts = _field_texts(matches, titles) if isinstance(titles, str) else titles or {}
+    numbers = [f"query {query}" if len(matches) > 1 else "query" for query in range(len(matches))]
+    captions = numbers if query_titles is None else [wrapped(text) for text in query_titles]
+    require(
+        len(captions) == len(matches),
+        f"query_titles holds {len(captions)} texts for {len(matches)} queries; give one for each",
+    )
     rows = []
     for query, (given, hits) in enumerate(zip(asked, matches[:most], strict=False)):
         photo = None if given is None else small(given, query)
-        row = [Tile(photo, f"query {query}" if len(matches) > 1 else "query", "no photo", framed=True)]
+        row = [Tile(photo, captions[query], "no photo", framed=True)]
         for match in hits:
             photo = _match_photo(match.source, match.id, {} if images is None else images)
             words = wrapped(str(texts.get(match.id, "")))

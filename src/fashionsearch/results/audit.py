@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -95,32 +96,35 @@ class Audit:
         """Write a row a finding to a CSV file, atomically; labels that a person corrects in it are read back.
 
         After the columns of the finding come those of the attributes, as the photo is labelled. Change a label there, and
-        `datasets.load_corrections` knows it as a correction, by the last column, "tagged_as".
+        `datasets.load_corrections` knows it as a correction, by the last column, "tagged_as". Photos in the file's folder
+        are named relative to it, so that both can be moved.
 
         Raises:
             StorageError: if the file can't be written.
         """
-        write_csv(path, [IMAGE, "row", *_HEADER, *self.labels, TAGGED_AS], self._csv_rows())
+        write_csv(path, [IMAGE, "row", *_HEADER, *self.labels, TAGGED_AS], self._csv_rows(Path(path).parent))
 
-    def _csv_rows(self) -> Iterator[dict[str, object]]:
+    def _csv_rows(self, folder: Path) -> Iterator[dict[str, object]]:
+        from fashionsearch.files import portable
+
+        def name(row: int) -> str | int:
+            source = self.sources[row]
+            return row if source is None else portable(str(source), folder)
+
         for row in self.to_rows():
             said = {name: str(values[row["row"]]) for name, values in self.labels.items()}
             yield {
-                IMAGE: self._name(row["row"]),
+                IMAGE: name(row["row"]),
                 "row": row["row"],
                 "fault": row["fault"],
                 "fault_score": round(row["score"], 4),
                 "fault_attribute": row.get("attribute", ""),
                 "fault_suggested": row.get("suggested", ""),
-                "fault_of": self._name(row["of"]) if "of" in row else "",
+                "fault_of": name(row["of"]) if "of" in row else "",
                 "fault_reason": row.get("reason", "exact copy" if row.get("exact") else ""),
                 **said,
                 TAGGED_AS: json.dumps(said, ensure_ascii=False),
             }
-
-    def _name(self, row: int) -> str | int:
-        source = self.sources[row]
-        return row if source is None else str(source)
 
     def report(self, path: str | os.PathLike[str], *, most: int = 60) -> None:
         """Write one HTML page with pictures that needs nothing else.

@@ -1,0 +1,105 @@
+"""The tables of what a `Tagger` does with a network that stays as it is, and of what an audit finds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from report.tables import newest, percent, table
+
+Row = Mapping[str, Any]
+_TYPE, _BOTH = "precision@5 by articleType", "precision@5 by articleType and baseColour"
+_ATTRIBUTES = ("articleType", "subCategory", "masterCategory", "baseColour", "gender", "usage", "season")
+
+
+def _rows(question: str) -> list[Row]:
+    rows: list[Row] = newest(f"tagger-{question}")["rows"]
+    return rows
+
+
+def _frozen() -> str:
+    found = {row["measure"]: row for row in _rows("frozen")}
+    return table(
+        ("Measure", "Figure"),
+        [
+            ("CPU seconds beyond embedding", f"{found['CPU seconds beyond embedding']['value']:.0f}"),
+            *((f"`{name}` accuracy, %", percent(found[f"{name} accuracy"])) for name in _ATTRIBUTES),
+            *((f"{name}, %", percent(found[name])) for name in (_TYPE, _BOTH)),
+        ],
+    )
+
+
+def _losses() -> str:
+    found: dict[str, dict[str, Row]] = {}
+    for row in _rows("losses"):
+        found.setdefault(row["loss"], {})[row["measure"]] = row
+    shown = (_TYPE, _BOTH, "articleType accuracy", "baseColour accuracy")
+    return table(
+        ("Loss", "Precision@5, type", "Precision@5, type and colour", "`articleType`", "`baseColour`"),
+        [
+            (loss if loss == "none" else f"`{loss}`", *(percent(rows[name]) for name in shown))
+            for loss, rows in found.items()
+        ],
+    )
+
+
+def _classes() -> str:
+    new, before, after = _rows("classes")
+    return table(
+        ("Accuracy on the new classes, %", "On the others before, %", "After, %"),
+        [(percent(new), percent(before), percent(after))],
+    )
+
+
+def _shop() -> str:
+    rows = _rows("shop")
+    counts = sorted({row["photos"] for row in rows})
+    encoders = list(dict.fromkeys(row["encoder"] for row in rows))
+    found = {(row["encoder"], row["photos"]): row for row in rows}
+    return table(
+        ("Photos of the shop", *(f"`{name}`, %" for name in encoders)),
+        [(f"{count:,}", *(percent(found[name, count]) for name in encoders)) for count in counts],
+    )
+
+
+_PARTS: dict[str, Callable[[], str]] = {
+    "frozen": _frozen,
+    "losses": _losses,
+    "classes": _classes,
+    "shop": _shop,
+}
+
+
+def tagger(names: Sequence[str]) -> str:
+    """Return one of the tables."""
+    return _PARTS[names[0]]()
+
+
+def audit(_: Sequence[str]) -> str:
+    """Return what an audit found of what had been planted."""
+    found = newest("audit")
+    rows = []
+    for row in found["rows"]:
+        copies = row.get("exact_duplicates")
+        rows.append(
+            (
+                f'`group="{row["products"]}"`' if row["products"] else "without `group=`",
+                f"{row['average_precision']:.3f}",
+                f"{row['precision_at_the_planted_count']:.3f}",
+                f"{copies['f1']:.2f}" if copies else "",
+                f"{row['cpu_seconds_after_embedding']:.0f}",
+            )
+        )
+    return table(
+        (
+            "Audit",
+            "Average precision",
+            "Precision of the first as many as planted",
+            "F1 of exact copies",
+            "CPU seconds",
+        ),
+        rows,
+    )
+
+
+MAKERS = {"tagger": tagger, "audit": audit}

@@ -1,0 +1,185 @@
+"""What a `Tagger` does with a network that stays as it is: how fast it learns, by which loss, and from how few photos.
+
+    python benchmarks/tagger.py --data ../shared/data --only frozen
+    python benchmarks/tagger.py --data ../shared/data --only losses
+    python benchmarks/tagger.py --data ../shared/data --only classes
+    python benchmarks/tagger.py --data ../shared/data --only shop
+
+`frozen` and `classes` are measured on rows 10,001 to 12,000, learned from rows 1 to 10,000. `losses` are chosen from, and so
+are measured on a tenth of the names of rows 1 to 10,000. `shop` learns from photos of clothing-dataset-small's training part
+and is measured on its validation part. Embeddings are kept between runs (FASHIONSEARCH_CACHE).
+"""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from fashion import Row, mean, share
+from pretrained import ATTRIBUTES, TEST_FROM, Photos, precisions, validation_rows
+from timing import write
+
+import fashionsearch as fs
+
+_LOSSES = ("supervised_contrastive", "proxy_anchor", "multi_similarity", "triplet", "arcface")
+_NEW, _EACH, _DRAWS, _FEWEST = 10, 5, 3, 10
+_SHOP = (50, 100, 200, 500, 1000)
+KIND = "articleType"
+Array = np.ndarray[Any, Any]
+
+
+def rows_of(data: Path) -> tuple[Photos, Photos, Array]:
+    """Return rows 1 to 10,000, rows 10,001 to 12,000, and the product names of the first."""
+    table = fs.datasets.load_fashion_products(data / "fashion-product-images-small")
+    parts = table[:TEST_FROM], table[TEST_FROM:]
+    learned, test = (Photos(list(part.images), {name: part[name] for name in ATTRIBUTES}) for part in parts)
+    return learned, test, parts[0]["productDisplayName"]
+
+
+def kinds(photos: Photos, fields: tuple[str, ...]) -> Array:
+    """Return (n,) text, the labels of some attributes together."""
+    columns = (photos.labels[field].astype(str) for field in fields)
+    return np.array([" ".join(row) for row in zip(*columns, strict=True)])
+
+
+def searched(tagger: fs.Tagger, queries: Photos, gallery: Photos) -> list[Row]:
+    """Return precision@5 by kind, and by kind and colour."""
+    vectors, there = tagger.embed(queries.images), tagger.embed(gallery.images)
+    return [
+        mean(
+            "precision@5 by " + " and ".join(fields),
+            precisions(vectors, there, kinds(queries, fields), kinds(gallery, fields)),
+        )
+        for fields in ((KIND,), (KIND, "baseColour"))
+    ]
+
+
+def tagged(tagger: fs.Tagger, photos: Photos) -> list[Row]:
+    """Return accuracies of the attributes; a label that was in no learned photo counts as wrong."""
+    said = tagger.predict(photos.images)
+    return [
+        share(f"{name} accuracy", (said[name] == photos.labels[name])[photos.labels[name] != ""])
+        for name in ATTRIBUTES
+    ]
+
+
+def fitted(photos: Photos, metric: fs.MetricLearning | None = None) -> fs.Tagger:
+    """Return a tagger on the frozen network."""
+    tagger = fs.Tagger("efficientnet_lite0", random_state=0, metric=metric or fs.MetricLearning())
+    return tagger.fit(photos.images, photos.labels)
+
+
+def frozen(data: Path) -> list[Row]:
+    """Measure speed and figures of the default."""
+    learned, test, _ = rows_of(data)
+    fs.create_backbone("efficientnet_lite0").embed(learned.images[:1])
+    fitted(learned)  # its embeddings are kept
+    began, cpu = time.perf_counter(), time.process_time()
+    tagger = fitted(learned)
+    spent = time.process_time() - cpu
+    rows = [
+        {"measure": "CPU seconds beyond embedding", "value": spent, "examples": len(learned.images)},
+        {
+            "measure": "seconds beyond embedding",
+            "value": time.perf_counter() - began,
+            "examples": len(learned.images),
+        },
+    ]
+    return [*rows, *tagged(tagger, test), *searched(tagger, test, learned)]
+
+
+def losses(data: Path) -> list[Row]:
+    """Compare metric losses, and none, on the validation part."""
+    everything, _, names = rows_of(data)
+    apart = validation_rows(names, seed=0)
+    learned, validation = everything.rows(~apart), everything.rows(apart)
+    rows = []
+    for loss in ("none", *_LOSSES):
+        metric = fs.MetricLearning(weight=0.0) if loss == "none" else fs.MetricLearning(loss=loss)
+        tagger = fitted(learned, metric)
+        rows += [
+            {"loss": loss, **row}
+            for row in (*tagged(tagger, validation), *searched(tagger, validation, learned))
+        ]
+    return rows
+
+
+def new_classes(learned: Photos, test: Photos, draw: int) -> tuple[Array, float, float]:
+    """Return the accuracy on each of ten classes that were added from five photos, and on the others before and after."""
+    rng = np.random.default_rng(draw)
+    names, counts = np.unique(test.labels[KIND], return_counts=True)
+    new = rng.choice(names[counts >= _FEWEST], _NEW, replace=False)
+    tagger = fitted(learned.rows(~np.isin(learned.labels[KIND], new)))
+    is_new = np.isin(test.labels[KIND], new)
+
+    def right() -> Array:
+        return np.asarray(tagger.predict(test.images)[KIND] == test.labels[KIND])
+
+    before = right()[~is_new].mean()
+    for name in new:
+        few = rng.choice(np.flatnonzero(learned.labels[KIND] == name), _EACH, replace=False)
+        tagger.add_class(KIND, name, learned.rows(few).images)
+    after = right()
+    each = np.array([after[test.labels[KIND] == name].mean() for name in new])
+    return each, float(before), float(after[~is_new].mean())
+
+
+def classes(data: Path) -> list[Row]:
+    """Measure `add_class`: three draws of ten classes, each from five photos."""
+    learned, test, _ = rows_of(data)
+    each, before, after = zip(*(new_classes(learned, test, draw) for draw in range(_DRAWS)), strict=True)
+    return [
+        mean("accuracy on classes added from five photos", np.concatenate(each)),
+        {"measure": "accuracy on the others before", "value": float(np.mean(before)), "examples": _DRAWS},
+        {"measure": "accuracy on the others after", "value": float(np.mean(after)), "examples": _DRAWS},
+    ]
+
+
+def shop(data: Path) -> list[Row]:
+    """Measure how many of a shop's photos a tagger needs, from `fashion` and from the frozen network."""
+    train, validation = (
+        fs.datasets.load_folder(data / "clothing-dataset-small" / part) for part in ("train", "validation")
+    )
+    rows = []
+    for name in ("fashion", "efficientnet_lite0"):
+        for n in _SHOP:
+            right = []
+            for draw in range(_DRAWS):
+                some = np.random.default_rng(draw).permutation(len(train))[:n]
+                tagger = fs.Tagger(name, random_state=draw, progress=False)
+                part = train[some]
+                tagger.fit(part.images, {"kind": part["label"]})
+                right.append(tagger.predict(validation.images)["kind"] == validation["label"])
+            # Draws share their test photos: the interval is of one draw's number of photos.
+            hits = np.mean(right, axis=0)
+            rows.append({"encoder": name, "photos": n, **mean("accuracy", hits)})
+            print(name, n, f"{hits.mean():.3f}", flush=True)
+    return rows
+
+
+PARTS = {"frozen": frozen, "losses": losses, "classes": classes, "shop": shop}
+
+
+def main() -> None:
+    """Run the command line."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--data", type=Path, required=True)
+    parser.add_argument("--only", choices=PARTS, required=True)
+    parser.add_argument(
+        "--out", type=Path, default=Path(__file__).parent / "results", help="folder (%(default)s)"
+    )
+    options = parser.parse_args()
+    rows = PARTS[options.only](options.data)
+    for row in rows:
+        about = " ".join(str(row[key]) for key in ("loss", "encoder", "photos") if key in row)
+        print(f"{about} {row['measure']}: {row['value']:.4f} of {row['examples']:,}".strip())
+    write(f"tagger-{options.only}", rows, folder=options.out)
+
+
+if __name__ == "__main__":
+    main()
