@@ -1,4 +1,8 @@
-"""Filters on metadata: `where` is parsed once into a small tree of conditions, which each engine evaluates its own way."""
+"""Filters on metadata: `where` is parsed once into a small tree of conditions, which each engine evaluates its own way.
+
+A condition on a field is true or false of every row, of one that lacks the field too: only `Exists` with `there=False`,
+`OneOf` with None among its options, and `Not` are true of such a row.
+"""
 
 from __future__ import annotations
 
@@ -19,6 +23,10 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
     "lt": operator.lt,
     "lte": operator.le,
 }
+_ASKED = ("contains", "exists", "not")
+_COMBINING = ("and", "or", "not")
+_DEEPEST = 20
+_WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\s*[-+]?(?=\.?\d)\d*(\.\d*)?([eE][-+]?\d+)?\s*")
 
 
@@ -36,6 +44,9 @@ class OneOf:
         """Return whether a stored value meets the condition; a missing one counts as None."""
         return any(_equal(value, option) for option in self.options)
 
+    def __str__(self) -> str:
+        return " or ".join(map(repr, self.options[:5])) + (" or …" if len(self.options) > 5 else "")
+
 
 @dataclass(frozen=True)
 class Range:
@@ -48,6 +59,39 @@ class Range:
         """Return whether a stored value meets the condition; None meets no comparison."""
         return all(_compare(name, value, bound) for name, bound in self.bounds)
 
+    def __str__(self) -> str:
+        return ", ".join(f"{name} {bound!r}" for name, bound in self.bounds)
+
+
+@dataclass(frozen=True)
+class Contains:
+    """A field's text holds all of `words`, each as a whole word, whatever its case."""
+
+    field: str
+    words: tuple[str, ...]
+
+    def holds(self, value: Value) -> bool:
+        """Return whether a stored value meets the condition; what isn't text holds no words."""
+        return isinstance(value, str) and set(self.words) <= set(words_of(value))
+
+    def __str__(self) -> str:
+        return f"text with {' and '.join(map(repr, self.words))}"
+
+
+@dataclass(frozen=True)
+class Exists:
+    """A field has a value other than None, or has none where `there` is False."""
+
+    field: str
+    there: bool
+
+    def holds(self, value: Value) -> bool:
+        """Return whether a stored value meets the condition; a missing one counts as None."""
+        return (value is not None) is self.there
+
+    def __str__(self) -> str:
+        return "anything" if self.there else "missing"
+
 
 @dataclass(frozen=True)
 class AllOf:
@@ -56,14 +100,33 @@ class AllOf:
     conditions: tuple[Condition, ...]
 
 
-Condition: TypeAlias = "OneOf | Range | AllOf"
+@dataclass(frozen=True)
+class AnyOf:
+    """At least one of the conditions is met."""
+
+    conditions: tuple[Condition, ...]
 
 
-def parse(where: Where | None) -> AllOf | None:
+@dataclass(frozen=True)
+class Not:
+    """The condition isn't met: also by a row that lacks the field."""
+
+    condition: Condition
+
+
+Leaf: TypeAlias = "OneOf | Range | Contains | Exists"
+Condition: TypeAlias = "Leaf | AllOf | AnyOf | Not"
+
+
+def parse(where: Where | None) -> Condition | None:
     """Check a filter such as `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`.
 
+    Each field has a value, a list of values, or a mapping of "gt", "gte", "lt", "lte", "contains" (words), "exists" (True or
+    False) and "not" (a value, a list or such a mapping). Beside fields stand "and" and "or" with lists of filters, and "not"
+    with a filter.
+
     Returns:
-        `AllOf` with a `OneOf` or a `Range` for each field; None for no filter.
+        `AllOf` of what each key asks; None for no filter.
 
     Raises:
         InputError: if it isn't such a mapping.
@@ -71,6 +134,9 @@ def parse(where: Where | None) -> AllOf | None:
     Examples:
         >>> parse({"gender": "Women", "year": {"gte": 2012}}).conditions
         (OneOf(field='gender', options=('Women',)), Range(field='year', bounds=(('gte', 2012),)))
+        >>> either = {"or": [{"title": {"contains": "Red dress"}}, {"not": {"price": {"exists": True}}}]}
+        >>> parse(either).conditions[0].conditions
+        (Contains(field='title', words=('red', 'dress')), Not(condition=Exists(field='price', there=True)))
     """
     if where is None:
         return None
@@ -78,41 +144,73 @@ def parse(where: Where | None) -> AllOf | None:
         raise errors.InputError(
             f"where={where!r} is not a mapping of fields to conditions, for example {{'gender': 'Women'}}"
         )
-    return AllOf(tuple(_field_condition(field, wanted) for field, wanted in where.items()))
+    return AllOf(tuple(_condition(name, wanted, _DEEPEST) for name, wanted in where.items()))
 
 
-def leaves(condition: Condition) -> Iterator[OneOf | Range]:
-    """Yield the conditions on single fields."""
-    if isinstance(condition, AllOf):
+def leaves(condition: Condition, *, negated: bool = False) -> Iterator[tuple[Leaf, bool]]:
+    """Yield the conditions on single fields, and whether each is to be false."""
+    if isinstance(condition, Not):
+        yield from leaves(condition.condition, negated=not negated)
+    elif isinstance(condition, AllOf | AnyOf):
         for part in condition.conditions:
-            yield from leaves(part)
+            yield from leaves(part, negated=negated)
     else:
-        yield condition
+        yield condition, negated
 
 
-def nothing_fits(condition: Condition, commonest: Callable[[str, int], list[Value]]) -> str:
+def words_of(text: str) -> list[str]:
+    """Return the words of a text, in lower case: runs of letters, digits and underscores.
+
+    Examples:
+        >>> words_of("Puma Men's T-shirt")
+        ['puma', 'men', 's', 't', 'shirt']
+    """
+    return _WORD.findall(text.casefold())
+
+
+def nothing_fits(condition: Condition, counts: Callable[[str, None], list[tuple[Value, int]]]) -> str:
     """Return what to tell of a filter that no item fits: what was asked of each field, and what it holds.
 
     Args:
         condition: the filter.
-        commonest: returns a field's commonest values, at most so many.
+        counts: returns a field's values with how many items have each, the commonest first.
     """
     told = []
-    for leaf in leaves(condition):
-        held = ", ".join(map(repr, commonest(leaf.field, 5))) or "None alone"
-        if isinstance(leaf, OneOf):
-            asked = " or ".join(map(repr, leaf.options[:5])) + (" or …" if len(leaf.options) > 5 else "")
-        else:
-            asked = ", ".join(f"{name} {bound!r}" for name, bound in leaf.bounds)
+    for leaf, negated in leaves(condition):
+        held = ", ".join(repr(value) for value, _ in counts(leaf.field, None)[:5]) or "None alone"
+        asked = f"{'not ' if negated else ''}{leaf}"
         told.append(f"{leaf.field!r} was to be {asked}, and holds most often {held}")
     return f"no item fits the filter: {'; '.join(told)}"
 
 
-def _field_condition(field: object, wanted: object) -> Condition:
+def _condition(name: object, wanted: object, deep: int) -> Condition:
+    if name not in _COMBINING:
+        return _field_condition(name, wanted, deep)
+    if not deep:
+        raise errors.InputError(f"where is nested more than {_DEEPEST} deep; write it flatter")
+    parts = [wanted] if name == "not" else wanted
+    if (
+        not isinstance(parts, list | tuple)
+        or not all(isinstance(part, Mapping) for part in parts)
+        or not parts
+    ):
+        example = "{'gender': 'Women'}" if name == "not" else "[{'gender': 'Women'}, {'baseColour': 'Red'}]"
+        raise errors.InputError(
+            f"where[{name!r}]={wanted!r:.200} is not a {'filter' if name == 'not' else 'list of filters'} such as {example}; "
+            "a field of that name can be asked for in no filter"
+        )
+    found = tuple(AllOf(tuple(_condition(each, part[each], deep - 1) for each in part)) for part in parts)
+    inner = tuple(each.conditions[0] if len(each.conditions) == 1 else each for each in found)
+    if name == "not":
+        return Not(inner[0])
+    return AllOf(inner) if name == "and" else AnyOf(inner)
+
+
+def _field_condition(field: object, wanted: object, deep: int) -> Condition:
     if not isinstance(field, str):
         raise errors.InputError(f"where names the field {field!r}; a field's name is text")
     if isinstance(wanted, Mapping):
-        return Range(field, _bounds(field, wanted))
+        return _asked_of(field, wanted, deep)
     is_scalar = isinstance(wanted, str | bytes) or getattr(wanted, "ndim", None) == 0
     if isinstance(wanted, Collection) and not is_scalar:
         options = tuple(plain_value(option, field) for option in wanted)
@@ -124,13 +222,41 @@ def _field_condition(field: object, wanted: object) -> Condition:
     return OneOf(field, (plain_value(wanted, field),))
 
 
-def _bounds(field: str, wanted: Mapping[Any, object]) -> tuple[tuple[str, str | int | float], ...]:
-    unknown = [name for name in wanted if name not in COMPARISONS]
+def _asked_of(field: str, wanted: Mapping[Any, object], deep: int) -> Condition:
+    """Return the condition that a mapping such as `{"gte": 5, "exists": True}` is of a field."""
+    unknown = [name for name in wanted if name not in (*COMPARISONS, *_ASKED)]
     if unknown or not wanted:
         raise errors.InputError(
-            f"where[{field!r}]={dict(wanted)!r}: the comparisons are {', '.join(COMPARISONS)}; "
+            f"where[{field!r}]={dict(wanted)!r}: the comparisons are {', '.join((*COMPARISONS, *_ASKED))}; "
             "for equality give the value itself, for one of several a list"
         )
+    bounds = {name: bound for name, bound in wanted.items() if name in COMPARISONS}
+    found: list[Condition] = [Range(field, _bounds(field, bounds))] if bounds else []
+    if "contains" in wanted:
+        found.append(Contains(field, _words(field, wanted["contains"])))
+    if "exists" in wanted:
+        if not isinstance(wanted["exists"], bool):
+            raise errors.InputError(
+                f"where[{field!r}] asks for exists={wanted['exists']!r}; give True or False"
+            )
+        found.append(Exists(field, wanted["exists"]))
+    if "not" in wanted:
+        if not deep:
+            raise errors.InputError(f"where is nested more than {_DEEPEST} deep; write it flatter")
+        found.append(Not(_field_condition(field, wanted["not"], deep - 1)))
+    return found[0] if len(found) == 1 else AllOf(tuple(found))
+
+
+def _words(field: str, wanted: object) -> tuple[str, ...]:
+    words = tuple(dict.fromkeys(words_of(wanted))) if isinstance(wanted, str) else ()
+    if not words:
+        raise errors.InputError(
+            f"where[{field!r}] is to contain {wanted!r}, in which there is no word; give text such as 'red dress'"
+        )
+    return words
+
+
+def _bounds(field: str, wanted: Mapping[Any, object]) -> tuple[tuple[str, str | int | float], ...]:
     bounds = []
     for name, given in wanted.items():
         bound = plain_value(given, field)

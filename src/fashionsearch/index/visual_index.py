@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 import warnings
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,21 +14,19 @@ from fashionsearch import errors, neighbours, storage
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, engines, filters, snapshot
 from fashionsearch.index.engines.base import Settings
+from fashionsearch.index.items import PATIENCE, Items
 from fashionsearch.index.ranking import source_first
 from fashionsearch.index.rows import (
     Id,
     Rows,
     as_ids,
     check_choice,
-    check_id,
     check_ids,
     check_number,
     check_vectors,
-    metadata_row,
     metadata_rows,
-    unknown_id,
 )
-from fashionsearch.results import Added, Item, Matches
+from fashionsearch.results import Added, Matches
 
 if TYPE_CHECKING:
     from fashionsearch.cache import EmbeddingCache
@@ -36,12 +34,11 @@ if TYPE_CHECKING:
 
 _SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state")
 _MAX_K = _MAX_EF = 1_000_000
-_PATIENCE = 60  # seconds that `add` and the like wait for a graph that is made aside
 _TWINS = 8  # items beyond k among which that of the queried file itself may be
 _SHOWN = 10  # queries whose photos are kept for a notebook's view
 
 
-class VisualIndex:
+class VisualIndex(Items):
     """Items by id, each a vector with metadata; searched by photo or by vector.
 
     Vectors, ids and metadata are the truth. The HNSW graph is a cache beside them, used when the index is too large to
@@ -147,15 +144,6 @@ class VisualIndex:
         """Whether the index has grown to need its HNSW graph, and that is ready; until then every search is exact."""
         return self._engine.has_graph
 
-    def __len__(self) -> int:
-        return len(self._engine)
-
-    def __contains__(self, item: object) -> bool:
-        return item in self._engine
-
-    def __iter__(self) -> Iterator[Id]:
-        return iter(self._engine)
-
     def __repr__(self) -> str:
         return (
             f"VisualIndex of {len(self):,} items, dim={self.dim}, metric={self.metric!r}, engine={self.engine!r}, "
@@ -225,50 +213,6 @@ class VisualIndex:
         n = len(checked)
         return Added(self._upsert(Rows(range(n), checked, rows, [None] * n), ids, n))
 
-    def _upsert(self, rows: Rows, ids: Iterable[object] | None, total: int) -> tuple[Id, ...]:
-        """Add rows whose ids are yet their positions among the `total` that the ids are for."""
-        with self._engine.changing:
-            checked = check_ids(ids, total, self._engine.id_kind, self._engine.next_id)
-            kept = [checked[int(position)] for position in rows.ids]
-            self._engine.upsert(dataclasses.replace(rows, ids=kept))
-        if 2 * len(kept) >= len(self):  # who adds a catalogue and then searches finds the graph ready
-            self._engine.settle(_PATIENCE)
-        return tuple(kept)
-
-    def remove(self, ids: Id | Iterable[Id]) -> None:
-        """Remove items.
-
-        Raises:
-            UnknownIdError: if one isn't there; nothing is removed.
-        """
-        with self._engine.changing:
-            self._engine.delete(list(dict.fromkeys(self._known(item) for item in as_ids(ids))))
-
-    def get(self, item: Id) -> Item:
-        """Return an item's vector, metadata and source.
-
-        Raises:
-            UnknownIdError: if it isn't there.
-        """
-        rows = self._engine.fetch([check_id(item)])
-        return Item(rows.ids[0], rows.vectors[0], rows.metadata[0], rows.sources[0])
-
-    def update(self, item: Id, metadata: Any) -> None:
-        """Set fields of an item's metadata; the fields that aren't named stay.
-
-        Raises:
-            UnknownIdError: if the item isn't there.
-            InputError: if a value isn't text, a number, a boolean or None.
-        """
-        with self._engine.changing:
-            self._engine.update(self._known(item), metadata_row(metadata))
-
-    def _known(self, item: object) -> Id:
-        identity = check_id(item)
-        if identity not in self._engine:
-            raise unknown_id(identity, self._engine.id_kind, len(self))
-        return identity
-
     def search(
         self, images: Images, k: int = 5, *, where: filters.Where | None = None, exact: bool = False
     ) -> Matches:
@@ -278,7 +222,8 @@ class VisualIndex:
             images: n photos, each a query, in any form.
             k: how many items to find for each.
             where: only among items whose metadata fit, for example
-                `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`.
+                `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`; "contains", "exists", "not",
+                "and" and "or" are there too (the page of the reference has them all).
             exact: compare with every item, instead of walking the graph.
 
         Returns:
@@ -317,7 +262,7 @@ class VisualIndex:
     ) -> Matches:
         found = self._engine.search(queries, k, condition, exact)
         if condition is not None and len(queries) and not found.counts.any() and len(self):
-            told = filters.nothing_fits(condition, self._engine.commonest)
+            told = filters.nothing_fits(condition, self._engine.counts)
             warnings.warn(told, errors.DataWarning, stacklevel=3)
         return found
 
@@ -338,7 +283,7 @@ class VisualIndex:
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
         if not self.has_graph:
-            self._engine.settle(_PATIENCE)  # what is saved without a graph makes it again at each load
+            self._engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
         with self._engine.changing:
             snapshot.write(folder, self._engine, self.encoder, {name: getattr(self, name) for name in _SAVED})
 
@@ -391,5 +336,5 @@ class VisualIndex:
                 raise ValueError(f"index.json: {error}") from error
             self._engine.read(saved, config, rebuild=rebuild)
         self.show_photos = False
-        self._engine.settle(_PATIENCE)
+        self._engine.settle(PATIENCE)
         return self

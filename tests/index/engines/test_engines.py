@@ -121,7 +121,7 @@ def test_a_field_that_no_row_has_is_named(engine):
 
 def test_it_tells_a_fields_commonest_values(engine):
     engine.update(0, {"odd": True})
-    assert engine.commonest("odd", 2) == [True, False]
+    assert engine.counts("odd", None) == [(True, 16), (False, 14)]
 
 
 def test_what_is_written_is_read(engine, name, tmp_path):

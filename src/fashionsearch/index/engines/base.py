@@ -110,8 +110,12 @@ class Engine(Protocol):
             InputError: if the condition names a field that no row has.
         """
 
-    def commonest(self, field: str, count: int) -> list[Value]:
-        """Return the values of a metadata field that most rows have, the commonest first; there is such a field."""
+    def counts(self, field: str, condition: Condition | None) -> list[tuple[Value, int]]:
+        """Return each value of a field, None left out, and how many rows that meet a condition have it, the commonest first.
+
+        Raises:
+            InputError: if a field is named that no row has.
+        """
 
     def settle(self, seconds: float) -> None:
         """Wait until what the engine makes aside, such as a graph, is there, at most so long."""

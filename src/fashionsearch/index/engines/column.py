@@ -8,7 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionsearch.index.filters import COMPARISONS, OneOf, Range, as_number
+from fashionsearch.index.filters import COMPARISONS, Contains, Leaf, OneOf, Range, as_number, words_of
 from fashionsearch.values import FALSE, TRUE, Value, is_number, read_text
 
 _EXACT = 2**53  # whole numbers up to this size are the same as floats
@@ -32,6 +32,8 @@ class Column:
         self._code_of: dict[tuple[type, Value], int] | None = None
         # Each of so many values: see `_as_numbers`.
         self._numbers = (0, np.zeros(0), np.zeros(0, dtype=np.bool_), _NO_CODES)
+        # In which of so many values each word is.
+        self._words: tuple[int, dict[str, list[int]]] = (0, {})
 
     def assign(self, slots: NDArray[np.intp], values: Sequence[Value]) -> None:
         """Give each of some slots a value."""
@@ -84,23 +86,47 @@ class Column:
         renumbered[used] = np.arange(len(used), dtype=np.int32)
         return Column([self.values[code] for code in used.tolist()], renumbered[codes])
 
-    def commonest(self, slots: NDArray[np.intp], count: int) -> list[Value]:
-        """Return the values that most of some slots have, the commonest first; unknown ones don't count."""
+    def counts(self, slots: NDArray[np.intp]) -> list[tuple[Value, int]]:
+        """Return each value that some slots have, and how many have it, the commonest first; None doesn't count."""
         codes = self.codes[slots[slots < len(self.codes)]]
         counts = np.bincount(codes[codes >= 0], minlength=len(self.values))
-        order = np.argsort(-counts, kind="stable")[: count + 1].tolist()
-        return [self.values[code] for code in order if counts[code] and self.values[code] is not None][:count]
+        order = np.argsort(-counts, kind="stable").tolist()
+        return [
+            (self.values[code], int(counts[code]))
+            for code in order
+            if counts[code] and self.values[code] is not None
+        ]
 
-    def verdicts(self, condition: OneOf | Range) -> NDArray[np.bool_]:
+    def verdicts(self, condition: Leaf) -> NDArray[np.bool_]:
         """Return whether each distinct value meets a condition, and at the end whether an unknown one does."""
         count = len(self.values)
         if isinstance(condition, OneOf):
             met = self._equal_to(condition, count)
-        else:
+        elif isinstance(condition, Range):
             met = np.ones(count, dtype=np.bool_)
             for name, bound in condition.bounds:
                 met &= self._compared(name, bound, count)
+        elif isinstance(condition, Contains):
+            met = self._with_words(condition, count)
+        else:
+            met = np.full(count, condition.there)
+            nothing = self._lookup().get((type(None), None), count)
+            met[nothing : nothing + 1] = not condition.there
         return np.append(met, condition.holds(None))
+
+    def _with_words(self, condition: Contains, count: int) -> NDArray[np.bool_]:
+        known, codes_of = self._words
+        if known < count:
+            # An interruption leaves codes here that are put in once more, which changes no verdict.
+            for code in range(known, count):
+                value = self.values[code]
+                for word in set(words_of(value)) if isinstance(value, str) else ():
+                    codes_of.setdefault(word, []).append(code)
+            self._words = (count, codes_of)
+        found = [codes_of.get(word, []) for word in condition.words]
+        met = np.zeros(count, dtype=np.bool_)
+        met[sorted(set(found[0]).intersection(*found[1:]))] = True
+        return met
 
     def _equal_to(self, condition: OneOf, count: int) -> NDArray[np.bool_]:
         met = np.zeros(count, dtype=np.bool_)

@@ -114,10 +114,10 @@ class LocalEngine:
             graph = None if exact else self._state.graph
             return planner.search(store, graph, vectors, k, condition, self.settings)
 
-    def commonest(self, field: str, count: int) -> list[Value]:
-        """Return the values of a metadata field that most rows have, the commonest first; there is such a field."""
+    def counts(self, field: str, condition: Condition | None) -> list[tuple[Value, int]]:
+        """Return each value of a field and how many rows that meet a condition have it, the commonest first."""
         with self._reading() as store:
-            return store.commonest(field, count)
+            return store.counts(field, condition)
 
     def upsert(self, rows: Rows) -> None:
         """Add rows; those whose ids are there replace vector, metadata and source."""

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.index.engines.column import Column
-from fashionsearch.index.filters import Condition, leaves
+from fashionsearch.index.filters import AllOf, AnyOf, Condition, Not
 from fashionsearch.index.rows import Id, Rows, row_lengths, unknown_id
 from fashionsearch.values import Value
 
@@ -242,24 +242,45 @@ class Store:
         Raises:
             InputError: if it names a field that no row has.
         """
-        mask = self.alive
-        for leaf in leaves(condition):
-            column = self.columns.get(leaf.field)
-            if column is None:
-                if not self.slot_of:
-                    continue
-                raise errors.InputError(
-                    f"where names the field {leaf.field!r}, which no item has; the fields are "
-                    f"{', '.join(self.columns) or '(none: the items have no metadata)'}."
-                    + errors.did_you_mean(leaf.field, self.columns)
-                )
-            # The last verdict, which code −1 picks, is for rows that lack the field.
-            mask = mask & column.verdicts(leaf).take(column.codes[: self.size])
-        return np.flatnonzero(mask)
+        return np.flatnonzero(self.alive & self._met(condition))
 
-    def commonest(self, field: str, count: int) -> list[Value]:
-        """Return the values of a field that most rows have, the commonest first."""
-        return self.columns[field].commonest(np.flatnonzero(self.alive), count)
+    def _met(self, condition: Condition) -> NDArray[np.bool_]:
+        if isinstance(condition, Not):
+            return ~self._met(condition.condition)
+        if isinstance(condition, AllOf | AnyOf):
+            join = np.logical_and if isinstance(condition, AllOf) else np.logical_or
+            parts = [self._met(part) for part in condition.conditions]
+            return join.reduce(parts) if parts else np.ones(self.size, dtype=bool)
+        if not self.slot_of and condition.field not in self.columns:
+            return np.ones(self.size, dtype=bool)
+        column = self.column(condition.field, "where")
+        # The last verdict, which code −1 picks, is for rows that lack the field.
+        return column.verdicts(condition).take(column.codes[: self.size])
+
+    def column(self, field: str, asker: str) -> Column:
+        """Return a metadata field's values.
+
+        Raises:
+            InputError: if no row has it; the message says who asks.
+        """
+        if field not in self.columns:
+            raise errors.InputError(
+                f"{asker} names the field {field!r}, which no item has; the fields are "
+                f"{', '.join(self.columns) or '(none: the items have no metadata)'}."
+                + errors.did_you_mean(field, self.columns)
+            )
+        return self.columns[field]
+
+    def counts(self, field: str, condition: Condition | None) -> list[tuple[Value, int]]:
+        """Return each value of a field and how many rows that meet a condition have it, the commonest first.
+
+        Raises:
+            InputError: if no row has such a field.
+        """
+        if not self.slot_of and field not in self.columns:
+            return []
+        slots = np.flatnonzero(self.alive) if condition is None else self.matching(condition)
+        return self.column(field, "facets").counts(slots)
 
     def renumbered(self, slots: NDArray[np.intp], vectors: NDArray[np.float32]) -> Store:
         """Return a store whose slots 0, 1, 2, … are those given, all live ones among them.
