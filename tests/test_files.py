@@ -167,3 +167,24 @@ def test_a_file_above_its_limit_is_not_read(tmp_path):
         file.truncate(2**40)
     with pytest.raises(OSError, match=r"has 1,099,511,627,776 bytes"):
         files.read_regular(tmp_path / "sparse", 2**20)
+
+
+def test_the_kind_of_file_system_is_that_of_the_nearest_mount(monkeypatch, tmp_path):
+    mounts = (
+        f"none / ext4 rw 0 0\nshare {tmp_path}/a\\040b nfs4 rw 0 0\nover {tmp_path}/a\\040b/c tmpfs rw 0 0\n"
+    )
+    real = Path.read_text
+    monkeypatch.setattr(
+        Path,
+        "read_text",
+        lambda self, **options: mounts if self == Path("/proc/self/mounts") else real(self, **options),
+    )
+    assert files.file_system(tmp_path / "a b" / "index") == "nfs4"
+    assert files.file_system(tmp_path / "a b" / "c" / "index") == "tmpfs"
+    assert files.file_system(tmp_path / "a bc") == "ext4"
+
+    def missing(*_, **__):
+        raise FileNotFoundError
+
+    monkeypatch.setattr(Path, "read_text", missing)
+    assert files.file_system(tmp_path) is None

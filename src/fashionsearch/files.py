@@ -220,3 +220,19 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
+
+
+def file_system(path: Path) -> str | None:
+    """Return the kind of file system that a path lies on or will, such as "ext4" or "nfs4"; None where nobody tells."""
+    try:
+        mounts = Path("/proc/self/mounts").read_text(encoding="utf-8", errors="surrogateescape")
+    except OSError:
+        return None
+    where = path.resolve()
+    found: tuple[int, str | None] = (-1, None)
+    for line in mounts.splitlines():
+        _, point, kind, *_ = line.split(" ")
+        mount = Path(re.sub(r"\\([0-7]{3})", lambda octal: chr(int(octal[1], 8)), point))
+        if where.is_relative_to(mount) and len(mount.parts) >= found[0]:
+            found = len(mount.parts), kind
+    return found[1]

@@ -10,9 +10,11 @@ from typing import TYPE_CHECKING, Any
 from fashionsearch import errors
 from fashionsearch.cli.console import shown, shown_lines
 from fashionsearch.cli.inputs import (
+    check_index,
     check_photos,
     check_saved,
     ids_of,
+    is_opened,
     label_of,
     parse_where,
     parts_of,
@@ -274,13 +276,40 @@ def index(options: argparse.Namespace) -> int:
     from fashionsearch.cache import EmbeddingCache
     from fashionsearch.index import VisualIndex
 
+    if options.sync:
+        return _sync(options)
     storage.check_target(options.out, "index")
     table = read_table(options, labelled=False)
-    index = VisualIndex(_loaded(options.encoder), metric=options.metric, engine=options.engine)
+    index = VisualIndex(_loaded(options.encoder or "fashion"), metric=options.metric, engine=options.engine)
     with EmbeddingCache() as cache:
         index.add(table.images, ids=ids_of(table, options.id_column), metadata=table.metadata, cache=cache)
     index.save(options.out)
     print(f"{len(index):,} photos in {options.out}; search with: fashionsearch search {options.out} PHOTO")
+    return 0
+
+
+def _sync(options: argparse.Namespace) -> int:
+    from fashionsearch.cache import EmbeddingCache
+    from fashionsearch.index import VisualIndex
+
+    is_new = not options.out.exists()
+    chosen = options.encoder or ("fashion" if is_new else None)
+    folder = options.data.expanduser().is_dir() and not (options.data / "styles.csv").exists()
+    table = None if folder else read_table(options, labelled=False)
+    with (
+        VisualIndex.open(
+            options.out,
+            None if chosen is None else _loaded(chosen),
+            metric=options.metric if is_new else None,
+            engine=options.engine if is_new else None,
+        ) as index,
+        EmbeddingCache() as cache,
+    ):
+        done = index.sync(options.data, table, cache=cache)
+        print(shown_lines(repr(done)))
+        print(
+            f"{len(index):,} photos in {options.out}; search with: fashionsearch search {options.out} PHOTO"
+        )
     return 0
 
 
@@ -289,12 +318,15 @@ def search(options: argparse.Namespace) -> int:
     if options.k < 1:
         raise errors.InputError(f"-k {options.k}: k={options.k} is not a whole number from 1 up")
     where = parse_where(options.where)
-    check_saved(options.index, "index")
+    check_index(options.index)
     check_photos(options.photos)
 
     from fashionsearch.index import VisualIndex
 
-    index = VisualIndex.load(options.index, rebuild=options.rebuild)
+    if is_opened(options.index):
+        index = VisualIndex.open(options.index, read_only=True, rebuild=options.rebuild)
+    else:
+        index = VisualIndex.load(options.index, rebuild=options.rebuild)
     matches = index.search(options.photos, k=options.k, where=where, exact=options.exact)
     for photo, hits in zip(options.photos, matches, strict=True):
         if options.json:

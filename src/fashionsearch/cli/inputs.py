@@ -25,6 +25,19 @@ def check_saved(folder: Path, kind: str) -> None:
     storage.open_saved(folder, kind)
 
 
+def check_index(folder: Path) -> None:
+    """Raise StorageError unless a folder holds an index, saved or opened."""
+    if not is_opened(folder):
+        check_saved(folder, "index")
+
+
+def is_opened(folder: Path) -> bool:
+    """Return whether a folder holds an index that `VisualIndex.open` made."""
+    from fashionsearch import storage
+
+    return (folder / storage.MANIFEST).exists() and storage.open_saved(folder).kind == "opened index"
+
+
 def check_photos(photos: Sequence[str | Path]) -> None:
     """Raise ImageError for photos that aren't there."""
     missing = [

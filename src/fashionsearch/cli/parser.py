@@ -207,11 +207,19 @@ def make_parser() -> argparse.ArgumentParser:
         "index",
         commands.index,
         "make photos searchable",
-        "fashionsearch index photos/ --out catalogue",
+        "fashionsearch index photos/ --out catalogue\nfashionsearch index photos/ --out catalogue --sync",
     )
     _add_data(index)
     index.add_argument("--out", type=Path, required=True, help="folder to save the index to")
-    _add_encoder(index)
+    index.add_argument(
+        "--encoder",
+        help="a network's name, or a saved classifier, tagger, autoencoder or backbone (fashion, or what the folder holds)",
+    )
+    index.add_argument(
+        "--sync",
+        action="store_true",
+        help="open the folder, and bring it in step with the photos: only new and changed ones are embedded",
+    )
     index.add_argument(
         "--id-column", help="the column of ids; default: id, or the photos' paths where there is none"
     )

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fashionsearch.index import filters
 from fashionsearch.index.engines.base import Engine
-from fashionsearch.index.rows import Id, Rows, as_ids, check_id, check_ids, metadata_row, unknown_id
+from fashionsearch.index.rows import PRIVATE, Id, Rows, as_ids, check_id, check_ids, metadata_row, unknown_id
 from fashionsearch.results import Item
+
+if TYPE_CHECKING:
+    from typing_extensions import Self
 
 PATIENCE = 60  # seconds that `add` and the like wait for a graph that is made aside
 
@@ -27,6 +30,28 @@ class Items:
 
     def __iter__(self) -> Iterator[Id]:
         return iter(self._engine)
+
+    def refresh(self) -> None:
+        """Take over at once what another process has written; by itself an opened index does so within a second.
+
+        Raises:
+            StorageError: if the index is closed, or can't be read.
+        """
+        self._engine.refresh()
+
+    def close(self) -> None:
+        """Give the files of an opened index back; it can be searched on, and no longer changed.
+
+        Raises:
+            StorageError: if a checkpoint can't be written; no change is lost.
+        """
+        self._engine.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
 
     def _upsert(self, rows: Rows, ids: Iterable[object] | None, total: int) -> tuple[Id, ...]:
         """Add rows whose ids are yet their positions among the `total` that the ids are for."""
@@ -54,7 +79,8 @@ class Items:
             UnknownIdError: if it isn't there.
         """
         rows = self._engine.fetch([check_id(item)])
-        return Item(rows.ids[0], rows.vectors[0], rows.metadata[0], rows.sources[0])
+        metadata = {name: value for name, value in rows.metadata[0].items() if not name.startswith(PRIVATE)}
+        return Item(rows.ids[0], rows.vectors[0], metadata, rows.sources[0])
 
     def update(self, item: Id, metadata: Any) -> None:
         """Set fields of an item's metadata; the fields that aren't named stay.

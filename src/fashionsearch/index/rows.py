@@ -13,6 +13,7 @@ from fashionsearch import errors
 from fashionsearch.values import Value, columns_of, plain_value, plain_values
 
 Id: TypeAlias = "str | int"
+PRIVATE = "\0"  # begins the name of a metadata field that is the library's own, and shown to nobody
 
 
 @dataclass(frozen=True, eq=False)
@@ -183,4 +184,8 @@ def metadata_row(row: object) -> dict[str, Value]:
 def _field(name: object) -> str:
     if not isinstance(name, str) or not name:
         raise errors.InputError(f"metadata has a field named {name!r}; a field's name is text")
+    if name.startswith(PRIVATE):
+        raise errors.InputError(
+            f"metadata has a field named {name!r}; names that begin so are the library's own"
+        )
     return str(name)

@@ -3,42 +3,28 @@
 from __future__ import annotations
 
 import dataclasses
-import warnings
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
-
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors, neighbours, storage
 from fashionsearch.encoder import Embeds
-from fashionsearch.index import encoders, engines, filters, snapshot
+from fashionsearch.files import as_path
+from fashionsearch.index import encoders, engines, snapshot
 from fashionsearch.index.engines.base import Settings
-from fashionsearch.index.items import PATIENCE, Items
-from fashionsearch.index.ranking import source_first
+from fashionsearch.index.items import PATIENCE
 from fashionsearch.index.rows import (
-    Id,
-    Rows,
-    as_ids,
     check_choice,
-    check_ids,
     check_number,
-    check_vectors,
-    metadata_rows,
 )
-from fashionsearch.results import Added, Matches
+from fashionsearch.index.searchable import Searchable
 
 if TYPE_CHECKING:
-    from fashionsearch.cache import EmbeddingCache
-    from fashionsearch.images import Images
+    pass
 
 _SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state")
-_MAX_K = _MAX_EF = 1_000_000
-_TWINS = 8  # items beyond k among which that of the queried file itself may be
-_SHOWN = 10  # queries whose photos are kept for a notebook's view
+_MAX_EF = 1_000_000
 
 
-class VisualIndex(Items):
+class VisualIndex(Searchable):
     """Items by id, each a vector with metadata; searched by photo or by vector.
 
     Vectors, ids and metadata are the truth. The HNSW graph is a cache beside them, used when the index is too large to
@@ -100,7 +86,7 @@ class VisualIndex(Items):
             from fashionsearch.backbones import create_backbone
 
             encoder = create_backbone(encoder)
-        self._encoder: Embeds | None = encoder
+        self._encoder = encoder
         self.dim = encoders.dimension(encoder, dim)
         self.metric = metric
         self.m = check_number("m", m, low=2, high=512)
@@ -149,130 +135,6 @@ class VisualIndex(Items):
             f"VisualIndex of {len(self):,} items, dim={self.dim}, metric={self.metric!r}, engine={self.engine!r}, "
             f"encoder={None if self.encoder is None else encoders.name(self.encoder)!r}"
         )
-
-    def add(
-        self,
-        images: Images,
-        *,
-        ids: Sequence[Id] | None = None,
-        metadata: Any = None,
-        on_error: str = "raise",
-        cache: EmbeddingCache | None = None,
-    ) -> Added:
-        """Embed photos and add them; an id that is there already gets the new photo and metadata.
-
-        Args:
-            images: n images in any form.
-            ids: n strings or n integers; None numbers them on from the largest so far, from 0.
-            metadata: one mapping an image, or a mapping of columns; values are text, numbers, booleans or None.
-            on_error: "raise" at an image that can't be read, and add nothing; or "skip" such images.
-            cache: where a backbone looks for embeddings first, and keeps new ones.
-
-        Returns:
-            `Added(ids, failures)`: what was added, and what was left out and why.
-
-        Raises:
-            ImageError: if an image can't be read and `on_error` is "raise".
-            InputError: if lengths differ, an id is of another kind or occurs twice, or there is no encoder; nothing
-                is added.
-        """
-        from fashionsearch.images import count  # here, since an index of vectors alone needs none of it
-
-        encoder = self._required_encoder("add photos")
-        known, rows = count(images), None
-        names = None if ids is None else as_ids(ids)
-        if known is not None:  # embedding takes long, so what can be refused is refused before
-            rows = metadata_rows(metadata, known)
-            check_ids(names, known, self._engine.id_kind, self._engine.next_id)
-        vectors, positions, sources, failures = encoders.embed_all(encoder, images, on_error, cache)
-        total = len(positions) + len(failures)
-        if rows is None or len(rows) != total:
-            rows = metadata_rows(metadata, total)
-        kept = [rows[position] for position in positions]
-        added = Rows(positions, check_vectors(vectors, self.dim), kept, sources)
-        return Added(self._upsert(added, names, total), failures)
-
-    def add_vectors(
-        self, vectors: ArrayLike, *, ids: Sequence[Id] | None = None, metadata: Any = None
-    ) -> Added:
-        """Add vectors; an id that is there already gets the new vector and metadata.
-
-        Args:
-            vectors: (n, dim) finite numbers, none of them all zero.
-            ids: as for `add`.
-            metadata: as for `add`.
-
-        Returns:
-            `Added(ids, ())`.
-
-        Raises:
-            InputError: if a shape, value, id or metadata can't be used; nothing is added.
-        """
-        checked = check_vectors(vectors, self.dim)
-        rows = metadata_rows(metadata, len(checked))
-        n = len(checked)
-        return Added(self._upsert(Rows(range(n), checked, rows, [None] * n), ids, n))
-
-    def search(
-        self, images: Images, k: int = 5, *, where: filters.Where | None = None, exact: bool = False
-    ) -> Matches:
-        """Find the items nearest to one or several photos.
-
-        Args:
-            images: n photos, each a query, in any form.
-            k: how many items to find for each.
-            where: only among items whose metadata fit, for example
-                `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`; "contains", "exists", "not",
-                "and" and "or" are there too (the page of the reference has them all).
-            exact: compare with every item, instead of walking the graph.
-
-        Returns:
-            `Matches` of shape (n, k), nearest first, or (n, items) where there are fewer than k items. A filter may leave
-            less: places beyond `counts` hold None and NaN.
-
-        Raises:
-            ImageError: if a photo can't be read.
-            InputError: if k or the filter can't be used, or there is no encoder.
-        """
-        from fashionsearch.images import source_of, thumbnail_uri
-
-        check_number("k", k, low=1, high=_MAX_K)
-        encoder, condition = self._required_encoder("search by photo"), filters.parse(where)
-        pictures, embedded = encoders.embed_queries(encoder, images)
-        found = self._search(check_vectors(embedded, self.dim), k + _TWINS, condition, exact)
-        found = source_first(found, [source_of(picture) for picture in pictures], k)
-        shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures)))
-        return dataclasses.replace(
-            found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos
-        )
-
-    def search_vectors(
-        self, vectors: ArrayLike, k: int = 5, *, where: filters.Where | None = None, exact: bool = False
-    ) -> Matches:
-        """Find the items nearest to one or several vectors, (n, dim) or (dim,); the rest is as for `search`.
-
-        Raises:
-            InputError: if a vector, k or the filter can't be used.
-        """
-        wanted = check_number("k", k, low=1, high=_MAX_K)
-        return self._search(check_vectors(vectors, self.dim), wanted, filters.parse(where), exact)
-
-    def _search(
-        self, queries: NDArray[np.float32], k: int, condition: filters.Condition | None, exact: bool
-    ) -> Matches:
-        found = self._engine.search(queries, k, condition, exact)
-        if condition is not None and len(queries) and not found.counts.any() and len(self):
-            told = filters.nothing_fits(condition, self._engine.counts)
-            warnings.warn(told, errors.DataWarning, stacklevel=3)
-        return found
-
-    def _required_encoder(self, purpose: str) -> Embeds:
-        if self.encoder is None:
-            raise errors.InputError(
-                f"this index has no encoder to {purpose}; use the methods for vectors, or give VisualIndex or "
-                "VisualIndex.load an encoder"
-            )
-        return self.encoder
 
     def save(self, folder: storage.PathLike) -> None:
         """Save everything the index needs (vectors, ids, metadata, parameters, the graph, the encoder), atomically.
@@ -336,5 +198,114 @@ class VisualIndex(Items):
                 raise ValueError(f"index.json: {error}") from error
             self._engine.read(saved, config, rebuild=rebuild)
         self.show_photos = False
+        self._engine.settle(PATIENCE)
+        return self
+
+    @classmethod
+    def open(
+        cls,
+        folder: storage.PathLike,
+        encoder: Embeds | str | None = None,
+        *,
+        dim: int | None = None,
+        metric: str | None = None,
+        engine: str | None = None,
+        m: int | None = None,
+        ef_construction: int | None = None,
+        ef_search: int | None = None,
+        random_state: int | None = None,
+        read_only: bool = False,
+        rebuild: bool = False,
+        device: str = "auto",
+        precision: str = "auto",
+        runtime: str = "auto",
+        batch_size: int | None = None,
+        progress: bool = True,
+    ) -> VisualIndex:
+        """Open a folder as an index whose every change is on the disk when the call returns.
+
+        What `add`, `remove` and `update` returned from outlives a crash and a power failure: it is a transaction of an
+        SQLite database in the folder. One process writes, and others read (`read_only=True`), which see a change within a
+        second. A folder that `save` wrote becomes an opened one.
+
+        Args:
+            folder: of the index; made where it is missing.
+            encoder: as for `VisualIndex`; None takes the one that is kept in the folder.
+            dim: likewise, of a new index.
+            metric: likewise, as are the next five; None is what the index was made with, or the default of a new one.
+            engine: likewise.
+            m: likewise.
+            ef_construction: likewise.
+            ef_search: likewise; it may be another each time.
+            random_state: likewise.
+            read_only: refuse changes, and follow those of another process.
+            rebuild: read nothing but the database, so that no native code reads a file of the folder.
+            device: of the kept encoder, as for `create_backbone`.
+            precision: likewise.
+            runtime: likewise.
+            batch_size: likewise.
+            progress: show a bar once work takes over two seconds.
+
+        Raises:
+            StorageError: if it is open for writing elsewhere, can't be read or written, or lies on a network file system.
+            CorruptFileError: if it is damaged.
+            EncoderMismatchError: if the encoder isn't the one the vectors came from.
+            InputError: if an option isn't what the index was made with.
+
+        Examples:
+            >>> import tempfile
+            >>> import fashionsearch as fs
+            >>> with tempfile.TemporaryDirectory() as folder:
+            ...     with fs.VisualIndex.open(folder, dim=2) as index:
+            ...         _ = index.add_vectors([[1, 0]], ids=["a"])
+            ...     with fs.VisualIndex.open(folder, read_only=True) as index:
+            ...         list(index)
+            ['a']
+        """
+        from fashionsearch.index import opening
+
+        root = as_path(folder)
+        wanted = {
+            "dim": dim,
+            "metric": metric,
+            "engine": engine,
+            "m": m,
+            "ef_construction": ef_construction,
+            "ef_search": ef_search,
+            "random_state": random_state,
+        }
+        given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        if isinstance(encoder, str):
+            from fashionsearch.backbones import create_backbone
+
+            encoder = create_backbone(encoder)
+        options: dict[str, Any] = {
+            "device": device,
+            "precision": precision,
+            "runtime": runtime,
+            "batch_size": batch_size,
+            "progress": progress,
+        }
+        opening.check_near(root)
+        kind = opening.kind_of(root)
+        if kind is None and not read_only:
+            made = cls(encoder, progress=progress, **given)
+            opening.create(root, made.encoder, {name: getattr(made, name) for name in _SAVED})
+        elif kind == opening.SAVED and not read_only:
+            made = cls.load(root, encoder=encoder, rebuild=rebuild, **options)
+            opening.convert(root, made._engine, made.encoder, {name: getattr(made, name) for name in _SAVED})
+        with opening.reading(root) as (saved, config):
+            parameters = {name: config[name] for name in _SAVED}
+            opening.check_same(root, given, parameters)
+            chosen = encoders.restore(saved, config["encoder"], encoder, options)
+            self = cls(
+                chosen,
+                progress=progress,
+                **{**parameters, "ef_search": given.get("ef_search", parameters["ef_search"])},
+            )
+        self._engine = opening.start(
+            root, self.engine, self._engine.settings, read_only=read_only, rebuild=rebuild
+        )
+        self.show_photos = kind is None
         self._engine.settle(PATIENCE)
         return self

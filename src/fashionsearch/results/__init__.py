@@ -7,7 +7,7 @@ from fashionsearch.results.evaluation import ClassRow, Evaluation
 from fashionsearch.results.fidelity import Fidelity
 from fashionsearch.results.findings import Broken, Contradiction, Duplicate, Leak, LeakFree, Mislabel
 from fashionsearch.results.history import History
-from fashionsearch.results.matches import Added, Item, Match, Matches
+from fashionsearch.results.matches import Added, Item, Match, Matches, Synced
 from fashionsearch.results.tables import html_table, text_table
 from fashionsearch.results.tags import Tags
 
@@ -27,6 +27,7 @@ __all__ = [
     "Match",
     "Matches",
     "Mislabel",
+    "Synced",
     "Tags",
     "html_table",
     "text_table",

@@ -210,6 +210,33 @@ class Item:
 
 
 @dataclass(frozen=True)
+class Synced:
+    """What `VisualIndex.sync` did.
+
+    Attributes:
+        added: ids of photos that were new.
+        changed: ids of photos that were embedded again.
+        removed: ids whose photos are gone.
+        kept: how many photos were as they had been.
+        failures: the photos that can't be read; an item that was there of one stays as it was.
+    """
+
+    added: tuple[str | int, ...] = ()
+    changed: tuple[str | int, ...] = ()
+    removed: tuple[str | int, ...] = ()
+    kept: int = 0
+    failures: tuple[errors.ImageFailure, ...] = ()
+
+    def __repr__(self) -> str:
+        left_out = "".join(f"\n  can't be read: {failure}" for failure in self.failures[:10])
+        more = f"\n  … and {len(self.failures) - 10} more" if len(self.failures) > 10 else ""
+        return (
+            f"Synced: {len(self.added):,} added, {len(self.changed):,} changed, {len(self.removed):,} removed, "
+            f"{self.kept:,} as they were{left_out}{more}"
+        )
+
+
+@dataclass(frozen=True)
 class Added:
     """What `VisualIndex.add` did.
 

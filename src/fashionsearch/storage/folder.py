@@ -45,13 +45,14 @@ def write_bytes(content: bytes) -> Writer:
     return write
 
 
-def save(folder: PathLike, kind: str, files: Mapping[str, Writer]) -> None:
+def save(folder: PathLike, kind: str, files: Mapping[str, Writer], *, replaces: str | None = None) -> None:
     """Write a new generation of a folder and make it the current one, atomically.
 
     Args:
         folder: created if missing; an existing one must be empty or hold the same kind.
         kind: what is saved.
         files: name (may hold "/") -> a function that writes the file at the path it is given.
+        replaces: another kind that it may take the place of.
 
     Raises:
         StorageError: if the folder holds something else, another process is saving to it, or the disk is full; the
@@ -60,7 +61,7 @@ def save(folder: PathLike, kind: str, files: Mapping[str, Writer]) -> None:
     root = as_path(folder)
     with _written(root):
         make_folder(root)
-        _check_target(root, kind)
+        _check_target(root, kind, replaces)
         with _only_writer(root):
             _write_generation(root, kind, files)
 
@@ -102,11 +103,11 @@ def _written(root: Path) -> Iterator[None]:
         ) from error
 
 
-def _check_target(root: Path, kind: str) -> None:
+def _check_target(root: Path, kind: str, replaces: str | None = None) -> None:
     names = {path.name for path in root.iterdir()}  # one look: another process may be making the first save
     if MANIFEST in names:
         current = open_saved(root)
-        if current.kind != kind:
+        if current.kind not in (kind, replaces):
             raise errors.StorageError(
                 f"{root} holds a saved {current.kind}, which something of kind {kind!r} would replace; choose another folder"
             )

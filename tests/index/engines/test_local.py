@@ -113,7 +113,7 @@ def test_at_the_end_of_a_process_nobody_waits_for_a_graph(monkeypatch):
 def test_searches_are_exact_until_a_first_graph_is_there(monkeypatch, tmp_path):
     filled().save(tmp_path)
     slow = Slow(monkeypatch)
-    monkeypatch.setattr("fashionsearch.index.visual_index._PATIENCE", 0.1)
+    monkeypatch.setattr("fashionsearch.index.visual_index.PATIENCE", 0.1)
     index = fs.VisualIndex.load(tmp_path, rebuild=True, progress=False)
     assert not index.has_graph
     assert (index.search_vectors(ROWS[:800], k=1).ids[:, 0] == np.arange(800)).all()

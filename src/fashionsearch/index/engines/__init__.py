@@ -8,13 +8,13 @@ from functools import partial
 
 from fashionsearch import errors
 from fashionsearch.index.engines import hnsw
-from fashionsearch.index.engines.base import Engine, Settings
+from fashionsearch.index.engines.base import Engine, Graph, Settings
 from fashionsearch.index.engines.local import LocalEngine
 from fashionsearch.index.rows import check_choice
 
+GRAPHS: Mapping[str, type[Graph] | None] = {"hnsw": hnsw.HnswGraph, "exact": None}
 ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
-    "hnsw": partial(LocalEngine, graph_type=hnsw.HnswGraph),
-    "exact": LocalEngine,
+    name: partial(LocalEngine, graph_type=graph) for name, graph in GRAPHS.items()
 }
 
 

@@ -120,6 +120,12 @@ class Engine(Protocol):
     def settle(self, seconds: float) -> None:
         """Wait until what the engine makes aside, such as a graph, is there, at most so long."""
 
+    def refresh(self) -> None:
+        """Take over what others have changed, where the rows aren't this process's alone."""
+
+    def close(self) -> None:
+        """Give back files and connections, if there are any."""
+
     def writers(self) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
         """Return what writes the engine's files, and what `read` needs beside them, as JSON holds it."""
 

@@ -154,6 +154,13 @@ class LocalEngine:
             with self._lock:
                 store.publish(store.updating(item, metadata))
 
+    def _become(self, other: LocalEngine) -> None:
+        """Take over all that another engine, which is of no use then, holds; whoever calls holds `changing`."""
+        if self._rebuild is not None:
+            self._rebuild.stop()
+        with self._lock:
+            self._rebuild, self._state = other._rebuild, other._state
+
     def _start_change(self) -> Store:
         """Return the store to change; a graph that an interruption left behind it is dropped."""
         self._report_failure()
@@ -250,6 +257,12 @@ class LocalEngine:
                 errors.DataWarning,
                 stacklevel=5,
             )
+
+    def refresh(self) -> None:
+        """Do nothing: these rows are this process's alone."""
+
+    def close(self) -> None:
+        """Do nothing: memory is given back when nobody needs it."""
 
     def after_fork(self) -> None:
         """Renew the locks, and forget what other threads were doing: they aren't in this process."""

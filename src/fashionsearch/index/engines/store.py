@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.index.engines.column import Column
 from fashionsearch.index.filters import AllOf, AnyOf, Condition, Not
-from fashionsearch.index.rows import Id, Rows, row_lengths, unknown_id
+from fashionsearch.index.rows import PRIVATE, Id, Rows, row_lengths, unknown_id
 from fashionsearch.values import Value
 
 
@@ -189,7 +189,10 @@ class Store:
                 raise unknown_id(item, self.id_kind, len(self))
         slots = np.array([self.slot_of[item] for item in ids], dtype=np.intp)
         return Rows(
-            list(ids), self._vectors[slots], list(self.metadata(slots)), self._sources[slots].tolist()
+            list(ids),
+            self._vectors[slots],
+            list(self.metadata(slots, private=True)),
+            self._sources[slots].tolist(),
         )
 
     def identities(self, slots: NDArray[np.intp]) -> NDArray[np.object_]:
@@ -202,16 +205,22 @@ class Store:
             return np.full(slots.shape, None, dtype=object)
         return _gathered(self._sources, slots)
 
-    def metadata(self, slots: NDArray[np.intp]) -> NDArray[np.object_]:
-        """Return the metadata of an array of slots, a dict each, None for −1."""
+    @property
+    def fields(self) -> list[str]:
+        """The metadata fields that are a user's."""
+        return [name for name in self.columns if not name.startswith(PRIVATE)]
+
+    def metadata(self, slots: NDArray[np.intp], *, private: bool = False) -> NDArray[np.object_]:
+        """Return the metadata of an array of slots, a dict each, None for −1; the library's own fields where asked for."""
         there = slots >= 0
         whole = bool(there.all())
         wanted = slots.ravel() if whole else slots[there]
-        names = list(self.columns)
+        names = list(self.columns) if private else self.fields
         columns: list[list[Any]] = []
         items: list[dict[str, Any]]
         everywhere = True
-        for column in self.columns.values():
+        for name in names:
+            column = self.columns[name]
             codes = column.codes[wanted]
             if codes.min(initial=0) >= 0:  # the usual case, in half the time
                 columns.append(list(map(column.values.__getitem__, codes.tolist())))
@@ -266,8 +275,8 @@ class Store:
         if field not in self.columns:
             raise errors.InputError(
                 f"{asker} names the field {field!r}, which no item has; the fields are "
-                f"{', '.join(self.columns) or '(none: the items have no metadata)'}."
-                + errors.did_you_mean(field, self.columns)
+                f"{', '.join(self.fields) or '(none: the items have no metadata)'}."
+                + errors.did_you_mean(field, self.fields)
             )
         return self.columns[field]
 

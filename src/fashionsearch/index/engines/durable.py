@@ -1,0 +1,252 @@
+"""The engine of an opened index: the local one, whose rows in memory follow a journal on the disk."""
+
+from __future__ import annotations
+
+import contextlib
+import shutil
+import time
+import warnings
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from fashionsearch import errors, storage
+from fashionsearch.index.engines.base import DAMAGE, Graph, Settings
+from fashionsearch.index.engines.local import LocalEngine
+from fashionsearch.index.engines.store import Store
+from fashionsearch.index.journal import Head, Journal
+from fashionsearch.index.rows import Id, Rows
+from fashionsearch.values import Value
+
+CHECKPOINT = "checkpoint"
+_NOTES = "checkpoint.json"
+_SOON = 0.5  # seconds after which a reader looks whether there is more
+_FEWEST, _SHARE = 20_000, 0.25  # changed rows from which on a checkpoint is written without being asked for
+
+
+class DurableEngine(LocalEngine):
+    """Rows in memory that follow a journal: each change is written there first.
+
+    Memory is behind the journal where a change was interrupted, and where another process writes; whoever reads next
+    catches up. A checkpoint is what a saved index is, with the number of the change that it stands at: it saves reading all
+    rows at the next opening, and making the graph.
+
+    Args:
+        settings: as for every engine.
+        graph_type: likewise.
+        folder: of the index.
+        journal: in it.
+        read_only: whether changes are refused.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        graph_type: type[Graph] | None,
+        folder: Path,
+        journal: Journal,
+        *,
+        read_only: bool,
+    ) -> None:
+        super().__init__(settings, graph_type)
+        self._folder, self._journal, self._read_only = folder, journal, read_only
+        self._at = Head(0, "", 0, None, 0)  # where memory stands
+        self._unsaved = 0  # rows that changed since the last checkpoint
+        self._trusting = self._is_sound = True
+        self._behind = False
+        self._following = False
+        self._looked = 0.0
+        self._closed = ""
+
+    def start(self, *, rebuild: bool) -> None:
+        """Fill memory: from the checkpoint, where there is one that fits, and from the journal.
+
+        Args:
+            rebuild: leave the checkpoint unread, the graph's file above all, now and later.
+
+        Raises:
+            CorruptFileError: if the journal is damaged.
+        """
+        with self._changing:
+            self._trusting = self._is_sound = not rebuild
+            self._follow()
+            self._tidy()
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Store]:
+        if not self._following and (self._behind or (self._read_only and self._is_due())):
+            self._unless_changing(self._follow)
+        with super()._reading() as store:
+            yield store
+
+    def _is_due(self) -> bool:
+        return not self._closed and time.monotonic() - self._looked > _SOON
+
+    def refresh(self) -> None:
+        """Take over what another process has written.
+
+        Raises:
+            StorageError: if the index is closed, or the journal can't be read.
+        """
+        with self._changing:
+            self._check_open()
+            self._follow()
+
+    def _follow(self) -> None:
+        """Bring memory to where the journal stands."""
+        self._following = True
+        try:
+            self._looked = time.monotonic()
+            head = self._journal.head()
+            if (head.change, head.epoch) != (self._at.change, self._at.epoch):
+                self._take_over(head)
+            self._behind = False
+        finally:
+            self._following = False
+
+    def _take_over(self, head: Head) -> None:
+        since, engine = self._at.change, LocalEngine(self.settings, self._graph_type)
+        anew = head.epoch != self._at.epoch or not head.known_from <= since <= head.change
+        if anew:
+            since = self._read_checkpoint(engine, head) if self._trusting else 0
+            if not since:
+                engine = LocalEngine(self.settings, self._graph_type)
+        store = engine._state.store if anew else self._state.store
+        gone = [item for item in self._journal.removed(since) if item in store.slot_of]
+        delete, upsert = (engine.delete, engine.upsert) if anew else (super().delete, super().upsert)
+        if gone:
+            delete(gone)
+        self._unsaved += len(gone)
+        for rows in self._journal.rows(since):
+            upsert(rows)
+            self._unsaved += len(rows)
+        if anew:
+            self._become(engine)
+        with super()._reading() as store:
+            store.id_kind, store.next_id = head.id_kind, head.next_id
+        self._at = head
+
+    def _read_checkpoint(self, engine: LocalEngine, head: Head) -> int:
+        """Fill a new engine from the checkpoint, and return its change; 0 where there is none that fits."""
+        if not (self._folder / CHECKPOINT).exists():
+            return 0
+        try:
+            saved = storage.open_saved(self._folder / CHECKPOINT, CHECKPOINT)
+            notes = saved.json(_NOTES)
+            change = notes["change"]
+            if notes["epoch"] != head.epoch or not head.known_from <= change <= head.change:
+                return 0  # of a time that is gone
+            engine.read(saved, notes, rebuild=False)
+        except (errors.StorageError, *DAMAGE) as error:
+            self._is_sound = False
+            warnings.warn(
+                f"the checkpoint is left unread, and everything is read from the journal: {error}",
+                errors.DataWarning,
+                stacklevel=8,
+            )
+            return 0
+        self._unsaved = 0
+        return int(change)
+
+    def upsert(self, rows: Rows) -> None:
+        """Add rows; those whose ids are there replace vector, metadata and source."""
+        with self._writing(len(rows)):
+            self._journal.upsert(rows)
+            super().upsert(rows)
+
+    def delete(self, ids: Sequence[Id]) -> None:
+        """Remove rows; all the ids are there, each once."""
+        with self._writing(len(ids)):
+            self._journal.delete(ids)
+            super().delete(ids)
+
+    def update(self, item: Id, metadata: Mapping[str, Value]) -> None:
+        """Set fields of the metadata of a row that is there; its other fields stay."""
+        with self._writing(1):
+            self._journal.update(item, metadata)
+            super().update(item, metadata)
+
+    @contextlib.contextmanager
+    def _writing(self, rows: int) -> Iterator[None]:
+        """Let a change happen in the journal and in memory; one that doesn't reach memory is caught up with later."""
+        with self._changing:
+            self._check_open()
+            if self._read_only:
+                raise errors.InputError(
+                    f"{self._folder} was opened with read_only=True; open it without, to change it"
+                )
+            if self._behind:
+                self._follow()
+            self._behind = self._following = True
+            try:
+                yield
+                self._at = self._journal.head()
+                self._behind = False
+            finally:
+                self._following = False
+            self._unsaved += rows
+            if self._unsaved > max(_FEWEST, _SHARE * len(self)):
+                self._try_checkpoint()
+
+    def _try_checkpoint(self) -> None:
+        try:
+            self.checkpoint()
+        except errors.StorageError as error:
+            self._unsaved = 0  # what has changed is in the journal; it is tried again after as many changes
+            warnings.warn(
+                f"the changes are kept, and no checkpoint could be written, without which the next opening takes longer: "
+                f"{error}",
+                errors.DataWarning,
+                stacklevel=6,
+            )
+
+    def _check_open(self) -> None:
+        if self._closed:
+            raise errors.StorageError(
+                f"{self._folder} {self._closed}; open it again with VisualIndex.open, which several processes may do with "
+                "read_only=True"
+            )
+
+    def checkpoint(self) -> None:
+        """Write what memory holds, so that the next opening needs not read the whole journal.
+
+        Raises:
+            StorageError: if it can't be written; the journal has everything.
+        """
+        with self._changing:
+            if self._behind:
+                self._follow()
+            files, notes = self.writers()
+            at = self._at
+            files[_NOTES] = storage.write_json({**notes, "change": at.change, "epoch": at.epoch})
+            if not self._is_sound:  # what is damaged is no use, and would be in the way
+                shutil.rmtree(self._folder / CHECKPOINT, ignore_errors=True)
+                self._is_sound = True
+            storage.save(self._folder / CHECKPOINT, CHECKPOINT, files)
+            self._journal.forget_removed(at.change)
+            self._unsaved = 0
+
+    def close(self) -> None:
+        """Write a checkpoint, if anything has changed, and give the files back."""
+        with self._changing:
+            if self._closed:
+                return
+            try:
+                if self._unsaved and not self._read_only:
+                    self.checkpoint()
+            finally:
+                self._closed = "is closed"
+                self._journal.close()
+
+    def after_fork(self) -> None:
+        """Renew the locks, and leave the journal to the parent."""
+        super().after_fork()
+        if not self._closed:
+            self._closed = "was opened before this process was forked"
+            self._behind = False
+            self._journal.forget()
+
+    def __getstate__(self) -> dict[str, Any]:
+        raise errors.InputError(
+            f"an opened index can't be pickled; open {self._folder} in the other process, with read_only=True"
+        )

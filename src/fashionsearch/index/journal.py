@@ -1,0 +1,389 @@
+"""The truth of an opened index: its rows in an SQLite database, where each change is one transaction.
+
+SQLite writes ahead (WAL) and waits for the disk at each commit, so what a change returned from outlives a crash and a power
+failure. Each row bears a digest, and each change a number; the number of the last one is kept in a file beside the database
+too, so that changes which a damaged or missing log took away are missed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import json
+import os
+import secrets
+import sqlite3
+import threading
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import errors
+from fashionsearch.files import lock, read_regular
+from fashionsearch.index.rows import Id, Rows
+from fashionsearch.values import Value
+
+DATABASE, COUNTER = "journal.sqlite", "changes"
+FORMAT_VERSION = 1
+_TABLES = {
+    "facts": "CREATE TABLE facts (name TEXT PRIMARY KEY, value)",
+    "items": (
+        "CREATE TABLE items (place INTEGER PRIMARY KEY AUTOINCREMENT, id TEXT NOT NULL UNIQUE, vector BLOB NOT NULL, "
+        "metadata TEXT NOT NULL, source TEXT NOT NULL, digest BLOB NOT NULL, change INTEGER NOT NULL)"
+    ),
+    "by_change": "CREATE INDEX by_change ON items (change)",
+    "removed": "CREATE TABLE removed (id TEXT PRIMARY KEY, change INTEGER NOT NULL)",
+}
+_UPSERT = (
+    "INSERT INTO items (id, vector, metadata, source, digest, change) VALUES (?, ?, ?, ?, ?, ?) "
+    "ON CONFLICT (id) DO UPDATE SET vector = excluded.vector, metadata = excluded.metadata, source = excluded.source, "
+    "digest = excluded.digest, change = excluded.change"
+)
+_READ = "SELECT id, vector, metadata, source, digest FROM items"
+_AT_ONCE = 2000  # rows that are read together
+_WAIT = 10.0  # seconds for another process that holds the database for a moment
+_DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where a journal stands.
+
+    Attributes:
+        change: number of the last change; 0 before the first.
+        epoch: drawn anew whenever changes were lost: what was made before is of no use then.
+        known_from: the change from which on removals are known.
+        id_kind: the kind of ids, str or int, which the first row ever added decides.
+        next_id: one more than the largest integer id there ever was, or 0.
+    """
+
+    change: int
+    epoch: str
+    known_from: int
+    id_kind: type | None
+    next_id: int
+
+
+def claim(folder: Path) -> int:
+    """Become the only writer of an index, for as long as the returned descriptor is open.
+
+    Raises:
+        StorageError: if somebody else is, or the folder can't be written.
+    """
+    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
+    try:
+        counter = os.open(folder / COUNTER, flags, 0o666)
+    except OSError as error:
+        raise errors.StorageError(
+            f"{folder} can't be written: {error.strerror or error}; open it with read_only=True"
+        ) from error
+    try:
+        lock(counter)
+    except BlockingIOError as error:
+        os.close(counter)
+        raise errors.StorageError(
+            f"{folder} is open for writing elsewhere, in another process or in this one; close it there, or open it here "
+            "with read_only=True"
+        ) from error
+    except OSError:
+        if os.name != "nt":  # where there are no such locks, SQLite's own keep changes apart
+            os.close(counter)
+            raise
+    return counter
+
+
+class Journal:
+    """Rows by id, in a folder's database.
+
+    Args:
+        folder: of the index.
+        dim: length of a vector.
+        counter: what `claim` returned, which the journal closes; None only reads, while another process may write.
+
+    Attributes:
+        lost: how many changes the file beside the database knows of and the database doesn't.
+
+    Raises:
+        CorruptFileError: if the database isn't one of ours, or is damaged.
+        StorageError: if it can't be read or written, or a newer version wrote it.
+    """
+
+    def __init__(self, folder: Path, dim: int, *, counter: int | None = None) -> None:
+        self._folder, self._dim = folder, dim
+        self.path = folder / DATABASE
+        self._lock = threading.RLock()
+        self._counter = -1 if counter is None else counter
+        self.lost = 0
+        with self._told():
+            self._connection = self._connected(read_only=counter is None)
+            self._check_tables(read_only=counter is None)
+            if counter is not None:
+                self._compare_counter()
+
+    def _connected(self, *, read_only: bool) -> sqlite3.Connection:
+        if read_only and not self.path.exists():
+            raise errors.StorageError(f"{self._folder} holds no {DATABASE}; open it for writing once")
+        mode = "ro" if read_only else "rwc"
+        connection = sqlite3.connect(
+            f"{self.path.resolve().as_uri()}?mode={mode}",
+            uri=True,
+            timeout=_WAIT,
+            isolation_level=None,
+            check_same_thread=False,
+        )
+        # Nothing that a database's file says is executed.
+        connection.execute("PRAGMA trusted_schema = OFF")
+        connection.execute("PRAGMA cell_size_check = ON")
+        if not read_only:
+            connection.execute("PRAGMA journal_mode = WAL")
+            connection.execute("PRAGMA synchronous = FULL")
+        return connection
+
+    def _check_tables(self, *, read_only: bool) -> None:
+        found = dict(self._connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
+        found.pop("sqlite_sequence", None)
+        if not found and not read_only:
+            with self._transaction() as connection:
+                for statement in _TABLES.values():
+                    connection.execute(statement)
+                facts = {
+                    "version": FORMAT_VERSION,
+                    "change": 0,
+                    "epoch": _epoch(),
+                    "known_from": 0,
+                    "next_id": 0,
+                }
+                for name, value in {**facts, "id_kind": None}.items():
+                    connection.execute("INSERT INTO facts VALUES (?, ?)", (name, value))
+            return
+        version = self._facts().get("version") if "facts" in found else None
+        if type(version) is int and version > FORMAT_VERSION:
+            raise errors.StorageError(
+                f"{self.path} has format version {version}, and this fashionsearch reads up to {FORMAT_VERSION}; upgrade it"
+            )
+        if found != _TABLES or version != FORMAT_VERSION:
+            raise errors.CorruptFileError(f"{self.path} is no journal of an index; restore it from a copy")
+
+    def _facts(self) -> dict[str, Any]:
+        return dict(self._connection.execute("SELECT name, value FROM facts"))
+
+    def _compare_counter(self) -> None:
+        head = self.head()
+        try:
+            told = int(read_regular(self._folder / COUNTER, 100).split()[0])
+        except (OSError, ValueError, IndexError):
+            told = 0  # the file is there to find a fault of the database, and not to make one
+        if told > head.change:
+            self.lost = told - head.change
+            self.renew()
+        self._count(head.change)
+
+    def _count(self, change: int) -> None:
+        with contextlib.suppress(OSError):  # what it counts is done, and the database knows it
+            os.lseek(self._counter, 0, os.SEEK_SET)
+            os.write(self._counter, b"%020d\n" % change)
+
+    def head(self) -> Head:
+        """Return where the journal stands now, whoever wrote to it.
+
+        Raises:
+            CorruptFileError: if it is damaged.
+        """
+        with self._lock, self._told():
+            facts = self._facts()
+            kind = {"str": str, "int": int, None: None}[facts["id_kind"]]
+            numbers = [facts[name] for name in ("change", "known_from")]
+            if any(type(number) is not int or number < 0 for number in numbers):
+                raise ValueError(f"its change is {facts['change']!r}")
+            return Head(numbers[0], str(facts["epoch"]), numbers[1], kind, int(facts["next_id"]))
+
+    def renew(self) -> None:
+        """Draw another epoch: what was made of the rows before is to be made again."""
+        with self._lock, self._told(), self._transaction() as connection:
+            connection.execute("UPDATE facts SET value = ? WHERE name = 'epoch'", (_epoch(),))
+
+    def upsert(self, rows: Rows) -> int:
+        """Add rows; those whose ids are there keep their place, and get everything else anew.
+
+        Returns:
+            The number of this change.
+
+        Raises:
+            StorageError: if it can't be written; nothing is changed.
+        """
+        with self._change() as (connection, change):
+            connection.executemany(_UPSERT, (_record(rows, place, change) for place in range(len(rows))))
+            integers = [item + 1 for item in rows.ids if isinstance(item, int)]
+            if integers:  # as text: it may be larger than what SQLite calls an integer
+                largest = max([int(self._facts()["next_id"]), *integers])
+                connection.execute("UPDATE facts SET value = ? WHERE name = 'next_id'", (str(largest),))
+            if len(rows):
+                kind = type(rows.ids[0]).__name__
+                connection.execute("UPDATE facts SET value = ? WHERE name = 'id_kind'", (kind,))
+        return change
+
+    def note_next_id(self, next_id: int) -> None:
+        """Give no automatic id below this one."""
+        with self._change() as (connection, _):
+            connection.execute("UPDATE facts SET value = ? WHERE name = 'next_id'", (str(next_id),))
+
+    def delete(self, ids: Sequence[Id]) -> int:
+        """Remove rows that are there; the rest is as for `upsert`."""
+        with self._change() as (connection, change):
+            names = [(_text(item),) for item in ids]
+            connection.executemany("DELETE FROM items WHERE id = ?", names)
+            connection.executemany(
+                "INSERT OR REPLACE INTO removed VALUES (?, ?)", ((name, change) for (name,) in names)
+            )
+        return change
+
+    def update(self, item: Id, metadata: Mapping[str, Value]) -> int:
+        """Set fields of the metadata of a row that is there; the rest is as for `upsert`."""
+        with self._change() as (connection, change):
+            (found,) = self._read(f"{_READ} WHERE id = ?", (_text(item),))
+            merged = Rows([item], found.vectors, [{**found.metadata[0], **metadata}], found.sources)
+            connection.execute(_UPSERT, _record(merged, 0, change))
+        return change
+
+    def removed(self, since: int) -> list[Id]:
+        """Return the ids that were removed after a change, among them those that came again."""
+        with self._lock, self._told():
+            found = self._connection.execute("SELECT id FROM removed WHERE change > ?", (since,))
+            return [json.loads(name) for (name,) in found]
+
+    def rows(self, since: int = 0) -> Iterator[Rows]:
+        """Yield the rows that were added or changed after a change, in the order of their first insertion.
+
+        Raises:
+            CorruptFileError: if one isn't what was written.
+        """
+        last = -1
+        while True:
+            with self._lock, self._told():
+                places = self._connection.execute(
+                    "SELECT place FROM items WHERE change > ? AND place > ? ORDER BY place LIMIT ?",
+                    (since, last, _AT_ONCE),
+                ).fetchall()
+                if not places:
+                    return
+                (first,), (end,) = places[0], places[-1]
+                batch = self._read(
+                    f"{_READ} WHERE change > ? AND place BETWEEN ? AND ? ORDER BY place", (since, first, end)
+                )
+            last = end
+            yield from batch
+
+    def _read(self, query: str, values: Sequence[Any]) -> list[Rows]:
+        """Return the rows of a query, checked, as one batch; no batch where there is none."""
+        records = self._connection.execute(query, values).fetchall()
+        if not records:
+            return []
+        for record in records:
+            if _digest(*record[:4]) != record[4]:
+                raise errors.CorruptFileError(
+                    f"{self.path} is damaged: the item {record[0]} isn't what was written; restore it from a copy"
+                )
+        vectors = np.frombuffer(b"".join(record[1] for record in records), dtype="<f4")
+        return [
+            Rows(
+                [json.loads(record[0]) for record in records],
+                vectors.reshape(len(records), self._dim).astype(np.float32),
+                [json.loads(record[2]) for record in records],
+                [json.loads(record[3]) for record in records],
+            )
+        ]
+
+    def forget_removed(self, until: int) -> None:
+        """Forget what was removed up to a change: nobody who stands before it can catch up any more, but begins anew."""
+        with self._lock, self._told(), self._transaction() as connection:
+            connection.execute("DELETE FROM removed WHERE change <= ?", (until,))
+            connection.execute("UPDATE facts SET value = ? WHERE name = 'known_from'", (until,))
+
+    @contextlib.contextmanager
+    def _change(self) -> Iterator[tuple[sqlite3.Connection, int]]:
+        with self._lock, self._told():
+            with self._transaction() as connection:
+                change = int(self._facts()["change"]) + 1
+                connection.execute("UPDATE facts SET value = ? WHERE name = 'change'", (change,))
+                yield connection, change
+            self._count(change)
+
+    @contextlib.contextmanager
+    def _transaction(self) -> Iterator[sqlite3.Connection]:
+        connection = self._connection
+        connection.execute("BEGIN IMMEDIATE")
+        try:
+            yield connection
+            connection.execute("COMMIT")
+        except BaseException:
+            if connection.in_transaction:
+                connection.execute("ROLLBACK")
+            raise
+
+    @contextlib.contextmanager
+    def _told(self) -> Iterator[None]:
+        """Say what was wrong with the database, and where it is."""
+        try:
+            yield
+        except errors.FashionSearchError:
+            raise
+        except sqlite3.OperationalError as error:
+            raise errors.StorageError(
+                f"{self.path} can't be read or written: {error}; nothing was changed"
+            ) from error
+        except (sqlite3.Error, LookupError, ValueError, TypeError, RecursionError) as error:
+            raise errors.CorruptFileError(
+                f"{self.path} is damaged: {error or type(error).__name__}; restore it from a copy"
+            ) from error
+        except OSError as error:
+            raise errors.StorageError(
+                f"{self._folder} can't be written: {error}; nothing was changed"
+            ) from error
+
+    def close(self) -> None:
+        """Give the files back; what was written is in the database's own file then."""
+        with self._lock:
+            self._connection.close()
+            self.forget()
+
+    def forget(self) -> None:
+        """Leave the database alone from now on, as the child of a fork must: it is its parent's."""
+        if self._counter >= 0:
+            os.close(self._counter)
+            self._counter = -1
+
+
+def _epoch() -> str:
+    return secrets.token_hex(8)
+
+
+def _text(value: object) -> str:
+    """Return an id, metadata or a source as JSON: in ASCII, because SQLite takes no text that isn't UTF-8."""
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def _record(rows: Rows, place: int, change: int) -> tuple[str, bytes, str, str, bytes, int]:
+    vector: NDArray[np.float32] = np.ascontiguousarray(rows.vectors[place], dtype="<f4")
+    source = rows.sources[place]
+    row = (
+        _text(rows.ids[place]),
+        vector.tobytes(),
+        _text(dict(rows.metadata[place])),
+        _text(None if source is None else str(source)),
+    )
+    return (*row, _digest(*row), change)
+
+
+def _digest(item: str, vector: bytes, metadata: str, source: str) -> bytes:
+    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for part in _parts(item, vector, metadata, source):
+        digest.update(len(part).to_bytes(8, "little") + part)
+    return digest.digest()
+
+
+def _parts(item: str, vector: bytes, metadata: str, source: str) -> Iterable[bytes]:
+    return item.encode("ascii"), vector, metadata.encode("ascii"), source.encode("ascii")

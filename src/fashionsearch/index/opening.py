@@ -1,0 +1,134 @@
+"""An opened index: its folder made, or recognised, and its engine put together.
+
+```text
+manifest.json         kind "opened index"; its generation holds index.json (parameters, and by what the encoder is
+                      recognised) and encoder/, which never change
+journal.sqlite        all rows: the truth
+changes               the number of the last change, and the lock of whoever writes
+checkpoint/           what a saved index holds, and at which change: read first, and made again when it doesn't fit
+```
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import warnings
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from fashionsearch import errors, storage
+from fashionsearch.encoder import Embeds
+from fashionsearch.files import file_system
+from fashionsearch.index import encoders, engines
+from fashionsearch.index.engines.base import DAMAGE, Engine, Settings
+from fashionsearch.index.engines.durable import DurableEngine
+from fashionsearch.index.journal import COUNTER, DATABASE, Journal, claim
+
+OPENED, SAVED = "opened index", "index"
+_AT_ONCE = 10_000  # rows that are written in one transaction when a saved index is opened
+_FAR = ("nfs", "cifs", "smb", "ceph", "gluster", "lustre", "afs", "9p", "fuse.sshfs", "beegfs", "gpfs")
+
+
+def kind_of(folder: Path) -> str | None:
+    """Return what kind of thing a folder holds; None where it holds nothing saved.
+
+    Raises:
+        StorageError: if that can't be read.
+    """
+    return storage.open_saved(folder).kind if (folder / storage.MANIFEST).exists() else None
+
+
+def check_near(folder: Path) -> None:
+    """Raise StorageError where SQLite's locks can't be trusted: on a file system that other machines write to."""
+    kind = file_system(folder)
+    if kind is not None and kind.startswith(_FAR):
+        raise errors.StorageError(
+            f"{folder} lies on a network file system ({kind}), where SQLite's locks can't be trusted and an index would be "
+            "damaged; open it on a disk of this machine, and copy it there by index.save"
+        )
+
+
+def create(
+    folder: Path, encoder: Embeds | None, parameters: Mapping[str, Any], *, replaces: str | None = None
+) -> None:
+    """Write what of an opened index never changes.
+
+    Raises:
+        StorageError: if the folder holds something else or can't be written.
+    """
+    files = {} if encoder is None else encoders.writers(encoder)
+    identity = None if encoder is None else encoders.identity(encoder)
+    files["index.json"] = storage.write_json({**parameters, "encoder": identity})
+    storage.save(folder, OPENED, files, replaces=replaces)
+
+
+def convert(folder: Path, engine: Engine, encoder: Embeds | None, parameters: Mapping[str, Any]) -> None:
+    """Make a saved index, which has been loaded, an opened one; until the manifest is renamed it stays a saved one.
+
+    Raises:
+        StorageError: if it can't be written, or somebody else opened it meanwhile; the saved index is as it was.
+    """
+    counter = claim(folder)
+    if kind_of(folder) != SAVED:
+        os.close(counter)
+        raise errors.StorageError(f"{folder} was opened by somebody else at this moment; open it again")
+    for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):  # of an attempt that was interrupted
+        (folder / name).unlink(missing_ok=True)
+    os.truncate(counter, 0)
+    with contextlib.closing(Journal(folder, engine.settings.dim, counter=counter)) as journal:
+        ids = list(engine)
+        for start in range(0, len(ids), _AT_ONCE):
+            journal.upsert(engine.fetch(ids[start : start + _AT_ONCE]))
+        journal.note_next_id(engine.next_id)
+        create(folder, encoder, parameters, replaces=SAVED)
+
+
+def check_same(folder: Path, given: Mapping[str, Any], made_with: Mapping[str, Any]) -> None:
+    """Raise InputError for an option that is another than the index was made with."""
+    for name, value in given.items():
+        if name != "ef_search" and value != made_with[name]:
+            raise errors.InputError(
+                f"{folder} was made with {name}={made_with[name]!r}, and {name}={value!r} is asked for; leave it out, or "
+                "make another index"
+            )
+
+
+@contextlib.contextmanager
+def reading(folder: Path) -> Iterator[tuple[storage.Saved, dict[str, Any]]]:
+    """Give an opened index's files and the content of `index.json`; what doesn't fit them is damage, and named."""
+    saved = storage.open_saved(folder, OPENED)
+    try:
+        config = saved.json("index.json")
+        yield saved, config
+    except errors.FashionSearchError:
+        raise
+    except DAMAGE as error:
+        raise errors.CorruptFileError(
+            f"{folder} is damaged: {type(error).__name__}: {str(error)[:200]}; restore it from a copy"
+        ) from error
+
+
+def start(folder: Path, name: str, settings: Settings, *, read_only: bool, rebuild: bool) -> DurableEngine:
+    """Return the engine of an opened index, its memory filled.
+
+    Raises:
+        StorageError: if it is open for writing elsewhere, or can't be read.
+        CorruptFileError: if its journal is damaged.
+    """
+    journal = Journal(folder, settings.dim, counter=None if read_only else claim(folder))
+    try:
+        if journal.lost:
+            warnings.warn(
+                f"{folder} has lost its last {journal.lost:,} changes, which the file {COUNTER} knows of: {DATABASE}-wal is "
+                "damaged or missing; the index is as it was before them",
+                errors.DataWarning,
+                stacklevel=4,
+            )
+        engine = DurableEngine(settings, engines.GRAPHS[name], folder, journal, read_only=read_only)
+        engine.start(rebuild=rebuild)
+    except BaseException:
+        journal.close()
+        raise
+    return engine

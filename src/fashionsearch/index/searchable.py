@@ -1,0 +1,190 @@
+"""What an index takes in and answers: photos or vectors, and the nearest items."""
+
+from __future__ import annotations
+
+import dataclasses
+import os
+import warnings
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from fashionsearch import errors
+from fashionsearch.encoder import Embeds
+from fashionsearch.index import encoders, filters
+from fashionsearch.index.items import Items
+from fashionsearch.index.ranking import source_first
+from fashionsearch.index.rows import Id, Rows, as_ids, check_ids, check_number, check_vectors, metadata_rows
+from fashionsearch.results import Added, Matches, Synced
+
+if TYPE_CHECKING:
+    from fashionsearch.cache import EmbeddingCache
+    from fashionsearch.datasets.table import Table
+    from fashionsearch.images import Images
+
+_MAX_K = 1_000_000
+_TWINS = 8  # items beyond k among which that of the queried file itself may be
+_SHOWN = 10  # queries whose photos are kept for a notebook's view
+
+
+class Searchable(Items):
+    """Items that photos and vectors are added to, and searched by."""
+
+    dim: int
+    show_photos: bool
+    _encoder: Embeds | None
+
+    def add(
+        self,
+        images: Images,
+        *,
+        ids: Sequence[Id] | None = None,
+        metadata: Any = None,
+        on_error: str = "raise",
+        cache: EmbeddingCache | None = None,
+    ) -> Added:
+        """Embed photos and add them; an id that is there already gets the new photo and metadata.
+
+        Args:
+            images: n images in any form.
+            ids: n strings or n integers; None numbers them on from the largest so far, from 0.
+            metadata: one mapping an image, or a mapping of columns; values are text, numbers, booleans or None.
+            on_error: "raise" at an image that can't be read, and add nothing; or "skip" such images.
+            cache: where a backbone looks for embeddings first, and keeps new ones.
+
+        Returns:
+            `Added(ids, failures)`: what was added, and what was left out and why.
+
+        Raises:
+            ImageError: if an image can't be read and `on_error` is "raise".
+            InputError: if lengths differ, an id is of another kind or occurs twice, or there is no encoder; nothing
+                is added.
+        """
+        from fashionsearch.images import count  # here, since an index of vectors alone needs none of it
+
+        encoder = self._required_encoder("add photos")
+        known, rows = count(images), None
+        names = None if ids is None else as_ids(ids)
+        if known is not None:  # embedding takes long, so what can be refused is refused before
+            rows = metadata_rows(metadata, known)
+            check_ids(names, known, self._engine.id_kind, self._engine.next_id)
+        vectors, positions, sources, failures = encoders.embed_all(encoder, images, on_error, cache)
+        total = len(positions) + len(failures)
+        if rows is None or len(rows) != total:
+            rows = metadata_rows(metadata, total)
+        kept = [rows[position] for position in positions]
+        added = Rows(positions, check_vectors(vectors, self.dim), kept, sources)
+        return Added(self._upsert(added, names, total), failures)
+
+    def add_vectors(
+        self, vectors: ArrayLike, *, ids: Sequence[Id] | None = None, metadata: Any = None
+    ) -> Added:
+        """Add vectors; an id that is there already gets the new vector and metadata.
+
+        Args:
+            vectors: (n, dim) finite numbers, none of them all zero.
+            ids: as for `add`.
+            metadata: as for `add`.
+
+        Returns:
+            `Added(ids, ())`.
+
+        Raises:
+            InputError: if a shape, value, id or metadata can't be used; nothing is added.
+        """
+        checked = check_vectors(vectors, self.dim)
+        rows = metadata_rows(metadata, len(checked))
+        n = len(checked)
+        return Added(self._upsert(Rows(range(n), checked, rows, [None] * n), ids, n))
+
+    def search(
+        self, images: Images, k: int = 5, *, where: filters.Where | None = None, exact: bool = False
+    ) -> Matches:
+        """Find the items nearest to one or several photos.
+
+        Args:
+            images: n photos, each a query, in any form.
+            k: how many items to find for each.
+            where: only among items whose metadata fit, for example
+                `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`; "contains", "exists", "not",
+                "and" and "or" are there too (the page of the reference has them all).
+            exact: compare with every item, instead of walking the graph.
+
+        Returns:
+            `Matches` of shape (n, k), nearest first, or (n, items) where there are fewer than k items. A filter may leave
+            less: places beyond `counts` hold None and NaN.
+
+        Raises:
+            ImageError: if a photo can't be read.
+            InputError: if k or the filter can't be used, or there is no encoder.
+        """
+        from fashionsearch.images import source_of, thumbnail_uri
+
+        check_number("k", k, low=1, high=_MAX_K)
+        encoder, condition = self._required_encoder("search by photo"), filters.parse(where)
+        pictures, embedded = encoders.embed_queries(encoder, images)
+        found = self._search(check_vectors(embedded, self.dim), k + _TWINS, condition, exact)
+        found = source_first(found, [source_of(picture) for picture in pictures], k)
+        shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures)))
+        return dataclasses.replace(
+            found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos
+        )
+
+    def search_vectors(
+        self, vectors: ArrayLike, k: int = 5, *, where: filters.Where | None = None, exact: bool = False
+    ) -> Matches:
+        """Find the items nearest to one or several vectors, (n, dim) or (dim,); the rest is as for `search`.
+
+        Raises:
+            InputError: if a vector, k or the filter can't be used.
+        """
+        wanted = check_number("k", k, low=1, high=_MAX_K)
+        return self._search(check_vectors(vectors, self.dim), wanted, filters.parse(where), exact)
+
+    def sync(
+        self,
+        photos: str | os.PathLike[str],
+        table: Table | None = None,
+        *,
+        cache: EmbeddingCache | None = None,
+    ) -> Synced:
+        """Bring the index in step with a folder of photos: add new ones, embed changed ones again, remove missing ones.
+
+        A file that has its size and times is as it was; one that was only touched or moved with its folder is too, by a
+        digest of its content. Every 500 photos are a change of their own, so an interrupted call goes on where it was. Items
+        that were added otherwise stay.
+
+        Args:
+            photos: the folder; ids are the photos' paths in it.
+            table: whose rows are to be the items, instead of the folder's photos: by its ids, with its metadata.
+            cache: where a backbone looks for embeddings first, and keeps new ones.
+
+        Returns:
+            `Synced`: what was added, changed, removed and kept, and what can't be read.
+
+        Raises:
+            DataError: if the folder is missing or holds no photo; nothing is removed.
+            InputError: if the table's photos are no files, its ids are of another kind, or there is no encoder.
+        """
+        from fashionsearch.index.sync import sync
+
+        return sync(self._engine, self._required_encoder("embed photos"), photos, table, cache)
+
+    def _search(
+        self, queries: NDArray[np.float32], k: int, condition: filters.Condition | None, exact: bool
+    ) -> Matches:
+        found = self._engine.search(queries, k, condition, exact)
+        if condition is not None and len(queries) and not found.counts.any() and len(self):
+            told = filters.nothing_fits(condition, self._engine.counts)
+            warnings.warn(told, errors.DataWarning, stacklevel=3)
+        return found
+
+    def _required_encoder(self, purpose: str) -> Embeds:
+        if self._encoder is None:
+            raise errors.InputError(
+                f"this index has no encoder to {purpose}; use the methods for vectors, or give VisualIndex or "
+                "VisualIndex.load an encoder"
+            )
+        return self._encoder
