@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 import os
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -13,10 +13,19 @@ from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
-from fashionsearch.index import encoders, filters
+from fashionsearch.index import encoders, filters, paging
 from fashionsearch.index.items import Items
 from fashionsearch.index.ranking import source_first
-from fashionsearch.index.rows import Id, Rows, as_ids, check_ids, check_number, check_vectors, metadata_rows
+from fashionsearch.index.rows import (
+    Id,
+    Rows,
+    as_ids,
+    check_id,
+    check_ids,
+    check_number,
+    check_vectors,
+    metadata_rows,
+)
 from fashionsearch.results import Added, Matches, Synced
 
 if TYPE_CHECKING:
@@ -27,6 +36,18 @@ if TYPE_CHECKING:
 _MAX_K = 1_000_000
 _TWINS = 8  # items beyond k among which that of the queried file itself may be
 _SHOWN = 10  # queries whose photos are kept for a notebook's view
+
+
+@dataclasses.dataclass(frozen=True)
+class _Asked:
+    """What a search asks, checked; the arguments of `search` of the same names."""
+
+    k: int
+    condition: filters.Condition | None
+    exact: bool
+    offset: int
+    exclude: frozenset[Id]
+    group_by: str | None
 
 
 class Searchable(Items):
@@ -100,7 +121,15 @@ class Searchable(Items):
         return Added(self._upsert(Rows(range(n), checked, rows, [None] * n), ids, n))
 
     def search(
-        self, images: Images, k: int = 5, *, where: filters.Where | None = None, exact: bool = False
+        self,
+        images: Images,
+        k: int = 5,
+        *,
+        where: filters.Where | None = None,
+        exact: bool = False,
+        offset: int = 0,
+        exclude: Iterable[Id] = (),
+        group_by: str | None = None,
     ) -> Matches:
         """Find the items nearest to one or several photos.
 
@@ -111,6 +140,11 @@ class Searchable(Items):
                 `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`; "contains", "exists", "not",
                 "and" and "or" are there too (the page of the reference has them all).
             exact: compare with every item, instead of walking the graph.
+            offset: leave out so many of the nearest, which were on the pages before. While the index doesn't change, pages of
+                one size hold each item once; those after the first compare with every item.
+            exclude: ids that are no answers, such as what was shown; those that aren't there don't matter.
+            group_by: a metadata field, such as the product's id: of the items that share a value only the nearest is shown.
+                Items without a value are shown each.
 
         Returns:
             `Matches` of shape (n, k), nearest first, or (n, items) where there are fewer than k items. A filter may leave
@@ -118,30 +152,62 @@ class Searchable(Items):
 
         Raises:
             ImageError: if a photo can't be read.
-            InputError: if k or the filter can't be used, or there is no encoder.
+            InputError: if k, the filter or another argument can't be used, or there is no encoder.
         """
         from fashionsearch.images import source_of, thumbnail_uri
 
-        check_number("k", k, low=1, high=_MAX_K)
-        encoder, condition = self._required_encoder("search by photo"), filters.parse(where)
+        encoder, ask = (
+            self._required_encoder("search by photo"),
+            self._asked(k, where, exact, offset, exclude, group_by),
+        )
         pictures, embedded = encoders.embed_queries(encoder, images)
-        found = self._search(check_vectors(embedded, self.dim), k + _TWINS, condition, exact)
-        found = source_first(found, [source_of(picture) for picture in pictures], k)
+        found = self._search(
+            check_vectors(embedded, self.dim), ask, [source_of(picture) for picture in pictures]
+        )
         shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures)))
         return dataclasses.replace(
             found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos
         )
 
     def search_vectors(
-        self, vectors: ArrayLike, k: int = 5, *, where: filters.Where | None = None, exact: bool = False
+        self,
+        vectors: ArrayLike,
+        k: int = 5,
+        *,
+        where: filters.Where | None = None,
+        exact: bool = False,
+        offset: int = 0,
+        exclude: Iterable[Id] = (),
+        group_by: str | None = None,
     ) -> Matches:
         """Find the items nearest to one or several vectors, (n, dim) or (dim,); the rest is as for `search`.
 
         Raises:
-            InputError: if a vector, k or the filter can't be used.
+            InputError: if a vector, k, the filter or another argument can't be used.
         """
-        wanted = check_number("k", k, low=1, high=_MAX_K)
-        return self._search(check_vectors(vectors, self.dim), wanted, filters.parse(where), exact)
+        return self._search(
+            check_vectors(vectors, self.dim), self._asked(k, where, exact, offset, exclude, group_by)
+        )
+
+    def _asked(
+        self,
+        k: int,
+        where: filters.Where | None,
+        exact: bool,
+        offset: int,
+        exclude: Iterable[Id],
+        group_by: str | None,
+    ) -> _Asked:
+        if group_by is not None and not isinstance(group_by, str):
+            raise errors.InputError(f"group_by={group_by!r} is not the name of a metadata field")
+        return _Asked(
+            check_number("k", k, low=1, high=_MAX_K),
+            filters.parse(where),
+            exact,
+            check_number("offset", offset, low=0, high=_MAX_K),
+            frozenset(check_id(item) for item in as_ids(exclude)),
+            group_by,
+        )
 
     def sync(
         self,
@@ -173,11 +239,25 @@ class Searchable(Items):
         return sync(self._engine, self._required_encoder("embed photos"), photos, table, cache)
 
     def _search(
-        self, queries: NDArray[np.float32], k: int, condition: filters.Condition | None, exact: bool
+        self, queries: NDArray[np.float32], asked: _Asked, sources: Sequence[str | None] = ()
     ) -> Matches:
-        found = self._engine.search(queries, k, condition, exact)
-        if condition is not None and len(queries) and not found.counts.any() and len(self):
-            told = filters.nothing_fits(condition, self._engine.counts)
+        extra = _TWINS if sources else 0
+
+        def find(count: int, exact: bool) -> Matches:
+            found = self._engine.search(queries, count + extra, asked.condition, exact or asked.exact)
+            return source_first(found, sources, count) if sources else found
+
+        if asked.offset or asked.exclude or asked.group_by is not None:
+            if asked.group_by is not None:
+                self._engine.check_field(asked.group_by, "group_by")
+            found = paging.page(
+                find, asked.k, offset=asked.offset, exclude=asked.exclude, group_by=asked.group_by
+            )
+        else:
+            found = find(asked.k, False)
+        is_first = not (asked.offset or asked.exclude)
+        if asked.condition is not None and is_first and len(queries) and not found.counts.any() and len(self):
+            told = filters.nothing_fits(asked.condition, self._engine.counts)
             warnings.warn(told, errors.DataWarning, stacklevel=3)
         return found
 

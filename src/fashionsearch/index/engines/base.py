@@ -110,6 +110,9 @@ class Engine(Protocol):
             InputError: if the condition names a field that no row has.
         """
 
+    def check_field(self, field: str, asker: str) -> None:
+        """Raise InputError, which says who asks, if there are rows and none has such a metadata field."""
+
     def counts(self, field: str, condition: Condition | None) -> list[tuple[Value, int]]:
         """Return each value of a field, None left out, and how many rows that meet a condition have it, the commonest first.
 

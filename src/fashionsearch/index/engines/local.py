@@ -114,6 +114,12 @@ class LocalEngine:
             graph = None if exact else self._state.graph
             return planner.search(store, graph, vectors, k, condition, self.settings)
 
+    def check_field(self, field: str, asker: str) -> None:
+        """Raise InputError, which says who asks, if there are rows and none has such a metadata field."""
+        with self._reading() as store:
+            if len(store):
+                store.column(field, asker)
+
     def counts(self, field: str, condition: Condition | None) -> list[tuple[Value, int]]:
         """Return each value of a field and how many rows that meet a condition have it, the commonest first."""
         with self._reading() as store:
