@@ -135,6 +135,37 @@ def test_one_writes_and_others_read(folder):
         writer.add_vectors(VECTORS[:1], ids=["late"])
 
 
+def test_who_forgets_to_close_keeps_nobody_from_writing(folder):
+    import gc
+
+    index = opened(folder)
+    index.add_vectors(VECTORS[:1], ids=["x"])
+    del index
+    gc.collect()
+    with opened(folder) as again:
+        assert "x" in again
+
+
+@pytest.mark.skipif(os.name == "nt", reason="no such permissions")
+def test_a_folder_that_can_not_be_written_is_read(folder, monkeypatch):
+    monkeypatch.setattr(os, "access", lambda *_: False)  # root may write anywhere
+    with opened(folder, read_only=True) as reader:
+        assert len(reader) == 20
+
+    real = os.open
+
+    def refused(path, *rest, **options):
+        if str(path).endswith("changes"):
+            raise PermissionError(13, "Permission denied")
+        return real(path, *rest, **options)
+
+    monkeypatch.setattr(os, "open", refused)
+    with pytest.raises(
+        errors.StorageError, match="can't be written: Permission denied; open it with read_only=True"
+    ):
+        opened(folder)
+
+
 def test_a_reader_that_stands_before_a_checkpoint_begins_anew(folder):
     with opened(folder) as writer, opened(folder, read_only=True) as reader:
         writer.remove(["p1", "p2"])

@@ -14,6 +14,7 @@ import os
 import secrets
 import sqlite3
 import threading
+import weakref
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +118,8 @@ class Journal:
         self.path = folder / DATABASE
         self._lock = threading.RLock()
         self._counter = -1 if counter is None else counter
+        # Whoever forgets to close it is not to keep others from writing.
+        self._release = None if counter is None else weakref.finalize(self, os.close, counter)
         self.lost = 0
         with self._told():
             self._connection = self._connected(read_only=counter is None)
@@ -128,6 +131,8 @@ class Journal:
         if read_only and not self.path.exists():
             raise errors.StorageError(f"{self._folder} holds no {DATABASE}; open it for writing once")
         mode = "ro" if read_only else "rwc"
+        if read_only and not os.access(self._folder, os.W_OK) and not Path(f"{self.path}-wal").exists():
+            mode = "ro&immutable=1"  # SQLite reads a log only where it can write beside it, and there is none
         connection = sqlite3.connect(
             f"{self.path.resolve().as_uri()}?mode={mode}",
             uri=True,
@@ -352,8 +357,8 @@ class Journal:
 
     def forget(self) -> None:
         """Leave the database alone from now on, as the child of a fork must: it is its parent's."""
-        if self._counter >= 0:
-            os.close(self._counter)
+        if self._release is not None:
+            self._release()
             self._counter = -1
 
 

@@ -23,6 +23,8 @@ from fashionsearch.tagging.state import State, unit
 from fashionsearch.targets import UNKNOWN, Targets, read_labels
 
 _PULL = 1e-5  # towards the prototype
+# How frequent the class is taken to be, in classes of average size: more finds more of it, and takes more from others.
+_FREQUENT = 1.5
 _SAME = 0.9998  # cosine from which on two embeddings are of one picture
 _KEEPING = 30.0  # how much all that was learned from counts beside all that was corrected
 _NEARNESS = 0.001  # of corrected heads to what they were
@@ -122,8 +124,7 @@ def _new_row(
     against_others = logsumexp(head.logits(others), axis=1) if len(others) else np.zeros(0)
     against_photos = logsumexp(head.logits(photos), axis=1)
     n = max(1, len(others))
-    # The class counts as one of average size: how frequent it will be nobody knows.
-    share = n / len(head.bias) / len(photos)
+    share = _FREQUENT * n / len(head.bias) / len(photos)
 
     def loss(values: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
         weight, bias = values[:-1], values[-1]

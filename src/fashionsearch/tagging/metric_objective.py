@@ -154,7 +154,7 @@ class MetricObjective(TagsObjective):
         (known,) = self._known
         if known is not None and self.recall is not None:
             wanted = known[photos.cpu()].to(embeddings)
-            loss = loss + metric.distillation * _distance(self.recall(embeddings), wanted)
+            loss = loss + (metric.distillation or 0.0) * _distance(self.recall(embeddings), wanted)
         return loss, figures
 
     def _joined(self, labels: torch.Tensor, columns: list[int]) -> torch.Tensor:

@@ -64,6 +64,7 @@ def fit_projection(
         TrainingError: if the embeddings of different photos have become the same.
         InputError: if `metric` names an attribute that there isn't.
     """
+    metric = metric.resolved(learns=False)
     seen = features[None] if views is None else np.concatenate([features[None], views])
     for each in seen:
         check_finite(each)

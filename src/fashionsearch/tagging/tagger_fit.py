@@ -332,7 +332,7 @@ def _plan(
     targets: Targets,
     task: Task,
 ) -> Plan:
-    metric = task.metric
+    metric = task.metric.resolved(learns=True)
     weights = [task.class_weights[name] for name in targets.classes]
     trained = recipe_for(estimator.weights) == "weights"
     if metric.copies > 1 and metric.copies > (options.batch_size or 1) // 2:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from numbers import Integral, Real
 from typing import Any
 
@@ -35,7 +35,8 @@ class MetricLearning:
         copies: how many augmented copies of a photo are in a batch, from 1 up; with two, a photo is to find its copy among
             all others, and a product stays itself. Only where a network learns.
         distillation: weight, from 0 up, of drawing the frozen network's embedding of the photo, as it is, from the
-            embedding of its augmented copy: what the network knew is kept. Only where a network learns.
+            embedding of what was seen of it: what the network knew is kept, and with it what tells classes apart that are
+            yet to come. None is 1 on a network that stays as it is, and 0 where one learns, which takes longer with it.
 
     Raises:
         InputError: if a value can't be used.
@@ -51,7 +52,7 @@ class MetricLearning:
     temperature: float = _TEMPERATURE
     balance: float = 0.0
     copies: int = 1
-    distillation: float = 0.0
+    distillation: float | None = None
 
     def __post_init__(self) -> None:
         if self.loss not in LOSS_NAMES:
@@ -70,6 +71,8 @@ class MetricLearning:
                 )
         for name, lowest, highest in (("weight", 0, 1e6), ("distillation", 0, 1e6), ("balance", 0, 1)):
             value = getattr(self, name)
+            if name == "distillation" and value is None:
+                continue
             if not _is_number(value) or not lowest <= value <= highest:
                 raise errors.InputError(f"{name}={value!r} is not a number from {lowest} to {highest:g}")
         if not _is_number(self.temperature) or not 0.001 <= self.temperature < 100:
@@ -88,6 +91,10 @@ class MetricLearning:
                 f"temperature={self.temperature!r} is not heard by loss={self.loss!r}; leave it out, or use one of "
                 f"{', '.join(_TEMPERED)}"
             )
+
+    def resolved(self, *, learns: bool) -> MetricLearning:
+        """Return it with a number for what is None, for a network that learns or stays as it is."""
+        return self if self.distillation is not None else replace(self, distillation=0.0 if learns else 1.0)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the fields as JSON holds them."""
