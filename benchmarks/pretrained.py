@@ -50,6 +50,9 @@ _GALLERY = 10_000
 _K = 5
 
 
+DAMAGED = fs.Augmentation(rotation=0, zoom=0, shift=0, horizontal_flip=False, blur=0.3, compression=0.8)
+
+
 @dataclass(frozen=True)
 class Photos:
     """Paths, and attribute -> labels, "" where unknown."""
@@ -142,9 +145,14 @@ def figures(tagger: fs.Tagger, learned: Photos, validation: Photos) -> dict[str,
 
 
 def settle(
-    tagger: fs.Tagger, everything: Photos, validation: Photos, metric: fs.MetricLearning, size: int
+    tagger: fs.Tagger,
+    everything: Photos,
+    validation: Photos,
+    metric: fs.MetricLearning,
+    size: int,
+    views: int,
 ) -> fs.Tagger:
-    """Fit the projection and the heads once more, to photos as they are, on the network that has learned.
+    """Fit the projection and the heads once more, to photos as they are and to damaged ones, on the network that has learned.
 
     At a larger size than it learned at: that costs little here, and tells more (Touvron et al. 2019, arXiv:1906.06423).
 
@@ -156,7 +164,7 @@ def settle(
     held_out = validation.images, without_strangers(validation, everything).labels
     images, targets, apart = readable_parts(everything.images, everything.labels, held_out, "raise")
     weights = {name: np.ones(len(classes), np.float32) for name, classes in targets.classes.items()}
-    task = Task(replace(metric, copies=1, distillation=0.0), weights, tagger.dim, 0, 0, hidden=0)
+    task = Task(replace(metric, copies=1), weights, tagger.dim, views, 0, hidden=0, augmentation=DAMAGED)
     fit = fit_frozen(network, images, targets, apart, task, progress=True)
     tagger.backbone_, tagger._state = fit.backbone, State.of(fit, tagger.taxonomy_)
     return tagger
@@ -178,6 +186,13 @@ def main() -> None:
         type=int,
         default=160,
         help="at which the projection and the heads are fitted at the end",
+    )
+    parser.add_argument("--settled-weight", type=float, default=0.5, help="of the metric loss at the end")
+    parser.add_argument(
+        "--settled-distillation", type=float, default=0.0, help="of what was known, at the end"
+    )
+    parser.add_argument(
+        "--settled-views", type=int, default=1, help="damaged copies of each photo, at the end"
     )
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--rate", type=float, default=5e-4, help="of the network below the heads")
@@ -231,9 +246,12 @@ def main() -> None:
             checkpoints=None if options.frozen else options.out / "checkpoints",
         )
         tagger.save(options.out / "learned")
-    tagger = settle(
-        tagger, everything, validation, cast("fs.MetricLearning", tagger.metric), options.settled_size
+    metric = replace(
+        cast("fs.MetricLearning", tagger.metric),
+        weight=options.settled_weight,
+        distillation=options.settled_distillation,
     )
+    tagger = settle(tagger, everything, validation, metric, options.settled_size, options.settled_views)
     tagger.save(options.out / "tagger")
     found = {
         "options": {name: str(value) for name, value in vars(options).items()},

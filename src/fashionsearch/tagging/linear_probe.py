@@ -18,7 +18,7 @@ from fashionsearch.results import History
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.tagging.head_fit import fit_head
 from fashionsearch.targets import UNKNOWN, Targets
-from fashionsearch.training.augmentation import AUGMENTATIONS
+from fashionsearch.training.augmentation import AUGMENTATIONS, Augmentation
 from fashionsearch.training.data import one_thread
 
 Labelled: TypeAlias = "tuple[Images, Targets]"
@@ -33,15 +33,17 @@ class AugmentedView:
     Args:
         number: which of a photo's views, from 1 up.
         seed: of all views.
+        augmentation: what may happen to a photo; None is the usual.
     """
 
-    def __init__(self, number: int, seed: int | None) -> None:
-        self.name = f"{_AUGMENTATION} {seed or 0} {number}"
+    def __init__(self, number: int, seed: int | None, augmentation: Augmentation | None = None) -> None:
+        self._augmentation = augmentation or _AUGMENTATION
+        self.name = f"{self._augmentation} {seed or 0} {number}"
 
     def __call__(self, pixels: RGB, draw: bytes) -> RGB:
         """Return a changed copy of (H, W, 3) uint8."""
         with one_thread():
-            return _AUGMENTATION.apply(pixels, seed=int.from_bytes(draw[:4], "big"))
+            return self._augmentation.apply(pixels, seed=int.from_bytes(draw[:4], "big"))
 
 
 def fit_linear_probe(
@@ -104,15 +106,17 @@ def embed_parts(
     *,
     augmented_views: int,
     random_state: int | None,
+    augmentation: Augmentation | None = None,
 ) -> tuple[Vectors, Vectors | None, Vectors | None]:
     """Return embeddings of photos (n, dim), of their augmented views (views, n, dim), and of the validation part.
 
-    Arguments and errors are those of `fit_linear_probe`; what there isn't is None.
+    Arguments and errors are those of `fit_linear_probe`, and `augmentation` is what may happen to a view, None being the
+    usual; what there isn't is None.
     """
     with EmbeddingCache() as cache:
         embeddings = _embedded(backbone, images, targets, cache)
         drawn = [
-            _embedded(backbone, images, targets, cache, AugmentedView(number, random_state))
+            _embedded(backbone, images, targets, cache, AugmentedView(number, random_state, augmentation))
             for number in range(1, augmented_views + 1)
         ]
         held_out = None if validation is None else _embedded(backbone, *validation, cache)

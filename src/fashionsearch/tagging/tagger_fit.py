@@ -37,6 +37,7 @@ from fashionsearch.tagging.objective import TaggingObjective
 from fashionsearch.tagging.projection import HIDDEN, SCALE, familiarity, fit_projection, project
 from fashionsearch.targets import UNKNOWN, Targets
 from fashionsearch.training import FineTuning, MetricLearning
+from fashionsearch.training.augmentation import Augmentation
 from fashionsearch.training.data import Sampling
 from fashionsearch.training.objectives import Learner, unfreeze
 from fashionsearch.training.options import recipe_for, with_fields
@@ -93,6 +94,7 @@ class Task:
         augmented_views: of each training photo, for a frozen network.
         random_state: of everything random; None is 0.
         hidden: units between features and embedding, which a network that learns does without.
+        augmentation: what may happen to an augmented view; None is the usual.
     """
 
     metric: MetricLearning
@@ -101,6 +103,7 @@ class Task:
     augmented_views: int
     random_state: int | None
     hidden: int = HIDDEN
+    augmentation: Augmentation | None = None
 
 
 def with_colours(backbone: Backbone) -> Backbone:
@@ -155,6 +158,7 @@ def fit_frozen(
         validation,
         augmented_views=task.augmented_views,
         random_state=task.random_state,
+        augmentation=task.augmentation,
     )
     fit = partial(_fit_rows, vectors, views, targets, task)
     pieces = []
