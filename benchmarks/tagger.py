@@ -6,11 +6,11 @@
     python benchmarks/tagger.py --data ../shared/data --only shop
     python benchmarks/tagger.py --data ../shared/data --only curve
 
-`frozen` and `classes` are measured on rows 10,001 to 12,000, learned from rows 1 to 10,000. `losses` are chosen from, and so
-are measured on a tenth of the names of rows 1 to 10,000. `shop` learns from photos of clothing-dataset-small's training part
-and is measured on its validation part. `curve` fits another projection and heads on the network of `fashion`, at several image
-sizes and from fewer and fewer photos, and is measured on the photos that were its validation part. Embeddings are kept between
-runs (FASHIONSEARCH_CACHE).
+`frozen` and `classes` are measured on rows 10,001 to 12,000, learned from rows 1 to 10,000. `losses` are chosen from, and
+so are measured on a tenth of the names of rows 1 to 10,000. `shop` learns from photos of clothing-dataset-small's training
+part and is measured on its validation part. `curve` fits another projection and heads on the network of `fashion`, at several
+image sizes and from fewer and fewer photos, and is measured on the photos that were its validation part. Embeddings are kept
+between runs (FASHIONSEARCH_CACHE).
 """
 
 from __future__ import annotations

@@ -88,7 +88,7 @@ def convert(folder: Path, engine: Engine, encoder: Embeds | None, parameters: Ma
 def check_same(folder: Path, given: Mapping[str, Any], made_with: Mapping[str, Any]) -> None:
     """Raise InputError for an option that is another than the index was made with."""
     for name, value in given.items():
-        if name != "ef_search" and value != made_with[name]:
+        if name not in ("ef_search", "recall") and value != made_with[name]:
             raise errors.InputError(
                 f"{folder} was made with {name}={made_with[name]!r}, and {name}={value!r} is asked for; leave it out, or "
                 "make another index"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
@@ -51,6 +52,21 @@ def check_choice(name: str, value: object, known: Sequence[str]) -> None:
         raise errors.InputError(
             f"{name}={value!r} is not one of {', '.join(known)}.{errors.did_you_mean(str(value), known)}"
         )
+
+
+def check_recall(recall: object, ef_search: object) -> float | None:
+    """Return a goal for recall, or raise InputError; with `ef_search` beside it, it wins, with a warning."""
+    if recall is None:
+        return None
+    if isinstance(recall, bool) or not isinstance(recall, int | float) or not 0 < recall < 1:
+        raise errors.InputError(f"recall={recall!r} is not a number above 0 and below 1, such as 0.95")
+    if ef_search is not None:
+        warnings.warn(
+            f"recall={recall:g} sets ef_search, so ef_search={ef_search!r} is not heard; leave one of them out",
+            errors.DataWarning,
+            stacklevel=4,
+        )
+    return float(recall)
 
 
 def check_vectors(vectors: ArrayLike, dim: int) -> NDArray[np.float32]:
@@ -179,6 +195,16 @@ def metadata_row(row: object) -> dict[str, Value]:
             f"metadata {row!r} of an item is not a mapping, for example {{'gender': 'Women'}}"
         )
     return {_field(field): plain_value(value, field) for field, value in row.items()}
+
+
+def are_int64(ids: Sequence[Id]) -> bool:
+    """Return whether ids are whole numbers of 64 bits."""
+    return all(isinstance(item, int) and -(2**63) <= item < 2**63 for item in ids)
+
+
+def is_plain(value: object) -> bool:
+    """Return whether a value is one that metadata may hold."""
+    return value is None or type(value) in (str, bool, int) or (type(value) is float and np.isfinite(value))
 
 
 def _field(name: object) -> str:

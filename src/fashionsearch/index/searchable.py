@@ -14,6 +14,7 @@ from numpy.typing import ArrayLike, NDArray
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, filters, paging
+from fashionsearch.index.health import reach
 from fashionsearch.index.items import Items
 from fashionsearch.index.ranking import source_first
 from fashionsearch.index.rows import (
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
 
 _MAX_K = 1_000_000
 _TWINS = 8  # items beyond k among which that of the queried file itself may be
+_GROWN = 1.5
 _SHOWN = 10  # queries whose photos are kept for a notebook's view
 
 
@@ -55,6 +57,9 @@ class Searchable(Items):
 
     dim: int
     show_photos: bool
+    recall: float | None
+    _audited: int  # items when `ef_search` was last set for the goal of recall
+    _auditing: bool
     _encoder: Embeds | None
 
     def add(
@@ -241,6 +246,7 @@ class Searchable(Items):
     def _search(
         self, queries: NDArray[np.float32], asked: _Asked, sources: Sequence[str | None] = ()
     ) -> Matches:
+        self._keep_goal()
         extra = _TWINS if sources else 0
 
         def find(count: int, exact: bool) -> Matches:
@@ -260,6 +266,18 @@ class Searchable(Items):
             told = filters.nothing_fits(asked.condition, self._engine.counts)
             warnings.warn(told, errors.DataWarning, stacklevel=3)
         return found
+
+    def _keep_goal(self) -> None:
+        """Set `ef_search` for the goal of recall, if there is one, and the index has grown much since that was last done."""
+        if self.recall is None or self._auditing or len(self) <= _GROWN * self._audited:
+            return
+        if self._engine.has_graph:
+            self._auditing = True
+            try:
+                reach(self._engine, self.recall)
+                self._audited = len(self)
+            finally:
+                self._auditing = False
 
     def _required_encoder(self, purpose: str) -> Embeds:
         if self._encoder is None:

@@ -10,17 +10,22 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.files import as_path
 from fashionsearch.index import encoders, engines, snapshot
 from fashionsearch.index.engines.base import Settings
+from fashionsearch.index.health import LOWEST_EF
+from fashionsearch.index.health import check as check_health
 from fashionsearch.index.items import PATIENCE
 from fashionsearch.index.rows import (
     check_choice,
     check_number,
+    check_recall,
 )
 from fashionsearch.index.searchable import Searchable
+from fashionsearch.results import Health
 
 if TYPE_CHECKING:
     pass
 
-_SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state")
+_SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state", "recall")
+_EF_SEARCH = 50
 _MAX_EF = 1_000_000
 
 
@@ -39,7 +44,10 @@ class VisualIndex(Searchable):
         engine: "hnsw" or "exact".
         m: links of a node of the graph; more is larger, slower to build and more accurate.
         ef_construction: candidates while building; likewise.
-        ef_search: candidates while searching; raises recall at the cost of time.
+        ef_search: candidates while searching; raises recall at the cost of time. None is 50, or what `recall` needs.
+        recall: a goal for recall@10, above 0 and below 1, instead of `ef_search`: once there is a graph, and whenever the
+            index has grown by half, it is compared with exact search on 500 queries between its own items, and `ef_search`
+            is set.
         random_state: of the graph's levels.
         progress: show a bar once building takes over two seconds.
 
@@ -72,7 +80,8 @@ class VisualIndex(Searchable):
         engine: str = "hnsw",
         m: int = 16,
         ef_construction: int = 200,
-        ef_search: int = 50,
+        ef_search: int | None = None,
+        recall: float | None = None,
         random_state: int = 0,
         progress: bool = True,
     ) -> None:
@@ -94,6 +103,10 @@ class VisualIndex(Searchable):
         self.random_state = check_number("random_state", random_state, low=0, high=2**32 - 1)
         self.progress = progress
         self.show_photos = True
+        self.recall = check_recall(recall, ef_search)
+        self._audited, self._auditing = 0, False
+        if ef_search is None or recall is not None:
+            ef_search = _EF_SEARCH if recall is None else LOWEST_EF
         self._engine = engines.ENGINES[self.engine](
             Settings(
                 dim=self.dim,
@@ -108,13 +121,26 @@ class VisualIndex(Searchable):
 
     @property
     def ef_search(self) -> int:
-        """Candidates of a walk through the graph; may be set at any time."""
+        """Candidates of a walk through the graph; may be set at any time, which ends the keeping of a goal for recall."""
         return self._engine.settings.ef_search
 
     @ef_search.setter
     def ef_search(self, value: int) -> None:
         checked = check_number("ef_search", value, low=1, high=_MAX_EF)
         self._engine.settings = dataclasses.replace(self._engine.settings, ef_search=checked)
+        self.recall = None
+
+    def health(self) -> Health:
+        """Audit the index on its own items: recall against exact search, what it takes up, and how its embeddings lie.
+
+        Examples:
+            >>> import fashionsearch as fs
+            >>> index = fs.VisualIndex(dim=2)
+            >>> _ = index.add_vectors([[1, 0], [0, 1], [1, 1]])
+            >>> index.health().recall
+            1.0
+        """
+        return check_health(self._engine)
 
     @property
     def encoder(self) -> Embeds | None:
@@ -190,15 +216,23 @@ class VisualIndex(Searchable):
             "progress": progress,
         }
         with snapshot.reading(folder) as (saved, config):
-            parameters = {name: config[name] for name in _SAVED}
+            parameters = {name: config.get(name) if name == "recall" else config[name] for name in _SAVED}
             chosen = encoders.restore(saved, config["encoder"], encoder, options)
             try:
-                self = cls(chosen, progress=progress, **parameters)
+                self = cls._made_with(chosen, parameters, progress)
             except errors.InputError as error:
                 raise ValueError(f"index.json: {error}") from error
             self._engine.read(saved, config, rebuild=rebuild)
         self.show_photos = False
         self._engine.settle(PATIENCE)
+        return self
+
+    @classmethod
+    def _made_with(cls, encoder: Embeds | None, parameters: dict[str, Any], progress: bool) -> VisualIndex:
+        ef_search, recall = parameters["ef_search"], parameters["recall"]
+        rest = {name: value for name, value in parameters.items() if name not in ("ef_search", "recall")}
+        self = cls(encoder, ef_search=ef_search, progress=progress, **rest)
+        self.recall = check_recall(recall, None)
         return self
 
     @classmethod
@@ -213,6 +247,7 @@ class VisualIndex(Searchable):
         m: int | None = None,
         ef_construction: int | None = None,
         ef_search: int | None = None,
+        recall: float | None = None,
         random_state: int | None = None,
         read_only: bool = False,
         rebuild: bool = False,
@@ -232,11 +267,12 @@ class VisualIndex(Searchable):
             folder: of the index; made where it is missing.
             encoder: as for `VisualIndex`; None takes the one that is kept in the folder.
             dim: likewise, of a new index.
-            metric: likewise, as are the next five; None is what the index was made with, or the default of a new one.
+            metric: likewise, as are the next six; None is what the index was made with, or the default of a new one.
             engine: likewise.
             m: likewise.
             ef_construction: likewise.
-            ef_search: likewise; it may be another each time.
+            ef_search: likewise; it may be another each time, as may the next.
+            recall: likewise.
             random_state: likewise.
             read_only: refuse changes, and follow those of another process.
             rebuild: read nothing but the database, so that no native code reads a file of the folder.
@@ -272,6 +308,7 @@ class VisualIndex(Searchable):
             "m": m,
             "ef_construction": ef_construction,
             "ef_search": ef_search,
+            "recall": recall,
             "random_state": random_state,
         }
         given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
@@ -298,11 +335,11 @@ class VisualIndex(Searchable):
             parameters = {name: config[name] for name in _SAVED}
             opening.check_same(root, given, parameters)
             chosen = encoders.restore(saved, config["encoder"], encoder, options)
-            self = cls(
-                chosen,
-                progress=progress,
-                **{**parameters, "ef_search": given.get("ef_search", parameters["ef_search"])},
-            )
+            if ef_search is not None:
+                parameters |= {"ef_search": ef_search, "recall": None}
+            elif recall is not None:
+                parameters["recall"] = check_recall(recall, None)
+            self = cls._made_with(chosen, parameters, progress)
         self._engine = opening.start(
             root, self.engine, self._engine.settings, read_only=read_only, rebuild=rebuild
         )

@@ -6,6 +6,7 @@ from fashionsearch.results.audit import Audit
 from fashionsearch.results.evaluation import ClassRow, Evaluation
 from fashionsearch.results.fidelity import Fidelity
 from fashionsearch.results.findings import Broken, Contradiction, Duplicate, Leak, LeakFree, Mislabel
+from fashionsearch.results.health import Health
 from fashionsearch.results.history import History
 from fashionsearch.results.matches import Added, Item, Match, Matches, Synced
 from fashionsearch.results.tables import html_table, text_table
@@ -20,6 +21,7 @@ __all__ = [
     "Duplicate",
     "Evaluation",
     "Fidelity",
+    "Health",
     "History",
     "Item",
     "Leak",

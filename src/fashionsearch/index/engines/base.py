@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -45,6 +46,25 @@ class Settings:
     ef_search: int
     random_state: int
     progress: bool
+
+
+@dataclass(frozen=True)
+class Facts:
+    """What an engine knows of itself.
+
+    Attributes:
+        deleted: share of its rows in memory that are no items any more.
+        duplicates: share of its items whose vector another item has too.
+        memory: bytes of vectors, columns and graph.
+        disk: bytes of its folder; None where it has none.
+        checkpoint: when what it holds was last written there as a whole.
+    """
+
+    deleted: float
+    duplicates: float
+    memory: int
+    disk: int | None = None
+    checkpoint: datetime | None = None
 
 
 class Engine(Protocol):
@@ -123,6 +143,9 @@ class Engine(Protocol):
     def settle(self, seconds: float) -> None:
         """Wait until what the engine makes aside, such as a graph, is there, at most so long."""
 
+    def facts(self) -> Facts:
+        """Return what it knows of itself."""
+
     def refresh(self) -> None:
         """Take over what others have changed, where the rows aren't this process's alone."""
 
@@ -175,6 +198,10 @@ class Graph(Protocol):
 
         A row that has fewer is filled up with −1 and NaN. None where the graph can't tell.
         """
+
+    @property
+    def bytes(self) -> int:
+        """What it takes up in memory, about."""
 
     def write(self, path: Path) -> None:
         """Write the graph's own file.

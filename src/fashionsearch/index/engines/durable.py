@@ -7,11 +7,13 @@ import shutil
 import time
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
 from fashionsearch import errors, storage
-from fashionsearch.index.engines.base import DAMAGE, Graph, Settings
+from fashionsearch.index.engines.base import DAMAGE, Facts, Graph, Settings
 from fashionsearch.index.engines.local import LocalEngine
 from fashionsearch.index.engines.store import Store
 from fashionsearch.index.journal import Head, Journal
@@ -226,6 +228,14 @@ class DurableEngine(LocalEngine):
             self._journal.forget_removed(at.change)
             self._unsaved = 0
 
+    def facts(self) -> Facts:
+        """Return what it knows of itself."""
+        manifest = self._folder / CHECKPOINT / storage.MANIFEST
+        with contextlib.suppress(OSError):
+            written = datetime.fromtimestamp(manifest.stat().st_mtime).astimezone()
+            return replace(super().facts(), disk=_bytes_of(self._folder), checkpoint=written)
+        return replace(super().facts(), disk=_bytes_of(self._folder))
+
     def close(self) -> None:
         """Write a checkpoint, if anything has changed, and give the files back."""
         with self._changing:
@@ -250,3 +260,11 @@ class DurableEngine(LocalEngine):
         raise errors.InputError(
             f"an opened index can't be pickled; open {self._folder} in the other process, with read_only=True"
         )
+
+
+def _bytes_of(folder: Path) -> int:
+    total = 0
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # another process may be removing what is old
+            total += path.stat().st_size if path.is_file() else 0
+    return total

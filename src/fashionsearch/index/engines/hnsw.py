@@ -239,6 +239,11 @@ class HnswGraph:
         """Return rows of length one for cosine: hnswlib's index without a graph doesn't see to that for queries."""
         return rows / np.linalg.norm(rows, axis=1, keepdims=True) if self._metric == "cosine" else rows
 
+    @property
+    def bytes(self) -> int:
+        """What it takes up in memory, about: hnswlib keeps what it would write."""
+        return int(self._index.index_file_size()) if self._started else 0
+
     def write(self, path: Path) -> None:
         """Write hnswlib's file.
 

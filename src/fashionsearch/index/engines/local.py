@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors, storage
 from fashionsearch.index import forks
 from fashionsearch.index.engines import planner
-from fashionsearch.index.engines.base import DAMAGE, Graph, Settings
+from fashionsearch.index.engines.base import DAMAGE, Facts, Graph, Settings
 from fashionsearch.index.engines.rebuild import Rebuild, leak
 from fashionsearch.index.engines.store import Store
 from fashionsearch.index.filters import Condition
@@ -262,6 +262,16 @@ class LocalEngine:
                 "and it is tried again after the next change",
                 errors.DataWarning,
                 stacklevel=5,
+            )
+
+    def facts(self) -> Facts:
+        """Return what it knows of itself."""
+        with self._reading() as store:
+            graph = self._state.graph
+            return Facts(
+                1 - len(store) / max(1, store.size),
+                store.duplicates(),
+                store.bytes + (0 if graph is None else graph.bytes),
             )
 
     def refresh(self) -> None:

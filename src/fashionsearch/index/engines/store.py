@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.index.engines.column import Column
 from fashionsearch.index.filters import AllOf, AnyOf, Condition, Not
-from fashionsearch.index.rows import PRIVATE, Id, Rows, row_lengths, unknown_id
+from fashionsearch.index.rows import PRIVATE, Id, Rows, are_int64, is_plain, row_lengths, unknown_id
 from fashionsearch.values import Value
 
 
@@ -100,13 +100,29 @@ class Store:
         """Return which of an array of slots hold rows; those that are only prepared don't, nor does −1."""
         return (slots >= 0) & self._alive[slots]
 
+    @property
+    def bytes(self) -> int:
+        """What vectors and columns take up in memory, without the texts they hold."""
+        arrays = [self._vectors, self._norms, self._alive, self._ids, self._sources]
+        return sum(array.nbytes for array in [*arrays, *(column.codes for column in self.columns.values())])
+
+    def duplicates(self) -> float:
+        """Return the share of rows whose vector another row has too."""
+        slots = np.flatnonzero(self.alive)
+        if not len(slots):
+            return 0.0
+        # Equal vectors, and hardly ever others, have the same product with a random one.
+        marks = self.vectors @ np.random.default_rng(0).normal(size=self.dim)
+        _, which, counts = np.unique(marks[slots], return_inverse=True, return_counts=True)
+        return float((counts[which] > 1).mean())
+
     def adding(self, rows: Rows) -> Change:
         """Prepare new rows, and those that replace others of the same id."""
         start, end = self.size, self.size + len(rows)
         self._reserve(end)
         self._vectors[start:end] = rows.vectors
         self._norms[start:end] = row_lengths(rows.vectors)
-        if self._ids.dtype != object and not _fit(rows.ids):
+        if self._ids.dtype != object and not are_int64(rows.ids):
             self._ids = self._ids.astype(object)
         self._ids[start:end] = rows.ids
         self._sources[start:end] = rows.sources
@@ -357,7 +373,7 @@ class Store:
         self.slot_of = dict(zip(ids, range(count), strict=True))
         self._vectors, self._norms = vectors, lengths.astype(np.float32)
         self._alive = np.ones(count, dtype=bool)
-        self._ids = np.fromiter(ids, dtype=np.int64 if _fit(ids) else object, count=count)
+        self._ids = np.fromiter(ids, dtype=np.int64 if are_int64(ids) else object, count=count)
         self._sources = np.fromiter(sources, dtype=object, count=count)
         self._has_sources = any(source is not None for source in sources)
         for number, entry in enumerate(content["fields"]):
@@ -372,16 +388,6 @@ class Store:
 
 
 _NOTHING = object()
-
-
-def is_plain(value: object) -> bool:
-    """Return whether a value is one that metadata may hold."""
-    return value is None or type(value) in (str, bool, int) or (type(value) is float and np.isfinite(value))
-
-
-def _fit(ids: Sequence[Id]) -> bool:
-    """Return whether ids are whole numbers of 64 bits."""
-    return all(isinstance(item, int) and -(2**63) <= item < 2**63 for item in ids)
 
 
 def _gathered(values: NDArray[Any], slots: NDArray[np.intp]) -> NDArray[np.object_]:

@@ -1,0 +1,125 @@
+"""An index audits itself: what it finds against exact search, and how its embeddings lie."""
+
+from __future__ import annotations
+
+import dataclasses
+import warnings
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import errors
+from fashionsearch.index.engines.base import Engine
+from fashionsearch.results import Health
+
+K = 10
+LOWEST_EF = 16  # where an index with a goal begins
+_QUERIES = 500
+_SAMPLE = 2000
+_HIGHEST_EF = 4096
+_STEPS = 4  # halvings of the step to the smallest ef that is enough
+
+
+def queries(engine: Engine, count: int) -> NDArray[np.float32]:
+    """Return vectors that lie half-way between items and near neighbours: like those to come, and in no index.
+
+    Args:
+        engine: holds the items.
+        count: how many queries, at most.
+    """
+    ids = list(engine)
+    rng = np.random.default_rng(0)
+    chosen = [ids[place] for place in rng.choice(len(ids), min(count, len(ids)), replace=False)]
+    vectors = engine.fetch(chosen).vectors
+    found = engine.search(vectors, K + 1, None, True)
+    places = rng.integers(1, np.maximum(2, found.counts))
+    there = places < found.counts
+    neighbours = [found.ids[row, place] if there[row] else chosen[row] for row, place in enumerate(places)]
+    others = engine.fetch(neighbours).vectors
+    if engine.settings.metric == "cosine":
+        vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+        others = others / np.linalg.norm(others, axis=1, keepdims=True)
+    middle = (vectors + others) / 2
+    lengths = np.linalg.norm(middle, axis=1)
+    # Opposite vectors have nothing between them.
+    return np.where(lengths[:, None] > 1e-3, middle, vectors).astype(np.float32)
+
+
+def recalls(engine: Engine, asked: NDArray[np.float32]) -> NDArray[np.float64]:
+    """Return the recall@10 of each query against exact search."""
+    truth, found = (engine.search(asked, K, None, exact).ids for exact in (True, False))
+    return np.array(
+        [
+            len(set(ours) & wanted) / max(1, len(wanted))
+            for ours, row in zip(found, truth, strict=True)
+            for wanted in [{item for item in row if item is not None}]
+        ]
+    )
+
+
+def reach(engine: Engine, goal: float) -> None:
+    """Set `ef_search` to about the smallest with which recall@10 is at least a goal.
+
+    Warns:
+        DataWarning: if no `ef_search` is enough.
+    """
+    asked = queries(engine, _QUERIES)
+
+    def enough(ef: int) -> bool:
+        engine.settings = dataclasses.replace(engine.settings, ef_search=ef)
+        return bool(recalls(engine, asked).mean() >= goal)
+
+    high = max(LOWEST_EF, engine.settings.ef_search)
+    low = high
+    while not enough(high):
+        if high >= _HIGHEST_EF:
+            warnings.warn(
+                f"recall@10 of {goal:g} isn't reached with ef_search={high}; search with exact=True, or make the index anew "
+                "with a larger m and ef_construction",
+                errors.DataWarning,
+                stacklevel=4,
+            )
+            return
+        low, high = high, 2 * high
+    for _ in range(_STEPS):
+        middle = (low + high) // 2
+        if middle in (low, high):
+            break
+        low, high = (low, middle) if enough(middle) else (middle, high)
+    engine.settings = dataclasses.replace(engine.settings, ef_search=high)
+
+
+def check(engine: Engine) -> Health:
+    """Return how an engine's items are found and lie."""
+    from fashionsearch.metrics import bootstrap_interval  # here, since it is seldom needed
+
+    facts = engine.facts()
+    ids = list(engine)
+    if not ids:
+        nothing = float("nan")
+        return Health(
+            0, nothing, (nothing, nothing), False, engine.settings.ef_search, 0.0, 0.0, nothing, 0.0, facts.memory,
+            facts.disk, facts.checkpoint,
+        )  # fmt: skip
+    each = recalls(engine, queries(engine, _QUERIES))
+    some = np.random.default_rng(1).choice(len(ids), min(_SAMPLE, len(ids)), replace=False)
+    vectors = engine.fetch([ids[place] for place in some]).vectors.astype(np.float64)
+    unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
+    n = len(unit)
+    cosine = (np.square(unit.sum(axis=0)).sum() - n) / (n * (n - 1)) if n > 1 else 1.0
+    strengths = np.linalg.svd(unit, compute_uv=False)
+    shares = strengths[strengths > 0] / strengths.sum()
+    return Health(
+        items=len(ids),
+        recall=float(each.mean()),
+        recall_interval=bootstrap_interval(each),
+        has_graph=engine.has_graph,
+        ef_search=engine.settings.ef_search,
+        deleted=facts.deleted,
+        duplicates=facts.duplicates,
+        mean_cosine=float(cosine),
+        effective_rank=float(np.exp(-(shares * np.log(shares)).sum())),
+        memory=facts.memory,
+        disk=facts.disk,
+        checkpoint=facts.checkpoint,
+    )
