@@ -357,7 +357,7 @@ def test_unknown_ids_change_nothing():
         ({"dim": 2, "random_state": 2**70}, "random_state=1180591620717411303424"),
         ({"dim": 2.5}, "dim=2.5"),
         ({"dim": 2, "metric": "cosin"}, "Did you mean 'cosine'"),
-        ({"dim": 2, "engine": "faiss"}, "not one of hnsw, exact"),
+        ({"dim": 2, "engine": "fiass"}, "not one of hnsw, faiss, exact.*Did you mean .faiss."),
         ({"dim": 2, "m": 1}, "m=1"),
         ({"dim": 2, "ef_search": "50"}, "ef_search='50'"),
         ({"encoder": object()}, "is not an encoder"),

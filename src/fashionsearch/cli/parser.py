@@ -224,7 +224,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--id-column", help="the column of ids; default: id, or the photos' paths where there is none"
     )
     index.add_argument("--metric", default="cosine", help="cosine or euclidean (%(default)s)")
-    index.add_argument("--engine", default="hnsw", help="hnsw or exact (%(default)s)")
+    index.add_argument("--engine", default="hnsw", help="hnsw, faiss or exact (%(default)s)")
 
     search = _command(
         subcommands,

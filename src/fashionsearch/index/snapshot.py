@@ -7,7 +7,7 @@ encoder/              the encoder, if there is one that can be saved
 by the local engine:
 vectors.safetensors   vectors, and for each metadata field the number of each item's value
 items.json            ids, sources, and the values of each metadata field
-graph.hnsw            the graph, if there is one, and graph.safetensors, its label of each item
+graph.hnsw            the graph, if there is one (graph.faiss by that engine), and graph.safetensors, its label of each item
 ```
 """
 

@@ -41,7 +41,7 @@ class VisualIndex(Searchable):
             class), or a backbone's name; None for an index of vectors only.
         dim: length of a vector, where there is no encoder.
         metric: "cosine", or "euclidean" (similarity is minus the distance).
-        engine: "hnsw" or "exact".
+        engine: "hnsw", through hnswlib; "faiss", the same graph through faiss; or "exact".
         m: links of a node of the graph; more is larger, slower to build and more accurate.
         ef_construction: candidates while building; likewise.
         ef_search: candidates while searching; raises recall at the cost of time. None is 50, or what `recall` needs.
@@ -55,7 +55,7 @@ class VisualIndex(Searchable):
         encoder: as given, or the backbone of that name; another one that embeds alike can be set.
         dim: length of a vector.
         metric: as given.
-        engine: as given; "exact" if hnswlib can't be imported.
+        engine: as given; "exact" if what it is made of can't be imported.
         show_photos: whether a notebook shows matches' photos, by opening the files they were added from; False once
             loaded, because a folder may name any file. Set it to True for a folder you trust.
 

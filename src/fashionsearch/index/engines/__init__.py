@@ -7,12 +7,17 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from fashionsearch import errors
-from fashionsearch.index.engines import hnsw
+from fashionsearch.index.engines import faiss, hnsw
 from fashionsearch.index.engines.base import Engine, Graph, Settings
 from fashionsearch.index.engines.local import LocalEngine
 from fashionsearch.index.rows import check_choice
 
-GRAPHS: Mapping[str, type[Graph] | None] = {"hnsw": hnsw.HnswGraph, "exact": None}
+GRAPHS: Mapping[str, type[Graph] | None] = {
+    "hnsw": hnsw.HnswGraph,
+    "faiss": faiss.FaissGraph,
+    "exact": None,
+}
+_MADE_OF = {"hnsw": (hnsw, "hnswlib"), "faiss": (faiss, "faiss-cpu")}
 ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
     name: partial(LocalEngine, graph_type=graph) for name, graph in GRAPHS.items()
 }
@@ -25,9 +30,12 @@ def usable(name: str) -> str:
         InputError: if there is no such engine.
     """
     check_choice("engine", name, tuple(ENGINES))
-    if name == "hnsw" and not hnsw.available():
+    module, package = _MADE_OF.get(name, (None, ""))
+    if module is not None and not module.available():
         warnings.warn(
-            "hnswlib can't be imported; going on with exact search", errors.DataWarning, stacklevel=3
+            f"{package} can't be imported (pip install {package}); going on with exact search",
+            errors.DataWarning,
+            stacklevel=3,
         )
         return "exact"
     return name

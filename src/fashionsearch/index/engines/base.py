@@ -170,9 +170,13 @@ class Graph(Protocol):
 
     Attributes:
         end: one more than the largest slot that was ever added.
+        file: the name of its file in a saved index.
+        survives_fork: whether the child of a fork may search it.
     """
 
     end: int
+    file: str
+    survives_fork: bool
 
     def __init__(self, settings: Settings) -> None: ...
 

@@ -36,12 +36,13 @@ def available() -> bool:
 class HnswGraph:
     """Finds candidates for a query among a store's slots; it holds every live slot or is thrown away."""
 
-    def __init__(self, settings: Settings) -> None:
-        import hnswlib
+    file = "graph.hnsw"
+    survives_fork = True
 
+    def __init__(self, settings: Settings) -> None:
         self.end = 0
         self._metric = settings.metric
-        self._index: Any = hnswlib.Index(space=_SPACES[settings.metric], dim=settings.dim)
+        self._index: Any = self._made(settings)
         self._settings = {
             "M": settings.m,
             "ef_construction": settings.ef_construction,
@@ -62,6 +63,11 @@ class HnswGraph:
         self._lowest_ef = settings.ef_search
         self._wanted_ef = settings.ef_search  # lower while rows are verified for it
         self._unverified: list[int] = []  # labels of those rows
+
+    def _made(self, settings: Settings) -> Any:
+        import hnswlib
+
+        return hnswlib.Index(space=_SPACES[settings.metric], dim=settings.dim)
 
     def __len__(self) -> int:
         return len(self._label_of_slot)
@@ -222,17 +228,20 @@ class HnswGraph:
         return _widened(labels, similarities, rows[new], more[new], alike[new])
 
     def _compared_one_by_one(self, vectors: NDArray[np.float32]) -> Any:
-        """Return hnswlib's index without a graph, of the hidden nodes.
+        """Return an index without a graph, of the hidden nodes.
 
         The threads of numpy's products would spin on after them, where the next walk needs the processor.
         """
+        hidden = np.array(sorted(self._hidden), dtype=np.int64)
+        return self._flat(self._prepared(vectors[self._first_slot[hidden]]), hidden)
+
+    def _flat(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
         import hnswlib
 
         space = {"cosine": "ip", "euclidean": "l2"}[self._metric]
         index = hnswlib.BFIndex(space=space, dim=vectors.shape[1])
-        index.init_index(max_elements=len(self._hidden))
-        hidden = np.array(sorted(self._hidden), dtype=np.int64)
-        index.add_items(self._prepared(vectors[self._first_slot[hidden]]), hidden)
+        index.init_index(max_elements=len(labels))
+        index.add_items(vectors, labels)
         return index
 
     def _prepared(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:

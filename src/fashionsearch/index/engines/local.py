@@ -286,6 +286,10 @@ class LocalEngine:
             leak(self._state.graph)
             self._state = _State(self._state.store, None)
         self._lock, self._changing = threading.RLock(), threading.RLock()
+        if self._graph_type is not None and not self._graph_type.survives_fork:
+            leak(self._state.graph)
+            self._state = _State(self._state.store, None)
+            self._graph_type = None  # a new graph would hang as well
         if self._rebuild is not None:
             self._rebuild.abandon()
             self._rebuild = None
@@ -303,7 +307,7 @@ class LocalEngine:
         }
         if graph is not None and labels is not None:
             files["graph.safetensors"] = storage.write_arrays({"labels": labels})
-            files["graph.hnsw"] = graph.write
+            files[graph.file] = graph.write
         return files, notes
 
     def read(self, saved: storage.Saved, notes: Mapping[str, Any], *, rebuild: bool) -> None:
@@ -334,7 +338,7 @@ class LocalEngine:
             labels = saved.arrays("graph.safetensors")["labels"]
             if labels.shape != (len(self._state.store),):
                 raise errors.CorruptFileError(f"{saved.folder}: the graph is of another number of items")
-            graph.read(saved.path("graph.hnsw"), labels, notes)
+            graph.read(saved.path(graph.file), labels, notes)
         except (errors.StorageError, *DAMAGE) as error:
             warnings.warn(f"building the graph again: {error}", errors.DataWarning, stacklevel=5)
             return None

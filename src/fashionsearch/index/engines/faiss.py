@@ -1,0 +1,183 @@
+"""The same graph through faiss, which has wheels everywhere and needs no compiler."""
+
+from __future__ import annotations
+
+import importlib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import errors
+from fashionsearch.index.engines.base import Settings
+from fashionsearch.index.engines.hnsw import HnswGraph
+
+_ENDLESS = 2**62
+
+
+def available() -> bool:
+    """Return whether faiss can be imported."""
+    try:
+        importlib.import_module("faiss")
+    except ImportError:
+        return False
+    return True
+
+
+def _library() -> Any:
+    # Its stubs lack most of what it has.
+    return importlib.import_module("faiss")
+
+
+class _Index:
+    """faiss's graph with the methods of hnswlib's that `HnswGraph` calls; nodes are numbered as they are added."""
+
+    def __init__(self, metric: str, dim: int) -> None:
+        self._metric, self._dim = metric, dim
+        self._graph: Any = None
+        self._ef = 10
+        self._dead: set[int] = set()
+        self._selector: tuple[Any, ...] = ()
+
+    def init_index(self, *, max_elements: int, M: int, ef_construction: int, random_seed: int) -> None:
+        """Make an empty graph; it grows by itself, whatever `max_elements`."""
+        faiss = _library()
+        kind = {"cosine": faiss.METRIC_INNER_PRODUCT, "euclidean": faiss.METRIC_L2}[self._metric]
+        self._graph = faiss.IndexHNSWFlat(self._dim, M, kind)
+        self._graph.hnsw.efConstruction = ef_construction
+        self._graph.hnsw.rng = faiss.RandomGenerator(random_seed)
+
+    def get_max_elements(self) -> int:
+        """Return how many nodes it has room for."""
+        return _ENDLESS
+
+    def resize_index(self, count: int) -> None:
+        """Do nothing: it grows by itself."""
+
+    def get_current_count(self) -> int:
+        """Return the number of nodes, the dead ones among them."""
+        return int(self._graph.ntotal)
+
+    def get_ids_list(self) -> NDArray[np.int64]:
+        """Return the number of each node."""
+        return np.arange(self._graph.ntotal)
+
+    def add_items(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> None:
+        """Add nodes, whose labels are the next numbers."""
+        if labels.tolist() != list(range(self._graph.ntotal, self._graph.ntotal + len(labels))):
+            raise errors.StorageError(
+                "a graph of faiss was to get a node out of order; this is a bug, please report it"
+            )
+        self._graph.add(self._prepared(vectors))
+
+    def _prepared(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
+        if self._metric == "cosine":
+            rows = rows / np.linalg.norm(rows, axis=1, keepdims=True)
+        return np.ascontiguousarray(rows, dtype=np.float32)
+
+    def mark_deleted(self, label: int) -> None:
+        """Find a node no more."""
+        self._dead.add(label)
+        self._selector = ()
+
+    def set_ef(self, ef: int) -> None:
+        """Look at so many candidates from now on."""
+        self._ef = ef
+
+    def knn_query(
+        self, queries: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return labels and distances (1 − cosine, or the squared distance).
+
+        Raises:
+            RuntimeError: if a walk finds fewer.
+        """
+        faiss = _library()
+        if self._dead and not self._selector:
+            dead = faiss.IDSelectorBatch(np.array(sorted(self._dead), dtype=np.int64))
+            self._selector = faiss.IDSelectorNot(dead), dead  # both, because faiss holds neither
+        chosen = {"sel": self._selector[0]} if self._selector else {}
+        how = faiss.SearchParametersHNSW(efSearch=max(self._ef, k), **chosen)
+        found, labels = self._graph.search(self._prepared(queries), k, params=how)
+        if (labels < 0).any():
+            raise RuntimeError("fewer nodes within reach than asked for")
+        return labels, 1 - found if self._metric == "cosine" else np.maximum(found, 0)
+
+    def index_file_size(self) -> int:
+        """Return about how many bytes the graph takes up."""
+        graph = self._graph
+        return int(graph.ntotal) * (4 * self._dim + 8 + 4 * int(graph.hnsw.nb_neighbors(0)))
+
+    def save_index(self, path: str) -> None:
+        """Write faiss's file; unlike hnswlib, faiss raises RuntimeError where it isn't written whole."""
+        faiss = _library()
+        faiss.write_index(self._graph, path)
+
+    def load_index(self, path: str) -> None:
+        """Read a file that `save_index` wrote.
+
+        Raises:
+            RuntimeError: if it is of another kind.
+        """
+        faiss = _library()
+        graph = faiss.read_index(path)
+        kind = {"cosine": faiss.METRIC_INNER_PRODUCT, "euclidean": faiss.METRIC_L2}[self._metric]
+        if not isinstance(graph, faiss.IndexHNSWFlat) or graph.d != self._dim or graph.metric_type != kind:
+            raise RuntimeError("the file holds another kind of index")
+        self._graph = graph
+
+
+class FaissGraph(HnswGraph):
+    """`HnswGraph` on faiss instead of hnswlib."""
+
+    file = "graph.faiss"
+    survives_fork = False  # the threads of OpenMP don't
+
+    def _made(self, settings: Settings) -> Any:
+        return _Index(settings.metric, settings.dim)
+
+    def _flat(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
+        faiss = _library()
+        flat = faiss.IndexFlat(
+            vectors.shape[1], faiss.METRIC_INNER_PRODUCT if self._metric == "cosine" else faiss.METRIC_L2
+        )
+        numbered = faiss.IndexIDMap(flat)
+        numbered.add_with_ids(np.ascontiguousarray(vectors), labels)
+        return _Flat(numbered, self._metric)
+
+    def write(self, path: Path) -> None:
+        """Write faiss's file.
+
+        Raises:
+            StorageError: if it wasn't written whole.
+        """
+        try:
+            self._index.save_index(str(path))
+        except RuntimeError as error:
+            raise errors.StorageError(f"{path} wasn't written whole; is the disk full?") from error
+
+    def read(self, path: Path, labels: NDArray[np.int64], notes: Mapping[str, Any]) -> None:
+        """Fill this fresh graph from a verified file whose slots 0, 1, 2, … have these labels.
+
+        Raises:
+            CorruptFileError: if the file, the labels and the notes don't fit each other.
+        """
+        super().read(path, labels, notes)
+        for dead in set(range(self._next_label)) - set(labels.tolist()):
+            self._index.mark_deleted(dead)
+
+
+class _Flat:
+    """Vectors compared one by one, with the method of hnswlib's `BFIndex`."""
+
+    def __init__(self, index: Any, metric: str) -> None:
+        self._index, self._metric = index, metric
+
+    def knn_query(
+        self, queries: NDArray[np.float32], k: int
+    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
+        """Return labels and distances (1 − cosine, or the squared distance)."""
+        found, labels = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
+        return labels, 1 - found if self._metric == "cosine" else np.maximum(found, 0)
