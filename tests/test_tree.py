@@ -8,6 +8,7 @@ SOURCES = {"benchmarks": ROOT / "benchmarks", "scripts": ROOT / "scripts"}
 OF_THE_WHOLE = {
     "golden/test_golden.py",  # folders saved by an earlier version
     "index/test_interruption.py",
+    "index/test_damage.py",
     "index/test_stateful.py",  # every call of an index, stopped at every line
     "plugin/test_plugin.py",  # the example beside it, installed
     "test_docs.py",

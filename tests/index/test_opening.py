@@ -312,7 +312,7 @@ def kills(folder, count):
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_a_killed_writer_loses_nothing_that_it_had_acknowledged(tmp_path):
-    kills(tmp_path / "c", 8)
+    kills(tmp_path / "c", 20)
 
 
 @pytest.mark.slow

@@ -14,8 +14,8 @@ from fashionsearch.cli.inputs import (
     check_photos,
     check_saved,
     ids_of,
-    is_opened,
     label_of,
+    open_index,
     parse_where,
     parts_of,
     read_table,
@@ -288,6 +288,22 @@ def index(options: argparse.Namespace) -> int:
     return 0
 
 
+def index_copy(options: argparse.Namespace) -> int:
+    """Copy an index into an opened one."""
+    from fashionsearch.index import VisualIndex
+
+    check_index(options.source)
+    source = open_index(options.source)
+    made_with = {name: getattr(source, name) for name in ("metric", "m", "ef_construction")}
+    is_new = not (options.target / "manifest.json").exists()
+    given = {"engine": options.engine or source.engine, **made_with} if is_new else {"engine": options.engine}
+    dim = source.dim if is_new and source.encoder is None else None
+    with VisualIndex.open(options.target, source.encoder if is_new else None, dim=dim, **given) as target:
+        copied = source.copy_to(target)
+        print(f"{copied:,} of {len(source):,} items copied to {options.target}, the others were there")
+    return 0
+
+
 def _sync(options: argparse.Namespace) -> int:
     from fashionsearch.cache import EmbeddingCache
     from fashionsearch.index import VisualIndex
@@ -321,12 +337,7 @@ def search(options: argparse.Namespace) -> int:
     check_index(options.index)
     check_photos(options.photos)
 
-    from fashionsearch.index import VisualIndex
-
-    if is_opened(options.index):
-        index = VisualIndex.open(options.index, read_only=True, rebuild=options.rebuild)
-    else:
-        index = VisualIndex.load(options.index, rebuild=options.rebuild)
+    index = open_index(options.index, rebuild=options.rebuild)
     matches = index.search(options.photos, k=options.k, where=where, exact=options.exact)
     for photo, hits in zip(options.photos, matches, strict=True):
         if options.json:

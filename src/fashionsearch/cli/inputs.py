@@ -13,6 +13,7 @@ from fashionsearch.cli.console import shown
 
 if TYPE_CHECKING:
     from fashionsearch.datasets.table import Table
+    from fashionsearch.index import VisualIndex
 
 _OPERATORS = ((">=", "gte"), ("<=", "lte"), (">", "gt"), ("<", "lt"))
 _LABELS = ("masterCategory", "label")
@@ -36,6 +37,15 @@ def is_opened(folder: Path) -> bool:
     from fashionsearch import storage
 
     return (folder / storage.MANIFEST).exists() and storage.open_saved(folder).kind == "opened index"
+
+
+def open_index(folder: Path, *, rebuild: bool = False) -> VisualIndex:
+    """Return an index to search, whether it was saved or opened."""
+    from fashionsearch.index import VisualIndex
+
+    if is_opened(folder):
+        return VisualIndex.open(folder, read_only=True, rebuild=rebuild)
+    return VisualIndex.load(folder, rebuild=rebuild)
 
 
 def check_photos(photos: Sequence[str | Path]) -> None:

@@ -226,6 +226,19 @@ def make_parser() -> argparse.ArgumentParser:
     index.add_argument("--metric", default="cosine", help="cosine or euclidean (%(default)s)")
     index.add_argument("--engine", default="hnsw", help="hnsw, faiss or exact (%(default)s)")
 
+    index_copy = _command(
+        subcommands,
+        "index-copy",
+        commands.index_copy,
+        "copy an index to another folder or engine",
+        "fashionsearch index-copy catalogue copy\nfashionsearch index-copy catalogue copy --engine faiss",
+    )
+    index_copy.add_argument("source", type=Path, help="folder of an index, saved or opened")
+    index_copy.add_argument(
+        "target", type=Path, help="folder to open and copy to; what it has unchanged is left"
+    )
+    index_copy.add_argument("--engine", help="hnsw, faiss or exact, of a new folder (the source's)")
+
     search = _command(
         subcommands,
         "search",

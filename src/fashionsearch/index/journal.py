@@ -8,23 +8,20 @@ too, so that changes which a damaged or missing log took away are missed.
 from __future__ import annotations
 
 import contextlib
-import hashlib
 import json
 import os
 import secrets
 import sqlite3
 import threading
 import weakref
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from numpy.typing import NDArray
-
 from fashionsearch import errors
 from fashionsearch.files import lock, read_regular
+from fashionsearch.index.codec import digest, digest_of_facts, record_of, rows_of, text
 from fashionsearch.index.rows import Id, Rows
 from fashionsearch.values import Value
 
@@ -37,17 +34,17 @@ _TABLES = {
         "metadata TEXT NOT NULL, source TEXT NOT NULL, digest BLOB NOT NULL, change INTEGER NOT NULL)"
     ),
     "by_change": "CREATE INDEX by_change ON items (change)",
-    "removed": "CREATE TABLE removed (id TEXT PRIMARY KEY, change INTEGER NOT NULL)",
+    "removed": "CREATE TABLE removed (id TEXT PRIMARY KEY, change INTEGER NOT NULL, digest BLOB NOT NULL)",
 }
 _UPSERT = (
-    "INSERT INTO items (id, vector, metadata, source, digest, change) VALUES (?, ?, ?, ?, ?, ?) "
+    "INSERT INTO items (id, vector, metadata, source, change, digest) VALUES (?, ?, ?, ?, ?, ?) "
     "ON CONFLICT (id) DO UPDATE SET vector = excluded.vector, metadata = excluded.metadata, source = excluded.source, "
     "digest = excluded.digest, change = excluded.change"
 )
-_READ = "SELECT id, vector, metadata, source, digest FROM items"
+_READ = "SELECT id, vector, metadata, source, change, digest FROM items"
+_DIGEST = "digest"  # among the facts: of the others
 _AT_ONCE = 2000  # rows that are read together
 _WAIT = 10.0  # seconds for another process that holds the database for a moment
-_DIGEST_BYTES = 16
 
 
 @dataclass(frozen=True)
@@ -60,6 +57,7 @@ class Head:
         known_from: the change from which on removals are known.
         id_kind: the kind of ids, str or int, which the first row ever added decides.
         next_id: one more than the largest integer id there ever was, or 0.
+        count: of the rows.
     """
 
     change: int
@@ -67,6 +65,7 @@ class Head:
     known_from: int
     id_kind: type | None
     next_id: int
+    count: int
 
 
 def claim(folder: Path) -> int:
@@ -155,17 +154,21 @@ class Journal:
             with self._transaction() as connection:
                 for statement in _TABLES.values():
                     connection.execute(statement)
-                facts = {
-                    "version": FORMAT_VERSION,
-                    "change": 0,
-                    "epoch": _epoch(),
-                    "known_from": 0,
-                    "next_id": 0,
-                }
-                for name, value in {**facts, "id_kind": None}.items():
-                    connection.execute("INSERT INTO facts VALUES (?, ?)", (name, value))
+                numbers = dict.fromkeys(("change", "known_from", "count", "total"), 0)
+                self._note(
+                    {
+                        "version": FORMAT_VERSION,
+                        "epoch": secrets.token_hex(8),
+                        "id_kind": None,
+                        "next_id": "0",
+                        **numbers,
+                    }
+                )
             return
-        version = self._facts().get("version") if "facts" in found else None
+        version = None
+        if "facts" in found:
+            row = self._connection.execute("SELECT value FROM facts WHERE name = 'version'").fetchone()
+            version = row and row[0]
         if type(version) is int and version > FORMAT_VERSION:
             raise errors.StorageError(
                 f"{self.path} has format version {version}, and this fashionsearch reads up to {FORMAT_VERSION}; upgrade it"
@@ -174,7 +177,35 @@ class Journal:
             raise errors.CorruptFileError(f"{self.path} is no journal of an index; restore it from a copy")
 
     def _facts(self) -> dict[str, Any]:
-        return dict(self._connection.execute("SELECT name, value FROM facts"))
+        """Return what is noted of the rows as a whole.
+
+        Raises:
+            ValueError: if it isn't what was written.
+        """
+        facts = dict(self._connection.execute("SELECT name, value FROM facts"))
+        if facts.pop(_DIGEST, None) != digest_of_facts(facts):
+            raise ValueError("what is noted of its rows isn't what was written")
+        return facts
+
+    def _note(self, facts: Mapping[str, Any]) -> None:
+        noted = {**facts, _DIGEST: digest_of_facts(facts)}
+        self._connection.executemany("INSERT OR REPLACE INTO facts VALUES (?, ?)", noted.items())
+
+    def check(self) -> None:
+        """Compare how many rows there are, and of which changes, with what is noted.
+
+        Raises:
+            CorruptFileError: if rows are missing, or there are others.
+        """
+        with self._lock, self._told():
+            facts = self._facts()
+            found = self._connection.execute(
+                "SELECT count(*), coalesce(sum(change), 0) FROM items"
+            ).fetchone()
+            if found != (facts["count"], facts["total"]):
+                raise ValueError(
+                    f"{found[0]:,} rows are there, and {facts['count']:,} were written, or of other changes"
+                )
 
     def _compare_counter(self) -> None:
         head = self.head()
@@ -201,15 +232,13 @@ class Journal:
         with self._lock, self._told():
             facts = self._facts()
             kind = {"str": str, "int": int, None: None}[facts["id_kind"]]
-            numbers = [facts[name] for name in ("change", "known_from")]
-            if any(type(number) is not int or number < 0 for number in numbers):
-                raise ValueError(f"its change is {facts['change']!r}")
-            return Head(numbers[0], str(facts["epoch"]), numbers[1], kind, int(facts["next_id"]))
+            numbers = facts["change"], facts["known_from"], facts["count"]
+            return Head(numbers[0], str(facts["epoch"]), numbers[1], kind, int(facts["next_id"]), numbers[2])
 
     def renew(self) -> None:
         """Draw another epoch: what was made of the rows before is to be made again."""
-        with self._lock, self._told(), self._transaction() as connection:
-            connection.execute("UPDATE facts SET value = ? WHERE name = 'epoch'", (_epoch(),))
+        with self._lock, self._told(), self._transaction():
+            self._note({**self._facts(), "epoch": secrets.token_hex(8)})
 
     def upsert(self, rows: Rows) -> int:
         """Add rows; those whose ids are there keep their place, and get everything else anew.
@@ -220,45 +249,62 @@ class Journal:
         Raises:
             StorageError: if it can't be written; nothing is changed.
         """
-        with self._change() as (connection, change):
-            connection.executemany(_UPSERT, (_record(rows, place, change) for place in range(len(rows))))
+        with self._change() as (facts, change):
+            self._put(rows, facts, change)
             integers = [item + 1 for item in rows.ids if isinstance(item, int)]
-            if integers:  # as text: it may be larger than what SQLite calls an integer
-                largest = max([int(self._facts()["next_id"]), *integers])
-                connection.execute("UPDATE facts SET value = ? WHERE name = 'next_id'", (str(largest),))
+            # As text: it may be larger than what SQLite calls an integer.
+            facts["next_id"] = str(max([int(facts["next_id"]), *integers]))
             if len(rows):
-                kind = type(rows.ids[0]).__name__
-                connection.execute("UPDATE facts SET value = ? WHERE name = 'id_kind'", (kind,))
+                facts["id_kind"] = type(rows.ids[0]).__name__
         return change
+
+    def _put(self, rows: Rows, facts: dict[str, Any], change: int) -> None:
+        self._leave([text(item) for item in rows.ids], facts)
+        facts["count"] += len(rows)
+        facts["total"] += len(rows) * change
+        self._connection.executemany(_UPSERT, (record_of(rows, place, change) for place in range(len(rows))))
+
+    def _leave(self, names: Sequence[str], facts: dict[str, Any]) -> None:
+        """Take rows that are to be removed or replaced out of the count."""
+        ask = self._connection.execute
+        for name in names:
+            found = ask("SELECT change FROM items WHERE id = ?", (name,)).fetchone()
+            if found is not None:
+                facts["count"] -= 1
+                facts["total"] -= found[0]
 
     def note_next_id(self, next_id: int) -> None:
         """Give no automatic id below this one."""
-        with self._change() as (connection, _):
-            connection.execute("UPDATE facts SET value = ? WHERE name = 'next_id'", (str(next_id),))
+        with self._change() as (facts, _):
+            facts["next_id"] = str(next_id)
 
     def delete(self, ids: Sequence[Id]) -> int:
         """Remove rows that are there; the rest is as for `upsert`."""
-        with self._change() as (connection, change):
-            names = [(_text(item),) for item in ids]
-            connection.executemany("DELETE FROM items WHERE id = ?", names)
-            connection.executemany(
-                "INSERT OR REPLACE INTO removed VALUES (?, ?)", ((name, change) for (name,) in names)
+        with self._change() as (facts, change):
+            names = [text(item) for item in ids]
+            self._leave(names, facts)
+            self._connection.executemany("DELETE FROM items WHERE id = ?", ((name,) for name in names))
+            self._connection.executemany(
+                "INSERT OR REPLACE INTO removed VALUES (?, ?, ?)",
+                ((name, change, digest(name, change)) for name in names),
             )
         return change
 
     def update(self, item: Id, metadata: Mapping[str, Value]) -> int:
         """Set fields of the metadata of a row that is there; the rest is as for `upsert`."""
-        with self._change() as (connection, change):
-            (found,) = self._read(f"{_READ} WHERE id = ?", (_text(item),))
-            merged = Rows([item], found.vectors, [{**found.metadata[0], **metadata}], found.sources)
-            connection.execute(_UPSERT, _record(merged, 0, change))
+        with self._change() as (facts, change):
+            (found,) = self._read(f"{_READ} WHERE id = ?", (text(item),))
+            merged = [{**found.metadata[0], **metadata}]
+            self._put(Rows([item], found.vectors, merged, found.sources), facts, change)
         return change
 
     def removed(self, since: int) -> list[Id]:
         """Return the ids that were removed after a change, among them those that came again."""
         with self._lock, self._told():
-            found = self._connection.execute("SELECT id FROM removed WHERE change > ?", (since,))
-            return [json.loads(name) for (name,) in found]
+            found = self._connection.execute("SELECT id, change, digest FROM removed").fetchall()
+            if any(digest(name, change) != mark for name, change, mark in found):
+                raise ValueError("what is noted of removed items isn't what was written")
+            return [json.loads(name) for name, change, _ in found if change > since]
 
     def rows(self, since: int = 0) -> Iterator[Rows]:
         """Yield the rows that were added or changed after a change, in the order of their first insertion.
@@ -287,34 +333,22 @@ class Journal:
         records = self._connection.execute(query, values).fetchall()
         if not records:
             return []
-        for record in records:
-            if _digest(*record[:4]) != record[4]:
-                raise errors.CorruptFileError(
-                    f"{self.path} is damaged: the item {record[0]} isn't what was written; restore it from a copy"
-                )
-        vectors = np.frombuffer(b"".join(record[1] for record in records), dtype="<f4")
-        return [
-            Rows(
-                [json.loads(record[0]) for record in records],
-                vectors.reshape(len(records), self._dim).astype(np.float32),
-                [json.loads(record[2]) for record in records],
-                [json.loads(record[3]) for record in records],
-            )
-        ]
+        return [rows_of(records, self._dim)]
 
     def forget_removed(self, until: int) -> None:
         """Forget what was removed up to a change: nobody who stands before it can catch up any more, but begins anew."""
         with self._lock, self._told(), self._transaction() as connection:
             connection.execute("DELETE FROM removed WHERE change <= ?", (until,))
-            connection.execute("UPDATE facts SET value = ? WHERE name = 'known_from'", (until,))
+            self._note({**self._facts(), "known_from": until})
 
     @contextlib.contextmanager
-    def _change(self) -> Iterator[tuple[sqlite3.Connection, int]]:
+    def _change(self) -> Iterator[tuple[dict[str, Any], int]]:
         with self._lock, self._told():
-            with self._transaction() as connection:
-                change = int(self._facts()["change"]) + 1
-                connection.execute("UPDATE facts SET value = ? WHERE name = 'change'", (change,))
-                yield connection, change
+            with self._transaction():
+                facts = self._facts()
+                change = facts["change"] = int(facts["change"]) + 1
+                yield facts, change
+                self._note(facts)
             self._count(change)
 
     @contextlib.contextmanager
@@ -360,35 +394,3 @@ class Journal:
         if self._release is not None:
             self._release()
             self._counter = -1
-
-
-def _epoch() -> str:
-    return secrets.token_hex(8)
-
-
-def _text(value: object) -> str:
-    """Return an id, metadata or a source as JSON: in ASCII, because SQLite takes no text that isn't UTF-8."""
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
-
-
-def _record(rows: Rows, place: int, change: int) -> tuple[str, bytes, str, str, bytes, int]:
-    vector: NDArray[np.float32] = np.ascontiguousarray(rows.vectors[place], dtype="<f4")
-    source = rows.sources[place]
-    row = (
-        _text(rows.ids[place]),
-        vector.tobytes(),
-        _text(dict(rows.metadata[place])),
-        _text(None if source is None else str(source)),
-    )
-    return (*row, _digest(*row), change)
-
-
-def _digest(item: str, vector: bytes, metadata: str, source: str) -> bytes:
-    digest = hashlib.blake2b(digest_size=_DIGEST_BYTES)
-    for part in _parts(item, vector, metadata, source):
-        digest.update(len(part).to_bytes(8, "little") + part)
-    return digest.digest()
-
-
-def _parts(item: str, vector: bytes, metadata: str, source: str) -> Iterable[bytes]:
-    return item.encode("ascii"), vector, metadata.encode("ascii"), source.encode("ascii")

@@ -130,6 +130,38 @@ class VisualIndex(Searchable):
         self._engine.settings = dataclasses.replace(self._engine.settings, ef_search=checked)
         self.recall = None
 
+    def copy_to(self, other: VisualIndex) -> int:
+        """Copy all items to another index, whatever its engine.
+
+        Items that are there unchanged are left out, so a copy that was interrupted goes on. Others there stay.
+
+        Args:
+            other: an index of vectors as long as these; one without an encoder takes this one's if it is empty.
+
+        Returns:
+            How many items were added or replaced.
+
+        Raises:
+            EncoderMismatchError: if its vectors come from another encoder.
+            InputError: if its ids are of another kind.
+
+        Examples:
+            >>> import fashionsearch as fs
+            >>> one, other = fs.VisualIndex(dim=2), fs.VisualIndex(dim=2, engine="exact")
+            >>> _ = one.add_vectors([[1, 0], [0, 1]], ids=["a", "b"])
+            >>> one.copy_to(other), one.copy_to(other), list(other)
+            (2, 0, ['a', 'b'])
+        """
+        from fashionsearch.index.copying import copy
+
+        if self.dim != other.dim:
+            raise errors.EncoderMismatchError(f"vectors here have length {self.dim}, and there {other.dim}")
+        if self._encoder is not None and (other._encoder is not None or not len(other)):
+            other.encoder = encoders.replacement(
+                other._encoder, self._encoder, other.dim, empty=not len(other)
+            )
+        return copy(self._engine, other._engine, progress=self.progress)
+
     def health(self) -> Health:
         """Audit the index on its own items: recall against exact search, what it takes up, and how its embeddings lie.
 

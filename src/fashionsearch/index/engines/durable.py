@@ -52,7 +52,7 @@ class DurableEngine(LocalEngine):
     ) -> None:
         super().__init__(settings, graph_type)
         self._folder, self._journal, self._read_only = folder, journal, read_only
-        self._at = Head(0, "", 0, None, 0)  # where memory stands
+        self._at = Head(0, "", 0, None, 0, 0)  # where memory stands
         self._unsaved = 0  # rows that changed since the last checkpoint
         self._trusting = self._is_sound = True
         self._behind = False
@@ -71,6 +71,7 @@ class DurableEngine(LocalEngine):
         """
         with self._changing:
             self._trusting = self._is_sound = not rebuild
+            self._journal.check()
             self._follow()
             self._tidy()
 
@@ -126,7 +127,22 @@ class DurableEngine(LocalEngine):
             self._become(engine)
         with super()._reading() as store:
             store.id_kind, store.next_id = head.id_kind, head.next_id
+            count = len(store)
         self._at = head
+        if count != head.count and self._journal.head().change == head.change:
+            self._begin_anew(count, head)
+
+    def _begin_anew(self, count: int, head: Head) -> None:
+        """Read all rows again, where those that were caught up with don't come to what the journal says."""
+        if self._at.epoch and self._trusting:
+            self._trusting = self._is_sound = False
+            self._at = replace(head, epoch="")
+            self._take_over(head)
+            return
+        raise errors.CorruptFileError(
+            f"{self._journal.path} is damaged: it gives {count:,} items, and {head.count:,} were written; restore it from a "
+            "copy"
+        )
 
     def _read_checkpoint(self, engine: LocalEngine, head: Head) -> int:
         """Fill a new engine from the checkpoint, and return its change; 0 where there is none that fits."""

@@ -1,0 +1,72 @@
+"""Rows of an index as records of a database, each with a digest."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch.index.rows import Rows
+
+Record: TypeAlias = tuple[str, bytes, str, str, int, bytes]  # id, vector, metadata, source, change, digest
+_DIGEST_BYTES = 16
+
+
+def text(value: object) -> str:
+    """Return an id, metadata or a source as JSON: in ASCII, because SQLite takes no text that isn't UTF-8.
+
+    Examples:
+        >>> text(7), text({"price": None})
+        ('7', '{"price":null}')
+    """
+    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+
+
+def record_of(rows: Rows, place: int, change: int) -> Record:
+    """Return the record of one of the rows, which belongs to a change."""
+    vector: NDArray[np.float32] = np.ascontiguousarray(rows.vectors[place], dtype="<f4")
+    source = rows.sources[place]
+    row = (
+        text(rows.ids[place]),
+        vector.tobytes(),
+        text(dict(rows.metadata[place])),
+        text(None if source is None else str(source)),
+        change,
+    )
+    return (*row, digest(*row))
+
+
+def rows_of(records: Sequence[Record], dim: int) -> Rows:
+    """Return the rows of some records.
+
+    Raises:
+        ValueError: if one isn't what was written, or its vector is of another length.
+    """
+    for record in records:
+        if digest(*record[:-1]) != record[-1]:
+            raise ValueError(f"the item {record[0]} isn't what was written")
+    vectors = np.frombuffer(b"".join(record[1] for record in records), dtype="<f4")
+    return Rows(
+        [json.loads(record[0]) for record in records],
+        vectors.reshape(len(records), dim).astype(np.float32),
+        [json.loads(record[2]) for record in records],
+        [json.loads(record[3]) for record in records],
+    )
+
+
+def digest_of_facts(facts: Mapping[str, Any]) -> bytes:
+    """Return a digest of named numbers and texts."""
+    return digest(json.dumps(facts, sort_keys=True, default=repr))
+
+
+def digest(*parts: object) -> bytes:
+    """Return 16 bytes that tell texts, bytes and whole numbers from others, whatever a damaged file holds in their place."""
+    found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for part in parts:
+        content = part if isinstance(part, bytes) else str(part).encode("utf-8", "surrogatepass")
+        found.update(len(content).to_bytes(8, "little") + content)
+    return found.digest()
