@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 from harness.distortions import DISTORTIONS, distorted
-from pretrained import ATTRIBUTES, TEST_FROM, catalogue, precisions
+from pretrained import ATTRIBUTES, TEST_FROM, WORN, catalogue, precisions
 from timing import write
 
 import fashionsearch as fs
@@ -127,6 +127,17 @@ def clothing(encoder: Any, data: Path, name: str) -> list[Row]:
     return [mean(f"clothing precision@5, {name}", each), share(f"clothing linear head, {name}", right)]
 
 
+def worn(tagger: fs.Tagger, data: Path) -> list[Row]:
+    """Return how often worn and cluttered photos get the tags that the catalogue has words for."""
+    table = fs.datasets.load_folder(data / "clothing-dataset-small" / "validation")
+    said = tagger.predict(table.images)
+    rows = []
+    for place, name in enumerate(ATTRIBUTES[:3]):
+        truth = np.array([WORN[label][place] for label in table["label"]])
+        rows.append(share(f"worn photos, {name} accuracy", (said[name] == truth)[truth != ""]))
+    return rows
+
+
 def main() -> None:
     """Run the command line."""
     parser = argparse.ArgumentParser(
@@ -159,6 +170,7 @@ def main() -> None:
         rows.append(
             share(f"the same product first, {name}", (queries @ everything.T).argmax(axis=1) == copied)
         )
+    rows += worn(tagger, options.data)
     rows += clothing(fs.create_backbone("fashion", progress=False), options.data, "fashion")
     rows += clothing(
         fs.create_backbone("efficientnet_lite0", progress=False), options.data, "efficientnet_lite0"

@@ -82,6 +82,15 @@ def _clothing(found: Mapping[str, Row]) -> str:
     )
 
 
+def _worn(found: Mapping[str, Row]) -> str:
+    names = _ATTRIBUTES[:3]
+    rows = [found[f"worn photos, {name} accuracy"] for name in names]
+    return table(
+        [f"`{name}`, %" for name in names],
+        [[f"{percent(row)} of {row['examples']}" for row in rows]],
+    )
+
+
 def _speed(_: Mapping[str, Row]) -> str:
     return table(
         ("1,000 photos", "Seconds", "CPU seconds", "Times by hand"),
@@ -100,6 +109,7 @@ _PARTS: dict[str, Callable[[Mapping[str, Row]], str]] = {
     "retrieval": _retrieval,
     "distortions": _distortions,
     "clothing": _clothing,
+    "worn": _worn,
     "speed": _speed,
 }
 

@@ -305,10 +305,13 @@ def index_copy(options: argparse.Namespace) -> int:
 
 
 def _sync(options: argparse.Namespace) -> int:
+    from fashionsearch import storage
     from fashionsearch.cache import EmbeddingCache
     from fashionsearch.index import VisualIndex
 
-    is_new = not options.out.exists()
+    if options.id_column is not None:
+        raise errors.InputError("--id-column is not for --sync: ids are the column id, or the photos' paths")
+    is_new = not (options.out / storage.MANIFEST).exists()
     chosen = options.encoder or ("fashion" if is_new else None)
     folder = options.data.expanduser().is_dir() and not (options.data / "styles.csv").exists()
     table = None if folder else read_table(options, labelled=False)

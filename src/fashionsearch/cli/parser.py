@@ -88,7 +88,8 @@ def make_parser() -> argparse.ArgumentParser:
     )
     _add_data(evaluate)
     evaluate.add_argument(
-        "--label", help="the column to compare with; default: masterCategory or label, and a tagger's columns"
+        "--label",
+        help="the column to compare with; default: masterCategory or label, and of a tagger all that the data has",
     )
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluate.set_defaults(json_file=None)
@@ -210,7 +211,12 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch index photos/ --out catalogue\nfashionsearch index photos/ --out catalogue --sync",
     )
     _add_data(index)
-    index.add_argument("--out", type=Path, required=True, help="folder to save the index to")
+    index.add_argument(
+        "--out",
+        type=Path,
+        required=True,
+        help="folder to save the index to; with --sync, to open: a saved index becomes an opened one for good",
+    )
     index.add_argument(
         "--encoder",
         help="a network's name, or a saved classifier, tagger, autoencoder or backbone (fashion, or what the folder holds)",
@@ -247,7 +253,7 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch search catalogue photo.jpg -k 5\n"
         "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'",
     )
-    search.add_argument("index", type=Path, help="folder that index saved")
+    search.add_argument("index", type=Path, help="folder of an index, saved or opened")
     search.add_argument("photos", nargs="+", help="one or several photos, each a query")
     search.add_argument("-k", type=int, default=5, help="items to find for each (%(default)s)")
     search.add_argument(
@@ -312,7 +318,7 @@ def _add_encoder(parser: Any, default: str = "fashion") -> None:
     parser.add_argument(
         "--encoder",
         default=default,
-        help="a network's name, or a saved classifier, autoencoder or backbone (%(default)s)",
+        help="a network's name, or a saved classifier, tagger, autoencoder or backbone (%(default)s)",
     )
 
 
@@ -332,7 +338,7 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument(
         "--backbone",
-        help="the network (fashion; efficientnet_lite0 with --weights; cnn for an autoencoder)",
+        help="the network (fashion; efficientnet_lite0 with --weights none or a file; cnn for an autoencoder)",
     )
     parser.add_argument(
         "--weights",
@@ -351,8 +357,8 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     learning = parser.add_argument_group("where a network learns")
     learning.add_argument("--epochs", type=int, help="how often every photo is seen; default: the recipe's")
     learning.add_argument("--learning-rate", type=float, help="the highest rate; default: the recipe's")
-    learning.add_argument("--augment", help="none, flips, light or strong; default: the recipe's")
-    learning.add_argument("--unfreeze", help="what learns: head, last or all (all)")
+    learning.add_argument("--augment", help="none, flips, light, strong or wild; default: the recipe's")
+    learning.add_argument("--unfreeze", help="what learns: head, last, upper or all (all)")
     learning.add_argument(
         "--teacher",
         type=Path,

@@ -40,7 +40,7 @@ class Items:
         self._engine.refresh()
 
     def close(self) -> None:
-        """Give the files of an opened index back; it can be searched on, and no longer changed.
+        """Close an opened index's files; it can still be searched, but not changed.
 
         Raises:
             StorageError: if a checkpoint can't be written; no change is lost.

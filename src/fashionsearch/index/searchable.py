@@ -76,7 +76,8 @@ class Searchable(Items):
         Args:
             images: n images in any form.
             ids: n strings or n integers; None numbers them on from the largest so far, from 0.
-            metadata: one mapping an image, or a mapping of columns; values are text, numbers, booleans or None.
+            metadata: one mapping an image, or a mapping of columns, or a data frame; values are text, numbers,
+                booleans, dates or None.
             on_error: "raise" at an image that can't be read, and add nothing; or "skip" such images.
             cache: where a backbone looks for embeddings first, and keeps new ones.
 
@@ -223,13 +224,14 @@ class Searchable(Items):
     ) -> Synced:
         """Bring the index in step with a folder of photos: add new ones, embed changed ones again, remove missing ones.
 
-        A file that has its size and times is as it was; one that was only touched or moved with its folder is too, by a
-        digest of its content. Every 500 photos are a change of their own, so an interrupted call goes on where it was. Items
+        A file whose size and times are unchanged is skipped; one that was only touched, or moved with its folder, is
+        recognised by a digest of its content. Every 500 photos are a change of their own, so an interrupted call goes on where it was. Items
         that were added otherwise stay.
 
         Args:
-            photos: the folder; ids are the photos' paths in it.
-            table: whose rows are to be the items, instead of the folder's photos: by its ids, with its metadata.
+            photos: the folder; ids are the photos' paths in it. Not looked at where there is a table.
+            table: whose rows are to be the items: by its ids, with its metadata and its own image paths; items synced before
+                that it lacks are removed.
             cache: where a backbone looks for embeddings first, and keeps new ones.
 
         Returns:

@@ -46,7 +46,7 @@ class VisualIndex(Searchable):
         ef_construction: candidates while building; likewise.
         ef_search: candidates while searching; raises recall at the cost of time. None is 50, or what `recall` needs.
         recall: a goal for recall@10, above 0 and below 1, instead of `ef_search`: once there is a graph, and whenever the
-            index has grown by half, it is compared with exact search on 500 queries between its own items, and `ef_search`
+            index has grown by half, and at the first search after it was loaded or opened, it is compared with exact search on 500 queries between its own items, and `ef_search`
             is set.
         random_state: of the graph's levels.
         progress: show a bar once building takes over two seconds.
@@ -307,7 +307,7 @@ class VisualIndex(Searchable):
             recall: likewise.
             random_state: likewise.
             read_only: refuse changes, and follow those of another process.
-            rebuild: read nothing but the database, so that no native code reads a file of the folder.
+            rebuild: read the rows from the database and not from the checkpoint, so that no native code reads a graph's file.
             device: of the kept encoder, as for `create_backbone`.
             precision: likewise.
             runtime: likewise.
@@ -367,10 +367,10 @@ class VisualIndex(Searchable):
             parameters = {name: config[name] for name in _SAVED}
             opening.check_same(root, given, parameters)
             chosen = encoders.restore(saved, config["encoder"], encoder, options)
-            if ef_search is not None:
+            if recall is not None:
+                parameters["recall"] = check_recall(recall, ef_search if kind is not None else None)
+            elif ef_search is not None:
                 parameters |= {"ef_search": ef_search, "recall": None}
-            elif recall is not None:
-                parameters["recall"] = check_recall(recall, None)
             self = cls._made_with(chosen, parameters, progress)
         self._engine = opening.start(
             root, self.engine, self._engine.settings, read_only=read_only, rebuild=rebuild

@@ -218,7 +218,8 @@ class Synced:
         changed: ids of photos that were embedded again.
         removed: ids whose photos are gone.
         kept: how many photos were as they had been.
-        failures: the photos that can't be read; an item that was there of one stays as it was.
+        failures: photos that can't be read, whose items stay as they were; and files that a table names and that are
+            missing, whose items are removed.
     """
 
     added: tuple[str | int, ...] = ()

@@ -34,9 +34,9 @@ class MetricLearning:
             class alike.
         copies: how many augmented copies of a photo are in a batch, from 1 up; with two, a photo is to find its copy among
             all others, and a product stays itself. Only where a network learns.
-        distillation: weight, from 0 up, of drawing the frozen network's embedding of the photo, as it is, from the
-            embedding of what was seen of it: what the network knew is kept, and with it what tells classes apart that are
-            yet to come. None is 1 on a network that stays as it is, and 0 where one learns, which takes longer with it.
+        distillation: weight, from 0 up, of predicting, from the embedding of the augmented photo, what the frozen network
+            says of the plain one. It keeps what the network knew, and so tells apart classes that are added later. None is 1
+            for a frozen network, and 0 for one that learns, where it costs time.
 
     Raises:
         InputError: if a value can't be used.
