@@ -215,7 +215,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--out",
         type=Path,
         required=True,
-        help="folder to save the index to; with --sync, to open: a saved index becomes an opened one for good",
+        help="folder to save the index to; with --sync, to open, and a saved index becomes an opened one",
     )
     index.add_argument(
         "--encoder",

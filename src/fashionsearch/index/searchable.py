@@ -225,8 +225,8 @@ class Searchable(Items):
         """Bring the index in step with a folder of photos: add new ones, embed changed ones again, remove missing ones.
 
         A file whose size and times are unchanged is skipped; one that was only touched, or moved with its folder, is
-        recognised by a digest of its content. Every 500 photos are a change of their own, so an interrupted call goes on where it was. Items
-        that were added otherwise stay.
+        recognised by a digest of its content. Every 500 photos are a change of their own, so an interrupted call goes on
+        where it was. Items that were added otherwise stay.
 
         Args:
             photos: the folder; ids are the photos' paths in it. Not looked at where there is a table.

@@ -45,9 +45,9 @@ class VisualIndex(Searchable):
         m: links of a node of the graph; more is larger, slower to build and more accurate.
         ef_construction: candidates while building; likewise.
         ef_search: candidates while searching; raises recall at the cost of time. None is 50, or what `recall` needs.
-        recall: a goal for recall@10, above 0 and below 1, instead of `ef_search`: once there is a graph, and whenever the
-            index has grown by half, and at the first search after it was loaded or opened, it is compared with exact search on 500 queries between its own items, and `ef_search`
-            is set.
+        recall: a goal for recall@10, above 0 and below 1, instead of `ef_search`: once there is a graph, whenever the index
+            has grown by half, and at the first search after it was loaded or opened, it is compared with exact search on 500
+            queries between its own items, and `ef_search` is set.
         random_state: of the graph's levels.
         progress: show a bar once building takes over two seconds.
 
