@@ -208,6 +208,125 @@ def test_an_interrupted_conversion_leaves_the_saved_index(tmp_path, monkeypatch)
         assert content(index) == content(saved)
 
 
+def test_an_index_that_is_closed_after_an_interruption_is_searched_on(folder, monkeypatch):
+    index = opened(folder)
+    with monkeypatch.context() as patch:
+        patch.setattr(durable.LocalEngine, "upsert", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        with pytest.raises(KeyboardInterrupt):
+            index.add_vectors(VECTORS[50:51], ids=["x"])
+    index.close()
+    assert "x" in index
+    assert index.search_vectors(VECTORS[50], k=1).ids[0, 0] == "x"
+
+
+def test_a_transaction_that_an_interruption_left_behind_is_rolled_back(folder):
+    index = opened(folder)
+    index._engine._journal._connection.execute("BEGIN IMMEDIATE")
+    index._engine._journal._connection.execute("DELETE FROM items")
+    index.add_vectors(VECTORS[50:51], ids=["x"])
+    index.close()
+    with opened(folder) as again:
+        assert len(again) == 21
+
+
+def test_a_reader_that_has_a_rebuild_in_hand_takes_over_changes_first(folder, monkeypatch):
+    monkeypatch.setattr("fashionsearch.index.engines.local._EXACT_BYTES", 400)
+    with opened(folder) as writer, opened(folder, read_only=True) as reader:
+        for round_ in range(12):
+            writer.remove(list(writer)[:5])
+            writer.add_vectors(VECTORS[: 40 + round_], ids=[f"r{round_}-{n}" for n in range(40 + round_)])
+            reader._engine._looked = 0.0  # due
+            assert reader.search_vectors(VECTORS[:3], k=2).counts.tolist() == [2, 2, 2]
+            reader.refresh()
+            assert content(reader) == content(writer)
+
+
+def test_damage_that_is_found_while_following_is_told_each_time(folder):
+    index = opened(folder)
+    reader = opened(folder, read_only=True)
+    index.add_vectors(VECTORS[50:52], ids=["x", "y"])
+    index._engine._journal._connection.execute("DELETE FROM items WHERE id = '\"x\"'")
+    for _ in range(2):
+        with pytest.raises(errors.CorruptFileError, match="gives 21 items, and 22 were written"):
+            reader.refresh()
+
+
+def test_readers_never_see_damage_that_is_none(folder):
+    stop, failures = threading.Event(), []
+
+    def reading():
+        try:
+            while not stop.is_set():
+                with opened(folder, read_only=True) as reader:
+                    reader.refresh()
+                    reader.health()
+        except BaseException as error:
+            failures.append(error)
+
+    index = opened(folder)
+    readers = [threading.Thread(target=reading) for _ in range(2)]
+    for each in readers:
+        each.start()
+    for number in range(60):
+        index.add_vectors(VECTORS[number : number + 2], ids=[f"a{number}", f"b{number}"])
+        index.remove([f"a{number}"])
+        if number % 10 == 9:
+            index._engine.checkpoint()
+    stop.set()
+    for each in readers:
+        each.join()
+    assert not failures
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="no fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_the_parent_of_a_fork_goes_on_writing_and_a_child_may_open_anew(folder):
+    index = opened(folder)
+    child = os.fork()
+    if not child:
+        try:
+            with opened(folder, read_only=True) as own:
+                os._exit(0 if len(own) in (20, 21) else 1)
+        except BaseException as error:
+            print(repr(error), flush=True)
+            os._exit(2)
+    index.add_vectors(VECTORS[50:51], ids=["x"])
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    index.close()
+
+
+@pytest.mark.parametrize("kind", ["link", "fifo"])
+def test_a_counter_that_is_no_file_is_refused(folder, kind, tmp_path):
+    (folder / "changes").unlink()
+    (tmp_path / "precious").write_bytes(b"precious")
+    if kind == "link":
+        (folder / "changes").symlink_to(tmp_path / "precious")
+    else:
+        os.mkfifo(folder / "changes")
+    with pytest.raises(errors.StorageError, match=r"changes|can't be written"):
+        opened(folder)
+    assert (tmp_path / "precious").read_bytes() == b"precious"
+
+
+def test_an_engine_that_is_not_installed_makes_an_exact_index(tmp_path, monkeypatch):
+    monkeypatch.setattr("fashionsearch.index.engines.faiss.available", lambda: False)
+    with pytest.warns(errors.DataWarning, match="faiss-cpu can't be imported"):
+        index = opened(tmp_path / "c", dim=2, engine="faiss")
+    assert index.engine == "exact"
+    index.close()
+
+
+def test_a_number_of_thousands_of_digits_is_refused(folder):
+    with opened(folder) as index:
+        for change in (
+            lambda: index.update("p1", {"n": 10**5000}),
+            lambda: index.get(10**5000),
+        ):
+            with pytest.raises(errors.InputError, match="give it as text"):
+                change()
+        assert index.get("p1").metadata["n"] == 1
+
+
 @pytest.mark.parametrize("where", ["journal", "memory"])
 def test_a_change_that_is_interrupted_has_happened_or_not(folder, where, monkeypatch):
     index = opened(folder)

@@ -187,3 +187,45 @@ def test_what_it_notes_of_a_file_is_shown_to_nobody_and_kept(tmp_path, shop):
     repaint(shop / "shoes" / "0.png", 5)
     assert again.sync(shop).changed == ("shoes/0.png",)
     assert again.get("shoes/0.png").metadata == {"sold": True}, "what a folder knows nothing of stays"
+
+
+def test_an_update_that_comes_while_photos_are_embedded_stays(index, shop, monkeypatch):
+    index.sync(shop)
+    repaint(shop / "shoes" / "0.png", 5)
+    embed = Encoder.embed
+
+    def slow(self, images):
+        index.update("shoes/0.png", {"sold": True})
+        return embed(self, images)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Encoder, "embed", slow)
+        assert index.sync(shop).changed == ("shoes/0.png",)
+    assert index.get("shoes/0.png").metadata == {"sold": True}
+
+
+def test_items_of_a_folder_that_can_not_be_looked_into_stay(index, shop, monkeypatch):
+    index.sync(shop)
+    scan = os.scandir
+
+    def closed(path):
+        if str(path).endswith("shoes"):
+            raise PermissionError(13, "Permission denied", str(path))
+        return scan(path)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(os, "scandir", closed)
+        with pytest.warns(errors.DataWarning, match="Permission denied"):
+            done = index.sync(shop)
+    assert done.removed == ()
+    assert len(index) == 8
+    assert [(failure.source, failure.reason) for failure in done.failures] == [("shoes", "Permission denied")]
+
+
+def test_metadata_that_only_look_equal_are_told_apart(index, shop):
+    paths = sorted(shop.rglob("*.png"))
+    data = {"id": [str(n) for n in range(8)], "n": ["1"] * 8}
+    index.sync(shop, fs.datasets.Table(paths, data))
+    assert index.get("0").metadata["n"] == 1
+    index.sync(shop, fs.datasets.Table(paths, {**data, "n": ["true"] * 8}))
+    assert index.get("0").metadata["n"] is True

@@ -1,19 +1,42 @@
-"""Rows of an index as records of a database, each with a digest."""
+"""Rows of an index as records of a database, each with a digest, and where the database stands."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionsearch import errors
 from fashionsearch.index.rows import Rows
 
 Record: TypeAlias = tuple[str, bytes, str, str, int, bytes]  # id, vector, metadata, source, change, digest
 _DIGEST_BYTES = 16
+
+
+@dataclass(frozen=True)
+class Head:
+    """Where a journal stands.
+
+    Attributes:
+        change: number of the last change; 0 before the first.
+        epoch: drawn anew whenever changes were lost: what was made before is of no use then.
+        known_from: the change from which on removals are known.
+        id_kind: the kind of ids, str or int, which the first row ever added decides.
+        next_id: one more than the largest integer id there ever was, or 0.
+        count: of the rows.
+    """
+
+    change: int
+    epoch: str
+    known_from: int
+    id_kind: type | None
+    next_id: int
+    count: int
 
 
 def text(value: object) -> str:
@@ -23,7 +46,24 @@ def text(value: object) -> str:
         >>> text(7), text({"price": None})
         ('7', '{"price":null}')
     """
-    return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    try:
+        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+    except ValueError as error:  # thousands of digits
+        raise errors.InputError("a number with so many digits can't be kept; give it as text") from error
+
+
+def same(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Return whether two items' metadata are the same, where 1, 1.0 and True are not.
+
+    Examples:
+        >>> same({"a": 1}, {"a": 1}), same({"a": 1}, {"a": True})
+        (True, False)
+    """
+
+    def typed(metadata: Mapping[str, Any]) -> dict[str, Any]:
+        return {name: (type(value), value) for name, value in metadata.items()}
+
+    return typed(one) == typed(other)
 
 
 def record_of(rows: Rows, place: int, change: int) -> Record:

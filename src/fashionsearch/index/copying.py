@@ -6,8 +6,9 @@ import numpy as np
 
 from fashionsearch import errors
 from fashionsearch.embedding import progress_bar
+from fashionsearch.index.codec import same
 from fashionsearch.index.engines.base import Engine
-from fashionsearch.index.rows import Id, Rows
+from fashionsearch.index.rows import Id, Rows, fetch_present
 
 _AT_ONCE = 1000  # items that are one change of the other index
 
@@ -34,33 +35,32 @@ def copy(source: Engine, target: Engine, *, progress: bool) -> int:
     ids, copied = list(source), 0
     with progress_bar(len(ids), "copying", "item", shown=progress) as advance:
         for start in range(0, len(ids), _AT_ONCE):
-            part = [item for item in ids[start : start + _AT_ONCE] if item in source]
-            rows = source.fetch(part)
+            rows = fetch_present(source.fetch, source, ids[start : start + _AT_ONCE])
             fresh = _differing(rows, target)
             if len(fresh):
                 with target.changing:
                     target.upsert(fresh)
             copied += len(fresh)
-            advance(len(part))
+            advance(_AT_ONCE)
     return copied
 
 
 def _differing(rows: Rows, target: Engine) -> Rows:
     """Return the rows that an engine lacks or has otherwise."""
     there = [item for item in rows.ids if item in target]
-    known = target.fetch(there)
+    known = fetch_present(target.fetch, target, there)
     place: dict[Id, int] = {item: number for number, item in enumerate(known.ids)}
 
-    def same(number: int) -> bool:
+    def is_there(number: int) -> bool:
         other = place.get(rows.ids[number])
         return (
             other is not None
             and np.array_equal(rows.vectors[number], known.vectors[other])
-            and dict(rows.metadata[number]) == dict(known.metadata[other])
+            and same(rows.metadata[number], known.metadata[other])
             and rows.sources[number] == known.sources[other]
         )
 
-    kept = [number for number in range(len(rows)) if not same(number)]
+    kept = [number for number in range(len(rows)) if not is_there(number)]
     return Rows(
         [rows.ids[number] for number in kept],
         rows.vectors[kept],

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.index.engines.base import Engine
+from fashionsearch.index.rows import fetch_present
 from fashionsearch.results import Health
 
 K = 10
@@ -30,12 +31,17 @@ def queries(engine: Engine, count: int) -> NDArray[np.float32]:
     ids = list(engine)
     rng = np.random.default_rng(0)
     chosen = [ids[place] for place in rng.choice(len(ids), min(count, len(ids)), replace=False)]
-    vectors = engine.fetch(chosen).vectors
+    rows = fetch_present(engine.fetch, engine, chosen)
+    chosen, vectors = list(rows.ids), rows.vectors
     found = engine.search(vectors, K + 1, None, True)
     places = rng.integers(1, np.maximum(2, found.counts))
     there = places < found.counts
     neighbours = [found.ids[row, place] if there[row] else chosen[row] for row, place in enumerate(places)]
-    others = engine.fetch(neighbours).vectors
+    known = fetch_present(engine.fetch, engine, list(dict.fromkeys(neighbours)))
+    place = {item: number for number, item in enumerate(known.ids)}
+    others = np.stack(
+        [known.vectors[place[item]] if item in place else vectors[row] for row, item in enumerate(neighbours)]
+    )
     if engine.settings.metric == "cosine":
         vectors = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
         others = others / np.linalg.norm(others, axis=1, keepdims=True)
@@ -103,7 +109,8 @@ def check(engine: Engine) -> Health:
         )  # fmt: skip
     each = recalls(engine, queries(engine, _QUERIES))
     some = np.random.default_rng(1).choice(len(ids), min(_SAMPLE, len(ids)), replace=False)
-    vectors = engine.fetch([ids[place] for place in some]).vectors.astype(np.float64)
+    sample = fetch_present(engine.fetch, engine, [ids[place] for place in some])
+    vectors = sample.vectors.astype(np.float64)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     n = len(unit)
     cosine = (np.square(unit.sum(axis=0)).sum() - n) / (n * (n - 1)) if n > 1 else 1.0

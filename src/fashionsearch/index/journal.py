@@ -15,17 +15,17 @@ import sqlite3
 import threading
 import weakref
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from fashionsearch import errors
-from fashionsearch.files import lock, read_regular
-from fashionsearch.index.codec import digest, digest_of_facts, record_of, rows_of, text
+from fashionsearch.files import read_regular
+from fashionsearch.index.claim import COUNTER
+from fashionsearch.index.codec import Head, digest, digest_of_facts, record_of, rows_of, text
 from fashionsearch.index.rows import Id, Rows
 from fashionsearch.values import Value
 
-DATABASE, COUNTER = "journal.sqlite", "changes"
+DATABASE = "journal.sqlite"
 FORMAT_VERSION = 1
 _TABLES = {
     "facts": "CREATE TABLE facts (name TEXT PRIMARY KEY, value)",
@@ -43,57 +43,8 @@ _UPSERT = (
 )
 _READ = "SELECT id, vector, metadata, source, change, digest FROM items"
 _DIGEST = "digest"  # among the facts: of the others
-_AT_ONCE = 2000  # rows that are read together
+_AT_ONCE = 500  # rows that are read together
 _WAIT = 10.0  # seconds for another process that holds the database for a moment
-
-
-@dataclass(frozen=True)
-class Head:
-    """Where a journal stands.
-
-    Attributes:
-        change: number of the last change; 0 before the first.
-        epoch: drawn anew whenever changes were lost: what was made before is of no use then.
-        known_from: the change from which on removals are known.
-        id_kind: the kind of ids, str or int, which the first row ever added decides.
-        next_id: one more than the largest integer id there ever was, or 0.
-        count: of the rows.
-    """
-
-    change: int
-    epoch: str
-    known_from: int
-    id_kind: type | None
-    next_id: int
-    count: int
-
-
-def claim(folder: Path) -> int:
-    """Become the only writer of an index, for as long as the returned descriptor is open.
-
-    Raises:
-        StorageError: if somebody else is, or the folder can't be written.
-    """
-    flags = os.O_RDWR | os.O_CREAT | getattr(os, "O_NONBLOCK", 0)
-    try:
-        counter = os.open(folder / COUNTER, flags, 0o666)
-    except OSError as error:
-        raise errors.StorageError(
-            f"{folder} can't be written: {error.strerror or error}; open it with read_only=True"
-        ) from error
-    try:
-        lock(counter)
-    except BlockingIOError as error:
-        os.close(counter)
-        raise errors.StorageError(
-            f"{folder} is open for writing elsewhere, in another process or in this one; close it there, or open it here "
-            "with read_only=True"
-        ) from error
-    except OSError:
-        if os.name != "nt":  # where there are no such locks, SQLite's own keep changes apart
-            os.close(counter)
-            raise
-    return counter
 
 
 class Journal:
@@ -119,12 +70,21 @@ class Journal:
         self._counter = -1 if counter is None else counter
         # Whoever forgets to close it is not to keep others from writing.
         self._release = None if counter is None else weakref.finalize(self, os.close, counter)
-        self.lost = 0
-        with self._told():
-            self._connection = self._connected(read_only=counter is None)
-            self._check_tables(read_only=counter is None)
-            if counter is not None:
-                self._compare_counter()
+        self.lost, self._is_closed = 0, False
+        self._seen: os.stat_result | None = None  # of a database that is taken for unchanging
+        try:
+            with self._told():
+                self._connection = self._connected(read_only=counter is None)
+                try:
+                    self._check_tables(read_only=counter is None)
+                    if counter is not None:
+                        self._compare_counter()
+                except BaseException:
+                    self._connection.close()
+                    raise
+        except BaseException:
+            self.forget()
+            raise
 
     def _connected(self, *, read_only: bool) -> sqlite3.Connection:
         if read_only and not self.path.exists():
@@ -132,6 +92,7 @@ class Journal:
         mode = "ro" if read_only else "rwc"
         if read_only and not os.access(self._folder, os.W_OK) and not Path(f"{self.path}-wal").exists():
             mode = "ro&immutable=1"  # SQLite reads a log only where it can write beside it, and there is none
+            self._seen = self.path.stat()
         connection = sqlite3.connect(
             f"{self.path.resolve().as_uri()}?mode={mode}",
             uri=True,
@@ -150,8 +111,10 @@ class Journal:
     def _check_tables(self, *, read_only: bool) -> None:
         found = dict(self._connection.execute("SELECT name, sql FROM sqlite_master WHERE sql IS NOT NULL"))
         found.pop("sqlite_sequence", None)
+        if not found and read_only:
+            raise errors.StorageError(f"{self.path} is empty; open {self._folder} for writing once")
         if not found and not read_only:
-            with self._transaction() as connection:
+            with self._transaction("BEGIN IMMEDIATE") as connection:
                 for statement in _TABLES.values():
                     connection.execute(statement)
                 numbers = dict.fromkeys(("change", "known_from", "count", "total"), 0)
@@ -197,7 +160,7 @@ class Journal:
         Raises:
             CorruptFileError: if rows are missing, or there are others.
         """
-        with self._lock, self._told():
+        with self.snapshot():
             facts = self._facts()
             found = self._connection.execute(
                 "SELECT count(*), coalesce(sum(change), 0) FROM items"
@@ -206,6 +169,39 @@ class Journal:
                 raise ValueError(
                     f"{found[0]:,} rows are there, and {facts['count']:,} were written, or of other changes"
                 )
+
+    @contextlib.contextmanager
+    def snapshot(self) -> Iterator[None]:
+        """Let all that is read inside the block be of one moment, whatever others write."""
+        with self._lock, self._told():
+            self._look_again()
+            with self._transaction("BEGIN"):
+                yield
+
+    def _look_again(self) -> None:
+        """Connect again where a database that was taken for unchanging has changed."""
+        if self._seen is not None:
+            found = self.path.stat()
+            if (found.st_mtime_ns, found.st_size) != (self._seen.st_mtime_ns, self._seen.st_size) or Path(
+                f"{self.path}-wal"
+            ).exists():
+                self._seen = None
+                self._connection.close()
+                self._connection = self._connected(read_only=True)
+
+    def pause(self) -> None:
+        """Close the database until `resume`; until then nobody else comes in."""
+        self._lock.acquire()
+        if not self._is_closed:
+            self._connection.close()
+
+    def resume(self) -> None:
+        """Open the database again."""
+        try:
+            if not self._is_closed:
+                self._connection = self._connected(read_only=self._counter < 0)
+        finally:
+            self._lock.release()
 
     def _compare_counter(self) -> None:
         head = self.head()
@@ -237,7 +233,7 @@ class Journal:
 
     def renew(self) -> None:
         """Draw another epoch: what was made of the rows before is to be made again."""
-        with self._lock, self._told(), self._transaction():
+        with self._lock, self._told(), self._transaction("BEGIN IMMEDIATE"):
             self._note({**self._facts(), "epoch": secrets.token_hex(8)})
 
     def upsert(self, rows: Rows) -> int:
@@ -301,31 +297,30 @@ class Journal:
     def removed(self, since: int) -> list[Id]:
         """Return the ids that were removed after a change, among them those that came again."""
         with self._lock, self._told():
-            found = self._connection.execute("SELECT id, change, digest FROM removed").fetchall()
+            found = self._connection.execute(
+                "SELECT id, change, digest FROM removed WHERE change > ?", (since,)
+            ).fetchall()
             if any(digest(name, change) != mark for name, change, mark in found):
                 raise ValueError("what is noted of removed items isn't what was written")
-            return [json.loads(name) for name, change, _ in found if change > since]
+            return [json.loads(name) for name, *_ in found]
 
     def rows(self, since: int = 0) -> Iterator[Rows]:
         """Yield the rows that were added or changed after a change, in the order of their first insertion.
 
+        Whoever calls has a `snapshot` until the last is read.
+
         Raises:
             CorruptFileError: if one isn't what was written.
         """
-        last = -1
-        while True:
+        with self._lock, self._told():
+            places = self._connection.execute(
+                "SELECT place FROM items WHERE change > ? ORDER BY place", (since,)
+            ).fetchall()
+        for start in range(0, len(places), _AT_ONCE):
+            chosen = [place for (place,) in places[start : start + _AT_ONCE]]
+            marks = ", ".join("?" * len(chosen))
             with self._lock, self._told():
-                places = self._connection.execute(
-                    "SELECT place FROM items WHERE change > ? AND place > ? ORDER BY place LIMIT ?",
-                    (since, last, _AT_ONCE),
-                ).fetchall()
-                if not places:
-                    return
-                (first,), (end,) = places[0], places[-1]
-                batch = self._read(
-                    f"{_READ} WHERE change > ? AND place BETWEEN ? AND ? ORDER BY place", (since, first, end)
-                )
-            last = end
+                batch = self._read(f"{_READ} WHERE place IN ({marks}) ORDER BY place", chosen)
             yield from batch
 
     def _read(self, query: str, values: Sequence[Any]) -> list[Rows]:
@@ -337,14 +332,14 @@ class Journal:
 
     def forget_removed(self, until: int) -> None:
         """Forget what was removed up to a change: nobody who stands before it can catch up any more, but begins anew."""
-        with self._lock, self._told(), self._transaction() as connection:
+        with self._lock, self._told(), self._transaction("BEGIN IMMEDIATE") as connection:
             connection.execute("DELETE FROM removed WHERE change <= ?", (until,))
             self._note({**self._facts(), "known_from": until})
 
     @contextlib.contextmanager
     def _change(self) -> Iterator[tuple[dict[str, Any], int]]:
         with self._lock, self._told():
-            with self._transaction():
+            with self._transaction("BEGIN IMMEDIATE"):
                 facts = self._facts()
                 change = facts["change"] = int(facts["change"]) + 1
                 yield facts, change
@@ -352,10 +347,12 @@ class Journal:
             self._count(change)
 
     @contextlib.contextmanager
-    def _transaction(self) -> Iterator[sqlite3.Connection]:
+    def _transaction(self, begin: str) -> Iterator[sqlite3.Connection]:
         connection = self._connection
-        connection.execute("BEGIN IMMEDIATE")
+        if connection.in_transaction:  # an interruption left it behind
+            connection.execute("ROLLBACK")
         try:
+            connection.execute(begin)
             yield connection
             connection.execute("COMMIT")
         except BaseException:
@@ -391,6 +388,7 @@ class Journal:
 
     def forget(self) -> None:
         """Leave the database alone from now on, as the child of a fork must: it is its parent's."""
+        self._is_closed = True
         if self._release is not None:
             self._release()
             self._counter = -1

@@ -22,9 +22,10 @@ from fashionsearch import errors, storage
 from fashionsearch.encoder import Embeds
 from fashionsearch.files import file_system
 from fashionsearch.index import encoders, engines
+from fashionsearch.index.claim import COUNTER, claim
 from fashionsearch.index.engines.base import DAMAGE, Engine, Settings
 from fashionsearch.index.engines.durable import DurableEngine
-from fashionsearch.index.journal import COUNTER, DATABASE, Journal, claim
+from fashionsearch.index.journal import DATABASE, Journal
 
 OPENED, SAVED = "opened index", "index"
 _AT_ONCE = 10_000  # rows that are written in one transaction when a saved index is opened
@@ -37,13 +38,17 @@ def kind_of(folder: Path) -> str | None:
     Raises:
         StorageError: if that can't be read.
     """
-    return storage.open_saved(folder).kind if (folder / storage.MANIFEST).exists() else None
+    try:
+        is_there = (folder / storage.MANIFEST).exists()
+    except OSError as error:
+        raise errors.StorageError(f"{folder} can't be read: {error.strerror or error}") from error
+    return storage.open_saved(folder).kind if is_there else None
 
 
 def check_near(folder: Path) -> None:
     """Raise StorageError where SQLite's locks can't be trusted: on a file system that other machines write to."""
     kind = file_system(folder)
-    if kind is not None and kind.startswith(_FAR):
+    if kind is not None and any(far in kind for far in _FAR):
         raise errors.StorageError(
             f"{folder} lies on a network file system ({kind}), where SQLite's locks can't be trusted and an index would be "
             "damaged; open it on a disk of this machine, and copy it there by index.save"
@@ -61,22 +66,34 @@ def create(
     files = {} if encoder is None else encoders.writers(encoder)
     identity = None if encoder is None else encoders.identity(encoder)
     files["index.json"] = storage.write_json({**parameters, "encoder": identity})
-    storage.save(folder, OPENED, files, replaces=replaces)
+    storage.save(folder, OPENED, files, replaces=replaces, first=replaces is None)
 
 
-def convert(folder: Path, engine: Engine, encoder: Embeds | None, parameters: Mapping[str, Any]) -> None:
-    """Make a saved index, which has been loaded, an opened one; until the manifest is renamed it stays a saved one.
+def convert(
+    folder: Path, generation: Path, engine: Engine, encoder: Embeds | None, parameters: Mapping[str, Any]
+) -> None:
+    """Make a saved index, whose generation has been loaded, an opened one; until the manifest is renamed it stays saved.
 
     Raises:
         StorageError: if it can't be written, or somebody else opened it meanwhile; the saved index is as it was.
     """
     counter = claim(folder)
-    if kind_of(folder) != SAVED:
+    try:
+        if storage.open_saved(folder, SAVED).generation != generation:
+            raise errors.StorageError(
+                f"{folder} was saved to or opened elsewhere at this moment; open it again"
+            )
+        for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):  # of an attempt that was interrupted
+            (folder / name).unlink(missing_ok=True)
+        os.truncate(counter, 0)
+    except OSError as error:
         os.close(counter)
-        raise errors.StorageError(f"{folder} was opened by somebody else at this moment; open it again")
-    for name in (DATABASE, f"{DATABASE}-wal", f"{DATABASE}-shm"):  # of an attempt that was interrupted
-        (folder / name).unlink(missing_ok=True)
-    os.truncate(counter, 0)
+        raise errors.StorageError(
+            f"{folder} can't be written: {error}; the saved index is as it was"
+        ) from error
+    except BaseException:
+        os.close(counter)
+        raise
     with contextlib.closing(Journal(folder, engine.settings.dim, counter=counter)) as journal:
         ids = list(engine)
         for start in range(0, len(ids), _AT_ONCE):
@@ -110,14 +127,24 @@ def reading(folder: Path) -> Iterator[tuple[storage.Saved, dict[str, Any]]]:
         ) from error
 
 
-def start(folder: Path, name: str, settings: Settings, *, read_only: bool, rebuild: bool) -> DurableEngine:
+def start(
+    folder: Path, generation: Path, name: str, settings: Settings, *, read_only: bool, rebuild: bool
+) -> DurableEngine:
     """Return the engine of an opened index, its memory filled.
 
     Raises:
         StorageError: if it is open for writing elsewhere, or can't be read.
         CorruptFileError: if its journal is damaged.
     """
-    journal = Journal(folder, settings.dim, counter=None if read_only else claim(folder))
+    counter = None if read_only else claim(folder)
+    try:
+        if storage.open_saved(folder, OPENED).generation != generation:
+            raise errors.StorageError(f"{folder} was made anew elsewhere at this moment; open it again")
+    except BaseException:
+        if counter is not None:
+            os.close(counter)
+        raise
+    journal = Journal(folder, settings.dim, counter=counter)
     try:
         if journal.lost:
             warnings.warn(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -14,6 +14,7 @@ from fashionsearch import errors
 from fashionsearch.values import Value, columns_of, plain_value, plain_values
 
 Id: TypeAlias = "str | int"
+_MOST_BITS = 10_000  # of an id; Python writes out no number of many more
 PRIVATE = "\0"  # begins the name of a metadata field that is the library's own, and shown to nobody
 
 
@@ -113,6 +114,8 @@ def check_id(item: object) -> Id:
     if isinstance(item, str):
         return str(item)
     if isinstance(item, int | np.integer) and not isinstance(item, bool):
+        if int(item).bit_length() > _MOST_BITS:
+            raise errors.InputError(f"an id is a number of {int(item).bit_length():,} bits; give it as text")
         return int(item)
     raise errors.InputError(f"id {item!r} is of type {type(item).__name__}; ids are strings or integers")
 
@@ -146,6 +149,21 @@ def unknown_id(item: Id, kind: type | None, count: int) -> errors.UnknownIdError
     """Return the error for an id that an index of `count` items, whose ids are of a kind, doesn't hold."""
     hint = f"; ids here are of type {kind.__name__}" if kind not in (None, type(item)) else ""
     return errors.UnknownIdError(f"no item has the id {item!r}; the index holds {count:,}{hint}")
+
+
+def fetch_present(fetch: Callable[[Sequence[Id]], Rows], there: Container[object], ids: Sequence[Id]) -> Rows:
+    """Return the rows of those ids that are there, whatever is removed meanwhile.
+
+    Args:
+        fetch: returns rows by id, or raises UnknownIdError.
+        there: tells which ids are there.
+        ids: to fetch.
+    """
+    while True:
+        try:
+            return fetch(ids)
+        except errors.UnknownIdError:
+            ids = [item for item in ids if item in there]
 
 
 def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
 from fashionsearch.datasets import load_folder
+from fashionsearch.files import as_path
 from fashionsearch.index import encoders
-from fashionsearch.index.rows import PRIVATE, Id, Rows, check_ids, check_vectors, metadata_rows
+from fashionsearch.index.codec import same
+from fashionsearch.index.rows import PRIVATE, Id, Rows, check_ids, check_vectors, fetch_present, metadata_rows
 from fashionsearch.results import Synced
 
 if TYPE_CHECKING:
@@ -33,27 +35,30 @@ class _Wanted:
     Attributes:
         item: its id.
         path: of its photo.
-        metadata: the table's; without a table what the item has.
+        metadata: the table's; None without a table: the item keeps what it has.
         state: of the file, without its digest; "" where that can't be told.
         stamp: what is noted of the file that the item's vector was made of; "" for a new item.
         held: what the item's metadata are now, the stamp among them.
+        has_moved: whether the item's photo was another file.
     """
 
     item: Id
     path: Path
-    metadata: Mapping[str, Any]
+    metadata: Mapping[str, Any] | None
     state: str
     stamp: str
     held: Mapping[str, Any]
+    has_moved: bool
 
     @property
     def digest(self) -> str:
         """Of the file that the item's vector was made of."""
         return self.stamp.partition("#")[2]
 
-    def stamped(self, digest: str) -> dict[str, Any]:
-        """Return the metadata with what is to be noted of the file."""
-        return {**self.metadata, _STAMP: f"{self.state}#{digest}"}
+    def stamped(self, digest: str, held: Mapping[str, Any]) -> dict[str, Any]:
+        """Return the metadata, those that the item has now where there is no table, with what is to be noted of the file."""
+        fields = held if self.metadata is None else self.metadata
+        return {**fields, _STAMP: f"{self.state if digest else ''}#{digest}"}
 
 
 def sync(
@@ -69,14 +74,14 @@ def sync(
         DataError: if the folder holds no photo.
         InputError: if the table's photos are no files, or its ids can't be this index's.
     """
-    listed = _listed(engine, photos, table)
+    listed, unseen = _listed(engine, photos, table), _unseen(photos) if table is None else []
     wanted = [each for each in listed if each.path.exists()]
     missing = tuple(
         errors.ImageFailure(place, str(each.path), "there is no such file")
         for place, each in enumerate(listed)
         if not each.path.exists()
     )
-    fresh, again, kept = [], [], 0
+    fresh, again, relabelled, kept = [], [], [], 0
     for each in wanted:
         if each.item not in engine:
             fresh.append(each)
@@ -84,16 +89,39 @@ def sync(
             again.append(each)
         else:
             kept += 1
-            if dict(each.held) != each.stamped(each.digest):
-                _relabel(engine, each)
+            if not same(each.held, each.stamped(each.digest, each.held)) or each.has_moved:
+                relabelled.append(each)
+    for start in range(0, len(relabelled), _AT_ONCE):
+        _relabel(engine, relabelled[start : start + _AT_ONCE])
     names = {each.item for each in wanted}
-    gone = [item for item in engine if item not in names and _is_ours(engine, item)]
-    if gone:
-        with engine.changing:
-            engine.delete([item for item in gone if item in engine])
+    # What lies in a folder that can't be looked into is not known to be gone.
+    prefixes = tuple(f"{folder}/" for folder, _ in unseen)
+    gone = [
+        item
+        for item in engine
+        if item not in names and not (prefixes and str(item).startswith(prefixes)) and _is_ours(engine, item)
+    ]
+    with engine.changing:
+        gone = [item for item in gone if item in engine]
+        if gone:
+            engine.delete(gone)
     added, failed = _embed(engine, encoder, fresh, cache)
     changed, failed_again = _embed(engine, encoder, again, cache)
-    return Synced(added, changed, tuple(gone), kept, (*missing, *failed, *failed_again))
+    closed = tuple(errors.ImageFailure(place, folder, why) for place, (folder, why) in enumerate(unseen))
+    return Synced(added, changed, tuple(gone), kept, (*closed, *missing, *failed, *failed_again))
+
+
+def _unseen(photos: str | os.PathLike[str]) -> list[tuple[str, str]]:
+    """Return the folders, as paths in the folder of photos, that can't be looked into, and why."""
+    root, found = as_path(photos), []
+
+    def note(error: OSError) -> None:
+        inside = os.path.relpath(error.filename, root)
+        found.append((Path(inside).as_posix(), error.strerror or "can't be read"))
+
+    for _ in os.walk(root, onerror=note):
+        pass
+    return found
 
 
 def _listed(engine: Engine, photos: str | os.PathLike[str], table: Table | None) -> list[_Wanted]:
@@ -107,10 +135,11 @@ def _listed(engine: Engine, photos: str | os.PathLike[str], table: Table | None)
     metadata = metadata_rows(None if table is None else table.metadata, len(rows))
     found = []
     for item, path, fields in zip(ids, paths, metadata, strict=True):
-        held = engine.fetch([item]).metadata[0] if item in engine else {}
-        if table is None:
-            fields = {name: value for name, value in held.items() if name != _STAMP}
-        found.append(_Wanted(item, path, fields, _state(path), str(held.get(_STAMP, "")), held))
+        known = fetch_present(engine.fetch, engine, [item] if item in engine else [])
+        held: Mapping[str, Any] = known.metadata[0] if len(known) else {}
+        moved = len(known) > 0 and known.sources[0] != str(path)
+        stamp = str(held.get(_STAMP, ""))
+        found.append(_Wanted(item, path, None if table is None else fields, _state(path), stamp, held, moved))
     return found
 
 
@@ -138,15 +167,21 @@ def _is_same(each: _Wanted) -> bool:
     return bool(each.digest) and _digest(each.path) == each.digest
 
 
-def _relabel(engine: Engine, each: _Wanted) -> None:
-    """Give an item whose photo is as it was the metadata that it has now."""
+def _relabel(engine: Engine, wanted: Sequence[_Wanted]) -> None:
+    """Give items whose photos are as they were the metadata that they are to have now."""
     with engine.changing:
-        known = engine.fetch([each.item])
-        engine.upsert(replace(known, metadata=[each.stamped(each.digest)], sources=[str(each.path)]))
+        there = {each.item: each for each in wanted if each.item in engine}
+        known = engine.fetch(list(there))
+        chosen = [there[item] for item in known.ids]
+        metadata = [
+            each.stamped(each.digest, held) for each, held in zip(chosen, known.metadata, strict=True)
+        ]
+        engine.upsert(replace(known, metadata=metadata, sources=[str(each.path) for each in chosen]))
 
 
 def _is_ours(engine: Engine, item: Id) -> bool:
-    return _STAMP in engine.fetch([item]).metadata[0]
+    rows = fetch_present(engine.fetch, engine, [item])
+    return len(rows) > 0 and _STAMP in rows.metadata[0]
 
 
 def _embed(
@@ -159,16 +194,21 @@ def _embed(
         paths = [each.path for each in part]
         vectors, positions, sources, failures = encoders.embed_all(encoder, paths, "skip", cache)
         rows = [part[position] for position in positions]
-        # A file that was written to meanwhile gets no state, and so is looked at again the next time.
-        metadata = [
-            each.stamped(_digest(each.path))
-            if each.state and _state(each.path) == each.state
-            else {**each.metadata, _STAMP: "#"}
-            for each in rows
+        # A file that was written to meanwhile gets no stamp, and so is looked at again the next time. Its digest is of what
+        # was embedded only if it has the same state after that was read.
+        digests = [_digest(each.path) for each in rows]
+        digests = [
+            mark if each.state and _state(each.path) == each.state else ""
+            for each, mark in zip(rows, digests, strict=True)
         ]
         ids = [each.item for each in rows]
-        with engine.changing:
-            engine.upsert(Rows(ids, check_vectors(vectors, engine.settings.dim), metadata, sources))
+        checked = check_vectors(vectors, engine.settings.dim)
+        with engine.changing:  # an update that came meanwhile stays
+            held = [engine.fetch([item]).metadata[0] if item in engine else {} for item in ids]
+            metadata = [
+                each.stamped(mark, fields) for each, mark, fields in zip(rows, digests, held, strict=True)
+            ]
+            engine.upsert(Rows(ids, checked, metadata, sources))
         done += ids
         failed += [
             errors.ImageFailure(start + failure.position, failure.source, failure.reason)

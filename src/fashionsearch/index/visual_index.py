@@ -360,9 +360,12 @@ class VisualIndex(Searchable):
         if kind is None and not read_only:
             made = cls(encoder, progress=progress, **given)
             opening.create(root, made.encoder, {name: getattr(made, name) for name in _SAVED})
+            given.pop("engine", None)  # which may be another, where its library isn't installed
         elif kind == opening.SAVED and not read_only:
+            generation = storage.open_saved(root).generation
             made = cls.load(root, encoder=encoder, rebuild=rebuild, **options)
-            opening.convert(root, made._engine, made.encoder, {name: getattr(made, name) for name in _SAVED})
+            made_with = {name: getattr(made, name) for name in _SAVED}
+            opening.convert(root, generation, made._engine, made.encoder, made_with)
         with opening.reading(root) as (saved, config):
             parameters = {name: config[name] for name in _SAVED}
             opening.check_same(root, given, parameters)
@@ -373,7 +376,7 @@ class VisualIndex(Searchable):
                 parameters |= {"ef_search": ef_search, "recall": None}
             self = cls._made_with(chosen, parameters, progress)
         self._engine = opening.start(
-            root, self.engine, self._engine.settings, read_only=read_only, rebuild=rebuild
+            root, saved.generation, self.engine, self._engine.settings, read_only=read_only, rebuild=rebuild
         )
         self.show_photos = kind is None
         self._engine.settle(PATIENCE)

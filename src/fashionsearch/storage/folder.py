@@ -45,7 +45,14 @@ def write_bytes(content: bytes) -> Writer:
     return write
 
 
-def save(folder: PathLike, kind: str, files: Mapping[str, Writer], *, replaces: str | None = None) -> None:
+def save(
+    folder: PathLike,
+    kind: str,
+    files: Mapping[str, Writer],
+    *,
+    replaces: str | None = None,
+    first: bool = False,
+) -> None:
     """Write a new generation of a folder and make it the current one, atomically.
 
     Args:
@@ -53,6 +60,7 @@ def save(folder: PathLike, kind: str, files: Mapping[str, Writer], *, replaces: 
         kind: what is saved.
         files: name (may hold "/") -> a function that writes the file at the path it is given.
         replaces: another kind that it may take the place of.
+        first: refuse a folder to which something was saved, also at this moment.
 
     Raises:
         StorageError: if the folder holds something else, another process is saving to it, or the disk is full; the
@@ -63,6 +71,8 @@ def save(folder: PathLike, kind: str, files: Mapping[str, Writer], *, replaces: 
         make_folder(root)
         _check_target(root, kind, replaces)
         with _only_writer(root):
+            if first and (root / MANIFEST).exists():
+                raise errors.StorageError(f"something was saved to {root} at this moment; open it again")
             _write_generation(root, kind, files)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import os
 import shutil
 import time
 import warnings
@@ -13,15 +14,17 @@ from pathlib import Path
 from typing import Any
 
 from fashionsearch import errors, storage
+from fashionsearch.index.codec import Head
 from fashionsearch.index.engines.base import DAMAGE, Facts, Graph, Settings
 from fashionsearch.index.engines.local import LocalEngine
 from fashionsearch.index.engines.store import Store
-from fashionsearch.index.journal import Head, Journal
+from fashionsearch.index.journal import Journal
 from fashionsearch.index.rows import Id, Rows
 from fashionsearch.values import Value
 
 CHECKPOINT = "checkpoint"
 _NOTES = "checkpoint.json"
+_AT_ONCE = 2000  # rows that are taken over while searches wait
 _SOON = 0.5  # seconds after which a reader looks whether there is more
 _FEWEST, _SHARE = 20_000, 0.25  # changed rows from which on a checkpoint is written without being asked for
 
@@ -96,53 +99,65 @@ class DurableEngine(LocalEngine):
             self._follow()
 
     def _follow(self) -> None:
-        """Bring memory to where the journal stands."""
-        self._following = True
+        """Bring memory to where the journal stands; whoever calls holds `changing`."""
+        if self._closed:
+            return
+        self._following = self._behind = True
         try:
-            self._looked = time.monotonic()
-            head = self._journal.head()
-            if (head.change, head.epoch) != (self._at.change, self._at.epoch):
-                self._take_over(head)
+            with self._journal.snapshot():
+                head = self._journal.head()
+                if (head.change, head.epoch) != (self._at.change, self._at.epoch):
+                    self._take_over(head)
             self._behind = False
+            self._looked = time.monotonic()
         finally:
             self._following = False
 
     def _take_over(self, head: Head) -> None:
-        since, engine = self._at.change, LocalEngine(self.settings, self._graph_type)
-        anew = head.epoch != self._at.epoch or not head.known_from <= since <= head.change
-        if anew:
-            since = self._read_checkpoint(engine, head) if self._trusting else 0
-            if not since:
-                engine = LocalEngine(self.settings, self._graph_type)
-        store = engine._state.store if anew else self._state.store
-        gone = [item for item in self._journal.removed(since) if item in store.slot_of]
-        delete, upsert = (engine.delete, engine.upsert) if anew else (super().delete, super().upsert)
-        if gone:
-            delete(gone)
-        self._unsaved += len(gone)
-        for rows in self._journal.rows(since):
-            upsert(rows)
-            self._unsaved += len(rows)
-        if anew:
-            self._become(engine)
-        with super()._reading() as store:
+        since = self._at.change
+        if head.epoch != self._at.epoch or not head.known_from <= since <= head.change:
+            self._take_over_all(head)
+        else:
+            gone, fresh = self._journal.removed(since), list(self._journal.rows(since))
+            few = len(gone) + sum(map(len, fresh)) <= _AT_ONCE
+            # What many searches would wait for is shown bit by bit.
+            with self._lock if few else contextlib.nullcontext():
+                with self._held() as store:
+                    gone = [item for item in gone if item in store.slot_of]
+                if gone:
+                    super().delete(gone)
+                for rows in fresh:
+                    super().upsert(rows)
+            self._unsaved += len(gone) + sum(map(len, fresh))
+        with self._held() as store:
             store.id_kind, store.next_id = head.id_kind, head.next_id
             count = len(store)
-        self._at = head
-        if count != head.count and self._journal.head().change == head.change:
-            self._begin_anew(count, head)
-
-    def _begin_anew(self, count: int, head: Head) -> None:
-        """Read all rows again, where those that were caught up with don't come to what the journal says."""
-        if self._at.epoch and self._trusting:
-            self._trusting = self._is_sound = False
-            self._at = replace(head, epoch="")
-            self._take_over(head)
+        if count == head.count:
+            self._at = head
             return
-        raise errors.CorruptFileError(
-            f"{self._journal.path} is damaged: it gives {count:,} items, and {head.count:,} were written; restore it from a "
-            "copy"
-        )
+        self._at = replace(head, epoch="")  # nothing is known then, and all is read again
+        if not self._trusting:
+            raise errors.CorruptFileError(
+                f"{self._journal.path} is damaged: it gives {count:,} items, and {head.count:,} were written; restore it "
+                "from a copy"
+            )
+        self._trusting = self._is_sound = False
+        self._take_over(head)
+
+    def _take_over_all(self, head: Head) -> None:
+        """Fill another engine, and become that: nobody sees it half filled."""
+        engine = LocalEngine(self.settings, self._graph_type)
+        since = self._read_checkpoint(engine, head) if self._trusting else 0
+        if not since:
+            engine = LocalEngine(self.settings, self._graph_type)
+        gone = [item for item in self._journal.removed(since) if item in engine]
+        if gone:
+            engine.delete(gone)
+        self._unsaved += len(gone)
+        for rows in self._journal.rows(since):
+            engine.upsert(rows)
+            self._unsaved += len(rows)
+        self._become(engine)
 
     def _read_checkpoint(self, engine: LocalEngine, head: Head) -> int:
         """Fill a new engine from the checkpoint, and return its change; 0 where there is none that fits."""
@@ -258,11 +273,21 @@ class DurableEngine(LocalEngine):
             if self._closed:
                 return
             try:
+                if self._behind:
+                    self._follow()
                 if self._unsaved and not self._read_only:
                     self.checkpoint()
             finally:
                 self._closed = "is closed"
                 self._journal.close()
+
+    def before_fork(self) -> None:
+        """Close the database for the moment: SQLite's state must not be in two processes."""
+        self._journal.pause()
+
+    def after_fork_in_parent(self) -> None:
+        """Go on."""
+        self._journal.resume()
 
     def after_fork(self) -> None:
         """Renew the locks, and leave the journal to the parent."""
@@ -280,7 +305,8 @@ class DurableEngine(LocalEngine):
 
 def _bytes_of(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # another process may be removing what is old
-            total += path.stat().st_size if path.is_file() else 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # another process may be removing what is old
+                total += (Path(parent) / name).stat().st_size
     return total

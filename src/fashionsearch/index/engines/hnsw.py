@@ -128,9 +128,19 @@ class HnswGraph:
     def _verify(self, labels: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         if len(labels):
             self._index.set_ef(self._wanted_ef)
-            found, _ = self._index.knn_query(vectors[self._first_slot[labels]], k=1)
-            self._hidden.update(labels[found[:, 0].astype(np.int64) != labels].tolist())
+            own = vectors[self._first_slot[labels]]
+            try:
+                found = self._index.knn_query(own, k=1)[0][:, 0].astype(np.int64)
+            except RuntimeError:  # one of the walks meets nothing that is alive
+                found = np.array([self._nearest(row) for row in own])
+            self._hidden.update(labels[found != labels].tolist())
             self._hidden_index = None
+
+    def _nearest(self, row: NDArray[np.float32]) -> int:
+        try:
+            return int(self._index.knn_query(row[None], k=1)[0][0, 0])
+        except RuntimeError:
+            return -1
 
     def _lower_ef(self, ef_search: int, vectors: NDArray[np.float32]) -> None:
         """Verify some rows at a lower ef than ever before, which holds once all rows are verified."""

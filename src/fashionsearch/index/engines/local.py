@@ -60,10 +60,17 @@ class LocalEngine:
         return self._changing
 
     @contextlib.contextmanager
-    def _reading(self) -> Iterator[Store]:
+    def _held(self) -> Iterator[Store]:
+        """Give the store, whole, and let nobody publish meanwhile."""
         with self._lock:
             self._state.store.finish()
             yield self._state.store
+
+    @contextlib.contextmanager
+    def _reading(self) -> Iterator[Store]:
+        """Give the store to whoever asks from outside."""
+        with self._held() as store:
+            yield store
 
     @property
     def id_kind(self) -> type | None:
@@ -170,7 +177,7 @@ class LocalEngine:
     def _start_change(self) -> Store:
         """Return the store to change; a graph that an interruption left behind it is dropped."""
         self._report_failure()
-        with self._reading() as store:
+        with self._held() as store:
             if not self._is_whole():
                 self._state = _State(store, None)
             return store
@@ -206,7 +213,7 @@ class LocalEngine:
     def _tidy(self) -> None:
         """Leave out dead slots when they are many, and make a graph when the store has grown to need one."""
         if self._rebuild is None and self._needs_rebuild():
-            with self._reading() as store:
+            with self._held() as store:
                 large = 4 * store.dim * len(store) > _EXACT_BYTES
                 graph = self._graph_type(self.settings) if self._graph_type and large else None
                 rebuild = Rebuild(store, graph)
@@ -225,7 +232,7 @@ class LocalEngine:
         if rebuild.is_behind:
             rebuild.start()
             return
-        with self._reading():
+        with self._held():
             self._rebuild = None  # interrupted, it begins anew
             self._state = _State(*rebuild.take())
 
@@ -279,6 +286,12 @@ class LocalEngine:
 
     def close(self) -> None:
         """Do nothing: memory is given back when nobody needs it."""
+
+    def before_fork(self) -> None:
+        """Do nothing: memory may be copied at any moment."""
+
+    def after_fork_in_parent(self) -> None:
+        """Do nothing."""
 
     def after_fork(self) -> None:
         """Renew the locks, and forget what other threads were doing: they aren't in this process."""
