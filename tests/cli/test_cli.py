@@ -135,7 +135,7 @@ def test_embed_writes_vectors_without_pickle(photos, saved, tmp_path):
         == 0
     )
     with np.load(tmp_path / "deep" / "vectors.npz", allow_pickle=False) as arrays:
-        assert arrays["embeddings"].shape == (48, 1280)
+        assert arrays["embeddings"].shape == (48, 256)
         assert arrays["embeddings"].dtype == np.float32
         first = str(arrays["images"][0])
         expected = fs.Classifier.load(saved / "classifier").embed(first)

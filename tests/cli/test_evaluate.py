@@ -12,17 +12,18 @@ from fashionsearch.cli import main
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """A folder as Kaggle ships it."""
+    """A CSV file of photos with their labels, one of them unknown."""
     folder = tmp_path_factory.mktemp("shop")
     table = fs.datasets.make_catalogue(24, seed=4)
-    (folder / "images").mkdir()
-    lines = ["id,masterCategory,articleType,baseColour"]
+    lines = ["image,masterCategory,articleType,baseColour"]
     for number, photo in enumerate(table.images):
-        Image.fromarray(np.asarray(photo)).save(folder / "images" / f"{number}.jpg")
+        Image.fromarray(np.asarray(photo)).save(folder / f"{number}.jpg")
         colour = "" if number == 0 else table["baseColour"][number]
-        lines.append(f"{number},{table['masterCategory'][number]},{table['articleType'][number]},{colour}")
-    (folder / "styles.csv").write_text("\n".join(lines), encoding="utf-8")
-    return folder
+        lines.append(
+            f"{number}.jpg,{table['masterCategory'][number]},{table['articleType'][number]},{colour}"
+        )
+    (folder / "products.csv").write_text("\n".join(lines), encoding="utf-8")
+    return folder / "products.csv"
 
 
 @pytest.mark.parametrize("saved", [True, False])
@@ -37,7 +38,7 @@ def test_a_tagger_is_compared_with_every_column_that_it_tags(shop, saved, tmp_pa
     assert found["articleType"]["n"] == 24
     assert found["baseColour"]["n"] == 23
     tagger = fs.Tagger.from_pretrained("fashion")
-    table = fs.datasets.load_fashion_products(shop)
+    table = fs.datasets.load_csv(shop)
     right = (tagger.predict(table.images)["masterCategory"] == table["masterCategory"]).mean()
     assert found["masterCategory"]["accuracy"] == pytest.approx(right)
     assert main(["evaluate", name, str(shop), "--label", "articleType"]) == 0
@@ -48,7 +49,7 @@ def test_a_tagger_is_compared_with_every_column_that_it_tags(shop, saved, tmp_pa
 
 def test_a_table_without_what_a_tagger_tags_is_refused(shop, tmp_path, capsys):
     (tmp_path / "red").mkdir()
-    (tmp_path / "red" / "0.jpg").write_bytes((shop / "images" / "0.jpg").read_bytes())
+    (tmp_path / "red" / "0.jpg").write_bytes((shop.parent / "0.jpg").read_bytes())
     assert main(["evaluate", "fashion", str(tmp_path)]) == 1
     said = capsys.readouterr().err
     assert "none of the columns that fashion tags (articleType, subCategory" in said
