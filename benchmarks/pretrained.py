@@ -189,10 +189,10 @@ def main() -> None:
     )
     parser.add_argument("--settled-weight", type=float, default=0.5, help="of the metric loss at the end")
     parser.add_argument(
-        "--settled-distillation", type=float, default=0.0, help="of what was known, at the end"
+        "--settled-distillation", type=float, default=0.5, help="of what was known, at the end"
     )
     parser.add_argument(
-        "--settled-views", type=int, default=1, help="damaged copies of each photo, at the end"
+        "--settled-views", type=int, default=0, help="damaged copies of each photo, at the end"
     )
     parser.add_argument("--epochs", type=int, default=14)
     parser.add_argument("--rate", type=float, default=5e-4, help="of the network below the heads")

@@ -87,7 +87,9 @@ def ship(
         "dim": tagger.dim,
         "weights_sha256": weights_hash(module),
         "attributes": [{"name": name, **classes_to_json(state.targets.classes[name])} for name in attributes],
-        "parents": dict(state.taxonomy.parents),
+        "parents": {
+            name: above for name, above in state.taxonomy.parents.items() if {name, above} <= set(attributes)
+        },
         "familiar": state.familiar,
         "history": [dict(row) for row in tagger.history_.rows],
         "figures": dict(figures),

@@ -62,38 +62,7 @@ def _shop() -> str:
     )
 
 
-def _curve() -> str:
-    found: dict[tuple[int, int], dict[str, Row]] = {}
-    for row in _rows("curve"):
-        found.setdefault((row["size"], row["photos"]), {})[row["measure"]] = row
-    shown = (
-        "articleType accuracy",
-        "baseColour accuracy",
-        "gender accuracy",
-        "season accuracy",
-        _TYPE,
-        _BOTH,
-    )
-    return table(
-        (
-            "Pixels",
-            "Photos",
-            "`articleType`",
-            "`baseColour`",
-            "`gender`",
-            "`season`",
-            "P@5, type",
-            "P@5, both",
-        ),
-        [
-            (size, f"{count:,}", *(f"{100 * rows[name]['value']:.1f}" for name in shown))
-            for (size, count), rows in found.items()
-        ],
-    )
-
-
 _PARTS: dict[str, Callable[[], str]] = {
-    "curve": _curve,
     "frozen": _frozen,
     "losses": _losses,
     "classes": _classes,

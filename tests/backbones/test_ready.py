@@ -17,7 +17,7 @@ def table():
 
 
 def test_a_backbone_of_another_size_is_made_in_torch(table):
-    larger = fs.create_backbone("fashion", image_size=160, progress=False)
+    larger = fs.create_backbone("fashion", image_size=192, progress=False)
     assert larger.runtime == "torch"
     usual = fs.create_backbone("fashion", progress=False)
     assert usual.runtime == "onnx"

@@ -113,7 +113,7 @@ def shipped_origin(name: str) -> str:
 
 
 _FASHION_DIM = 256
-_FASHION = Preprocess((128, 128), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
+_FASHION = Preprocess((160, 160), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 _IMAGENET = Preprocess((224, 224))
 _HALVES = Preprocess((224, 224), mean=(0.5, 0.5, 0.5), std=(0.5, 0.5, 0.5))
 _BILINEAR = Preprocess((224, 224), interpolation="bilinear")
