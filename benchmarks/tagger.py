@@ -200,7 +200,7 @@ def main() -> None:
     for row in rows:
         about = " ".join(str(row[key]) for key in ("loss", "encoder", "photos") if key in row)
         print(f"{about} {row['measure']}: {row['value']:.4f} of {row['examples']:,}".strip())
-    write(f"tagger-{options.only}", rows, folder=options.out)
+    write(f"tagger-{options.only}", rows, folder=options.out, about={})
 
 
 if __name__ == "__main__":

@@ -29,44 +29,8 @@ def _frozen() -> str:
     )
 
 
-def _losses() -> str:
-    found: dict[str, dict[str, Row]] = {}
-    for row in _rows("losses"):
-        found.setdefault(row["loss"], {})[row["measure"]] = row
-    shown = (_TYPE, _BOTH, "articleType accuracy", "baseColour accuracy")
-    return table(
-        ("Loss", "Precision@5, type", "Precision@5, type and colour", "`articleType`", "`baseColour`"),
-        [
-            (loss if loss == "none" else f"`{loss}`", *(percent(rows[name]) for name in shown))
-            for loss, rows in found.items()
-        ],
-    )
-
-
-def _classes() -> str:
-    new, before, after = _rows("classes")
-    return table(
-        ("Accuracy on the new classes, %", "On the others before, %", "After, %"),
-        [(percent(new), percent(before), percent(after))],
-    )
-
-
-def _shop() -> str:
-    rows = _rows("shop")
-    counts = sorted({row["photos"] for row in rows})
-    encoders = list(dict.fromkeys(row["encoder"] for row in rows))
-    found = {(row["encoder"], row["photos"]): row for row in rows}
-    return table(
-        ("Photos of the shop", *(f"`{name}`, %" for name in encoders)),
-        [(f"{count:,}", *(percent(found[name, count]) for name in encoders)) for count in counts],
-    )
-
-
 _PARTS: dict[str, Callable[[], str]] = {
     "frozen": _frozen,
-    "losses": _losses,
-    "classes": _classes,
-    "shop": _shop,
 }
 
 
