@@ -268,7 +268,9 @@ def documented() -> Iterator[tuple[str, object]]:
                 continue
             if inspect.isclass(value):
                 yield name, value
-                for method, member in vars(value).items():
+                ours = [each for each in value.__mro__ if each.__module__.startswith("fashionsearch")]
+                members = {name: member for each in reversed(ours) for name, member in vars(each).items()}
+                for method, member in members.items():
                     function = member.__func__ if isinstance(member, classmethod | staticmethod) else member
                     if not method.startswith("_") and isinstance(function, types.FunctionType):
                         yield f"{name}.{method}", function

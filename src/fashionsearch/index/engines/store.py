@@ -111,8 +111,9 @@ class Store:
         slots = np.flatnonzero(self.alive)
         if not len(slots):
             return 0.0
-        # Equal vectors, and hardly ever others, have the same product with a random one.
-        marks = self.vectors @ np.random.default_rng(0).normal(size=self.dim)
+        # Equal vectors, and hardly ever others, have the same sum of their bits times odd numbers; floats would round.
+        odd = np.random.default_rng(0).integers(2**63, size=self.dim, dtype=np.uint64) | np.uint64(1)
+        marks = self.vectors.view(np.uint32) @ odd
         _, which, counts = np.unique(marks[slots], return_inverse=True, return_counts=True)
         return float((counts[which] > 1).mean())
 
