@@ -29,8 +29,17 @@ def _frozen() -> str:
     )
 
 
+def _classes() -> str:
+    new, before, after = _rows("classes")
+    return table(
+        ("Accuracy on the new classes, %", "On the others before, %", "After, %"),
+        [(percent(new), percent(before), percent(after))],
+    )
+
+
 _PARTS: dict[str, Callable[[], str]] = {
     "frozen": _frozen,
+    "classes": _classes,
 }
 
 
