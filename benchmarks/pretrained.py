@@ -155,8 +155,6 @@ def settle(
     """Fit the projection and the heads once more, to photos as they are and to damaged ones, on the network that has learned.
 
     At a larger size than it learned at: that costs little here, and tells more (Touvron et al. 2019, arXiv:1906.06423).
-
-    While it learned, copies of a photo had to find each other, which keeps a product itself and pushes its like away.
     """
     embedder = cast("Embedder", tagger.backbone_.module)
     preprocess = replace(tagger.backbone_.preprocess, image_size=(size, size))

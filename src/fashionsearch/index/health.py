@@ -53,14 +53,10 @@ def queries(engine: Engine, count: int) -> NDArray[np.float32]:
 
 def recalls(engine: Engine, asked: NDArray[np.float32]) -> NDArray[np.float64]:
     """Return the recall@10 of each query against exact search."""
+    from fashionsearch.metrics.recall import recalls as shares  # here, since it is seldom needed
+
     truth, found = (engine.search(asked, K, None, exact).ids for exact in (True, False))
-    return np.array(
-        [
-            len(set(ours) & wanted) / max(1, len(wanted))
-            for ours, row in zip(found, truth, strict=True)
-            for wanted in [{item for item in row if item is not None}]
-        ]
-    )
+    return np.array(shares(found, truth))
 
 
 def reach(engine: Engine, goal: float) -> None:

@@ -113,7 +113,7 @@ class Journal:
         found.pop("sqlite_sequence", None)
         if not found and read_only:
             raise errors.StorageError(f"{self.path} is empty; open {self._folder} for writing once")
-        if not found and not read_only:
+        if not found:
             with self._transaction("BEGIN IMMEDIATE") as connection:
                 for statement in _TABLES.values():
                     connection.execute(statement)

@@ -14,7 +14,7 @@ from __future__ import annotations
 import contextlib
 import os
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +23,7 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.files import file_system
 from fashionsearch.index import encoders, engines
 from fashionsearch.index.claim import COUNTER, claim
-from fashionsearch.index.engines.base import DAMAGE, Engine, Settings
+from fashionsearch.index.engines.base import Engine, Settings
 from fashionsearch.index.engines.durable import DurableEngine
 from fashionsearch.index.journal import DATABASE, Journal
 
@@ -110,21 +110,6 @@ def check_same(folder: Path, given: Mapping[str, Any], made_with: Mapping[str, A
                 f"{folder} was made with {name}={made_with[name]!r}, and {name}={value!r} is asked for; leave it out, or "
                 "make another index"
             )
-
-
-@contextlib.contextmanager
-def reading(folder: Path) -> Iterator[tuple[storage.Saved, dict[str, Any]]]:
-    """Give an opened index's files and the content of `index.json`; what doesn't fit them is damage, and named."""
-    saved = storage.open_saved(folder, OPENED)
-    try:
-        config = saved.json("index.json")
-        yield saved, config
-    except errors.FashionSearchError:
-        raise
-    except DAMAGE as error:
-        raise errors.CorruptFileError(
-            f"{folder} is damaged: {type(error).__name__}: {str(error)[:200]}; restore it from a copy"
-        ) from error
 
 
 def start(

@@ -45,14 +45,14 @@ def write(
 
 
 @contextlib.contextmanager
-def reading(folder: storage.PathLike) -> Iterator[tuple[storage.Saved, dict[str, Any]]]:
+def reading(folder: storage.PathLike, kind: str = "index") -> Iterator[tuple[storage.Saved, dict[str, Any]]]:
     """Give a saved index's files and the content of `index.json`; what doesn't fit them is damage, and named.
 
     Raises:
         StorageError: if the folder holds no index.
         CorruptFileError: if what is read inside the block isn't what `write` writes.
     """
-    saved = storage.open_saved(folder, "index")
+    saved = storage.open_saved(folder, kind)
     try:
         config = saved.json("index.json")
         if not isinstance(config, dict):

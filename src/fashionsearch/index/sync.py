@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,6 +15,7 @@ from fashionsearch.index import encoders
 from fashionsearch.index.codec import same
 from fashionsearch.index.rows import PRIVATE, Id, Rows, check_ids, check_vectors, fetch_present, metadata_rows
 from fashionsearch.results import Synced
+from fashionsearch.storage.saved import sha256
 
 if TYPE_CHECKING:
     from fashionsearch.cache import EmbeddingCache
@@ -25,7 +25,6 @@ if TYPE_CHECKING:
 
 _STAMP = f"{PRIVATE}file"  # size, times and digest of the file that an item's vector was made of
 _AT_ONCE = 500  # photos that are embedded before they are written: what a crash takes away
-_BLOCK = 2**20
 
 
 @dataclass(frozen=True)
@@ -75,12 +74,12 @@ def sync(
         InputError: if the table's photos are no files, or its ids can't be this index's.
     """
     listed, unseen = _listed(engine, photos, table), _unseen(photos) if table is None else []
-    wanted = [each for each in listed if each.path.exists()]
-    missing = tuple(
-        errors.ImageFailure(place, str(each.path), "there is no such file")
-        for place, each in enumerate(listed)
-        if not each.path.exists()
-    )
+    wanted, missing = [], []
+    for place, each in enumerate(listed):
+        if each.path.exists():
+            wanted.append(each)
+        else:
+            missing.append(errors.ImageFailure(place, str(each.path), "there is no such file"))
     fresh, again, relabelled, kept = [], [], [], 0
     for each in wanted:
         if each.item not in engine:
@@ -153,13 +152,10 @@ def _state(path: Path) -> str:
 
 def _digest(path: Path) -> str:
     try:
-        digest = hashlib.blake2b(digest_size=16)
         with path.open("rb") as file:
-            while block := file.read(_BLOCK):
-                digest.update(block)
+            return sha256(file)
     except OSError:
         return ""
-    return digest.hexdigest()
 
 
 def _is_same(each: _Wanted) -> bool:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fashionsearch import errors, neighbours, storage
 from fashionsearch.encoder import Embeds
@@ -20,9 +20,6 @@ from fashionsearch.index.rows import (
 )
 from fashionsearch.index.searchable import Searchable
 from fashionsearch.results import Health
-
-if TYPE_CHECKING:
-    pass
 
 _SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state", "recall")
 _EF_SEARCH = 50
@@ -366,7 +363,7 @@ class VisualIndex(Searchable):
             made = cls.load(root, encoder=encoder, rebuild=rebuild, **options)
             made_with = {name: getattr(made, name) for name in _SAVED}
             opening.convert(root, generation, made._engine, made.encoder, made_with)
-        with opening.reading(root) as (saved, config):
+        with snapshot.reading(root, opening.OPENED) as (saved, config):
             parameters = {name: config[name] for name in _SAVED}
             opening.check_same(root, given, parameters)
             chosen = encoders.restore(saved, config["encoder"], encoder, options)

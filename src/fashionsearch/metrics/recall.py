@@ -34,11 +34,19 @@ def recall_at_k(
         raise errors.InputError(
             f"found has {len(found)} queries and expected has {len(expected)}; give one row each"
         )
+    shares = recalls(found, expected)
+    if not shares:
+        raise errors.InputError("no query expects anything, so there is no recall to measure")
+    return float(np.mean(shares))
+
+
+def recalls(
+    found: Sequence[Sequence[Any]] | NDArray[Any], expected: Sequence[Sequence[Any]] | NDArray[Any]
+) -> list[float]:
+    """Return the fraction of the expected ids that were found, of each query that expects any; None is an empty place."""
     shares = []
     for ours, truth in zip(found, expected, strict=True):
         wanted = {item for item in truth if item is not None}
         if wanted:
             shares.append(len(wanted.intersection(ours)) / len(wanted))
-    if not shares:
-        raise errors.InputError("no query expects anything, so there is no recall to measure")
-    return float(np.mean(shares))
+    return shares

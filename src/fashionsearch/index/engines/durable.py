@@ -262,10 +262,10 @@ class DurableEngine(LocalEngine):
     def facts(self) -> Facts:
         """Return what it knows of itself."""
         manifest = self._folder / CHECKPOINT / storage.MANIFEST
+        written = None
         with contextlib.suppress(OSError):
             written = datetime.fromtimestamp(manifest.stat().st_mtime).astimezone()
-            return replace(super().facts(), disk=_bytes_of(self._folder), checkpoint=written)
-        return replace(super().facts(), disk=_bytes_of(self._folder))
+        return replace(super().facts(), disk=_bytes_of(self._folder), checkpoint=written)
 
     def close(self) -> None:
         """Write a checkpoint, if anything has changed, and give the files back."""

@@ -31,6 +31,16 @@ def _library() -> Any:
     return importlib.import_module("faiss")
 
 
+def _kind(metric: str) -> int:
+    faiss = _library()
+    return int({"cosine": faiss.METRIC_INNER_PRODUCT, "euclidean": faiss.METRIC_L2}[metric])
+
+
+def _distances(found: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
+    """Return distances as hnswlib gives them: 1 − cosine, or the squared distance."""
+    return 1 - found if metric == "cosine" else np.maximum(found, 0)
+
+
 class _Index:
     """faiss's graph with the methods of hnswlib's that `HnswGraph` calls; nodes are numbered as they are added."""
 
@@ -44,7 +54,7 @@ class _Index:
     def init_index(self, *, max_elements: int, M: int, ef_construction: int, random_seed: int) -> None:
         """Make an empty graph; it grows by itself, whatever `max_elements`."""
         faiss = _library()
-        kind = {"cosine": faiss.METRIC_INNER_PRODUCT, "euclidean": faiss.METRIC_L2}[self._metric]
+        kind = _kind(self._metric)
         self._graph = faiss.IndexHNSWFlat(self._dim, M, kind)
         self._graph.hnsw.efConstruction = ef_construction
         self._graph.hnsw.rng = faiss.RandomGenerator(random_seed)
@@ -103,7 +113,7 @@ class _Index:
         found, labels = self._graph.search(self._prepared(queries), k, params=how)
         if (labels < 0).any():
             raise RuntimeError("fewer nodes within reach than asked for")
-        return labels, 1 - found if self._metric == "cosine" else np.maximum(found, 0)
+        return labels, _distances(found, self._metric)
 
     def index_file_size(self) -> int:
         """Return about how many bytes the graph takes up."""
@@ -123,7 +133,7 @@ class _Index:
         """
         faiss = _library()
         graph = faiss.read_index(path)
-        kind = {"cosine": faiss.METRIC_INNER_PRODUCT, "euclidean": faiss.METRIC_L2}[self._metric]
+        kind = _kind(self._metric)
         if not isinstance(graph, faiss.IndexHNSWFlat) or graph.d != self._dim or graph.metric_type != kind:
             raise RuntimeError("the file holds another kind of index")
         self._graph = graph
@@ -140,9 +150,7 @@ class FaissGraph(HnswGraph):
 
     def _flat(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
         faiss = _library()
-        flat = faiss.IndexFlat(
-            vectors.shape[1], faiss.METRIC_INNER_PRODUCT if self._metric == "cosine" else faiss.METRIC_L2
-        )
+        flat = faiss.IndexFlat(vectors.shape[1], _kind(self._metric))
         numbered = faiss.IndexIDMap(flat)
         numbered.add_with_ids(np.ascontiguousarray(vectors), labels)
         return _Flat(numbered, self._metric)
@@ -180,4 +188,4 @@ class _Flat:
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Return labels and distances (1 − cosine, or the squared distance)."""
         found, labels = self._index.search(np.ascontiguousarray(queries, dtype=np.float32), k)
-        return labels, 1 - found if self._metric == "cosine" else np.maximum(found, 0)
+        return labels, _distances(found, self._metric)
