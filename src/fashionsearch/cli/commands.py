@@ -290,12 +290,13 @@ def index(options: argparse.Namespace) -> int:
 
 def index_copy(options: argparse.Namespace) -> int:
     """Copy an index into an opened one."""
+    from fashionsearch import storage
     from fashionsearch.index import VisualIndex
 
     check_index(options.source)
     source = open_index(options.source)
     made_with = {name: getattr(source, name) for name in ("metric", "m", "ef_construction")}
-    is_new = not (options.target / "manifest.json").exists()
+    is_new = not (options.target / storage.MANIFEST).exists()
     given = {"engine": options.engine or source.engine, **made_with} if is_new else {"engine": options.engine}
     dim = source.dim if is_new and source.encoder is None else None
     with VisualIndex.open(options.target, source.encoder if is_new else None, dim=dim, **given) as target:

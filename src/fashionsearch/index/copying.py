@@ -7,8 +7,8 @@ import numpy as np
 from fashionsearch import errors
 from fashionsearch.embedding import progress_bar
 from fashionsearch.index.codec import same
-from fashionsearch.index.engines.base import Engine
-from fashionsearch.index.rows import Id, Rows, fetch_present
+from fashionsearch.index.engines.base import Engine, fetch_present
+from fashionsearch.index.rows import Id, Rows
 
 _AT_ONCE = 1000  # items that are one change of the other index
 
@@ -35,7 +35,7 @@ def copy(source: Engine, target: Engine, *, progress: bool) -> int:
     ids, copied = list(source), 0
     with progress_bar(len(ids), "copying", "item", shown=progress) as advance:
         for start in range(0, len(ids), _AT_ONCE):
-            rows = fetch_present(source.fetch, source, ids[start : start + _AT_ONCE])
+            rows = fetch_present(source, ids[start : start + _AT_ONCE])
             fresh = _differing(rows, target)
             if len(fresh):
                 with target.changing:
@@ -48,7 +48,7 @@ def copy(source: Engine, target: Engine, *, progress: bool) -> int:
 def _differing(rows: Rows, target: Engine) -> Rows:
     """Return the rows that an engine lacks or has otherwise."""
     there = [item for item in rows.ids if item in target]
-    known = fetch_present(target.fetch, target, there)
+    known = fetch_present(target, there)
     place: dict[Id, int] = {item: number for number, item in enumerate(known.ids)}
 
     def is_there(number: int) -> bool:

@@ -38,6 +38,15 @@ def check(encoder: object) -> None:
         )
 
 
+def named(encoder: Embeds | str | None) -> Embeds | None:
+    """Return the backbone of a name, and anything else as it is."""
+    if not isinstance(encoder, str):
+        return encoder
+    from fashionsearch.backbones import create_backbone
+
+    return create_backbone(encoder)
+
+
 def dimension(encoder: Embeds | None, dim: int | None) -> int:
     """Return the length of an index's vectors: the encoder's if there is one, else the given one.
 

@@ -9,8 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.index.engines.base import Engine
-from fashionsearch.index.rows import fetch_present
+from fashionsearch.index.engines.base import Engine, fetch_present
 from fashionsearch.results import Health
 
 K = 10
@@ -31,13 +30,13 @@ def queries(engine: Engine, count: int) -> NDArray[np.float32]:
     ids = list(engine)
     rng = np.random.default_rng(0)
     chosen = [ids[place] for place in rng.choice(len(ids), min(count, len(ids)), replace=False)]
-    rows = fetch_present(engine.fetch, engine, chosen)
+    rows = fetch_present(engine, chosen)
     chosen, vectors = list(rows.ids), rows.vectors
     found = engine.search(vectors, K + 1, None, True)
     places = rng.integers(1, np.maximum(2, found.counts))
     there = places < found.counts
     neighbours = [found.ids[row, place] if there[row] else chosen[row] for row, place in enumerate(places)]
-    known = fetch_present(engine.fetch, engine, list(dict.fromkeys(neighbours)))
+    known = fetch_present(engine, list(dict.fromkeys(neighbours)))
     place = {item: number for number, item in enumerate(known.ids)}
     others = np.stack(
         [known.vectors[place[item]] if item in place else vectors[row] for row, item in enumerate(neighbours)]
@@ -105,7 +104,7 @@ def check(engine: Engine) -> Health:
         )  # fmt: skip
     each = recalls(engine, queries(engine, _QUERIES))
     some = np.random.default_rng(1).choice(len(ids), min(_SAMPLE, len(ids)), replace=False)
-    sample = fetch_present(engine.fetch, engine, [ids[place] for place in some])
+    sample = fetch_present(engine, [ids[place] for place in some])
     vectors = sample.vectors.astype(np.float64)
     unit = vectors / np.linalg.norm(vectors, axis=1, keepdims=True)
     n = len(unit)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Callable, Container, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -149,21 +149,6 @@ def unknown_id(item: Id, kind: type | None, count: int) -> errors.UnknownIdError
     """Return the error for an id that an index of `count` items, whose ids are of a kind, doesn't hold."""
     hint = f"; ids here are of type {kind.__name__}" if kind not in (None, type(item)) else ""
     return errors.UnknownIdError(f"no item has the id {item!r}; the index holds {count:,}{hint}")
-
-
-def fetch_present(fetch: Callable[[Sequence[Id]], Rows], there: Container[object], ids: Sequence[Id]) -> Rows:
-    """Return the rows of those ids that are there, whatever is removed meanwhile.
-
-    Args:
-        fetch: returns rows by id, or raises UnknownIdError.
-        there: tells which ids are there.
-        ids: to fetch.
-    """
-    while True:
-        try:
-            return fetch(ids)
-        except errors.UnknownIdError:
-            ids = [item for item in ids if item in there]
 
 
 def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:

@@ -13,7 +13,8 @@ from fashionsearch.datasets import load_folder
 from fashionsearch.files import as_path
 from fashionsearch.index import encoders
 from fashionsearch.index.codec import same
-from fashionsearch.index.rows import PRIVATE, Id, Rows, check_ids, check_vectors, fetch_present, metadata_rows
+from fashionsearch.index.engines.base import Engine, fetch_present
+from fashionsearch.index.rows import PRIVATE, Id, Rows, check_ids, check_vectors, metadata_rows
 from fashionsearch.results import Synced
 from fashionsearch.storage.saved import sha256
 
@@ -21,7 +22,6 @@ if TYPE_CHECKING:
     from fashionsearch.cache import EmbeddingCache
     from fashionsearch.datasets.table import Table
     from fashionsearch.encoder import Embeds
-    from fashionsearch.index.engines.base import Engine
 
 _STAMP = f"{PRIVATE}file"  # size, times and digest of the file that an item's vector was made of
 _AT_ONCE = 500  # photos that are embedded before they are written: what a crash takes away
@@ -134,7 +134,7 @@ def _listed(engine: Engine, photos: str | os.PathLike[str], table: Table | None)
     metadata = metadata_rows(None if table is None else table.metadata, len(rows))
     found = []
     for item, path, fields in zip(ids, paths, metadata, strict=True):
-        known = fetch_present(engine.fetch, engine, [item] if item in engine else [])
+        known = fetch_present(engine, [item] if item in engine else [])
         held: Mapping[str, Any] = known.metadata[0] if len(known) else {}
         moved = len(known) > 0 and known.sources[0] != str(path)
         stamp = str(held.get(_STAMP, ""))
@@ -176,7 +176,7 @@ def _relabel(engine: Engine, wanted: Sequence[_Wanted]) -> None:
 
 
 def _is_ours(engine: Engine, item: Id) -> bool:
-    rows = fetch_present(engine.fetch, engine, [item])
+    rows = fetch_present(engine, [item])
     return len(rows) > 0 and _STAMP in rows.metadata[0]
 
 

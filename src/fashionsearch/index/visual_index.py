@@ -88,10 +88,7 @@ class VisualIndex(Searchable):
             raise errors.InputError(
                 "give an encoder (or a backbone's name), or dim for an index of vectors only"
             )
-        if isinstance(encoder, str):
-            from fashionsearch.backbones import create_backbone
-
-            encoder = create_backbone(encoder)
+        encoder = encoders.named(encoder)
         self._encoder = encoder
         self.dim = encoders.dimension(encoder, dim)
         self.metric = metric
@@ -341,10 +338,7 @@ class VisualIndex(Searchable):
             "random_state": random_state,
         }
         given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
-        if isinstance(encoder, str):
-            from fashionsearch.backbones import create_backbone
-
-            encoder = create_backbone(encoder)
+        encoder = encoders.named(encoder)
         options: dict[str, Any] = {
             "device": device,
             "precision": precision,

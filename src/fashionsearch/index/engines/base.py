@@ -17,7 +17,7 @@ import numpy as np
 import safetensors
 from numpy.typing import NDArray
 
-from fashionsearch import storage
+from fashionsearch import errors, storage
 from fashionsearch.index.filters import Condition
 from fashionsearch.index.rows import Id, Rows
 from fashionsearch.results import Matches
@@ -161,6 +161,15 @@ class Engine(Protocol):
         Raises:
             CorruptFileError: if they aren't what an engine writes.
         """
+
+
+def fetch_present(engine: Engine, ids: Sequence[Id]) -> Rows:
+    """Return the rows of those ids that are there, whatever is removed meanwhile."""
+    while True:
+        try:
+            return engine.fetch(ids)
+        except errors.UnknownIdError:
+            ids = [item for item in ids if item in engine]
 
 
 class Graph(Protocol):
