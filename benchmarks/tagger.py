@@ -4,10 +4,13 @@
     python benchmarks/tagger.py --data ../shared/data --only losses
     python benchmarks/tagger.py --data ../shared/data --only classes
     python benchmarks/tagger.py --data ../shared/data --only shop
+    python benchmarks/tagger.py --data ../shared/data --only curve
 
 `frozen` and `classes` are measured on rows 10,001 to 12,000, learned from rows 1 to 10,000. `losses` are chosen from, and
 so are measured on a tenth of the names of rows 1 to 10,000. `shop` learns from photos of clothing-dataset-small's training
-part and is measured on its validation part. Embeddings are kept between runs (FASHIONSEARCH_CACHE).
+part and is measured on its validation part. `curve` fits projection and heads on the network of `fashion`, whose own are
+left away, at several image sizes and from fewer and fewer photos, and is measured on the photos that were its validation
+part. Embeddings are kept between runs (FASHIONSEARCH_CACHE).
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ from typing import Any, cast
 
 import numpy as np
 from fashion import Row, mean, share
-from pretrained import ATTRIBUTES, TEST_FROM, Photos, precisions, validation_rows
+from pretrained import ATTRIBUTES, TEST_FROM, Photos, catalogue, precisions, validation_rows
 from timing import write
 
 import fashionsearch as fs
@@ -31,6 +34,7 @@ from fashionsearch.tagging.tagger_fit import with_colours
 _LOSSES = ("supervised_contrastive", "proxy_anchor", "multi_similarity", "triplet", "arcface")
 _NEW, _EACH, _DRAWS, _FEWEST = 10, 5, 3, 10
 _SHOP = (50, 100, 200, 500, 1000)
+_SIZES, _PHOTOS, _OF_SIZES = (96, 128, 160, 192), (1250, 2500, 5000, 10_000, 20_000), 5000
 KIND = "articleType"
 Array = np.ndarray[Any, Any]
 
@@ -49,17 +53,19 @@ def kinds(photos: Photos, fields: tuple[str, ...]) -> Array:
     return np.array([" ".join(row) for row in zip(*columns, strict=True)])
 
 
-def embedded(tagger: fs.Tagger, photos: Photos) -> Array:
-    """Return embeddings of photos: the network's are kept between taggers, which all have the same."""
+def embedded(tagger: fs.Tagger, photos: Photos, network: fs.Backbone | None) -> Array:
+    """Return embeddings of photos: the network's are kept between taggers, which all have the same (None: the usual)."""
     module = cast("Embedder", tagger.backbone_.module)
-    features = with_colours(fs.create_backbone("efficientnet_lite0", progress=False))
+    features = with_colours(network or fs.create_backbone("efficientnet_lite0", progress=False))
     with EmbeddingCache() as cache:
         return project(module.projection, features.embed(photos.images, cache=cache))
 
 
-def searched(tagger: fs.Tagger, queries: Photos, gallery: Photos) -> list[Row]:
+def searched(
+    tagger: fs.Tagger, queries: Photos, gallery: Photos, network: fs.Backbone | None = None
+) -> list[Row]:
     """Return precision@5 by kind, and by kind and colour."""
-    vectors, there = embedded(tagger, queries), embedded(tagger, gallery)
+    vectors, there = embedded(tagger, queries, network), embedded(tagger, gallery, network)
     return [
         mean(
             "precision@5 by " + " and ".join(fields),
@@ -69,9 +75,9 @@ def searched(tagger: fs.Tagger, queries: Photos, gallery: Photos) -> list[Row]:
     ]
 
 
-def said(tagger: fs.Tagger, photos: Photos) -> dict[str, Array]:
+def said(tagger: fs.Tagger, photos: Photos, network: fs.Backbone | None = None) -> dict[str, Array]:
     """Return the most probable class of each attribute."""
-    vectors = embedded(tagger, photos)
+    vectors = embedded(tagger, photos, network)
     heads = tagger._state.heads
     return {
         name: np.asarray(tagger.classes_[name][heads[name].logits(vectors).argmax(axis=1)])
@@ -79,9 +85,9 @@ def said(tagger: fs.Tagger, photos: Photos) -> dict[str, Array]:
     }
 
 
-def tagged(tagger: fs.Tagger, photos: Photos) -> list[Row]:
+def tagged(tagger: fs.Tagger, photos: Photos, network: fs.Backbone | None = None) -> list[Row]:
     """Return accuracies of the attributes; a label that was in no learned photo counts as wrong."""
-    found = said(tagger, photos)
+    found = said(tagger, photos, network)
     return [
         share(f"{name} accuracy", (found[name] == photos.labels[name])[photos.labels[name] != ""])
         for name in ATTRIBUTES
@@ -182,7 +188,32 @@ def shop(data: Path) -> list[Row]:
     return rows
 
 
-PARTS = {"frozen": frozen, "losses": losses, "classes": classes, "shop": shop}
+def curve(data: Path) -> list[Row]:
+    """Measure what more pixels, and more photos, give the projection and the heads on the network of `fashion`."""
+    photos, names = catalogue(data)
+    apart = validation_rows(names, seed=0)
+    learned, validation = photos.rows(~apart), photos.rows(apart)
+    order = np.random.default_rng(0).permutation(len(learned.images))
+    own = fs.create_backbone("fashion").preprocess.image_size[0]
+    asked = [(size, _OF_SIZES) for size in _SIZES] + [(own, count) for count in _PHOTOS]
+    rows = []
+    for size, count in dict.fromkeys(asked):
+        network = fs.create_backbone("fashion", image_size=size, progress=False)
+        some = learned.rows(np.sort(order[:count]))
+        tagger = fs.Tagger(network, random_state=0, progress=False).fit(some.images, some.labels)
+        about = {"size": size, "photos": len(some.images)}
+        rows += [
+            {**about, **row}
+            for row in (
+                *tagged(tagger, validation, network),
+                *searched(tagger, validation, some, network),
+            )
+        ]
+        print(about, *(f"{row['measure']} {row['value']:.4f}" for row in rows[-9:]), flush=True)
+    return rows
+
+
+PARTS = {"frozen": frozen, "losses": losses, "classes": classes, "shop": shop, "curve": curve}
 
 
 def main() -> None:
@@ -198,7 +229,7 @@ def main() -> None:
     options = parser.parse_args()
     rows = PARTS[options.only](options.data)
     for row in rows:
-        about = " ".join(str(row[key]) for key in ("loss", "encoder", "photos") if key in row)
+        about = " ".join(str(row[key]) for key in ("loss", "encoder", "size", "photos") if key in row)
         print(f"{about} {row['measure']}: {row['value']:.4f} of {row['examples']:,}".strip())
     write(f"tagger-{options.only}", rows, folder=options.out, about={})
 

@@ -10,7 +10,7 @@ import operator
 import re
 from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any, TypeAlias
+from typing import Any, Generic, TypeAlias, TypeVar
 
 from fashionsearch import errors
 from fashionsearch.values import FALSE, TRUE, Value, is_number, plain_value, read_text
@@ -93,29 +93,32 @@ class Exists:
         return "anything" if self.there else "missing"
 
 
+C = TypeVar("C", covariant=True)
+
+
 @dataclass(frozen=True)
-class AllOf:
+class AllOf(Generic[C]):
     """All of the conditions are met; without any, everything is."""
 
-    conditions: tuple[Condition, ...]
+    conditions: tuple[C, ...]
 
 
 @dataclass(frozen=True)
-class AnyOf:
+class AnyOf(Generic[C]):
     """At least one of the conditions is met."""
 
-    conditions: tuple[Condition, ...]
+    conditions: tuple[C, ...]
 
 
 @dataclass(frozen=True)
-class Not:
+class Not(Generic[C]):
     """The condition isn't met: also by a row that lacks the field."""
 
-    condition: Condition
+    condition: C
 
 
 Leaf: TypeAlias = "OneOf | Range | Contains | Exists"
-Condition: TypeAlias = "Leaf | AllOf | AnyOf | Not"
+Condition: TypeAlias = "Leaf | AllOf[Condition] | AnyOf[Condition] | Not[Condition]"
 
 
 def parse(where: Where | None) -> Condition | None:

@@ -45,6 +45,15 @@ def kind_of(folder: Path) -> str | None:
     return storage.open_saved(folder).kind if is_there else None
 
 
+def check_local(engine: str | None) -> None:
+    """Raise InputError for an engine whose items are on a server, which keeps them by itself."""
+    if engine in engines.REMOTE:
+        raise errors.InputError(
+            f"an opened index keeps its items in a folder, and engine={engine!r} keeps them on a server; make it by "
+            "VisualIndex(…, url=…, collection=…), whose every change is kept as well"
+        )
+
+
 def check_near(folder: Path) -> None:
     """Raise StorageError where SQLite's locks can't be trusted: on a file system that other machines write to."""
     kind = file_system(folder)

@@ -151,6 +151,15 @@ def unknown_id(item: Id, kind: type | None, count: int) -> errors.UnknownIdError
     return errors.UnknownIdError(f"no item has the id {item!r}; the index holds {count:,}{hint}")
 
 
+def unknown_field(field: str, asker: str, fields: Sequence[str]) -> errors.InputError:
+    """Return the error for a metadata field that no item of an index has; it says who asks, and what the fields are."""
+    known = [name for name in fields if not name.startswith(PRIVATE)]
+    return errors.InputError(
+        f"{asker} names the field {field!r}, which no item has; the fields are "
+        f"{', '.join(known) or '(none: the items have no metadata)'}.{errors.did_you_mean(field, known)}"
+    )
+
+
 def row_lengths(rows: NDArray[np.floating]) -> NDArray[np.float64]:
     """Return the rows' Euclidean lengths, added up in float64 without a float64 copy of them all."""
     lengths: NDArray[np.float64] = np.sqrt(np.einsum("ij,ij->i", rows, rows, dtype=np.float64))

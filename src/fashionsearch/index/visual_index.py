@@ -38,7 +38,8 @@ class VisualIndex(Searchable):
             class), or a backbone's name; None for an index of vectors only.
         dim: length of a vector, where there is no encoder.
         metric: "cosine", or "euclidean" (similarity is minus the distance).
-        engine: "hnsw", through hnswlib; "faiss", the same graph through faiss; or "exact".
+        engine: "hnsw", through hnswlib; "faiss", the same graph through faiss; "exact"; or one beyond this process, "qdrant"
+            or "pgvector" (PostgreSQL).
         m: links of a node of the graph; more is larger, slower to build and more accurate.
         ef_construction: candidates while building; likewise.
         ef_search: candidates while searching; raises recall at the cost of time. None is 50, or what `recall` needs.
@@ -46,6 +47,11 @@ class VisualIndex(Searchable):
             has grown by half, and at the first search after it was loaded or opened, it is compared with exact search on 500
             queries between its own items, and `ef_search` is set.
         random_state: of the graph's levels.
+        url: address of the server of an engine beyond this process, such as "http://host:6333" or
+            "postgresql://user@host/database".
+        collection: name of the items' collection or table there, which is made where it is missing.
+        api_key: of Qdrant; it is never saved.
+        timeout: seconds after which a server that doesn't answer is an error.
         progress: show a bar once building takes over two seconds.
 
     Attributes:
@@ -58,6 +64,8 @@ class VisualIndex(Searchable):
 
     Raises:
         InputError: if neither or both of encoder and dim are given, or an option isn't known.
+        EncoderMismatchError: if the items of a server came from another encoder.
+        StorageError: if a server can't be reached.
 
     Examples:
         >>> import fashionsearch as fs
@@ -80,6 +88,10 @@ class VisualIndex(Searchable):
         ef_search: int | None = None,
         recall: float | None = None,
         random_state: int = 0,
+        url: str | None = None,
+        collection: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 10.0,
         progress: bool = True,
     ) -> None:
         check_choice("metric", metric, neighbours.METRICS)
@@ -110,8 +122,17 @@ class VisualIndex(Searchable):
                 ef_search=check_number("ef_search", ef_search, low=1, high=_MAX_EF),
                 random_state=self.random_state,
                 progress=progress,
+                server=engines.server_of(self.engine, url, collection, api_key, timeout),
             )
         )
+        self._check_encoder(encoder)
+
+    def _check_encoder(self, encoder: Embeds | None) -> None:
+        """Let the engine keep by what an encoder is recognised, or check it against what is kept."""
+        if self.engine in engines.REMOTE:
+            held = self._engine.identity(None if encoder is None else encoders.identity(encoder))
+            if encoder is not None and held is not None:
+                encoders.check_same(encoder, held, "the collection holds")
 
     @property
     def ef_search(self) -> int:
@@ -175,7 +196,9 @@ class VisualIndex(Searchable):
 
     @encoder.setter
     def encoder(self, encoder: Embeds | None) -> None:
-        self._encoder = encoders.replacement(self._encoder, encoder, self.dim, empty=not len(self))
+        chosen = encoders.replacement(self._encoder, encoder, self.dim, empty=not len(self))
+        self._check_encoder(chosen)
+        self._encoder = chosen
 
     @property
     def has_graph(self) -> bool:
@@ -212,9 +235,12 @@ class VisualIndex(Searchable):
         precision: str = "auto",
         runtime: str = "auto",
         batch_size: int | None = None,
+        url: str | None = None,
+        api_key: str | None = None,
+        timeout: float = 10.0,
         progress: bool = True,
     ) -> VisualIndex:
-        """Load what `save` wrote, without touching the network.
+        """Load what `save` wrote, without touching the network unless the items are on a server.
 
         A damaged graph is built again from the vectors; anything else that is damaged is an error. The hashes of the
         files guard against accidents, not against attackers, who can write them too: a folder from a stranger is
@@ -228,11 +254,15 @@ class VisualIndex(Searchable):
             precision: likewise.
             runtime: likewise.
             batch_size: likewise.
+            url: of the server, where the items are on one; None is the saved address, which holds no password.
+            api_key: as for `VisualIndex`.
+            timeout: likewise.
             progress: show a bar once work takes over two seconds.
 
         Raises:
-            StorageError: if the folder holds no index or is damaged.
+            StorageError: if the folder holds no index or is damaged, or the server can't be reached.
             EncoderMismatchError: if the encoder isn't the one the vectors came from.
+            InputError: if an address is given and the items are not on a server.
         """
         options = {
             "device": device,
@@ -242,8 +272,14 @@ class VisualIndex(Searchable):
             "progress": progress,
         }
         with snapshot.reading(folder) as (saved, config):
-            parameters = {name: config.get(name) if name == "recall" else config[name] for name in _SAVED}
+            parameters: dict[str, Any] = {
+                name: config.get(name) if name == "recall" else config[name] for name in _SAVED
+            }
             chosen = encoders.restore(saved, config["encoder"], encoder, options)
+            if parameters["engine"] in engines.REMOTE:
+                place = {"url": url or config["url"], "collection": config["collection"], "timeout": timeout}
+                return cls._made_with(chosen, {**parameters, **place, "api_key": api_key}, progress)
+            engines.server_of(parameters["engine"], url, None, api_key, timeout)
             try:
                 self = cls._made_with(chosen, parameters, progress)
             except errors.InputError as error:
@@ -346,6 +382,7 @@ class VisualIndex(Searchable):
             "batch_size": batch_size,
             "progress": progress,
         }
+        opening.check_local(engine)
         opening.check_near(root)
         kind = opening.kind_of(root)
         if kind is None and not read_only:

@@ -8,8 +8,10 @@ from functools import partial
 
 from fashionsearch import errors
 from fashionsearch.index.engines import faiss, hnsw
-from fashionsearch.index.engines.base import Engine, Graph, Settings
+from fashionsearch.index.engines.base import Engine, Graph, Server, Settings
 from fashionsearch.index.engines.local import LocalEngine
+from fashionsearch.index.engines.pgvector.engine import PgvectorEngine
+from fashionsearch.index.engines.qdrant.engine import QdrantEngine
 from fashionsearch.index.rows import check_choice
 
 GRAPHS: Mapping[str, type[Graph] | None] = {
@@ -18,8 +20,11 @@ GRAPHS: Mapping[str, type[Graph] | None] = {
     "exact": None,
 }
 _MADE_OF = {"hnsw": (hnsw, "hnswlib"), "faiss": (faiss, "faiss-cpu")}
+# These keep their rows on a server.
+REMOTE: Mapping[str, Callable[[Settings], Engine]] = {"qdrant": QdrantEngine, "pgvector": PgvectorEngine}
 ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
-    name: partial(LocalEngine, graph_type=graph) for name, graph in GRAPHS.items()
+    **{name: partial(LocalEngine, graph_type=graph) for name, graph in GRAPHS.items()},
+    **REMOTE,
 }
 
 
@@ -39,3 +44,30 @@ def usable(name: str) -> str:
         )
         return "exact"
     return name
+
+
+def server_of(
+    engine: str, url: str | None, collection: str | None, api_key: str | None, timeout: float
+) -> Server | None:
+    """Return where an engine beyond this process keeps its rows, checked; None for the others.
+
+    Raises:
+        InputError: if an address is missing, or given to an engine that has none.
+    """
+    if engine not in REMOTE:
+        for option, value in (("url", url), ("collection", collection), ("api_key", api_key)):
+            if value is not None:
+                raise errors.InputError(
+                    f"{option}= is for the engines {', '.join(REMOTE)}, and this one is {engine!r}; leave it out"
+                )
+        return None
+    for option, value in (("url", url), ("collection", collection)):
+        if not isinstance(value, str) or not value:
+            raise errors.InputError(
+                f"engine={engine!r} keeps its items on a server, and {option}={value!r}; give the server's address as url= "
+                "and a name of your own as collection="
+            )
+    number = isinstance(timeout, int | float) and not isinstance(timeout, bool)
+    if not number or not 0 < timeout < 86_400:
+        raise errors.InputError(f"timeout={timeout!r} is not a number of seconds")
+    return Server(str(url), str(collection), api_key, float(timeout))

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any, Protocol
@@ -36,6 +36,16 @@ DAMAGE = (
 
 
 @dataclass(frozen=True)
+class Server:
+    """Where rows beyond this process are; the arguments of `VisualIndex` of the same names."""
+
+    url: str = field(repr=False)  # which may hold a password
+    collection: str
+    api_key: str | None = field(repr=False)
+    timeout: float
+
+
+@dataclass(frozen=True)
 class Settings:
     """How an index compares and searches; the arguments of `VisualIndex` of the same names."""
 
@@ -46,6 +56,7 @@ class Settings:
     ef_search: int
     random_state: int
     progress: bool
+    server: Server | None = None
 
 
 @dataclass(frozen=True)
@@ -139,6 +150,9 @@ class Engine(Protocol):
         Raises:
             InputError: if a field is named that no row has.
         """
+
+    def identity(self, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Return by what the encoder of the rows is recognised, which is kept with them; what is given, if nothing is."""
 
     def settle(self, seconds: float) -> None:
         """Wait until what the engine makes aside, such as a graph, is there, at most so long."""

@@ -281,6 +281,10 @@ class LocalEngine:
                 store.bytes + (0 if graph is None else graph.bytes),
             )
 
+    def identity(self, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Return what is given: a folder keeps it beside these rows."""
+        return given
+
     def refresh(self) -> None:
         """Do nothing: these rows are this process's alone."""
 

@@ -12,7 +12,16 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.index.engines.column import Column
 from fashionsearch.index.filters import AllOf, AnyOf, Condition, Not
-from fashionsearch.index.rows import PRIVATE, Id, Rows, are_int64, is_plain, row_lengths, unknown_id
+from fashionsearch.index.rows import (
+    PRIVATE,
+    Id,
+    Rows,
+    are_int64,
+    is_plain,
+    row_lengths,
+    unknown_field,
+    unknown_id,
+)
 from fashionsearch.values import Value
 
 
@@ -290,11 +299,7 @@ class Store:
             InputError: if no row has it; the message says who asks.
         """
         if field not in self.columns:
-            raise errors.InputError(
-                f"{asker} names the field {field!r}, which no item has; the fields are "
-                f"{', '.join(self.fields) or '(none: the items have no metadata)'}."
-                + errors.did_you_mean(field, self.fields)
-            )
+            raise unknown_field(field, asker, self.fields)
         return self.columns[field]
 
     def counts(self, field: str, condition: Condition | None) -> list[tuple[Value, int]]:

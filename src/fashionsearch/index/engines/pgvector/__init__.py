@@ -1,0 +1,1 @@
+"""Items in PostgreSQL, by its extension pgvector."""

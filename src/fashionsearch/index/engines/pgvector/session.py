@@ -1,0 +1,216 @@
+"""Connections to PostgreSQL: one lock for all processes, errors in words, and patience while the server is away."""
+
+from __future__ import annotations
+
+import contextlib
+import math
+import threading
+from collections.abc import Callable, Iterator
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from fashionsearch import errors
+from fashionsearch.index.engines.base import Server
+from fashionsearch.index.engines.remote import patiently
+
+if TYPE_CHECKING:
+    from psycopg import Connection
+    from psycopg_pool import ConnectionPool
+
+T = TypeVar("T")
+_CONNECTIONS = 8
+
+
+class Session:
+    """What an engine asks a database by.
+
+    Args:
+        server: where the table is.
+    """
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._changing = threading.RLock()
+        self._opened: ConnectionPool[Any] | None = None
+        self._opening = threading.Lock()
+        self._writing: tuple[int, Connection[Any]] | None = (
+            None  # the thread that changes, and its connection
+        )
+
+    @property
+    def address(self) -> str:
+        """Where the table is, without what is secret: what libpq takes as a connection string."""
+        return without_secrets(self._server.url)
+
+    @property
+    def _pool(self) -> ConnectionPool[Any]:
+        with self._opening:
+            if self._opened is None:
+                from psycopg_pool import ConnectionPool
+
+                self._opened = ConnectionPool(
+                    self._server.url,
+                    min_size=0,
+                    max_size=_CONNECTIONS,
+                    timeout=self._server.timeout,
+                    kwargs={"autocommit": True, "connect_timeout": max(2, math.ceil(self._server.timeout))},
+                    configure=self._configure,
+                    open=True,
+                )
+            return self._opened
+
+    def _configure(self, connection: Connection[Any]) -> None:
+        from pgvector.psycopg import register_vector
+
+        wait = str(math.ceil(1000 * self._server.timeout))
+        with connection.transaction():
+            for name in ("statement_timeout", "lock_timeout"):
+                connection.execute("SELECT set_config(%s, %s, false)", [name, wait])
+            # Without it a filter that follows the index leaves too few rows (pgvector#751).
+            connection.execute("SELECT set_config('hnsw.iterative_scan', 'strict_order', false)")
+        register_vector(connection)
+
+    @contextlib.contextmanager
+    def told(self) -> Iterator[None]:
+        """Raise what the database refuses as an error of ours."""
+        import psycopg
+        from psycopg_pool import PoolTimeout
+
+        where = f"the table {self._server.collection!r} on PostgreSQL ({self.address})"
+        try:
+            yield
+        except (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable) as error:
+            raise errors.StorageError(
+                f"{where} did not answer within {self._server.timeout:g} seconds, or another process is changing it; give "
+                "a larger timeout="
+            ) from error
+        except (psycopg.OperationalError, PoolTimeout) as error:
+            raise errors.StorageError(
+                f"{where} could not be reached within {self._server.timeout:g} seconds: {_first_line(error)}; what was "
+                "under way may have been done wholly or not at all, and can be done again"
+            ) from error
+        except psycopg.Error as error:
+            raise errors.StorageError(f"{where} refused: {_first_line(error)}") from error
+
+    def ask(self, action: Callable[[Connection[Any]], T]) -> T:
+        """Do something that only reads, again while the server can't be reached.
+
+        Raises:
+            StorageError: if it can't be reached in time, or refuses.
+        """
+        with self.told():
+            if self._writing is not None and self._writing[0] == threading.get_ident():
+                return action(self._writing[1])
+
+            def act() -> T:
+                with self._pool.connection() as connection:
+                    return action(connection)
+
+            return patiently(act, self._server.timeout, _is_passing)
+
+    @contextlib.contextmanager
+    def exclusively(self) -> Iterator[None]:
+        """Give one thread of all processes the lock on changes, which it may take several times."""
+        with self._changing:
+            if self._writing is not None:
+                yield
+                return
+            with contextlib.ExitStack() as stack:
+                with self.told():
+                    connection = patiently(lambda: self._locked(stack), self._server.timeout, _is_passing)
+                self._writing = threading.get_ident(), connection
+                try:
+                    yield
+                finally:
+                    self._writing = None
+
+    def _locked(self, stack: contextlib.ExitStack) -> Connection[Any]:
+        """Return a connection that has the table's lock until the stack is left."""
+        import psycopg
+
+        with contextlib.ExitStack() as own:
+            connection: Connection[Any] = own.enter_context(self._pool.connection())
+            number = ["fashionsearch " + self._server.collection]
+            connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", number)
+
+            def unlock() -> None:
+                with contextlib.suppress(psycopg.Error):  # a lost connection has lost its lock
+                    connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", number)
+
+            own.callback(unlock)
+            stack.push(own.pop_all())
+        return connection
+
+    def write(self, action: Callable[[Connection[Any]], object]) -> None:
+        """Change something in one transaction."""
+        with self.exclusively(), self.told():
+            assert self._writing is not None  # noqa: S101 - just set
+            connection = self._writing[1]
+            with connection.transaction():
+                # A large change takes as long as it takes; a connection that is lost is still noticed.
+                connection.execute("SET LOCAL statement_timeout = 0")
+                action(connection)
+
+    def begin(self) -> None:
+        """Connect once by itself, because a pool tells nothing of a wrong password, and see to it that pgvector is there.
+
+        Raises:
+            StorageError: if the server can't be reached, or refuses.
+        """
+        import psycopg
+
+        wait = max(2, math.ceil(self._server.timeout))
+        with (
+            self.told(),
+            psycopg.connect(self._server.url, autocommit=True, connect_timeout=wait) as connection,
+        ):
+            if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'vector'").fetchone() is None:
+                connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+
+    def close(self) -> None:
+        """Close connections; the next call opens them again."""
+        with self._opening:
+            if self._opened is not None:
+                self._opened.close()
+                self._opened = None
+
+    def after_fork(self) -> None:
+        """Open connections of its own in a child, and renew the locks."""
+        self._opened = self._writing = None
+        self._opening, self._changing = threading.Lock(), threading.RLock()
+
+
+def available() -> bool:
+    """Return whether psycopg, its pool and pgvector's package are installed."""
+    from importlib.util import find_spec
+
+    return all(find_spec(name) is not None for name in ("psycopg", "psycopg_pool", "pgvector"))
+
+
+def without_secrets(url: str) -> str:
+    """Return a connection string without passwords, as libpq takes it.
+
+    Raises:
+        InputError: if it is none.
+    """
+    import psycopg
+    from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+    try:
+        parts = conninfo_to_dict(url)
+    except psycopg.Error as error:
+        raise errors.InputError(
+            "url is no address of a PostgreSQL server; give one such as postgresql://user@host:5432/database"
+        ) from error
+    return make_conninfo("", **{name: value for name, value in parts.items() if "password" not in name})
+
+
+def _is_passing(error: Exception) -> bool:
+    import psycopg
+    from psycopg_pool import PoolTimeout
+
+    slow = (psycopg.errors.QueryCanceled, psycopg.errors.LockNotAvailable)
+    return isinstance(error, psycopg.OperationalError | PoolTimeout) and not isinstance(error, slow)
+
+
+def _first_line(error: Exception) -> str:
+    return (str(error).splitlines() or [type(error).__name__])[0][:200]

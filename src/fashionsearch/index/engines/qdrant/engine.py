@@ -1,0 +1,404 @@
+"""The engine of a collection of Qdrant: on a cluster, sharded and replicated, or in this process for trials."""
+
+from __future__ import annotations
+
+import contextlib
+import hashlib
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import errors
+from fashionsearch.index.engines.base import Facts, Settings
+from fashionsearch.index.engines.qdrant import points
+from fashionsearch.index.engines.qdrant.filters import needs_values, payload_key, rendered
+from fashionsearch.index.engines.qdrant.session import Session, available
+from fashionsearch.index.engines.remote import Hit, RemoteEngine
+from fashionsearch.index.filters import Condition, Contains, as_number, leaves
+from fashionsearch.index.readings import (
+    NUMBER,
+    REAL,
+    VALUE,
+    WORDS,
+    decoded,
+    encoded,
+    is_large,
+    plain,
+    restored,
+)
+from fashionsearch.index.rows import Id, Rows, unknown_field, unknown_id
+from fashionsearch.results import Matches
+from fashionsearch.values import Value
+
+if TYPE_CHECKING:
+    pass
+
+T = TypeVar("T")
+_AT_ONCE = 500  # rows of one request
+_QUERIES = 100  # of one request
+_PAGE = 10_000  # points that are listed at once
+_VALUES = 100_000  # distinct values of a field that are looked through for a range of texts
+_SOON = 0.5  # seconds for which what is known of the collection is taken to hold
+_FORMAT = 1
+
+
+class QdrantEngine(RemoteEngine):
+    """Rows of a collection; what it offers is described in `base.Engine`.
+
+    A request changes up to 500 rows, wholly or not at all on each shard. A call of more is several requests; where one
+    fails, the rows of new ids are taken back if the server can be reached, and the error says how many rows were changed.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        if not available():
+            raise errors.MissingPackageError(
+                "engine='qdrant' needs a package that isn't installed: pip install qdrant-client"
+            )
+        self._session = Session(self._server)
+        self._start()
+
+    @property
+    def address(self) -> str:
+        """The server's address without what is secret."""
+        return self._session.address
+
+    def _start(self) -> None:
+        """Make the collection, or check the one that is there.
+
+        Raises:
+            InputError: if it holds vectors of another kind.
+        """
+        from qdrant_client import models
+
+        name, metric = self._server.collection, self.settings.metric
+        distance = models.Distance.COSINE if metric == "cosine" else models.Distance.EUCLID
+        if not self._session.ask(lambda client: client.collection_exists(name)):
+            self._session.ask(
+                lambda client: client.create_collection(
+                    name,
+                    vectors_config=models.VectorParams(size=self.settings.dim, distance=distance),
+                    hnsw_config=models.HnswConfigDiff(
+                        m=self.settings.m, ef_construct=max(4, self.settings.ef_construction)
+                    ),
+                    metadata={"format": _FORMAT},
+                )
+            )
+        config = self._session.ask(lambda client: client.get_collection(name)).config
+        params = config.params.vectors
+        if not isinstance(params, models.VectorParams) or (params.size, params.distance) != (
+            self.settings.dim,
+            distance,
+        ):
+            raise errors.InputError(
+                f"the collection {name!r} on {self.address} holds vectors of another kind ({params!r:.200}), and these are "
+                f"of length {self.settings.dim} and compared by metric={metric!r}; use another collection"
+            )
+        found = (config.metadata or {}).get("format")
+        if found is None and self.count():
+            raise errors.InputError(
+                f"the collection {name!r} on {self.address} was not made by this library; use another collection"
+            )
+        if found is None:
+            self._session.tell({"format": _FORMAT})
+        elif found != _FORMAT:
+            raise errors.StorageError(
+                f"the collection {name!r} on {self.address} has format {found!r}, and this version knows {_FORMAT}; use a "
+                "newer fashionsearch"
+            )
+
+    @property
+    def changing(self) -> contextlib.AbstractContextManager[Any]:
+        """A lock of this process; Qdrant has none for several."""
+        return self._changing
+
+    @property
+    def id_kind(self) -> type | None:
+        """The kind of ids, str or int, which the first row ever added decides."""
+        return {"str": str, "int": int}.get(self._session.known().get("id_kind", ""))
+
+    @property
+    def next_id(self) -> int:
+        """One more than the largest integer id there ever was, or 0."""
+        return int(self._session.known(now=True).get("next_id", 0))
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether the server searches through a graph."""
+        found = self._session.ask(lambda client: client.get_collection(self._server.collection))
+        return bool(found.indexed_vectors_count) and not self._session.is_local
+
+    def count(self) -> int:
+        """Return the number of rows."""
+        return self._session.ask(lambda client: client.count(self._server.collection, exact=True)).count
+
+    def fields(self) -> Sequence[str]:
+        """Return the metadata fields that rows have or had."""
+        return [restored(name[6:]) for name in self._session.known() if name.startswith("field:")]
+
+    def identity(self, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Return by what the encoder of the rows is recognised; what is given is kept if nothing is."""
+        held = self._session.known(now=True).get("encoder")
+        if held is None and given is not None:
+            self._session.tell({"encoder": dict(given)})
+            return given
+        return held
+
+    def __contains__(self, item: object) -> bool:
+        if not isinstance(item, str | int):
+            return False
+        return bool(self._records([item], with_payload=False, with_vectors=False))
+
+    def __iter__(self) -> Iterator[Id]:
+        found = [
+            (record.payload["order"], decoded(record.payload["id"]))
+            for record in self._all(["order", "id"], with_vectors=False)
+        ]
+        return iter([item for _, item in sorted(found, key=lambda entry: entry[0])])  # type: ignore[misc]
+
+    def _all(self, payload: Any, *, with_vectors: bool) -> Iterator[Any]:
+        offset: Any = None
+        while True:
+            at = offset
+            records, offset = self._session.ask(
+                lambda client, at=at: client.scroll(  # type: ignore[misc]
+                    self._server.collection,
+                    limit=_PAGE,
+                    offset=at,
+                    with_payload=payload,
+                    with_vectors=with_vectors,
+                )
+            )
+            yield from records
+            if offset is None:
+                return
+
+    def _records(self, ids: Sequence[Id], **wanted: Any) -> list[Any]:
+        found: list[Any] = []
+        for start in range(0, len(ids), _AT_ONCE):
+            chosen = [points.point_id(item) for item in ids[start : start + _AT_ONCE]]
+            found += self._session.ask(
+                lambda client, chosen=chosen: client.retrieve(self._server.collection, chosen, **wanted)  # type: ignore[misc]
+            )
+        return found
+
+    def fetch(self, ids: Sequence[Id]) -> Rows:
+        """Return rows by id.
+
+        Raises:
+            UnknownIdError: if one isn't there.
+        """
+        found = {
+            str(record.id): record for record in self._records(ids, with_payload=True, with_vectors=True)
+        }
+        records = []
+        for item in ids:
+            record = found.get(points.point_id(item))
+            if record is None:
+                raise unknown_id(item, self.id_kind, self.count())
+            records.append(record)
+        return points.rows_of(ids, records, self.settings)
+
+    def upsert(self, rows: Rows) -> None:
+        """Add rows; those whose ids are there replace vector, metadata and source.
+
+        Raises:
+            StorageError: if the server can't be reached; the message says what was changed.
+        """
+        with self._changing:
+            self._prepare(rows)
+            fresh: list[Id] = []
+            done = 0
+            try:
+                for start in range(0, len(rows), _AT_ONCE):
+                    fresh += self._write(rows, range(start, min(start + _AT_ONCE, len(rows))))
+                    done = min(start + _AT_ONCE, len(rows))
+            except errors.StorageError as error:
+                taken_back = False
+                with contextlib.suppress(errors.StorageError):
+                    self.delete(fresh)
+                    taken_back = len(fresh) == done
+                told = (
+                    "nothing was changed"
+                    if taken_back or not done
+                    else f"{done:,} of {len(rows):,} rows were written"
+                )
+                raise errors.StorageError(f"{error}; {told}, and the call can be made again") from error
+
+    def _prepare(self, rows: Rows) -> None:
+        """Tell the collection of new fields and ids before the rows are there, so that no filter misses them."""
+        known = self._session.known(now=True)
+        facts: dict[str, Any] = {}
+        for row in rows.metadata:
+            for name, value in row.items():
+                facts[f"field:{plain(name)}"] = True
+                number = as_number(value)
+                if number is not None and is_large(number):
+                    facts[f"large:{plain(name)}"] = True
+        integers = [item + 1 for item in rows.ids if isinstance(item, int)]
+        if len(rows):
+            facts["id_kind"] = type(rows.ids[0]).__name__
+            facts["next_id"] = str(max([int(known.get("next_id", 0)), *integers]))
+        fresh = {name: value for name, value in facts.items() if known.get(name) != value}
+        if fresh:
+            self._session.tell(fresh)
+
+    def _write(self, rows: Rows, places: range) -> list[Id]:
+        """Write some of the rows in one request, and return the ids that were new."""
+        from qdrant_client import models
+
+        ids = [rows.ids[place] for place in places]
+        there = {
+            str(record.id): record.payload["order"]
+            for record in self._records(ids, with_payload=["order"], with_vectors=False)
+        }
+        now = time.time_ns()
+        written = [
+            models.PointStruct(
+                id=points.point_id(item),
+                vector=rows.vectors[place].tolist(),
+                payload=points.payload_of(rows, place, there.get(points.point_id(item), now + place)),
+            )
+            for place, item in zip(places, ids, strict=True)
+        ]
+        self._session.ask(lambda client: client.upsert(self._server.collection, written, wait=True))
+        return [item for item in ids if points.point_id(item) not in there]
+
+    def delete(self, ids: Sequence[Id]) -> None:
+        """Remove rows; all the ids are there, each once."""
+        from qdrant_client import models
+
+        with self._changing:
+            for start in range(0, len(ids), _PAGE):
+                chosen: list[Any] = [points.point_id(item) for item in ids[start : start + _PAGE]]
+                self._session.ask(
+                    lambda client, chosen=chosen: client.delete(  # type: ignore[misc]
+                        self._server.collection, models.PointIdsList(points=chosen), wait=True
+                    )
+                )
+
+    def update(self, item: Id, metadata: Mapping[str, Value]) -> None:
+        """Set fields of the metadata of a row that is there; its other fields stay."""
+        with self._changing:
+            rows = self.fetch([item])
+            merged = {**rows.metadata[0], **metadata}
+            self._prepare(Rows([item], rows.vectors, [merged], rows.sources))
+            chosen: list[Any] = [points.point_id(item)]
+            self._session.ask(
+                lambda client: client.set_payload(
+                    self._server.collection, {"fields": points.fields_of(merged)}, points=chosen, wait=True
+                )
+            )
+
+    def search(
+        self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
+    ) -> Matches:
+        """Return the k nearest rows of each vector (n, dim), of those that meet a condition, nearest first."""
+        self._check_fields(condition)
+        asked = None if condition is None else self._filter(condition)
+        found = self._answers(vectors, k, asked, exact)
+        if not exact and any(len(hits) < k for hits in found):
+            wanted = min(k, self._number(asked))
+            short = [row for row, hits in enumerate(found) if len(hits) < wanted]
+            for row, hits in zip(short, self._answers(vectors[short], k, asked, True), strict=True):
+                found[row] = hits
+        return self._matches(found, k)
+
+    def _answers(self, vectors: NDArray[np.float32], k: int, asked: Any, exact: bool) -> list[list[Hit]]:
+        from qdrant_client import models
+
+        found: list[list[Hit]] = []
+        for start in range(0, len(vectors), _QUERIES):
+            requests = [
+                models.QueryRequest(
+                    query=vector.tolist(),
+                    filter=asked,
+                    limit=k,
+                    params=models.SearchParams(hnsw_ef=max(k, self.settings.ef_search), exact=exact),
+                    with_payload=True,
+                )
+                for vector in vectors[start : start + _QUERIES]
+            ]
+            answers = self._session.ask(
+                lambda client, requests=requests: client.query_batch_points(  # type: ignore[misc]
+                    self._server.collection, requests
+                )
+            )
+            found += [
+                [points.hit(point, self.settings.metric) for point in answer.points] for answer in answers
+            ]
+        return found
+
+    def _number(self, asked: Any) -> int:
+        return self._session.ask(
+            lambda client: client.count(self._server.collection, count_filter=asked, exact=True)
+        ).count
+
+    def _filter(self, condition: Condition) -> Any:
+        """Return a condition as Qdrant's filter, its payload indexes made.
+
+        What Qdrant can't compare (texts in order, whole numbers beyond 2^53) is decided here for each distinct value of the
+        field.
+        """
+        known = self._session.known()
+        decided: dict[Any, tuple[str, ...]] = {}
+        for leaf, _ in leaves(condition):
+            if needs_values(leaf, has_large=f"large:{plain(leaf.field)}" in known):
+                held = [value for value, _ in self.counts(leaf.field, None)]
+                decided[leaf] = tuple(
+                    encoded(value) for value in held if value is not None and leaf.holds(value)
+                )
+            for reading in (WORDS,) if isinstance(leaf, Contains) else (VALUE, NUMBER, REAL):
+                self._session.make_index(
+                    payload_key(leaf.field, reading), of_numbers=reading in (NUMBER, REAL)
+                )
+        return rendered(condition, decided)
+
+    def counts(self, field: str, condition: Condition | None) -> list[tuple[Value, int]]:
+        """Return each value of a field and how many rows that meet a condition have it, the commonest first.
+
+        Raises:
+            InputError: if a field is named that no row has, or has more than 100,000 values.
+        """
+        if field not in self.fields():
+            if not self.count():
+                return []
+            raise unknown_field(field, "facets", self.fields())
+        self._check_fields(condition)
+        path = payload_key(field, VALUE)
+        self._session.make_index(path, of_numbers=False)
+        asked = None if condition is None else self._filter(condition)
+        hits = self._session.ask(
+            lambda client: client.facet(
+                self._server.collection, path, facet_filter=asked, limit=_VALUES, exact=True
+            )
+        ).hits
+        if len(hits) >= _VALUES:
+            raise errors.InputError(
+                f"{field!r} has more than {_VALUES:,} values, too many for Qdrant to go through; keep it as a number where "
+                "it is to be compared"
+            )
+        return [(decoded(str(hit.value)), hit.count) for hit in hits]
+
+    def facts(self) -> Facts:
+        """Return what it knows of itself; memory is that of this process."""
+        marks: dict[bytes, int] = {}
+        for record in self._all(["length"], with_vectors=True):
+            scaled = np.array(record.vector, dtype=np.float32) * record.payload["length"]
+            mark = hashlib.blake2b(scaled.tobytes(), digest_size=8).digest()
+            marks[mark] = marks.get(mark, 0) + 1
+        total = sum(marks.values())
+        return Facts(0.0, sum(n for n in marks.values() if n > 1) / max(1, total), 0)
+
+    def close(self) -> None:
+        """Close connections; the next call opens them again."""
+        self._session.close()
+
+    def after_fork(self) -> None:
+        """Open connections of its own, and renew the locks."""
+        self._session.after_fork()
+        self._changing = threading.RLock()

@@ -1,0 +1,129 @@
+"""What the engines beyond this process share: a server that may be away for a while, and answers that become matches."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeVar
+
+import numpy as np
+
+from fashionsearch import errors, storage
+from fashionsearch.index import forks
+from fashionsearch.index.engines.base import Server, Settings
+from fashionsearch.index.filters import Condition, leaves
+from fashionsearch.index.rows import Id, unknown_field
+from fashionsearch.results import Matches
+
+T = TypeVar("T")
+_FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
+
+
+class Hit(NamedTuple):
+    """One answer to one query."""
+
+    id: Id
+    similarity: float
+    order: int  # of its first insertion among the others
+    metadata: dict[str, Any]
+    source: str | None
+
+
+class RemoteEngine:
+    """Rows on a server; what it offers is described in `base.Engine`.
+
+    Attributes:
+        settings: as for every engine.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        if settings.server is None:
+            raise errors.InputError("this engine needs the address of a server: give url= and collection=")
+        self.settings = settings
+        self._server: Server = settings.server
+        self._changing = threading.RLock()
+        forks.register(self)
+
+    def count(self) -> int:
+        """Return the number of rows."""
+        raise NotImplementedError
+
+    def fields(self) -> Sequence[str]:
+        """Return the metadata fields that rows have or had."""
+        raise NotImplementedError
+
+    def __len__(self) -> int:
+        return self.count()
+
+    def check_field(self, field: str, asker: str) -> None:
+        """Raise InputError, which says who asks, if there are rows and none has such a metadata field."""
+        known = self.fields()
+        if field not in known and self.count():
+            raise unknown_field(field, asker, known)
+
+    def _check_fields(self, condition: Condition | None) -> None:
+        for leaf, _ in leaves(condition) if condition is not None else ():
+            self.check_field(leaf.field, "where")
+
+    def settle(self, seconds: float) -> None:
+        """Do nothing: a server makes what it needs by itself."""
+
+    def refresh(self) -> None:
+        """Do nothing: each search asks the server."""
+
+    @property
+    def address(self) -> str:
+        """The server's address without what is secret."""
+        raise NotImplementedError
+
+    def writers(self) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
+        """Return no files, and where the rows are: they stay there."""
+        return {}, {"url": self.address, "collection": self._server.collection}
+
+    def read(self, saved: storage.Saved, notes: Mapping[str, Any], *, rebuild: bool) -> None:
+        """Do nothing: the rows are on the server."""
+
+    def after_fork(self) -> None:
+        """Renew what a child can't have from its parent."""
+        raise NotImplementedError
+
+    def before_fork(self) -> None:
+        """Do nothing."""
+
+    def after_fork_in_parent(self) -> None:
+        """Do nothing."""
+
+    def _matches(self, found: Sequence[Sequence[Hit]], k: int) -> Matches:
+        """Return answers as matches, as wide as k, or as there are rows."""
+        rows = [sorted(hits, key=lambda hit: (-hit.similarity, hit.order)) for hits in found]
+        counts = np.array([len(hits) for hits in rows], dtype=np.int64)
+        width = k if len(counts) and counts.min() >= k else min(k, self.count())
+        width = max(width, int(counts.max(initial=0)))
+        shape = (len(rows), width)
+        ids, metadata, sources = (np.full(shape, None, dtype=object) for _ in range(3))
+        similarities = np.full(shape, np.nan, dtype=np.float32)
+        for row, hits in enumerate(rows):
+            for place, hit in enumerate(hits):
+                ids[row, place], similarities[row, place] = hit.id, hit.similarity
+                metadata[row, place], sources[row, place] = hit.metadata, hit.source
+        return Matches(ids, similarities, metadata, counts, sources)
+
+
+def patiently(action: Callable[[], T], seconds: float, is_passing: Callable[[Exception], bool]) -> T:
+    """Do something that fails while a server is away, again and again for so many seconds.
+
+    Args:
+        action: does no harm when it is done twice.
+        seconds: after which the error is raised.
+        is_passing: returns whether an error is one that may pass.
+    """
+    until, pause = time.monotonic() + seconds, _FIRST_PAUSE
+    while True:
+        try:
+            return action()
+        except Exception as error:
+            if not is_passing(error) or time.monotonic() + pause >= until:
+                raise
+        time.sleep(pause)
+        pause = min(2 * pause, _LONGEST_PAUSE)
