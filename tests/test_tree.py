@@ -7,6 +7,7 @@ ROOT = TESTS.parent
 SOURCES = {"benchmarks": ROOT / "benchmarks", "scripts": ROOT / "scripts"}
 OF_THE_WHOLE = {
     "golden/test_golden.py",  # folders saved by an earlier version
+    "index/engines/test_conformance.py",  # every engine
     "index/test_interruption.py",
     "index/test_damage.py",
     "index/test_stateful.py",  # every call of an index, stopped at every line

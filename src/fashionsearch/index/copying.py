@@ -8,9 +8,10 @@ from fashionsearch import errors
 from fashionsearch.embedding import progress_bar
 from fashionsearch.index.codec import same
 from fashionsearch.index.engines.base import Engine, fetch_present
-from fashionsearch.index.rows import Id, Rows
+from fashionsearch.index.rows import Id, Rows, row_lengths
 
 _AT_ONCE = 1000  # items that are one change of the other index
+_ROUNDING = 1e-6
 
 
 def copy(source: Engine, target: Engine, *, progress: bool) -> int:
@@ -51,11 +52,16 @@ def _differing(rows: Rows, target: Engine) -> Rows:
     known = fetch_present(target, there)
     place: dict[Id, int] = {item: number for number, item in enumerate(known.ids)}
 
+    lengths = row_lengths(rows.vectors)
+
     def is_there(number: int) -> bool:
         other = place.get(rows.ids[number])
         return (
             other is not None
-            and np.array_equal(rows.vectors[number], known.vectors[other])
+            # Qdrant keeps directions and lengths apart, which rounds.
+            and np.allclose(
+                rows.vectors[number], known.vectors[other], rtol=0, atol=_ROUNDING * lengths[number]
+            )
             and same(rows.metadata[number], known.metadata[other])
             and rows.sources[number] == known.sources[other]
         )

@@ -13,11 +13,7 @@ from fashionsearch.index.engines.base import Settings
 from fashionsearch.index.health import LOWEST_EF
 from fashionsearch.index.health import check as check_health
 from fashionsearch.index.items import PATIENCE
-from fashionsearch.index.rows import (
-    check_choice,
-    check_number,
-    check_recall,
-)
+from fashionsearch.index.rows import check_choice, check_number, check_recall
 from fashionsearch.index.searchable import Searchable
 from fashionsearch.results import Health
 
@@ -363,17 +359,9 @@ class VisualIndex(Searchable):
         from fashionsearch.index import opening
 
         root = as_path(folder)
-        wanted = {
-            "dim": dim,
-            "metric": metric,
-            "engine": engine,
-            "m": m,
-            "ef_construction": ef_construction,
-            "ef_search": ef_search,
-            "recall": recall,
-            "random_state": random_state,
-        }
-        given: dict[str, Any] = {name: value for name, value in wanted.items() if value is not None}
+        wanted = (dim, metric, engine, m, ef_construction, ef_search, random_state, recall)
+        named = zip(_SAVED, wanted, strict=True)
+        given: dict[str, Any] = {name: value for name, value in named if value is not None}
         encoder = encoders.named(encoder)
         options: dict[str, Any] = {
             "device": device,
@@ -392,6 +380,7 @@ class VisualIndex(Searchable):
         elif kind == opening.SAVED and not read_only:
             generation = storage.open_saved(root).generation
             made = cls.load(root, encoder=encoder, rebuild=rebuild, **options)
+            opening.check_local(made.engine)
             made_with = {name: getattr(made, name) for name in _SAVED}
             opening.convert(root, generation, made._engine, made.encoder, made_with)
         with snapshot.reading(root, opening.OPENED) as (saved, config):

@@ -7,7 +7,7 @@ import hashlib
 import threading
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -34,15 +34,10 @@ from fashionsearch.index.rows import Id, Rows, unknown_field, unknown_id
 from fashionsearch.results import Matches
 from fashionsearch.values import Value
 
-if TYPE_CHECKING:
-    pass
-
-T = TypeVar("T")
 _AT_ONCE = 500  # rows of one request
 _QUERIES = 100  # of one request
 _PAGE = 10_000  # points that are listed at once
 _VALUES = 100_000  # distinct values of a field that are looked through for a range of texts
-_SOON = 0.5  # seconds for which what is known of the collection is taken to hold
 _FORMAT = 1
 
 
