@@ -3,20 +3,15 @@
 from __future__ import annotations
 
 import argparse
-import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from fashionsearch import errors
-from fashionsearch.cli.console import shown, shown_lines
+from fashionsearch.cli.console import shown_lines
 from fashionsearch.cli.inputs import (
-    check_index,
     check_photos,
     check_saved,
-    ids_of,
     label_of,
-    open_index,
-    parse_where,
+    loaded,
     parts_of,
     read_table,
     table_of,
@@ -199,7 +194,7 @@ def audit(options: argparse.Namespace) -> int:
 
     from fashionsearch.auditing.audit import audit
 
-    encoder = _loaded(options.encoder if options.tagger is None else str(options.tagger))
+    encoder = loaded(options.encoder if options.tagger is None else str(options.tagger))
     found = audit(
         table,
         encoder,
@@ -215,20 +210,6 @@ def audit(options: argparse.Namespace) -> int:
     return 0
 
 
-def _loaded(name: str) -> Any:
-    """Return the encoder that was saved to a folder, or the backbone of that name."""
-    from fashionsearch import storage
-    from fashionsearch.autoencoder.autoencoder import Autoencoder
-    from fashionsearch.backbones import Backbone, create_backbone
-    from fashionsearch.tagging.classifier import Classifier
-    from fashionsearch.tagging.tagger import Tagger
-
-    if not (Path(name) / storage.MANIFEST).exists():
-        return create_backbone(name)
-    kinds: dict[str, Any] = {"autoencoder": Autoencoder, "backbone": Backbone, "tagger": Tagger}
-    return kinds.get(storage.open_saved(name).kind, Classifier).load(name)
-
-
 def optimize(options: argparse.Namespace) -> int:
     """Print what is fastest on this machine, and save it."""
     from fashionsearch import storage
@@ -241,7 +222,7 @@ def optimize(options: argparse.Namespace) -> int:
     if options.label is not None:
         table = table[table[options.label] != ""]
         labels = table[options.label]
-    found = optimize(_loaded(options.encoder), table.images, labels, max_loss=options.max_loss)
+    found = optimize(loaded(options.encoder), table.images, labels, max_loss=options.max_loss)
     print(found)
     if options.out is not None:
         found.encoder.save(options.out)
@@ -259,7 +240,7 @@ def embed(options: argparse.Namespace) -> int:
         raise errors.InputError(f"--out {options.out}: its ending must be .npz")
     table = read_table(options, labelled=False)
     with EmbeddingCache() as cache:
-        batches = _loaded(options.encoder).embed_batches(table.images, cache=cache)
+        batches = loaded(options.encoder).embed_batches(table.images, cache=cache)
         vectors = np.concatenate([batch.vectors for batch in batches])
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
@@ -270,104 +251,10 @@ def embed(options: argparse.Namespace) -> int:
     return 0
 
 
-def index(options: argparse.Namespace) -> int:
-    """Make photos searchable."""
-    from fashionsearch import storage
-    from fashionsearch.cache import EmbeddingCache
-    from fashionsearch.index import VisualIndex
-
-    if options.sync:
-        return _sync(options)
-    storage.check_target(options.out, "index")
-    table = read_table(options, labelled=False)
-    index = VisualIndex(_loaded(options.encoder or "fashion"), metric=options.metric, engine=options.engine)
-    with EmbeddingCache() as cache:
-        index.add(table.images, ids=ids_of(table, options.id_column), metadata=table.metadata, cache=cache)
-    index.save(options.out)
-    print(f"{len(index):,} photos in {options.out}; search with: fashionsearch search {options.out} PHOTO")
-    return 0
-
-
-def index_copy(options: argparse.Namespace) -> int:
-    """Copy an index into an opened one."""
-    from fashionsearch import storage
-    from fashionsearch.index import VisualIndex
-
-    check_index(options.source)
-    source = open_index(options.source)
-    made_with = {name: getattr(source, name) for name in ("metric", "m", "ef_construction")}
-    is_new = not (options.target / storage.MANIFEST).exists()
-    given = {"engine": options.engine or source.engine, **made_with} if is_new else {"engine": options.engine}
-    dim = source.dim if is_new and source.encoder is None else None
-    with VisualIndex.open(options.target, source.encoder if is_new else None, dim=dim, **given) as target:
-        copied = source.copy_to(target)
-        print(f"{copied:,} of {len(source):,} items copied to {options.target}, the others were there")
-    return 0
-
-
-def _sync(options: argparse.Namespace) -> int:
-    from fashionsearch import storage
-    from fashionsearch.cache import EmbeddingCache
-    from fashionsearch.index import VisualIndex
-
-    if options.id_column is not None:
-        raise errors.InputError("--id-column is not for --sync: ids are the column id, or the photos' paths")
-    is_new = not (options.out / storage.MANIFEST).exists()
-    chosen = options.encoder or ("fashion" if is_new else None)
-    folder = options.data.expanduser().is_dir() and not (options.data / "styles.csv").exists()
-    table = None if folder else read_table(options, labelled=False)
-    with (
-        VisualIndex.open(
-            options.out,
-            None if chosen is None else _loaded(chosen),
-            metric=options.metric if is_new else None,
-            engine=options.engine if is_new else None,
-        ) as index,
-        EmbeddingCache() as cache,
-    ):
-        done = index.sync(options.data, table, cache=cache)
-        print(shown_lines(repr(done)))
-        print(
-            f"{len(index):,} photos in {options.out}; search with: fashionsearch search {options.out} PHOTO"
-        )
-    return 0
-
-
-def search(options: argparse.Namespace) -> int:
-    """Print the items that look most like photos."""
-    if options.k < 1:
-        raise errors.InputError(f"-k {options.k}: k={options.k} is not a whole number from 1 up")
-    where = parse_where(options.where)
-    check_index(options.index)
-    check_photos(options.photos)
-
-    index = open_index(options.index, rebuild=options.rebuild)
-    matches = index.search(options.photos, k=options.k, where=where, exact=options.exact)
-    for photo, hits in zip(options.photos, matches, strict=True):
-        if options.json:
-            found = [
-                {
-                    "id": match.id,
-                    "similarity": round(match.similarity, 4),
-                    "source": match.source,
-                    "metadata": match.metadata,
-                }
-                for match in hits
-            ]
-            print(json.dumps({"query": photo, "matches": found}))
-            continue
-        print(shown(photo))
-        for match in hits:
-            print(f"  {match.similarity:.4f}  {shown(match.id)}  {shown(match.source or '')}")
-        if not hits:
-            print("  nothing fits the filter")
-    return 0
-
-
 def export(options: argparse.Namespace) -> int:
     """Write a folder with a model that other programs load."""
     from fashionsearch.exporting import export
 
-    export(_loaded(options.encoder), options.out, format=options.format)
+    export(loaded(options.encoder), options.out, format=options.format)
     print(f"exported to {options.out}; try it with: python {options.out / 'use.py'} PHOTO")
     return 0

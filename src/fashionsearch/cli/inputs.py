@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -39,13 +40,34 @@ def is_opened(folder: Path) -> bool:
     return (folder / storage.MANIFEST).exists() and storage.open_saved(folder).kind == "opened index"
 
 
-def open_index(folder: Path, *, rebuild: bool = False) -> VisualIndex:
+def open_index(folder: Path, *, rebuild: bool = False, url: str | None = None) -> VisualIndex:
     """Return an index to search, whether it was saved or opened."""
     from fashionsearch.index import VisualIndex
 
     if is_opened(folder):
+        if url is not None:
+            raise errors.InputError(f"--url is for an index on a server, and {folder} holds its items itself")
         return VisualIndex.open(folder, read_only=True, rebuild=rebuild)
-    return VisualIndex.load(folder, rebuild=rebuild)
+    return VisualIndex.load(folder, rebuild=rebuild, url=url, api_key=key_of(url))
+
+
+def key_of(url: str | None) -> str | None:
+    """Return the key for a server that the user has named; a folder can't have it sent to one of its own choice."""
+    return None if url is None else os.environ.get("QDRANT_API_KEY")
+
+
+def loaded(name: str) -> Any:
+    """Return the encoder that was saved to a folder, or the backbone of that name."""
+    from fashionsearch import storage
+    from fashionsearch.autoencoder.autoencoder import Autoencoder
+    from fashionsearch.backbones import Backbone, create_backbone
+    from fashionsearch.tagging.classifier import Classifier
+    from fashionsearch.tagging.tagger import Tagger
+
+    if not (Path(name) / storage.MANIFEST).exists():
+        return create_backbone(name)
+    kinds: dict[str, Any] = {"autoencoder": Autoencoder, "backbone": Backbone, "tagger": Tagger}
+    return kinds.get(storage.open_saved(name).kind, Classifier).load(name)
 
 
 def check_photos(photos: Sequence[str | Path]) -> None:

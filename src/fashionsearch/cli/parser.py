@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from fashionsearch import __version__
-from fashionsearch.cli import commands
+from fashionsearch.cli import commands, indexing
 from fashionsearch.cli.evaluate import evaluate as run_evaluate
 from fashionsearch.cli.tag import tag as run_tag
 
@@ -23,7 +23,7 @@ exit codes: 0 done; 1 something could not be done, and the message says what; 2 
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser; each command's `run` is its function in `commands`."""
+    """Return the parser; each command's `run` is its function."""
     parser = argparse.ArgumentParser(
         prog="fashionsearch",
         description="Tag product photos and search them by image.",
@@ -206,7 +206,7 @@ def make_parser() -> argparse.ArgumentParser:
     index = _command(
         subcommands,
         "index",
-        commands.index,
+        indexing.index,
         "make photos searchable",
         "fashionsearch index photos/ --out catalogue\nfashionsearch index photos/ --out catalogue --sync",
     )
@@ -230,25 +230,33 @@ def make_parser() -> argparse.ArgumentParser:
         "--id-column", help="the column of ids; default: id, or the photos' paths where there is none"
     )
     index.add_argument("--metric", default="cosine", help="cosine or euclidean (%(default)s)")
-    index.add_argument("--engine", default="hnsw", help="hnsw, faiss or exact (%(default)s)")
+    index.add_argument(
+        "--engine", default="hnsw", help="hnsw, faiss, exact, qdrant or pgvector (%(default)s)"
+    )
+    _add_place(index)
 
     index_copy = _command(
         subcommands,
         "index-copy",
-        commands.index_copy,
+        indexing.index_copy,
         "copy an index to another folder or engine",
-        "fashionsearch index-copy catalogue copy\nfashionsearch index-copy catalogue copy --engine faiss",
+        "fashionsearch index-copy catalogue copy\nfashionsearch index-copy catalogue copy --engine faiss\n"
+        "fashionsearch index-copy catalogue shop --engine pgvector --url postgresql://me@host/shop --collection items",
     )
     index_copy.add_argument("source", type=Path, help="folder of an index, saved or opened")
     index_copy.add_argument(
         "target", type=Path, help="folder to open and copy to; what it has unchanged is left"
     )
-    index_copy.add_argument("--engine", help="hnsw, faiss or exact, of a new folder (the source's)")
+    index_copy.add_argument(
+        "--engine", help="hnsw, faiss, exact, qdrant or pgvector, of a new target (the source's)"
+    )
+    _add_place(index_copy)
+    index_copy.add_argument("--source-url", help="the server of the source, instead of the saved address")
 
     search = _command(
         subcommands,
         "search",
-        commands.search,
+        indexing.search,
         "find the items that look most like a photo",
         "fashionsearch search catalogue photo.jpg -k 5\n"
         "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'",
@@ -263,6 +271,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="FIELD=VALUE[,VALUE…]",
         help="only among items with such metadata; also >=, <=, > and <; may be given several times",
     )
+    search.add_argument("--url", help="the server of the items, instead of the saved address")
     search.add_argument("--exact", action="store_true", help="compare with every item")
     search.add_argument("--json", action="store_true", help="print JSON, one line a query")
     search.add_argument(
@@ -312,6 +321,14 @@ def _add_data(parser: argparse.ArgumentParser, *, skips: bool = True) -> None:
         parser.add_argument(
             "--skip-bad", action="store_true", help="leave out photos that can't be read, and name them"
         )
+
+
+def _add_place(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "--url",
+        help="address of the server, with qdrant (its key: QDRANT_API_KEY in the environment) and pgvector",
+    )
+    parser.add_argument("--collection", help="name of the items' collection or table there")
 
 
 def _add_encoder(parser: Any, default: str = "fashion") -> None:

@@ -215,7 +215,7 @@ def test_vectors_of_another_kind_are_refused(make):
 
 def test_a_newer_format_is_refused(make, ask, collection):
     make()
-    ask(f"UPDATE {collection}_facts SET value = '99' WHERE name = 'format' RETURNING 1")
+    ask(f"UPDATE {collection}_facts SET value = '99' WHERE name = 'format' RETURNING 1")  # noqa: S608
     with pytest.raises(errors.StorageError, match="newer fashionsearch"):
         make()
 

@@ -141,7 +141,7 @@ def test_a_server_that_does_not_answer_is_told_in_time(make, double):
 
 def test_a_server_that_is_not_there_is_told_in_time():
     began = time.monotonic()
-    with pytest.raises(errors.StorageError, match="127.0.0.1:9"):
+    with pytest.raises(errors.StorageError, match=r"127\.0\.0\.1:9"):
         fs.VisualIndex(
             dim=2, engine="qdrant", url="http://me:hush@127.0.0.1:9", collection="items", timeout=1
         )

@@ -1,0 +1,80 @@
+"""The commands of an index whose items are on a server."""
+
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import fashionsearch as fs
+from fashionsearch.cli import main
+
+
+@pytest.fixture
+def photos(tmp_path):
+    folder = tmp_path / "photos"
+    folder.mkdir()
+    rng = np.random.default_rng(0)
+    for name in ("a", "b", "c", "d"):
+        Image.fromarray(rng.integers(0, 256, (48, 36, 3), dtype=np.uint8)).save(folder / f"{name}.png")
+    return folder
+
+
+@pytest.fixture
+def place(tmp_path):
+    return ["--engine", "qdrant", "--url", f"file:{tmp_path / 'qdrant'}", "--collection", "items"]
+
+
+def run(*arguments):
+    return main([str(argument) for argument in arguments])
+
+
+def test_photos_are_indexed_on_a_server_kept_in_step_and_searched(photos, place, tmp_path, capsys):
+    out = tmp_path / "shop"
+    assert run("index", photos, "--out", out, *place) == 0
+    assert "4 photos in" in capsys.readouterr().out
+    assert run("search", out, photos / "b.png", "-k", 1) == 0
+    assert "b.png" in capsys.readouterr().out.splitlines()[1]
+    (photos / "a.png").unlink()
+    assert run("index", photos, "--out", tmp_path / "synced", "--sync", *place[:-1], "synced") == 0
+    assert "3 photos in" in capsys.readouterr().out
+    (photos / "b.png").unlink()
+    assert run("index", photos, "--out", tmp_path / "synced", "--sync", *place[2:-1], "synced") == 0
+    assert "2 photos in" in capsys.readouterr().out
+
+
+def test_an_index_is_copied_to_a_server_and_back(photos, place, tmp_path, capsys):
+    assert run("index", photos, "--out", tmp_path / "here") == 0
+    for copied in ("4 of 4", "0 of 4"):
+        assert run("index-copy", tmp_path / "here", tmp_path / "shop", *place) == 0
+        assert f"{copied} items copied" in capsys.readouterr().out
+    assert run("index-copy", tmp_path / "shop", tmp_path / "back") == 0
+    assert "4 of 4 items copied" in capsys.readouterr().out
+    with fs.VisualIndex.open(tmp_path / "back", read_only=True) as back:
+        assert back.engine == "hnsw"
+        assert len(back) == 4
+    assert run("search", tmp_path / "shop", photos / "c.png", "-k", 1, "--url", place[3]) == 0
+    assert "c.png" in capsys.readouterr().out
+
+
+def test_what_does_not_fit_is_told(photos, place, tmp_path, capsys):
+    for arguments, told in (
+        (["index", photos, "--out", tmp_path / "x", "--url", "http://127.0.0.1:9"], "url= is for the engines"),
+        (["index", photos, "--out", tmp_path / "x", "--engine", "qdrant"], "url=None"),
+        (["index", photos, "--out", tmp_path / "x", "--sync", "--engine", "qdrant"], "keeps them on a server"),
+    ):
+        assert run(*arguments) == 1
+        assert told in capsys.readouterr().err
+    assert run("index", photos, "--out", tmp_path / "here") == 0
+    capsys.readouterr()
+    assert run("index-copy", tmp_path / "here", tmp_path / "y", *place[2:]) == 1
+    assert "--engine" in capsys.readouterr().err
+    assert run("search", tmp_path / "here", photos / "a.png", "--url", "http://127.0.0.1:9") == 1
+    assert "url=" in capsys.readouterr().err
+
+
+def test_a_key_goes_to_a_server_that_was_named_and_to_no_other(monkeypatch):
+    from fashionsearch.cli.inputs import key_of
+
+    monkeypatch.setenv("QDRANT_API_KEY", "hush")
+    assert key_of("http://127.0.0.1:9") == "hush"
+    assert key_of(None) is None
