@@ -1,6 +1,5 @@
 """The commands of an index whose items are on a server."""
 
-
 import numpy as np
 import pytest
 from PIL import Image
@@ -58,9 +57,15 @@ def test_an_index_is_copied_to_a_server_and_back(photos, place, tmp_path, capsys
 
 def test_what_does_not_fit_is_told(photos, place, tmp_path, capsys):
     for arguments, told in (
-        (["index", photos, "--out", tmp_path / "x", "--url", "http://127.0.0.1:9"], "url= is for the engines"),
+        (
+            ["index", photos, "--out", tmp_path / "x", "--url", "http://127.0.0.1:9"],
+            "url= is for the engines",
+        ),
         (["index", photos, "--out", tmp_path / "x", "--engine", "qdrant"], "url=None"),
-        (["index", photos, "--out", tmp_path / "x", "--sync", "--engine", "qdrant"], "keeps them on a server"),
+        (
+            ["index", photos, "--out", tmp_path / "x", "--sync", "--engine", "qdrant"],
+            "keeps them on a server",
+        ),
     ):
         assert run(*arguments) == 1
         assert told in capsys.readouterr().err

@@ -27,7 +27,7 @@ from fashionsearch.index.rows import (
     check_vectors,
     metadata_rows,
 )
-from fashionsearch.results import Added, Matches, Synced
+from fashionsearch.results import Added, Health, Matches, Synced
 
 if TYPE_CHECKING:
     from fashionsearch.cache import EmbeddingCache
@@ -57,10 +57,29 @@ class Searchable(Items):
 
     dim: int
     show_photos: bool
+    progress: bool
     recall: float | None
     _audited: int  # items when `ef_search` was last set for the goal of recall
     _auditing: bool
     _encoder: Embeds | None
+
+    @property
+    def encoder(self) -> Embeds | None:
+        """What embeds photos; another one is refused with EncoderMismatchError unless it embeds alike."""
+        return self._encoder
+
+    @encoder.setter
+    def encoder(self, encoder: Embeds | None) -> None:
+        chosen = encoders.replacement(self._encoder, encoder, self.dim, empty=not len(self))
+        self._check_encoder(chosen)
+        self._encoder = chosen
+
+    def _check_encoder(self, encoder: Embeds | None) -> None:
+        """Let the engine keep by what an encoder is recognised, or check it against what is kept."""
+        if self._engine.settings.server is not None:
+            held = self._engine.identity(None if encoder is None else encoders.identity(encoder))
+            if encoder is not None and held is not None:
+                encoders.check_same(encoder, held, "the collection holds")
 
     def add(
         self,
@@ -244,6 +263,52 @@ class Searchable(Items):
         from fashionsearch.index.sync import sync
 
         return sync(self._engine, self._required_encoder("embed photos"), photos, table, cache)
+
+    def copy_to(self, other: Searchable) -> int:
+        """Copy all items to another index, whatever its engine.
+
+        Items that are there unchanged are left out, so a copy that was interrupted goes on. Others there stay.
+
+        Args:
+            other: an index of vectors as long as these; one without an encoder takes this one's if it is empty.
+
+        Returns:
+            How many items were added or replaced.
+
+        Raises:
+            EncoderMismatchError: if its vectors come from another encoder.
+            InputError: if its ids are of another kind.
+
+        Examples:
+            >>> import fashionsearch as fs
+            >>> one, other = fs.VisualIndex(dim=2), fs.VisualIndex(dim=2, engine="exact")
+            >>> _ = one.add_vectors([[1, 0], [0, 1]], ids=["a", "b"])
+            >>> one.copy_to(other), one.copy_to(other), list(other)
+            (2, 0, ['a', 'b'])
+        """
+        from fashionsearch.index.copying import copy
+
+        if self.dim != other.dim:
+            raise errors.EncoderMismatchError(f"vectors here have length {self.dim}, and there {other.dim}")
+        if self._encoder is not None and (other._encoder is not None or not len(other)):
+            other.encoder = encoders.replacement(
+                other._encoder, self._encoder, other.dim, empty=not len(other)
+            )
+        return copy(self._engine, other._engine, progress=self.progress)
+
+    def health(self) -> Health:
+        """Audit the index on its own items: recall against exact search, what it takes up, and how its embeddings lie.
+
+        Examples:
+            >>> import fashionsearch as fs
+            >>> index = fs.VisualIndex(dim=2)
+            >>> _ = index.add_vectors([[1, 0], [0, 1], [1, 1]])
+            >>> index.health().recall
+            1.0
+        """
+        from fashionsearch.index.health import check
+
+        return check(self._engine)
 
     def _search(
         self, queries: NDArray[np.float32], asked: _Asked, sources: Sequence[str | None] = ()

@@ -5,19 +5,19 @@ from __future__ import annotations
 import dataclasses
 from typing import Any
 
-from fashionsearch import errors, neighbours, storage
+from fashionsearch import errors, neighbours
 from fashionsearch.encoder import Embeds
 from fashionsearch.files import as_path
 from fashionsearch.index import encoders, engines, snapshot
 from fashionsearch.index.engines.base import Settings
 from fashionsearch.index.health import LOWEST_EF
-from fashionsearch.index.health import check as check_health
 from fashionsearch.index.items import PATIENCE
 from fashionsearch.index.rows import check_choice, check_number, check_recall
 from fashionsearch.index.searchable import Searchable
-from fashionsearch.results import Health
+from fashionsearch.storage import PathLike, open_saved
 
-_SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state", "recall")
+_SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state", "storage", "recall")
+_OLDER: dict[str, Any] = {"storage": "float32", "recall": None}  # what older versions didn't save
 _EF_SEARCH = 50
 _MAX_EF = 1_000_000
 
@@ -39,6 +39,9 @@ class VisualIndex(Searchable):
         m: links of a node of the graph; more is larger, slower to build and more accurate.
         ef_construction: candidates while building; likewise.
         ef_search: candidates while searching; raises recall at the cost of time. None is 50, or what `recall` needs.
+        storage: how the graph holds vectors in memory: "float32"; or, with faiss, "float16", "int8" or "pca128" (their 128
+            principal components), or "auto", the smallest that costs at most 0.01 of recall@10 on a sample. With less than
+            float32 the whole vectors are in a file, and what a walk finds is compared by them.
         recall: a goal for recall@10, above 0 and below 1, instead of `ef_search`: once there is a graph, whenever the index
             has grown by half, and at the first search after it was loaded or opened, it is compared with exact search on 500
             queries between its own items, and `ef_search` is set.
@@ -82,6 +85,7 @@ class VisualIndex(Searchable):
         m: int = 16,
         ef_construction: int = 200,
         ef_search: int | None = None,
+        storage: str = "float32",
         recall: float | None = None,
         random_state: int = 0,
         url: str | None = None,
@@ -91,7 +95,7 @@ class VisualIndex(Searchable):
         progress: bool = True,
     ) -> None:
         check_choice("metric", metric, neighbours.METRICS)
-        self.engine = engines.usable(engine)
+        self.engine, self.storage = engines.usable(engine), storage
         if encoder is None and dim is None:
             raise errors.InputError(
                 "give an encoder (or a backbone's name), or dim for an index of vectors only"
@@ -99,6 +103,7 @@ class VisualIndex(Searchable):
         encoder = encoders.named(encoder)
         self._encoder = encoder
         self.dim = encoders.dimension(encoder, dim)
+        engines.check_storage(storage, engine, self.dim)
         self.metric = metric
         self.m = check_number("m", m, low=2, high=512)
         self.ef_construction = check_number("ef_construction", ef_construction, low=1, high=_MAX_EF)
@@ -118,17 +123,11 @@ class VisualIndex(Searchable):
                 ef_search=check_number("ef_search", ef_search, low=1, high=_MAX_EF),
                 random_state=self.random_state,
                 progress=progress,
+                storage=storage,
                 server=engines.server_of(self.engine, url, collection, api_key, timeout),
             )
         )
         self._check_encoder(encoder)
-
-    def _check_encoder(self, encoder: Embeds | None) -> None:
-        """Let the engine keep by what an encoder is recognised, or check it against what is kept."""
-        if self.engine in engines.REMOTE:
-            held = self._engine.identity(None if encoder is None else encoders.identity(encoder))
-            if encoder is not None and held is not None:
-                encoders.check_same(encoder, held, "the collection holds")
 
     @property
     def ef_search(self) -> int:
@@ -141,61 +140,6 @@ class VisualIndex(Searchable):
         self._engine.settings = dataclasses.replace(self._engine.settings, ef_search=checked)
         self.recall = None
 
-    def copy_to(self, other: VisualIndex) -> int:
-        """Copy all items to another index, whatever its engine.
-
-        Items that are there unchanged are left out, so a copy that was interrupted goes on. Others there stay.
-
-        Args:
-            other: an index of vectors as long as these; one without an encoder takes this one's if it is empty.
-
-        Returns:
-            How many items were added or replaced.
-
-        Raises:
-            EncoderMismatchError: if its vectors come from another encoder.
-            InputError: if its ids are of another kind.
-
-        Examples:
-            >>> import fashionsearch as fs
-            >>> one, other = fs.VisualIndex(dim=2), fs.VisualIndex(dim=2, engine="exact")
-            >>> _ = one.add_vectors([[1, 0], [0, 1]], ids=["a", "b"])
-            >>> one.copy_to(other), one.copy_to(other), list(other)
-            (2, 0, ['a', 'b'])
-        """
-        from fashionsearch.index.copying import copy
-
-        if self.dim != other.dim:
-            raise errors.EncoderMismatchError(f"vectors here have length {self.dim}, and there {other.dim}")
-        if self._encoder is not None and (other._encoder is not None or not len(other)):
-            other.encoder = encoders.replacement(
-                other._encoder, self._encoder, other.dim, empty=not len(other)
-            )
-        return copy(self._engine, other._engine, progress=self.progress)
-
-    def health(self) -> Health:
-        """Audit the index on its own items: recall against exact search, what it takes up, and how its embeddings lie.
-
-        Examples:
-            >>> import fashionsearch as fs
-            >>> index = fs.VisualIndex(dim=2)
-            >>> _ = index.add_vectors([[1, 0], [0, 1], [1, 1]])
-            >>> index.health().recall
-            1.0
-        """
-        return check_health(self._engine)
-
-    @property
-    def encoder(self) -> Embeds | None:
-        """What embeds photos; another one is refused with EncoderMismatchError unless it embeds alike."""
-        return self._encoder
-
-    @encoder.setter
-    def encoder(self, encoder: Embeds | None) -> None:
-        chosen = encoders.replacement(self._encoder, encoder, self.dim, empty=not len(self))
-        self._check_encoder(chosen)
-        self._encoder = chosen
-
     @property
     def has_graph(self) -> bool:
         """Whether the index has grown to need its HNSW graph, and that is ready; until then every search is exact."""
@@ -207,7 +151,7 @@ class VisualIndex(Searchable):
             f"encoder={None if self.encoder is None else encoders.name(self.encoder)!r}"
         )
 
-    def save(self, folder: storage.PathLike) -> None:
+    def save(self, folder: PathLike) -> None:
         """Save everything the index needs (vectors, ids, metadata, parameters, the graph, the encoder), atomically.
 
         An encoder is saved whole, a classifier with its head; of one of your own class only what it takes to recognise it.
@@ -223,7 +167,7 @@ class VisualIndex(Searchable):
     @classmethod
     def load(
         cls,
-        folder: storage.PathLike,
+        folder: PathLike,
         *,
         encoder: Embeds | None = None,
         rebuild: bool = False,
@@ -296,7 +240,7 @@ class VisualIndex(Searchable):
     @classmethod
     def open(
         cls,
-        folder: storage.PathLike,
+        folder: PathLike,
         encoder: Embeds | str | None = None,
         *,
         dim: int | None = None,
@@ -305,6 +249,7 @@ class VisualIndex(Searchable):
         m: int | None = None,
         ef_construction: int | None = None,
         ef_search: int | None = None,
+        storage: str | None = None,
         recall: float | None = None,
         random_state: int | None = None,
         read_only: bool = False,
@@ -329,7 +274,8 @@ class VisualIndex(Searchable):
             engine: likewise.
             m: likewise.
             ef_construction: likewise.
-            ef_search: likewise; it may be another each time, as may the next.
+            ef_search: likewise; it may be another each time, as may `recall`.
+            storage: likewise.
             recall: likewise.
             random_state: likewise.
             read_only: refuse changes, and follow those of another process.
@@ -359,7 +305,7 @@ class VisualIndex(Searchable):
         from fashionsearch.index import opening
 
         root = as_path(folder)
-        wanted = (dim, metric, engine, m, ef_construction, ef_search, random_state, recall)
+        wanted = (dim, metric, engine, m, ef_construction, ef_search, random_state, storage, recall)
         named = zip(_SAVED, wanted, strict=True)
         given: dict[str, Any] = {name: value for name, value in named if value is not None}
         encoder = encoders.named(encoder)
@@ -378,13 +324,13 @@ class VisualIndex(Searchable):
             opening.create(root, made.encoder, {name: getattr(made, name) for name in _SAVED})
             given.pop("engine", None)  # which may be another, where its library isn't installed
         elif kind == opening.SAVED and not read_only:
-            generation = storage.open_saved(root).generation
+            generation = open_saved(root).generation
             made = cls.load(root, encoder=encoder, rebuild=rebuild, **options)
             opening.check_local(made.engine)
             made_with = {name: getattr(made, name) for name in _SAVED}
             opening.convert(root, generation, made._engine, made.encoder, made_with)
         with snapshot.reading(root, opening.OPENED) as (saved, config):
-            parameters = {name: config[name] for name in _SAVED}
+            parameters = _parameters(config)
             opening.check_same(root, given, parameters)
             chosen = encoders.restore(saved, config["encoder"], encoder, options)
             if recall is not None:
@@ -398,3 +344,8 @@ class VisualIndex(Searchable):
         self.show_photos = kind is None
         self._engine.settle(PATIENCE)
         return self
+
+
+def _parameters(config: dict[str, Any]) -> dict[str, Any]:
+    """Return what an index was made with, of what its folder notes."""
+    return {name: config[name] if name not in _OLDER else config.get(name, _OLDER[name]) for name in _SAVED}

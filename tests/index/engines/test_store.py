@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from fashionsearch.index.engines.room import Room
 from fashionsearch.index.engines.store import Store
+from fashionsearch.index.engines.stored import from_files, to_files
 from fashionsearch.index.rows import Rows
 
 HUGE = 2**70
@@ -40,7 +42,7 @@ def test_ids_are_what_they_were(batches):
     assert found.tolist() == [expected]
     assert [type(item) for item in found[0]] == [type(item) for item in expected]
     assert store.identities(np.array([[0, -1]])).tolist() == [[expected[0], None]]
-    again = Store.from_files(*store.to_files())
+    again = from_files(*to_files(store), Room())
     assert again.identities(np.arange(len(expected))).tolist() == expected
     assert store.renumbered(np.array([1]), store.vectors[1:2]).identities(np.array([0]))[0] == expected[1]
 
@@ -51,7 +53,7 @@ def test_a_source_is_found_beside_rows_that_have_none():
     store.publish(store.adding(Rows([2], np.ones((1, 2), np.float32), [{}], ["a.jpg"])))
     for each in (
         store,
-        Store.from_files(*store.to_files()),
+        from_files(*to_files(store), Room()),
         store.renumbered(np.arange(3), store.vectors.copy()),
     ):
         assert each.sources(np.array([[2, 0, -1]])).tolist() == [["a.jpg", None, None]]

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from functools import partial
 
 from fashionsearch import errors
-from fashionsearch.index.engines import faiss, hnsw
+from fashionsearch.index.engines import codes, faiss, hnsw
 from fashionsearch.index.engines.base import Engine, Graph, Server, Settings
 from fashionsearch.index.engines.local import LocalEngine
 from fashionsearch.index.engines.pgvector.engine import PgvectorEngine
@@ -44,6 +44,19 @@ def usable(name: str) -> str:
         )
         return "exact"
     return name
+
+
+def check_storage(storage: str, engine: str, dim: int) -> None:
+    """Raise InputError for a way to hold vectors that there isn't, or that an engine hasn't."""
+    check_choice("storage", storage, codes.STORAGES)
+    if storage != "float32" and engine != "faiss":
+        raise errors.InputError(
+            f"engine={engine!r} holds vectors in float32 only, and storage={storage!r} is asked for; engine='faiss' has it"
+        )
+    if storage == codes.REDUCED and dim <= 128:
+        raise errors.InputError(
+            f"storage='pca128' holds 128 numbers of a vector, and these have {dim}; give storage='float16' or 'int8'"
+        )
 
 
 def server_of(

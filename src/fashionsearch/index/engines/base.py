@@ -56,6 +56,7 @@ class Settings:
     ef_search: int
     random_state: int
     progress: bool
+    storage: str = "float32"
     server: Server | None = None
 
 
@@ -202,6 +203,9 @@ class Graph(Protocol):
     survives_fork: bool
 
     def __init__(self, settings: Settings) -> None: ...
+
+    def learn(self, sample: NDArray[np.float32]) -> None:
+        """Learn from some of the rows that are to come how to hold them, before any is added."""
 
     def reserve(self, count: int) -> None:
         """Make room for so many rows at once, which is faster than bit by bit."""

@@ -53,7 +53,7 @@ class DurableEngine(LocalEngine):
         *,
         read_only: bool,
     ) -> None:
-        super().__init__(settings, graph_type)
+        super().__init__(settings, graph_type, folder=folder)
         self._folder, self._journal, self._read_only = folder, journal, read_only
         self._at = Head(0, "", 0, None, 0, 0)  # where memory stands
         self._unsaved = 0  # rows that changed since the last checkpoint
@@ -146,10 +146,10 @@ class DurableEngine(LocalEngine):
 
     def _take_over_all(self, head: Head) -> None:
         """Fill another engine, and become that: nobody sees it half filled."""
-        engine = LocalEngine(self.settings, self._graph_type)
+        engine = LocalEngine(self.settings, self._graph_type, folder=self._folder)
         since = self._read_checkpoint(engine, head) if self._trusting else 0
         if not since:
-            engine = LocalEngine(self.settings, self._graph_type)
+            engine = LocalEngine(self.settings, self._graph_type, folder=self._folder)
         gone = [item for item in self._journal.removed(since) if item in engine]
         if gone:
             engine.delete(gone)

@@ -11,10 +11,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.index.engines import codes
 from fashionsearch.index.engines.base import Settings
 from fashionsearch.index.engines.hnsw import HnswGraph
+from fashionsearch.neighbours import score
 
 _ENDLESS = 2**62
+_WITHIN = 10  # the places among which a row is to find itself by small vectors, which its like may share
 
 
 def available() -> bool:
@@ -24,16 +27,6 @@ def available() -> bool:
     except ImportError:
         return False
     return True
-
-
-def _library() -> Any:
-    # Its stubs lack most of what it has.
-    return importlib.import_module("faiss")
-
-
-def _kind(metric: str) -> int:
-    faiss = _library()
-    return int({"cosine": faiss.METRIC_INNER_PRODUCT, "euclidean": faiss.METRIC_L2}[metric])
 
 
 def _distances(found: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
@@ -46,6 +39,8 @@ class _Index:
 
     def __init__(self, metric: str, dim: int) -> None:
         self._metric, self._dim = metric, dim
+        self.storage = "float32"
+        self.trained: Any = None  # an empty graph that knows how to hold vectors, where that must be learned
         self._graph: Any = None
         self._ef = 10
         self._dead: set[int] = set()
@@ -53,11 +48,11 @@ class _Index:
 
     def init_index(self, *, max_elements: int, M: int, ef_construction: int, random_seed: int) -> None:
         """Make an empty graph; it grows by itself, whatever `max_elements`."""
-        faiss = _library()
-        kind = _kind(self._metric)
-        self._graph = faiss.IndexHNSWFlat(self._dim, M, kind)
-        self._graph.hnsw.efConstruction = ef_construction
-        self._graph.hnsw.rng = faiss.RandomGenerator(random_seed)
+        self._graph = self.trained or codes.empty("float32", self._dim, self._metric, M)
+        self.trained = None
+        hnsw = codes.walked(self._graph).hnsw
+        hnsw.efConstruction = ef_construction
+        hnsw.rng = codes.library().RandomGenerator(random_seed)
 
     def get_max_elements(self) -> int:
         """Return how many nodes it has room for."""
@@ -104,25 +99,27 @@ class _Index:
         Raises:
             RuntimeError: if a walk finds fewer.
         """
-        faiss = _library()
+        faiss = codes.library()
         if self._dead and not self._selector:
             dead = faiss.IDSelectorBatch(np.array(sorted(self._dead), dtype=np.int64))
             self._selector = faiss.IDSelectorNot(dead), dead  # both, because faiss holds neither
         chosen = {"sel": self._selector[0]} if self._selector else {}
         how = faiss.SearchParametersHNSW(efSearch=max(self._ef, k), **chosen)
+        if self.storage == codes.REDUCED:
+            how = faiss.SearchParametersPreTransform(index_params=how)
         found, labels = self._graph.search(self._prepared(queries), k, params=how)
         if (labels < 0).any():
             raise RuntimeError("fewer nodes within reach than asked for")
-        return labels, _distances(found, self._metric)
+        return labels, _distances(found, "euclidean" if self.storage == codes.REDUCED else self._metric)
 
     def index_file_size(self) -> int:
         """Return about how many bytes the graph takes up."""
-        graph = self._graph
-        return int(graph.ntotal) * (4 * self._dim + 8 + 4 * int(graph.hnsw.nb_neighbors(0)))
+        links = 8 + 4 * int(codes.walked(self._graph).hnsw.nb_neighbors(0))
+        return int(self._graph.ntotal) * (codes.bytes_of(self.storage, self._dim) + links)
 
     def save_index(self, path: str) -> None:
         """Write faiss's file; unlike hnswlib, faiss raises RuntimeError where it isn't written whole."""
-        faiss = _library()
+        faiss = codes.library()
         faiss.write_index(self._graph, path)
 
     def load_index(self, path: str) -> None:
@@ -131,26 +128,61 @@ class _Index:
         Raises:
             RuntimeError: if it is of another kind.
         """
-        faiss = _library()
+        faiss = codes.library()
         graph = faiss.read_index(path)
-        kind = _kind(self._metric)
-        if not isinstance(graph, faiss.IndexHNSWFlat) or graph.d != self._dim or graph.metric_type != kind:
+        if not codes.fits(graph, self.storage, self._dim, self._metric):
             raise RuntimeError("the file holds another kind of index")
         self._graph = graph
 
 
 class FaissGraph(HnswGraph):
-    """`HnswGraph` on faiss instead of hnswlib."""
+    """`HnswGraph` on faiss instead of hnswlib, which can hold vectors in less than float32.
+
+    Then a walk finds somewhat more than is asked for, by the small vectors, and these are compared by the whole ones.
+    """
 
     file = "graph.faiss"
     survives_fork = False  # the threads of OpenMP don't
 
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._storage = settings.storage
+
     def _made(self, settings: Settings) -> Any:
         return _Index(settings.metric, settings.dim)
 
+    @property
+    def _is_small(self) -> bool:
+        return bool(self._index.storage != "float32")
+
+    def learn(self, sample: NDArray[np.float32]) -> None:
+        """Choose how to hold vectors, where that is left to the graph, and learn it."""
+        storage = codes.chosen(sample, self._metric) if self._storage == "auto" else self._storage
+        self._index.storage = storage
+        self._index.trained = codes.trained(storage, sample, self._metric, self._settings["M"])
+
+    def _verify(self, labels: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+        self._within = _WITHIN if self._is_small else 1
+        super()._verify(labels, vectors)
+
+    def candidates(
+        self, queries: NDArray[np.float32], count: int, ef_search: int, vectors: NDArray[np.float32]
+    ) -> tuple[NDArray[np.intp], NDArray[np.float32]] | None:
+        """Return slots and similarities as `HnswGraph` does, the similarities of the whole vectors."""
+        if not self._is_small:
+            return super().candidates(queries, count, ef_search, vectors)
+        found = super().candidates(queries, codes.wider(count), ef_search, vectors)
+        if found is None:
+            return None
+        return found[0], score(vectors, found[0], queries, self._metric).astype(np.float32)
+
+    def notes(self) -> dict[str, Any]:
+        """Return what `read` needs beside the file and the labels."""
+        return {**super().notes(), "storage": self._index.storage}
+
     def _flat(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
-        faiss = _library()
-        flat = faiss.IndexFlat(vectors.shape[1], _kind(self._metric))
+        faiss = codes.library()
+        flat = faiss.IndexFlat(vectors.shape[1], codes.kind(self._metric))
         numbered = faiss.IndexIDMap(flat)
         numbered.add_with_ids(np.ascontiguousarray(vectors), labels)
         return _Flat(numbered, self._metric)
@@ -172,6 +204,9 @@ class FaissGraph(HnswGraph):
         Raises:
             CorruptFileError: if the file, the labels and the notes don't fit each other.
         """
+        self._index.storage = notes.get("storage", "float32")
+        if self._storage not in ("auto", self._index.storage):
+            raise errors.CorruptFileError(f"{path} doesn't fit what the index notes of it")
         super().read(path, labels, notes)
         for dead in set(range(self._next_label)) - set(labels.tolist()):
             self._index.mark_deleted(dead)

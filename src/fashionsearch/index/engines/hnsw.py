@@ -38,6 +38,7 @@ class HnswGraph:
 
     file = "graph.hnsw"
     survives_fork = True
+    _within = 1  # the places among which a row is to find itself
 
     def __init__(self, settings: Settings) -> None:
         self.end = 0
@@ -76,6 +77,9 @@ class HnswGraph:
     def nodes(self) -> int:
         """How many nodes stand for rows; equal vectors share one."""
         return len(self._slots_of_label)
+
+    def learn(self, sample: NDArray[np.float32]) -> None:
+        """Do nothing: rows are held as they are."""
 
     def reserve(self, count: int) -> None:
         """Make room for so many nodes at once, which is faster than bit by bit."""
@@ -130,10 +134,10 @@ class HnswGraph:
             self._index.set_ef(self._wanted_ef)
             own = vectors[self._first_slot[labels]]
             try:
-                found = self._index.knn_query(own, k=1)[0][:, 0].astype(np.int64)
+                found = self._index.knn_query(own, k=min(self._within, self.nodes))[0].astype(np.int64)
             except RuntimeError:  # one of the walks meets nothing that is alive
-                found = np.array([self._nearest(row) for row in own])
-            self._hidden.update(labels[found != labels].tolist())
+                found = np.array([[self._nearest(row)] for row in own])
+            self._hidden.update(labels[(found != labels[:, None]).all(axis=1)].tolist())
             self._hidden_index = None
 
     def _nearest(self, row: NDArray[np.float32]) -> int:

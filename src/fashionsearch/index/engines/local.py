@@ -20,7 +20,9 @@ from fashionsearch.index import forks
 from fashionsearch.index.engines import planner
 from fashionsearch.index.engines.base import DAMAGE, Facts, Graph, Settings
 from fashionsearch.index.engines.rebuild import Rebuild, leak
+from fashionsearch.index.engines.room import Room
 from fashionsearch.index.engines.store import Store
+from fashionsearch.index.engines.stored import from_files, to_files
 from fashionsearch.index.filters import Condition
 from fashionsearch.index.rows import Id, Rows
 from fashionsearch.results import Matches
@@ -45,10 +47,13 @@ class LocalEngine:
     dropped, and is made again, without dead slots, by a `Rebuild` aside; until that is there, searches are exact.
     """
 
-    def __init__(self, settings: Settings, graph_type: type[Graph] | None = None) -> None:
+    def __init__(
+        self, settings: Settings, graph_type: type[Graph] | None = None, *, folder: Path | None = None
+    ) -> None:
         self.settings = settings
         self._graph_type = graph_type
-        self._state = _State(Store(settings.dim), None)
+        self._room = Room(on_disk=settings.storage != "float32", folder=folder)
+        self._state = _State(Store(settings.dim, self._room), None)
         self._rebuild: Rebuild | None = None
         self._changing = threading.RLock()
         self._lock = threading.RLock()  # held for moments: a graph can't be changed and searched at once
@@ -303,6 +308,7 @@ class LocalEngine:
             leak(self._state.graph)
             self._state = _State(self._state.store, None)
         self._lock, self._changing = threading.RLock(), threading.RLock()
+        self._state.store.after_fork()
         if self._graph_type is not None and not self._graph_type.survives_fork:
             leak(self._state.graph)
             self._state = _State(self._state.store, None)
@@ -314,7 +320,7 @@ class LocalEngine:
     def writers(self) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
         """Return what writes the engine's files, and what `read` needs beside them, as JSON holds it."""
         with self._reading() as store:
-            arrays, content = store.to_files()
+            arrays, content = to_files(store)
             graph = self._state.graph if self._is_whole() else None
             labels = None if graph is None else graph.labels(list(store.slot_of.values()))
             notes = {"next_id": store.next_id, "graph": None if graph is None else graph.notes()}
@@ -333,7 +339,7 @@ class LocalEngine:
         Raises:
             CorruptFileError: if they aren't what an engine writes.
         """
-        store = Store.from_files(saved.arrays("vectors.safetensors"), saved.json("items.json"))
+        store = from_files(saved.arrays("vectors.safetensors"), saved.json("items.json"), self._room)
         store.next_id = notes["next_id"]
         integers = [item + 1 for item in store.slot_of if isinstance(item, int)]
         if (
@@ -364,7 +370,7 @@ class LocalEngine:
     def __getstate__(self) -> dict[str, Any]:
         with self._changing, self._reading() as store, tempfile.TemporaryDirectory() as folder:
             state: dict[str, Any] = {"settings": self.settings, "graph_type": self._graph_type}
-            state |= {"rows": store.to_files(), "next_id": store.next_id, "graph": None}
+            state |= {"rows": to_files(store), "next_id": store.next_id, "graph": None}
             graph = self._state.graph if self._is_whole() else None
             if graph is not None:
                 graph.write(path := Path(folder) / "graph")
@@ -374,7 +380,8 @@ class LocalEngine:
 
     def __setstate__(self, state: dict[str, Any]) -> None:
         self.__init__(state["settings"], state["graph_type"])  # type: ignore[misc]
-        store = Store.from_files(*state["rows"])
+        arrays, content = state["rows"]
+        store = from_files(arrays, content, self._room)
         store.next_id = state["next_id"]
         graph = None
         if state["graph"] is not None and self._graph_type is not None:

@@ -15,6 +15,7 @@ from fashionsearch.index.engines.base import Graph
 from fashionsearch.index.engines.store import Store
 
 _CHUNK = 500  # rows between two looks at whether to stop
+_SAMPLE = 10_000  # rows that a graph learns from how to hold them
 _REST = 100  # rows that whoever takes the result may have to add
 
 _running: weakref.WeakSet[Rebuild] = weakref.WeakSet()
@@ -36,7 +37,7 @@ class Rebuild:
     def __init__(self, store: Store, graph: Graph | None) -> None:
         self._store, self._graph = store, graph
         self._slots = np.fromiter(store.slot_of.values(), dtype=np.intp, count=len(store))
-        self._vectors: NDArray[np.float32] = np.zeros((0, store.dim), dtype=np.float32)
+        self._vectors: NDArray[np.float32] = store.room.array(0, store.dim)
         self._seen = store.size
         self._ready = 0  # rows of ours that are in the graph and verified
         self._stop = False
@@ -105,12 +106,14 @@ class Rebuild:
     def _add(self, fresh: NDArray[np.intp]) -> None:
         start, end = self._ready, self._ready + len(fresh)
         if end > len(self._vectors):
-            wider = np.zeros((end + end // 8, self._store.dim), dtype=np.float32)
+            wider = self._store.room.array(end + end // 8, self._store.dim)
             wider[:start] = self._vectors[:start]
             self._vectors = wider
-        if self._graph is not None:
-            self._graph.reserve(len(self._vectors))
         known = self._store.prepared
+        if self._graph is not None:
+            if not start and end:
+                self._graph.learn(known[fresh[:: max(1, end // _SAMPLE)]])
+            self._graph.reserve(len(self._vectors))
         for chunk in _chunks(start, end):
             self._vectors[chunk.start : chunk.stop] = known[fresh[chunk.start - start : chunk.stop - start]]
             if self._graph is not None and not self._stop:

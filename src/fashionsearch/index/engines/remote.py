@@ -94,6 +94,12 @@ class RemoteEngine:
     def after_fork_in_parent(self) -> None:
         """Do nothing."""
 
+    def __getstate__(self) -> dict[str, Any]:
+        return {"settings": self.settings}
+
+    def __setstate__(self, state: dict[str, Any]) -> None:
+        self.__init__(state["settings"])  # type: ignore[misc]
+
     def _matches(self, found: Sequence[Sequence[Hit]], k: int) -> Matches:
         """Return answers as matches, as wide as k, or as there are rows."""
         rows = [sorted(hits, key=lambda hit: (-hit.similarity, hit.order)) for hits in found]

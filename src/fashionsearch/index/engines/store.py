@@ -9,20 +9,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionsearch import errors
 from fashionsearch.index.engines.column import Column
+from fashionsearch.index.engines.room import Room
 from fashionsearch.index.filters import AllOf, AnyOf, Condition, Not
 from fashionsearch.index.rows import (
     PRIVATE,
     Id,
     Rows,
     are_int64,
-    is_plain,
     row_lengths,
     unknown_field,
     unknown_id,
 )
 from fashionsearch.values import Value
+
+_MEMORY = Room()
 
 
 @dataclass(frozen=True)
@@ -59,6 +60,7 @@ class Store:
 
     Attributes:
         dim: length of a vector.
+        room: where the vectors lie.
         size: slots in use, dead ones included.
         slot_of: id -> slot, in the order of first insertion.
         columns: metadata field -> its values.
@@ -66,14 +68,16 @@ class Store:
         next_id: one more than the largest integer id there ever was, or 0.
     """
 
-    def __init__(self, dim: int) -> None:
+    def __init__(self, dim: int, room: Room = _MEMORY) -> None:
         self.dim = dim
+        self.room = room
+        self._is_borrowed = False
         self.size = 0
         self.slot_of: dict[Id, int] = {}
         self.columns: dict[str, Column] = {}
         self.id_kind: type | None = None
         self.next_id = 0
-        self._vectors = np.zeros((0, dim), dtype=np.float32)
+        self._vectors = room.array(0, dim)
         self._norms = np.zeros(0, dtype=np.float32)
         self._alive = np.zeros(0, dtype=bool)
         # Numbers as numbers: to look 10,000 objects up in all of the memory takes as long as 100 queries.
@@ -112,7 +116,8 @@ class Store:
     @property
     def bytes(self) -> int:
         """What vectors and columns take up in memory, without the texts they hold."""
-        arrays = [self._vectors, self._norms, self._alive, self._ids, self._sources]
+        arrays = [self._norms, self._alive, self._ids, self._sources]
+        arrays += [] if self.room.on_disk else [self._vectors]
         return sum(array.nbytes for array in [*arrays, *(column.codes for column in self.columns.values())])
 
     def duplicates(self) -> float:
@@ -157,14 +162,21 @@ class Store:
         )
 
     def _reserve(self, size: int) -> None:
-        for name in ("_vectors", "_norms", "_alive", "_ids", "_sources"):
+        # Each by itself, because an interruption may have left them of different lengths.
+        for name in ("_norms", "_alive", "_ids", "_sources"):
             old = getattr(self, name)
-            if size > len(
-                old
-            ):  # each by itself, because an interruption may have left them of different lengths
-                wider = np.zeros((max(size, len(old) * 3 // 2), *old.shape[1:]), dtype=old.dtype)
+            if size > len(old):
+                wider = np.zeros(max(size, len(old) * 3 // 2), dtype=old.dtype)
                 wider[: self.size] = old[: self.size]
                 setattr(self, name, wider)
+        if size > len(self._vectors) or self._is_borrowed:
+            room = self.room.array(max(size, len(self._vectors) * 3 // 2), self.dim)
+            room[: self.size] = self._vectors[: self.size]
+            self._vectors, self._is_borrowed = room, False
+
+    def after_fork(self) -> None:
+        """Leave a mapped file to the parent: what a child writes there, the parent would read."""
+        self._is_borrowed = self.room.on_disk
 
     def removing(self, ids: Sequence[Id]) -> Change:
         """Prepare the removal of rows."""
@@ -320,7 +332,7 @@ class Store:
             slots: (n,) of this store, each once.
             vectors: (n or more, dim) their vectors, which the new store keeps.
         """
-        fresh, count = Store(self.dim), len(slots)
+        fresh, count = Store(self.dim, self.room), len(slots)
         fresh.size, fresh.id_kind, fresh.next_id = count, self.id_kind, self.next_id
         fresh._vectors, fresh._has_sources = vectors, self._has_sources
         for name in ("_norms", "_alive", "_ids", "_sources"):
@@ -332,64 +344,28 @@ class Store:
         fresh.slot_of = dict(zip(self.slot_of, place[old].tolist(), strict=True))
         return fresh
 
-    def to_files(self) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
-        """Return arrays and JSON from which `from_files` makes an equal store, without the dead slots."""
-        slots = np.array(list(self.slot_of.values()), dtype=np.intp)
-        arrays: dict[str, NDArray[Any]] = {"vectors": self._vectors[slots]}
-        fields = []
-        for number, (name, column) in enumerate(self.columns.items()):
-            kept = column.take(slots)
-            arrays[f"field{number}"] = kept.codes
-            fields.append({"name": name, "values": kept.values})
-        content = {
-            "dim": self.dim,
-            "id_kind": self.id_kind.__name__ if self.id_kind else None,
-            "ids": list(self.slot_of),
-            "sources": self._sources[slots].tolist(),
-            "fields": fields,
-        }
-        return arrays, content
-
     @classmethod
-    def from_files(cls, arrays: Mapping[str, NDArray[Any]], content: Mapping[str, Any]) -> Store:
-        """Return the store that `to_files` described.
-
-        Raises:
-            CorruptFileError: if it isn't one.
-        """
-        ids, sources, vectors = content["ids"], content["sources"], arrays["vectors"]
-        kind, count, self = (
-            {"str": str, "int": int, None: None}[content["id_kind"]],
-            len(ids),
-            cls(content["dim"]),
-        )
-        lengths = row_lengths(vectors) if vectors.ndim == 2 and vectors.dtype == np.float32 else np.zeros(0)
-        names = [entry["name"] for entry in content["fields"]]
-        for fits, what in (
-            (vectors.shape == (count, self.dim) and len(lengths) == count, "the shape of the vectors"),
-            (np.isfinite(lengths).all() and (lengths > 0).all(), "a vector that is zero or not finite"),
-            (all(type(item) is kind for item in ids), "an id of another kind"),
-            (len(set(ids)) == count, "an id that occurs twice"),
-            (len(sources) == count and all(s is None or type(s) is str for s in sources), "the sources"),
-            (all(type(name) is str for name in names) and len(set(names)) == len(names), "the fields' names"),
-        ):
-            if not fits:
-                raise errors.CorruptFileError(f"the index's rows are damaged: {what}; restore it from a copy")
-        self.size, self.id_kind = count, kind
-        self.slot_of = dict(zip(ids, range(count), strict=True))
-        self._vectors, self._norms = vectors, lengths.astype(np.float32)
-        self._alive = np.ones(count, dtype=bool)
-        self._ids = np.fromiter(ids, dtype=np.int64 if are_int64(ids) else object, count=count)
-        self._sources = np.fromiter(sources, dtype=object, count=count)
-        self._has_sources = any(source is not None for source in sources)
-        for number, entry in enumerate(content["fields"]):
-            values, codes = entry["values"], arrays[f"field{number}"]
-            in_range = codes.shape == (count,) and ((codes >= -1) & (codes < len(values))).all()
-            if codes.dtype != np.int32 or not in_range or not all(is_plain(value) for value in values):
-                raise errors.CorruptFileError(
-                    f"the index's rows are damaged: the values of the field {entry['name']!r}; restore it from a copy"
-                )
-            self.columns[entry["name"]] = Column(values, codes)
+    def of(
+        cls,
+        rows: Rows,
+        norms: NDArray[np.float32],
+        columns: Mapping[str, Column],
+        id_kind: type | None,
+        room: Room = _MEMORY,
+    ) -> Store:
+        """Return a store of rows in slots 0, 1, 2, …, whose metadata are in columns already."""
+        count = len(rows)
+        self = cls(rows.vectors.shape[1], room)
+        self.size, self.id_kind, self.columns = count, id_kind, dict(columns)
+        self.slot_of = dict(zip(rows.ids, range(count), strict=True))
+        self._vectors = rows.vectors
+        if room.on_disk:
+            self._vectors = room.array(count, self.dim)
+            self._vectors[:] = rows.vectors
+        self._norms, self._alive = norms, np.ones(count, dtype=bool)
+        self._ids = np.fromiter(rows.ids, dtype=np.int64 if are_int64(rows.ids) else object, count=count)
+        self._sources = np.fromiter(rows.sources, dtype=object, count=count)
+        self._has_sources = any(source is not None for source in rows.sources)
         return self
 
 
