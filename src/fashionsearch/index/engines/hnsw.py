@@ -50,11 +50,12 @@ class HnswGraph:
             "random_seed": settings.random_state,
         }
         self._started = False  # hnswlib takes an index that is started or loaded, and not both
-        self._label_of_slot: dict[int, int] = {}
-        self._slots_of_label: dict[int, list[int]] = {}  # in ascending order
-        # The same by label as arrays, for many queries at once: nearly every node stands for one slot.
-        self._first_slot = np.zeros(0, dtype=np.intp)
+        # Nearly every node stands for one slot; those of nodes that stand for several are listed, in ascending order.
+        self._label_of_slot = np.zeros(0, dtype=np.int64)  # −1 where a slot isn't there
+        self._first_slot = np.zeros(0, dtype=np.intp)  # by label, likewise
         self._is_shared = np.zeros(0, dtype=bool)
+        self._slots_of_shared: dict[int, list[int]] = {}
+        self._rows = self._nodes = 0
         self._label_of_digest: dict[bytes, int] | None = {}  # None until it is needed after `read`
         self._next_label = 0
         self._dead = 0
@@ -71,12 +72,12 @@ class HnswGraph:
         return hnswlib.Index(space=_SPACES[settings.metric], dim=settings.dim)
 
     def __len__(self) -> int:
-        return len(self._label_of_slot)
+        return self._rows
 
     @property
     def nodes(self) -> int:
         """How many nodes stand for rows; equal vectors share one."""
-        return len(self._slots_of_label)
+        return self._nodes
 
     def learn(self, sample: NDArray[np.float32]) -> None:
         """Do nothing: rows are held as they are."""
@@ -109,19 +110,28 @@ class HnswGraph:
         self.end = max(self.end, 1 + max(slots, default=-1))
 
     def _map(self, slot: int, label: int) -> None:
+        self._label_of_slot = _grown(self._label_of_slot, slot, -1)
+        self._first_slot = _grown(self._first_slot, label, -1)
+        self._is_shared = _grown(self._is_shared, label, False)
         self._label_of_slot[slot] = label
-        slots = self._slots_of_label.setdefault(label, [])
-        slots.append(slot)
-        if label >= len(self._first_slot):
-            room = max(_CHUNK, label + 1 - len(self._first_slot), len(self._first_slot))
-            self._first_slot = np.concatenate([self._first_slot, np.zeros(room, dtype=np.intp)])
-            self._is_shared = np.concatenate([self._is_shared, np.zeros(room, dtype=bool)])
-        self._first_slot[label], self._is_shared[label] = slots[0], len(slots) > 1
+        self._rows += 1
+        first = int(self._first_slot[label])
+        if first < 0:
+            self._first_slot[label] = slot
+            self._nodes += 1
+        else:
+            self._slots_of_shared.setdefault(label, [first]).append(slot)
+            self._is_shared[label] = True
+
+    def _labels_there(self) -> NDArray[np.int64]:
+        return np.flatnonzero(self._first_slot >= 0).astype(np.int64)
 
     def _digests(self, vectors: NDArray[np.float32]) -> dict[bytes, int]:
         if self._label_of_digest is None:
+            there = self._labels_there()
+            slots = self._first_slot[there].tolist()
             self._label_of_digest = {
-                _digest(vectors[slots[0]]): label for label, slots in self._slots_of_label.items()
+                _digest(vectors[slot]): label for slot, label in zip(slots, there.tolist(), strict=True)
             }
         return self._label_of_digest
 
@@ -149,8 +159,8 @@ class HnswGraph:
     def _lower_ef(self, ef_search: int, vectors: NDArray[np.float32]) -> None:
         """Verify some rows at a lower ef than ever before, which holds once all rows are verified."""
         if ef_search < self._wanted_ef:
-            self._unverified, self._wanted_ef = list(self._slots_of_label), ef_search
-        labels = [label for label in self._unverified[-_VERIFIED:] if label in self._slots_of_label]
+            self._unverified, self._wanted_ef = self._labels_there().tolist(), ef_search
+        labels = [label for label in self._unverified[-_VERIFIED:] if self._first_slot[label] >= 0]
         self._verify(np.array(labels, dtype=np.int64), vectors)
         del self._unverified[-_VERIFIED:]
         if not self._unverified:
@@ -161,17 +171,21 @@ class HnswGraph:
         digests = self._digests(vectors)
         gone_of_label: dict[int, set[int]] = {}
         for slot in slots:
-            gone_of_label.setdefault(self._label_of_slot.pop(slot), set()).add(slot)
+            gone_of_label.setdefault(int(self._label_of_slot[slot]), set()).add(slot)
+            self._label_of_slot[slot] = -1
+        self._rows -= sum(map(len, gone_of_label.values()))
         for label, gone in gone_of_label.items():
-            rest = self._slots_of_label[label]
-            if len(gone) == 1:
+            rest = self._slots_of_shared.get(label, [])
+            if len(gone) == 1 and rest:
                 del rest[bisect.bisect_left(rest, min(gone))]
             else:
                 rest[:] = [slot for slot in rest if slot not in gone]
+            self._first_slot[label], self._is_shared[label] = rest[0] if rest else -1, len(rest) > 1
+            if len(rest) <= 1:
+                self._slots_of_shared.pop(label, None)
             if rest:
-                self._first_slot[label], self._is_shared[label] = rest[0], len(rest) > 1
                 continue
-            del self._slots_of_label[label]
+            self._nodes -= 1
             if label in self._hidden:
                 self._hidden.remove(label)
                 self._hidden_index = None
@@ -204,7 +218,7 @@ class HnswGraph:
             return slots_found, similarities
         rows, places = np.nonzero(several)
         # The first slot is there already; of thousands of equal vectors, the oldest are enough.
-        twins = [self._slots_of_label[label][1:count] for label in labels[rows, places].tolist()]
+        twins = [self._slots_of_shared[label][1:count] for label in labels[rows, places].tolist()]
         counts = [len(slots_of_one) for slots_of_one in twins]
         others = np.array([slot for slots_of_one in twins for slot in slots_of_one], dtype=np.intp)
         return _widened(
@@ -283,7 +297,7 @@ class HnswGraph:
 
     def labels(self, slots: Sequence[int]) -> NDArray[np.int64]:
         """Return the label of each slot."""
-        return np.array([self._label_of_slot[slot] for slot in slots], dtype=np.int64)
+        return self._label_of_slot[np.asarray(slots, dtype=np.intp)]
 
     def notes(self) -> dict[str, Any]:
         """Return what `read` needs beside the file and the labels."""
@@ -323,13 +337,25 @@ class HnswGraph:
         there = np.unique(self._index.get_ids_list())
         if len(there) != len(nodes) + dead or not np.isin(nodes, there).all() or there[-1] >= next_label:
             raise errors.CorruptFileError(f"{path} holds other nodes than the index")
-        for slot, label in enumerate(labels.tolist()):
-            self._map(slot, label)
+        self._label_of_slot, self._rows, self._nodes = labels.copy(), len(labels), len(nodes)
+        self._first_slot = np.full(next_label, -1, dtype=np.intp)
+        self._first_slot[labels[::-1]] = np.arange(len(labels))[::-1]  # the first of each is written last
+        self._is_shared = np.bincount(labels, minlength=next_label) > 1
+        for slot in np.flatnonzero(self._is_shared[labels]).tolist():
+            self._slots_of_shared.setdefault(int(labels[slot]), []).append(slot)
         self.end = len(labels)
         self._label_of_digest = None
         self._next_label, self._dead = next_label, dead
         self._lowest_ef = self._wanted_ef = lowest_ef
         self._hidden = set(hidden)
+
+
+def _grown(array: NDArray[Any], place: int, nothing: object) -> NDArray[Any]:
+    """Return an array that has a place, filled up with what stands for nothing."""
+    if place < len(array):
+        return array
+    room = max(_CHUNK, place + 1 - len(array), len(array))
+    return np.concatenate([array, np.full(room, nothing, dtype=array.dtype)])
 
 
 def _widened(
