@@ -211,7 +211,7 @@ def test_an_interrupted_conversion_leaves_the_saved_index(tmp_path, monkeypatch)
 def test_an_index_that_is_closed_after_an_interruption_is_searched_on(folder, monkeypatch):
     index = opened(folder)
     with monkeypatch.context() as patch:
-        patch.setattr(durable.LocalEngine, "upsert", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
+        patch.setattr(durable.MappedEngine, "upsert", lambda *_: (_ for _ in ()).throw(KeyboardInterrupt))
         with pytest.raises(KeyboardInterrupt):
             index.add_vectors(VECTORS[50:51], ids=["x"])
     index.close()
@@ -331,7 +331,7 @@ def test_a_number_of_thousands_of_digits_is_refused(folder):
 def test_a_change_that_is_interrupted_has_happened_or_not(folder, where, monkeypatch):
     index = opened(folder)
     before = content(index)
-    journal, engine = index._engine._journal, durable.LocalEngine
+    journal, engine = index._engine._journal, durable.MappedEngine
 
     def interrupted(*_, **__):
         raise KeyboardInterrupt
@@ -467,7 +467,7 @@ def test_changes_that_a_missing_log_took_away_are_told(folder):
         assert not {"x", "y", "p6"} & set(once_more)
 
 
-@pytest.mark.parametrize("name", ["vectors.safetensors", "items.json", "checkpoint.json", "manifest.json"])
+@pytest.mark.parametrize("name", ["rows.safetensors", "items.json", "checkpoint.json", "manifest.json"])
 def test_a_damaged_checkpoint_is_told_and_not_needed(folder, name):
     (path,) = (folder / "checkpoint").rglob(name)
     data = bytearray(path.read_bytes())

@@ -25,6 +25,7 @@ from fashionsearch.index import encoders, engines
 from fashionsearch.index.claim import COUNTER, claim
 from fashionsearch.index.engines.base import Engine, Settings
 from fashionsearch.index.engines.durable import DurableEngine
+from fashionsearch.index.items import PATIENCE
 from fashionsearch.index.journal import DATABASE, Journal
 
 OPENED, SAVED = "opened index", "index"
@@ -149,6 +150,8 @@ def start(
             )
         engine = DurableEngine(settings, engines.GRAPHS[name], folder, journal, read_only=read_only)
         engine.start(rebuild=rebuild)
+        if not engine.is_loading:
+            engine.settle(PATIENCE)
     except BaseException:
         journal.close()
         raise

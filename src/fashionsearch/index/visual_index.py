@@ -342,7 +342,6 @@ class VisualIndex(Searchable):
             root, saved.generation, self.engine, self._engine.settings, read_only=read_only, rebuild=rebuild
         )
         self.show_photos = kind is None
-        self._engine.settle(PATIENCE)
         return self
 
 

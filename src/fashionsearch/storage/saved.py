@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import mmap
 import os
 import weakref
 from collections.abc import Iterator, Mapping
@@ -69,6 +70,18 @@ class Saved:
             content = file.read(self.files[name]["bytes"])
         self._compare(name, hashlib.sha256(content).hexdigest())
         return content
+
+    def mapped(self, name: str) -> memoryview:
+        """Return the content of a file, mapped and to be read only, of which its size alone has been verified.
+
+        Raises:
+            CorruptFileError: if the file is missing or of another size.
+            StorageError: if it may not be read.
+        """
+        with self._opened(name) as file:
+            if not self.files[name]["bytes"]:
+                return memoryview(b"")
+            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
 
     def json(self, name: str) -> Fields:
         """Return the fields of a verified JSON file.

@@ -156,5 +156,6 @@ def test_what_is_written_is_read(engine, make, tmp_path):
         assert list(again) == ids
         assert (again.id_kind, again.next_id) == (int, 30)
         other = again.search(VECTORS, 5, None, exact=True)
+        again.close()
         np.testing.assert_array_equal(one.ids, other.ids)
         np.testing.assert_allclose(one.similarities, other.similarities, atol=1e-6)

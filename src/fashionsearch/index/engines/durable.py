@@ -13,13 +13,19 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+from numpy.typing import NDArray
+
 from fashionsearch import errors, storage
 from fashionsearch.index.codec import Head
 from fashionsearch.index.engines.base import DAMAGE, Facts, Graph, Settings
-from fashionsearch.index.engines.local import LocalEngine
+from fashionsearch.index.engines.blocks import DamagedBlockError
+from fashionsearch.index.engines.mapped import MappedEngine
 from fashionsearch.index.engines.store import Store
+from fashionsearch.index.filters import Condition
 from fashionsearch.index.journal import Journal
 from fashionsearch.index.rows import Id, Rows
+from fashionsearch.results import Matches
 from fashionsearch.values import Value
 
 CHECKPOINT = "checkpoint"
@@ -29,7 +35,7 @@ _SOON = 0.5  # seconds after which a reader looks whether there is more
 _FEWEST, _SHARE = 20_000, 0.25  # changed rows from which on a checkpoint is written without being asked for
 
 
-class DurableEngine(LocalEngine):
+class DurableEngine(MappedEngine):
     """Rows in memory that follow a journal: each change is written there first.
 
     Memory is behind the journal where a change was interrupted, and where another process writes; whoever reads next
@@ -115,7 +121,8 @@ class DurableEngine(LocalEngine):
 
     def _take_over(self, head: Head) -> None:
         since = self._at.change
-        if head.epoch != self._at.epoch or not head.known_from <= since <= head.change:
+        is_known = head.epoch == self._at.epoch and head.known_from <= since <= head.change
+        if not is_known or not self._is_whole_on_disk():
             self._take_over_all(head)
         else:
             gone, fresh = self._journal.removed(since), list(self._journal.rows(since))
@@ -146,10 +153,10 @@ class DurableEngine(LocalEngine):
 
     def _take_over_all(self, head: Head) -> None:
         """Fill another engine, and become that: nobody sees it half filled."""
-        engine = LocalEngine(self.settings, self._graph_type, folder=self._folder)
+        engine = MappedEngine(self.settings, self._graph_type, folder=self._folder)
         since = self._read_checkpoint(engine, head) if self._trusting else 0
         if not since:
-            engine = LocalEngine(self.settings, self._graph_type, folder=self._folder)
+            engine = MappedEngine(self.settings, self._graph_type, folder=self._folder)
         gone = [item for item in self._journal.removed(since) if item in engine]
         if gone:
             engine.delete(gone)
@@ -159,7 +166,7 @@ class DurableEngine(LocalEngine):
             self._unsaved += len(rows)
         self._become(engine)
 
-    def _read_checkpoint(self, engine: LocalEngine, head: Head) -> int:
+    def _read_checkpoint(self, engine: MappedEngine, head: Head) -> int:
         """Fill a new engine from the checkpoint, and return its change; 0 where there is none that fits."""
         if not (self._folder / CHECKPOINT).exists():
             return 0
@@ -169,17 +176,73 @@ class DurableEngine(LocalEngine):
             change = notes["change"]
             if notes["epoch"] != head.epoch or not head.known_from <= change <= head.change:
                 return 0  # of a time that is gone
-            engine.read(saved, notes, rebuild=False)
+            engine.read_mapped(saved, notes)
         except (errors.StorageError, *DAMAGE) as error:
-            self._is_sound = False
-            warnings.warn(
-                f"the checkpoint is left unread, and everything is read from the journal: {error}",
-                errors.DataWarning,
-                stacklevel=8,
-            )
+            self._leave_checkpoint(error)
             return 0
         self._unsaved = 0
         return int(change)
+
+    def _leave_checkpoint(self, error: BaseException) -> None:
+        self._trusting = self._is_sound = False
+        warnings.warn(
+            f"the checkpoint is left unread, and everything is read from the journal: {error}",
+            errors.DataWarning,
+            stacklevel=8,
+        )
+
+    def _is_whole_on_disk(self) -> bool:
+        """Verify the vectors that are mapped from the checkpoint, and return whether they are what was written."""
+        try:
+            with self._held() as store:
+                store.verify()
+        except DamagedBlockError as error:
+            self._leave_checkpoint(error)
+            return False
+        return True
+
+    def _read_again(self, error: DamagedBlockError) -> None:
+        """Take over everything from the journal, because what is mapped from the checkpoint is damaged."""
+        with self._changing:
+            self._check_open()
+            self._leave_checkpoint(error)
+            self._at = replace(self._at, epoch="")
+            self._follow()
+
+    def _catch_up(self) -> None:
+        """Bring memory to where the journal stands, all of it verified; whoever calls holds `changing`."""
+        if self._behind:
+            self._follow()
+        if not self._is_whole_on_disk():
+            self._at = replace(self._at, epoch="")
+            self._follow()
+
+    def search(
+        self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
+    ) -> Matches:
+        """Return the k nearest rows of each vector (n, dim), of those that meet a condition, nearest first."""
+        try:
+            return super().search(vectors, k, condition, exact)
+        except DamagedBlockError as error:
+            self._read_again(error)
+        return super().search(vectors, k, condition, exact)
+
+    def fetch(self, ids: Sequence[Id]) -> Rows:
+        """Return rows by id.
+
+        Raises:
+            UnknownIdError: if one isn't there.
+        """
+        try:
+            return super().fetch(ids)
+        except DamagedBlockError as error:
+            self._read_again(error)
+        return super().fetch(ids)
+
+    def _report_failure(self) -> None:
+        if self._rebuild is not None and isinstance(self._rebuild.failure, DamagedBlockError):
+            self._read_again(self._rebuild.failure)
+        super()._report_failure()
 
     def upsert(self, rows: Rows) -> None:
         """Add rows; those whose ids are there replace vector, metadata and source."""
@@ -208,8 +271,7 @@ class DurableEngine(LocalEngine):
                 raise errors.InputError(
                     f"{self._folder} was opened with read_only=True; open it without, to change it"
                 )
-            if self._behind:
-                self._follow()
+            self._catch_up()
             self._behind = self._following = True
             try:
                 yield
@@ -247,9 +309,8 @@ class DurableEngine(LocalEngine):
             StorageError: if it can't be written; the journal has everything.
         """
         with self._changing:
-            if self._behind:
-                self._follow()
-            files, notes = self.writers()
+            self._catch_up()
+            files, notes = self.mapped_writers()
             at = self._at
             files[_NOTES] = storage.write_json({**notes, "change": at.change, "epoch": at.epoch})
             if not self._is_sound:  # what is damaged is no use, and would be in the way
@@ -259,12 +320,21 @@ class DurableEngine(LocalEngine):
             self._journal.forget_removed(at.change)
             self._unsaved = 0
 
+    def writers(self) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
+        """Return what writes the engine's files, and what `read` needs beside them, as JSON holds it."""
+        if not self._closed:
+            self._catch_up()
+        return super().writers()
+
     def facts(self) -> Facts:
         """Return what it knows of itself."""
         manifest = self._folder / CHECKPOINT / storage.MANIFEST
         written = None
         with contextlib.suppress(OSError):
             written = datetime.fromtimestamp(manifest.stat().st_mtime).astimezone()
+        with self._changing:
+            if not self._closed:
+                self._catch_up()
         return replace(super().facts(), disk=_bytes_of(self._folder), checkpoint=written)
 
     def close(self) -> None:

@@ -22,7 +22,7 @@ from fashionsearch.index.engines.base import DAMAGE, Facts, Graph, Settings
 from fashionsearch.index.engines.rebuild import Rebuild, leak
 from fashionsearch.index.engines.room import Room
 from fashionsearch.index.engines.store import Store
-from fashionsearch.index.engines.stored import from_files, to_files
+from fashionsearch.index.engines.stored import fill, from_files, to_files
 from fashionsearch.index.filters import Condition
 from fashionsearch.index.rows import Id, Rows
 from fashionsearch.results import Matches
@@ -128,9 +128,8 @@ class LocalEngine:
 
     def check_field(self, field: str, asker: str) -> None:
         """Raise InputError, which says who asks, if there are rows and none has such a metadata field."""
-        with self._reading() as store:
-            if len(store):
-                store.column(field, asker)
+        if len(self):
+            self._state.store.column(field, asker)
 
     def counts(self, field: str, condition: Condition | None) -> list[tuple[Value, int]]:
         """Return each value of a field and how many rows that meet a condition have it, the commonest first."""
@@ -321,17 +320,18 @@ class LocalEngine:
         """Return what writes the engine's files, and what `read` needs beside them, as JSON holds it."""
         with self._reading() as store:
             arrays, content = to_files(store)
-            graph = self._state.graph if self._is_whole() else None
-            labels = None if graph is None else graph.labels(list(store.slot_of.values()))
-            notes = {"next_id": store.next_id, "graph": None if graph is None else graph.notes()}
-        files = {
-            "vectors.safetensors": storage.write_arrays(arrays),
-            "items.json": storage.write_json(content),
-        }
-        if graph is not None and labels is not None:
-            files["graph.safetensors"] = storage.write_arrays({"labels": labels})
-            files[graph.file] = graph.write
+            files, notes = self._graph_writers(store)
+        files["vectors.safetensors"] = storage.write_arrays(arrays)
+        files["items.json"] = storage.write_json(content)
         return files, notes
+
+    def _graph_writers(self, store: Store) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
+        graph = self._state.graph if self._is_whole() else None
+        notes = {"next_id": store.next_id, "graph": None if graph is None else graph.notes()}
+        if graph is None:
+            return {}, notes
+        labels = graph.labels(list(store.slot_of.values()))
+        return {"graph.safetensors": storage.write_arrays({"labels": labels}), graph.file: graph.write}, notes
 
     def read(self, saved: storage.Saved, notes: Mapping[str, Any], *, rebuild: bool) -> None:
         """Fill this new engine from saved files; `rebuild` makes the graph anew, whatever was saved.
@@ -340,6 +340,14 @@ class LocalEngine:
             CorruptFileError: if they aren't what an engine writes.
         """
         store = from_files(saved.arrays("vectors.safetensors"), saved.json("items.json"), self._room)
+        self._take_in(store, saved, notes)
+        if notes["graph"] is not None and self._graph_type is not None and not rebuild:
+            self._state = _State(
+                store, self._read_graph(self._graph_type(self.settings), saved, notes["graph"])
+            )
+        self._tidy()
+
+    def _take_in(self, store: Store, saved: storage.Saved, notes: Mapping[str, Any]) -> None:
         store.next_id = notes["next_id"]
         integers = [item + 1 for item in store.slot_of if isinstance(item, int)]
         if (
@@ -349,19 +357,11 @@ class LocalEngine:
         ):
             raise errors.CorruptFileError(f"{saved.folder}: index.json and items.json don't fit each other")
         self._state = _State(store, None)
-        if notes["graph"] is not None and self._graph_type is not None and not rebuild:
-            self._state = _State(
-                store, self._read_graph(self._graph_type(self.settings), saved, notes["graph"])
-            )
-        self._tidy()
 
     def _read_graph(self, graph: Graph, saved: storage.Saved, notes: Any) -> Graph | None:
         """Fill a fresh graph from the saved one, or return None, with a warning, if that is damaged."""
         try:
-            labels = saved.arrays("graph.safetensors")["labels"]
-            if labels.shape != (len(self._state.store),):
-                raise errors.CorruptFileError(f"{saved.folder}: the graph is of another number of items")
-            graph.read(saved.path(graph.file), labels, notes)
+            fill(graph, saved, notes, len(self._state.store))
         except (errors.StorageError, *DAMAGE) as error:
             warnings.warn(f"building the graph again: {error}", errors.DataWarning, stacklevel=5)
             return None

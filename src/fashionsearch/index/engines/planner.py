@@ -71,8 +71,9 @@ def _candidates(
                 if ((slots >= 0).sum(axis=1) >= k).all():
                     return slots, similarities
     searched = np.flatnonzero(store.alive) if kept is None else kept
-    slots = exact.nearest(store.vectors, store.norms, searched, queries, k, settings.metric)
-    return slots, exact.score(store.vectors, slots, queries, settings.metric)
+    vectors = store.touched(searched)
+    slots = exact.nearest(vectors, store.norms, searched, queries, k, settings.metric)
+    return slots, exact.score(vectors, slots, queries, settings.metric)
 
 
 def _only(

@@ -114,12 +114,12 @@ class Rebuild:
             if not start and end:
                 self._graph.learn(known[fresh[:: max(1, end // _SAMPLE)]])
             self._graph.reserve(len(self._vectors))
-        for chunk in _chunks(start, end):
+        for chunk in chunks(start, end):
             self._vectors[chunk.start : chunk.stop] = known[fresh[chunk.start - start : chunk.stop - start]]
             if self._graph is not None and not self._stop:
                 self._graph.add(chunk, self._vectors)
             self.done = chunk.stop
-        for chunk in _chunks(start, end):
+        for chunk in chunks(start, end):
             if self._graph is not None and not self._stop:
                 self._graph.verify(chunk, self._vectors)
         self._ready = end
@@ -161,7 +161,8 @@ def leak(thing: object) -> None:
     ctypes.pythonapi.Py_IncRef(ctypes.py_object(thing))
 
 
-def _chunks(start: int, end: int) -> list[range]:
+def chunks(start: int, end: int) -> list[range]:
+    """Return ranges of rows between which whoever adds them looks whether to stop."""
     return [range(at, min(at + _CHUNK, end)) for at in range(start, end, _CHUNK)]
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionsearch.index.engines.blocks import Blocks
+from fashionsearch.index.engines.change import Change
 from fashionsearch.index.engines.column import Column
 from fashionsearch.index.engines.room import Room
 from fashionsearch.index.filters import AllOf, AnyOf, Condition, Not
@@ -24,31 +25,6 @@ from fashionsearch.index.rows import (
 from fashionsearch.values import Value
 
 _MEMORY = Room()
-
-
-@dataclass(frozen=True)
-class Change:
-    """A change that is prepared and not yet published; what it names may be written twice without harm.
-
-    Attributes:
-        size: slots in use after it.
-        columns: the metadata fields after it.
-        slot_of: the slots of new and replaced ids.
-        removed: ids that go.
-        dead: slots whose rows go.
-        codes: (column, slot, code) of metadata that is set.
-        id_kind: the kind of ids after it.
-        next_id: one more than the largest integer id there ever was.
-    """
-
-    size: int
-    columns: dict[str, Column]
-    id_kind: type | None
-    next_id: int
-    slot_of: Mapping[Id, int] = field(default_factory=dict)
-    removed: Sequence[Id] = ()
-    dead: Sequence[int] = ()
-    codes: Sequence[tuple[Column, int, int]] = ()
 
 
 class Store:
@@ -72,6 +48,7 @@ class Store:
         self.dim = dim
         self.room = room
         self._is_borrowed = False
+        self._blocks: Blocks | None = None  # of mapped vectors, some of which may be unverified
         self.size = 0
         self.slot_of: dict[Id, int] = {}
         self.columns: dict[str, Column] = {}
@@ -92,11 +69,29 @@ class Store:
     @property
     def vectors(self) -> NDArray[np.float32]:
         """(size, dim) float32 by slot."""
+        self.verify()
+        return self._vectors[: self.size]
+
+    def verify(self, slots: NDArray[np.intp] | None = None) -> None:
+        """Verify the vectors of some slots, or of all, where they are mapped from a file.
+
+        Raises:
+            DamagedBlockError: if some aren't what was written.
+        """
+        if self._blocks is not None:
+            self._blocks.verify(slots)
+            if self._blocks.is_verified:
+                self._blocks = None
+
+    def touched(self, slots: NDArray[np.intp]) -> NDArray[np.float32]:
+        """Return (size, dim) float32 by slot, of which only some slots are to be looked at."""
+        self.verify(slots)
         return self._vectors[: self.size]
 
     @property
     def prepared(self) -> NDArray[np.float32]:
         """The same with those that a change is about to add, and room to spare."""
+        self.verify()
         return self._vectors
 
     @property
@@ -117,7 +112,7 @@ class Store:
     def bytes(self) -> int:
         """What vectors and columns take up in memory, without the texts they hold."""
         arrays = [self._norms, self._alive, self._ids, self._sources]
-        arrays += [] if self.room.on_disk else [self._vectors]
+        arrays += [] if self.room.on_disk or self._is_mapped else [self._vectors]
         return sum(array.nbytes for array in [*arrays, *(column.codes for column in self.columns.values())])
 
     def duplicates(self) -> float:
@@ -171,8 +166,12 @@ class Store:
                 setattr(self, name, wider)
         if size > len(self._vectors) or self._is_borrowed:
             room = self.room.array(max(size, len(self._vectors) * 3 // 2), self.dim)
-            room[: self.size] = self._vectors[: self.size]
+            room[: self.size] = self.vectors
             self._vectors, self._is_borrowed = room, False
+
+    @property
+    def _is_mapped(self) -> bool:
+        return not self._vectors.flags.writeable
 
     def after_fork(self) -> None:
         """Leave a mapped file to the parent: what a child writes there, the parent would read."""
@@ -228,7 +227,7 @@ class Store:
         slots = np.array([self.slot_of[item] for item in ids], dtype=np.intp)
         return Rows(
             list(ids),
-            self._vectors[slots],
+            self.touched(slots)[slots],
             list(self.metadata(slots, private=True)),
             self._sources[slots].tolist(),
         )
@@ -351,15 +350,17 @@ class Store:
         norms: NDArray[np.float32],
         columns: Mapping[str, Column],
         id_kind: type | None,
-        room: Room = _MEMORY,
+        room: Room,
+        blocks: Blocks | None = None,
     ) -> Store:
-        """Return a store of rows in slots 0, 1, 2, …, whose metadata are in columns already."""
+        """Return a store of rows in slots 0, 1, 2, …, whose metadata are in columns already, whose vectors may be mapped."""
         count = len(rows)
         self = cls(rows.vectors.shape[1], room)
         self.size, self.id_kind, self.columns = count, id_kind, dict(columns)
         self.slot_of = dict(zip(rows.ids, range(count), strict=True))
         self._vectors = rows.vectors
-        if room.on_disk:
+        self._blocks = blocks
+        if room.on_disk and blocks is None:
             self._vectors = room.array(count, self.dim)
             self._vectors[:] = rows.vectors
         self._norms, self._alive = norms, np.ones(count, dtype=bool)

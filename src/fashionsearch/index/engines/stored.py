@@ -1,24 +1,33 @@
-"""A store as files: arrays of numbers, and JSON for the rest."""
+"""A store as files: arrays of numbers, and JSON for the rest.
+
+In a saved index all arrays are in one file, which is verified as a whole. In a checkpoint the vectors have a file of their
+own, which is mapped: nothing of it is read before it is needed.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionsearch import errors
+from fashionsearch import errors, storage
+from fashionsearch.index.engines.base import Graph
+from fashionsearch.index.engines.blocks import Blocks, digests
 from fashionsearch.index.engines.column import Column
 from fashionsearch.index.engines.room import Room
 from fashionsearch.index.engines.store import Store
-from fashionsearch.index.rows import Rows, is_plain, row_lengths
+from fashionsearch.index.rows import Id, Rows, are_int64, is_plain, row_lengths
+
+Arrays: TypeAlias = "dict[str, NDArray[Any]]"
 
 
-def to_files(store: Store) -> tuple[dict[str, NDArray[Any]], dict[str, Any]]:
+def to_files(store: Store) -> tuple[Arrays, dict[str, Any]]:
     """Return arrays and JSON from which `from_files` makes an equal store, without the dead slots."""
     slots = np.array(list(store.slot_of.values()), dtype=np.intp)
-    arrays: dict[str, NDArray[Any]] = {"vectors": store.vectors[slots]}
+    arrays: Arrays = {"vectors": store.vectors[slots]}
     fields = []
     for number, (name, column) in enumerate(store.columns.items()):
         kept = column.take(slots)
@@ -40,16 +49,74 @@ def from_files(arrays: Mapping[str, NDArray[Any]], content: Mapping[str, Any], r
     Raises:
         CorruptFileError: if it isn't one.
     """
-    ids, sources, vectors, dim = content["ids"], content["sources"], arrays["vectors"], content["dim"]
-    kind, count = {"str": str, "int": int, None: None}[content["id_kind"]], len(ids)
+    ids, vectors, dim = content["ids"], arrays["vectors"], content["dim"]
     lengths = row_lengths(vectors) if vectors.ndim == 2 and vectors.dtype == np.float32 else np.zeros(0)
+    fits = type(dim) is int and vectors.shape == (len(ids), dim) and len(lengths) == len(ids)
+    return _store(
+        ids, content["sources"], vectors if fits else None, lengths.astype(np.float32), arrays, content, room
+    )
+
+
+def to_mapped(store: Store) -> tuple[NDArray[np.float32], Arrays, dict[str, Any]]:
+    """Return vectors, arrays and JSON from which `from_mapped` makes an equal store, without the dead slots."""
+    arrays, content = to_files(store)
+    vectors = arrays.pop("vectors")
+    slots = np.array(list(store.slot_of.values()), dtype=np.intp)
+    arrays |= {"norms": store.norms[slots], "digests": digests(vectors)}
+    if are_int64(content["ids"]):
+        arrays["ids"], content["ids"] = np.array(content["ids"], dtype=np.int64), None
+    if not any(source is not None for source in content["sources"]):
+        content["sources"] = None
+    return vectors, arrays, content
+
+
+def from_mapped(
+    mapped: memoryview, arrays: Mapping[str, NDArray[Any]], content: Mapping[str, Any], room: Room, path: Path
+) -> Store:
+    """Return the store that `to_mapped` described, of whose vectors nothing has been read.
+
+    Args:
+        mapped: the content of the file of vectors.
+        arrays: the others.
+        content: the rest.
+        room: where vectors lie that are added.
+        path: of the file, for an error.
+
+    Raises:
+        CorruptFileError: if it isn't one.
+    """
+    ids: list[Id] = arrays["ids"].tolist() if content["ids"] is None else content["ids"]
+    sources = [None] * len(ids) if content["sources"] is None else content["sources"]
+    dim, norms = content["dim"], arrays["norms"]
+    fits = (
+        type(dim) is int
+        and len(mapped) == 4 * len(ids) * dim
+        and norms.shape == (len(ids),)
+        and norms.dtype == np.float32
+    )
+    if not fits:
+        return _store(ids, sources, None, norms, arrays, content, room)
+    vectors = np.frombuffer(mapped, dtype=np.float32).reshape(len(ids), dim)
+    blocks = Blocks(vectors, arrays["digests"], path)
+    return _store(ids, sources, vectors, norms, arrays, content, room, blocks)
+
+
+def _store(
+    ids: list[Id],
+    sources: list[str | None],
+    vectors: NDArray[np.float32] | None,
+    norms: NDArray[np.float32],
+    arrays: Mapping[str, NDArray[Any]],
+    content: Mapping[str, Any],
+    room: Room,
+    blocks: Blocks | None = None,
+) -> Store:
+    """Return a store of what has been read; `vectors` is None where they don't fit the ids."""
+    kind, count = {"str": str, "int": int, None: None}[content["id_kind"]], len(ids)
     names = [entry["name"] for entry in content["fields"]]
     for fits, what in (
-        (
-            type(dim) is int and vectors.shape == (count, dim) and len(lengths) == count,
-            "the shape of the vectors",
-        ),
-        (np.isfinite(lengths).all() and (lengths > 0).all(), "a vector that is zero or not finite"),
+        (vectors is not None, "the shape of the vectors"),
+        (np.isfinite(norms).all() and (norms > 0).all(), "a vector that is zero or not finite"),
         (all(type(item) is kind for item in ids), "an id of another kind"),
         (len(set(ids)) == count, "an id that occurs twice"),
         (len(sources) == count and all(s is None or type(s) is str for s in sources), "the sources"),
@@ -66,4 +133,17 @@ def from_files(arrays: Mapping[str, NDArray[Any]], content: Mapping[str, Any], r
                 f"the index's rows are damaged: the values of the field {entry['name']!r}; restore it from a copy"
             )
         columns[entry["name"]] = Column(values, codes)
-    return Store.of(Rows(ids, vectors, [], sources), lengths.astype(np.float32), columns, kind, room)
+    assert vectors is not None  # noqa: S101 - checked above
+    return Store.of(Rows(ids, vectors, [], sources), norms, columns, kind, room, blocks)
+
+
+def fill(graph: Graph, saved: storage.Saved, notes: Any, count: int) -> None:
+    """Read a saved graph of so many rows.
+
+    Raises:
+        CorruptFileError: if it isn't what was saved, or of other rows.
+    """
+    labels = saved.arrays("graph.safetensors")["labels"]
+    if labels.shape != (count,):
+        raise errors.CorruptFileError(f"{saved.folder}: the graph is of another number of items")
+    graph.read(saved.path(graph.file), labels, notes)

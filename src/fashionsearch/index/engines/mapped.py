@@ -1,0 +1,62 @@
+"""The local engine, from a checkpoint's files: vectors are mapped, and a large graph is read aside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from fashionsearch import storage
+from fashionsearch.index.engines.loading import Loading
+from fashionsearch.index.engines.local import LocalEngine
+from fashionsearch.index.engines.stored import fill, from_mapped, to_mapped
+
+_VECTORS, _ARRAYS, _ITEMS = "vectors.f32", "rows.safetensors", "items.json"
+_ASIDE = 32 * 2**20  # bytes of a graph's file from which on searches don't wait until it is read
+
+
+class MappedEngine(LocalEngine):
+    """A local engine whose files are made for opening it in a moment."""
+
+    @property
+    def is_loading(self) -> bool:
+        """Whether a graph is being read."""
+        return isinstance(self._rebuild, Loading) and self._rebuild.is_running
+
+    def mapped_writers(self) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
+        """Return what `writers` does, for `read_mapped`."""
+        with self._reading() as store:
+            vectors, arrays, content = to_mapped(store)
+            files, notes = self._graph_writers(store)
+
+        def write(path: Path) -> None:
+            with path.open("wb") as file:
+                file.write(vectors.data)
+
+        files |= {
+            _VECTORS: write,
+            _ARRAYS: storage.write_arrays(arrays),
+            _ITEMS: storage.write_json(content),
+        }
+        return files, notes
+
+    def read_mapped(self, saved: storage.Saved, notes: Mapping[str, Any]) -> None:
+        """Fill this new engine from what `mapped_writers` wrote.
+
+        Raises:
+            CorruptFileError: if it isn't that; of vectors, only once they are looked at.
+        """
+        path = saved.generation / _VECTORS
+        mapped, arrays, items = saved.mapped(_VECTORS), saved.arrays(_ARRAYS), saved.json(_ITEMS)
+        store = from_mapped(mapped, arrays, items, self._room, path)
+        self._take_in(store, saved, notes)
+        if notes["graph"] is not None and self._graph_type is not None:
+            graph = self._graph_type(self.settings)
+            if saved.files[graph.file]["bytes"] < _ASIDE:
+                store.verify()
+                self._state = self._state._replace(graph=self._read_graph(graph, saved, notes["graph"]))
+            else:
+                self._rebuild = Loading(store, graph, partial(fill, graph, saved, notes["graph"], len(store)))
+                self._rebuild.start()
+        self._tidy()

@@ -1,0 +1,184 @@
+"""What opens a large index in a moment: mapped vectors, a graph that is read aside, and damage that is found late."""
+
+import threading
+import warnings
+
+import numpy as np
+import pytest
+
+import fashionsearch as fs
+from fashionsearch import errors
+from fashionsearch.index.engines import blocks, loading, mapped
+
+DIM, COUNT = 16, 3000
+VECTORS = np.random.default_rng(0).normal(size=(COUNT, DIM)).astype(np.float32)
+
+
+@pytest.fixture(autouse=True)
+def large(monkeypatch):
+    monkeypatch.setattr("fashionsearch.index.engines.local._EXACT_BYTES", 20_000)
+    monkeypatch.setattr(mapped, "_ASIDE", 0)
+    monkeypatch.setattr(blocks, "ROWS", 256)
+
+
+@pytest.fixture(params=["hnsw", "faiss"])
+def folder(request, tmp_path):
+    with fs.VisualIndex.open(tmp_path / "catalogue", dim=DIM, engine=request.param, progress=False) as index:
+        index.add_vectors(VECTORS, metadata=[{"n": n} for n in range(COUNT)])
+        index._engine.settle(60)
+        assert index.has_graph
+    return tmp_path / "catalogue"
+
+
+@pytest.fixture
+def held_back(monkeypatch):
+    """Let graphs be read only once the event is set."""
+    event, read = threading.Event(), loading.Loading._read_now
+
+    def wait(self):
+        while not event.wait(0.01):
+            if self._stop:
+                return
+        read(self)
+
+    monkeypatch.setattr(loading.Loading, "_read_now", wait)
+    return event
+
+
+def opened(folder, **options):
+    return fs.VisualIndex.open(folder, progress=False, **options)
+
+
+def checkpoint_file(folder, name):
+    (path,) = (folder / "checkpoint").rglob(name)
+    return path
+
+
+def damage(path, offset):
+    content = bytearray(path.read_bytes())
+    content[offset] ^= 0x40
+    path.write_bytes(content)
+
+
+def test_searches_are_exact_until_the_graph_is_read(folder, held_back):
+    with opened(folder) as index:
+        assert not index.has_graph
+        before = index.search_vectors(VECTORS[:20], k=5).ids
+        held_back.set()
+        index._engine.settle(60)
+        assert index.has_graph
+        assert fs.metrics.recall_at_k(index.search_vectors(VECTORS[:20], k=5).ids, before) > 0.95
+
+
+def test_only_what_is_needed_is_verified(folder, held_back):
+    with opened(folder) as index:
+        store = index._engine._state.store
+        assert index.search_vectors(VECTORS[:1], k=2, where={"n": {"lt": 10}}).ids[0, 0] == 0
+        assert store._blocks._verified.tolist() == [True] + [False] * 11
+        assert not store.touched(np.array([0])).flags.writeable
+        held_back.set()
+        index._engine.settle(60)
+        assert store._blocks is None
+
+
+def test_what_changes_while_the_graph_is_read_is_in_it(folder, held_back):
+    fresh = np.random.default_rng(1).normal(size=(300, DIM)).astype(np.float32)
+    with opened(folder) as index:
+        index.add_vectors(fresh, ids=range(9000, 9300))
+        index.remove([0, 1, 2, 9001])
+        index.add_vectors(fresh[:1] + 1, ids=[5])
+        held_back.set()
+        index._engine.settle(60)
+        assert index.has_graph
+        assert index.search_vectors(fresh[2:], k=1).ids[:, 0].tolist() == list(range(9002, 9300))
+        assert not {0, 1, 2, 9001} & set(index.search_vectors(VECTORS[:50], k=10).ids.ravel())
+        assert index.search_vectors(fresh[:1] + 1, k=1).ids.tolist() == [[5]]
+    with opened(folder) as again:
+        again._engine.settle(60)
+        assert len(again) == COUNT + 300 - 4
+        assert again.search_vectors(fresh[2:], k=1).ids[:, 0].tolist() == list(range(9002, 9300))
+
+
+@pytest.mark.parametrize("call", ["search", "get", "add", "remove", "save", "health", "graph"])
+def test_vectors_that_are_damaged_are_read_from_the_journal(folder, held_back, tmp_path, call):
+    damage(checkpoint_file(folder, "vectors.f32"), 4 * DIM * 1000 + 3)
+    index = opened(folder)
+    acts = {
+        "search": lambda: index.search_vectors(VECTORS[:3], k=1),
+        "get": lambda: index.get(1000),
+        "add": lambda: index.add_vectors(VECTORS[:1] + 1, ids=[5000]),
+        "remove": lambda: index.remove([1000]),
+        "save": lambda: index._engine.writers(),
+        "health": index.health,
+        "graph": lambda: (held_back.set(), index._engine.settle(60)),
+    }
+    assert index.search_vectors(VECTORS[:1], k=1, where={"n": {"lt": 10}}).ids[0, 0] == 0
+    with pytest.warns(errors.DataWarning, match="the checkpoint is left unread"):
+        acts[call]()
+    held_back.set()
+    found = index.search_vectors(VECTORS[990:1010], k=1)
+    expected = [n for n in range(990, 1010) if not (call == "remove" and n == 1000)]
+    assert [row for row in found.ids[:, 0].tolist() if row in range(990, 1010)] == expected
+    index.close()
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        with opened(folder) as again:  # what was damaged has been written anew
+            assert len(again) == len(index)
+            np.testing.assert_array_equal(again.get(999).vector, VECTORS[999])
+
+
+def test_a_reader_finds_damage_when_it_follows(folder, held_back):
+    damage(checkpoint_file(folder, "vectors.f32"), 4 * DIM * 1000 + 3)
+    reader = opened(folder, read_only=True)
+    assert len(reader) == COUNT
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        writer = opened(folder)
+        writer.add_vectors(VECTORS[:1] + 1, ids=[5000])
+    with pytest.warns(errors.DataWarning, match="the checkpoint is left unread"):
+        reader.refresh()
+    held_back.set()
+    assert 5000 in reader
+    np.testing.assert_array_equal(reader.get(1000).vector, VECTORS[1000])
+    reader.close()
+    writer.close()
+
+
+@pytest.mark.parametrize("act", ["truncate", "remove", "pipe"])
+def test_a_file_that_is_another_is_found_at_once(folder, held_back, act):
+    import os
+
+    path = checkpoint_file(folder, "vectors.f32")
+    if act == "truncate":
+        path.write_bytes(path.read_bytes()[:-1])
+    else:
+        path.unlink()
+    if act == "pipe":
+        os.mkfifo(path)
+    with pytest.warns(errors.DataWarning, match="the checkpoint is left unread"):
+        index = opened(folder)
+    held_back.set()
+    assert index.search_vectors(VECTORS[:5], k=1).ids[:, 0].tolist() == list(range(5))
+    index.close()
+
+
+def test_a_damaged_graph_is_made_again(folder, held_back):
+    (path,) = (path for path in (folder / "checkpoint").rglob("graph.*") if path.suffix != ".safetensors")
+    damage(path, 100)
+    held_back.set()
+    with opened(folder) as index:
+        with pytest.warns(errors.DataWarning, match="SHA-256 differs"):
+            index._engine.settle(60)
+        index.search_vectors(VECTORS[:1])
+        index._engine.settle(60)
+        assert index.has_graph
+
+
+def test_an_empty_index_is_opened_again(tmp_path):
+    opened(tmp_path / "empty", dim=3).close()
+    with opened(tmp_path / "empty") as index:
+        index.add_vectors(np.eye(3), ids=["a", "b", "c"])
+        index.remove(["a", "b", "c"])
+    with opened(tmp_path / "empty") as index:
+        assert len(index) == 0
+        assert index.search_vectors(np.eye(3)).ids.shape == (3, 0)
