@@ -37,9 +37,56 @@ def _classes() -> str:
     )
 
 
+def _losses() -> str:
+    found: dict[str, dict[str, Row]] = {}
+    for row in _rows("losses"):
+        found.setdefault(row["loss"], {})[row["measure"]] = row
+    shown = (_TYPE, _BOTH, "articleType accuracy", "baseColour accuracy")
+    return table(
+        ("Loss", "Precision@5, type, %", "Type and colour, %", "`articleType`, %", "`baseColour`, %"),
+        [
+            (loss if loss == "none" else f"`{loss}`", *(percent(rows[name]) for name in shown))
+            for loss, rows in found.items()
+        ],
+    )
+
+
+def _shop() -> str:
+    rows = _rows("shop")
+    counts = sorted({row["photos"] for row in rows})
+    encoders = list(dict.fromkeys(row["encoder"] for row in rows))
+    found = {(row["encoder"], row["photos"]): row for row in rows}
+    return table(
+        ("Photos of the shop", *(f"`{name}`, %" for name in encoders)),
+        [(f"{count:,}", *(percent(found[name, count]) for name in encoders)) for count in counts],
+    )
+
+
+def _curve() -> str:
+    found: dict[tuple[int, int], dict[str, Row]] = {}
+    for row in _rows("curve"):
+        found.setdefault((row["size"], row["photos"]), {})[row["measure"]] = row
+    attributes = ("articleType", "baseColour", "gender", "season")
+    return table(
+        ("Pixels", "Photos", *(f"`{name}`, %" for name in attributes), "P@5 type, %", "P@5 both, %"),
+        [
+            (
+                size,
+                f"{count:,}",
+                *(f"{100 * rows[f'{name} accuracy']['value']:.1f}" for name in attributes),
+                *(f"{100 * rows[name]['value']:.1f}" for name in (_TYPE, _BOTH)),
+            )
+            for (size, count), rows in found.items()
+        ],
+    )
+
+
 _PARTS: dict[str, Callable[[], str]] = {
     "frozen": _frozen,
+    "losses": _losses,
     "classes": _classes,
+    "shop": _shop,
+    "curve": _curve,
 }
 
 
