@@ -11,6 +11,7 @@ from .exporting import export
 from .images import check_images
 from .images.preprocess import Preprocess
 from .index import VisualIndex
+from .index.shards import embed_shards
 from .results import Audit, Evaluation, Fidelity, History, Matches, Tags
 from .tagging.classifier import Classifier
 from .tagging.tagger import Tagger
@@ -44,6 +45,7 @@ __all__ = [
     "check_images",
     "create_backbone",
     "datasets",
+    "embed_shards",
     "errors",
     "export",
     "list_backbones",

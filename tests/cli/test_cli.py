@@ -240,7 +240,7 @@ def test_more_errors(photos, saved, capsys, tmp_path):
         ),
         (
             ("embed", photos, "--encoder", saved / "classifier", "--out", tmp_path / "v.csv"),
-            "ending must be .npz",
+            "ends in .npz",
         ),
         (("search", saved / "catalogue", "gone.jpg"), "gone.jpg): there is no such file"),
         (("search", saved / "catalogue", "gone.jpg", "--where", "kind"), "is not FIELD=VALUE"),

@@ -236,9 +236,22 @@ def embed(options: argparse.Namespace) -> int:
 
     from fashionsearch.cache import EmbeddingCache
 
-    if options.out.suffix != ".npz":
-        raise errors.InputError(f"--out {options.out}: its ending must be .npz")
+    if options.out.suffix not in ("", ".npz"):
+        raise errors.InputError(f"--out {options.out}: give a file that ends in .npz, or a folder for shards")
     table = read_table(options, labelled=False)
+    if not options.out.suffix:
+        from fashionsearch.index.shards import embed_shards
+
+        done = embed_shards(
+            loaded(options.encoder),
+            table,
+            options.out,
+            shard_size=options.shard_size,
+            workers=options.workers,
+        )
+        print(shown_lines(repr(done)))
+        print(f"make them searchable with: fashionsearch index {options.out} --out CATALOGUE")
+        return 0
     with EmbeddingCache() as cache:
         batches = loaded(options.encoder).embed_batches(table.images, cache=cache)
         vectors = np.concatenate([batch.vectors for batch in batches])

@@ -28,6 +28,8 @@ def index(options: argparse.Namespace) -> int:
 
     if options.sync:
         return _sync(options)
+    if (options.data / "run" / storage.MANIFEST).exists():
+        return _add_shards(options)
     storage.check_target(options.out, "index")
     table = read_table(options, labelled=False)
     index = VisualIndex(
@@ -37,6 +39,27 @@ def index(options: argparse.Namespace) -> int:
         index.add(table.images, ids=ids_of(table, options.id_column), metadata=table.metadata, cache=cache)
     index.save(options.out)
     print(f"{len(index):,} photos in {options.out}; search with: {_search_with(options)}")
+    return 0
+
+
+def _add_shards(options: argparse.Namespace) -> int:
+    """Bring what `fashionsearch embed` wrote into an opened index, or to a server."""
+    from fashionsearch.index import VisualIndex
+    from fashionsearch.index.shards import open_run
+
+    run, encoder = open_run(options.data)
+    place, is_new = _place(options), not (options.out / "manifest.json").exists()
+    if place and is_new:
+        found = VisualIndex(encoder, metric=options.metric, engine=options.engine, **place)
+        found.save(options.out)
+    elif place:
+        found = VisualIndex.load(options.out, url=options.url, api_key=key_of(options.url))
+    else:
+        given: dict[str, Any] = {"metric": options.metric, "engine": options.engine} if is_new else {}
+        found = VisualIndex.open(options.out, encoder, **given)
+    with found:
+        added = found.add_shards(options.data)
+        print(f"{added:,} of {run['rows']:,} photos added; search with: {_search_with(options)}")
     return 0
 
 

@@ -176,11 +176,25 @@ def make_parser() -> argparse.ArgumentParser:
         commands.embed,
         "turn photos into vectors",
         "fashionsearch embed photos/ --out vectors.npz\n"
+        "fashionsearch embed photos/ --out shards --workers 2\n"
         "python -c \"import numpy; print(numpy.load('vectors.npz')['embeddings'].shape)\"",
     )
     _add_data(embed)
     embed.add_argument(
-        "--out", type=Path, required=True, help=".npz file for the arrays 'embeddings' and 'images'"
+        "--out",
+        type=Path,
+        required=True,
+        help=".npz file for the arrays 'embeddings' and 'images'; or a folder of Parquet shards, where an interrupted run "
+        "goes on",
+    )
+    embed.add_argument(
+        "--shard-size", type=int, default=10_000, help="photos of a shard of such a folder (%(default)s)"
+    )
+    embed.add_argument(
+        "--workers",
+        type=int,
+        default=0,
+        help="actors of Ray that embed such a folder; 0 is this process (%(default)s)",
     )
     _add_encoder(embed)
 

@@ -37,7 +37,7 @@ def copy(source: Engine, target: Engine, *, progress: bool) -> int:
     with progress_bar(len(ids), "copying", "item", shown=progress) as advance:
         for start in range(0, len(ids), _AT_ONCE):
             rows = fetch_present(source, ids[start : start + _AT_ONCE])
-            fresh = _differing(rows, target)
+            fresh = differing(rows, target)
             if len(fresh):
                 with target.changing:
                     target.upsert(fresh)
@@ -46,7 +46,7 @@ def copy(source: Engine, target: Engine, *, progress: bool) -> int:
     return copied
 
 
-def _differing(rows: Rows, target: Engine) -> Rows:
+def differing(rows: Rows, target: Engine) -> Rows:
     """Return the rows that an engine lacks or has otherwise."""
     there = [item for item in rows.ids if item in target]
     known = fetch_present(target, there)

@@ -264,6 +264,25 @@ class Searchable(Items):
 
         return sync(self._engine, self._required_encoder("embed photos"), photos, table, cache)
 
+    def add_shards(self, folder: str | os.PathLike[str]) -> int:
+        """Add what `embed_shards` embedded; items that are there unchanged are left, so an interrupted call goes on.
+
+        Args:
+            folder: of the Parquet files.
+
+        Returns:
+            How many items were added or replaced.
+
+        Raises:
+            StorageError: if the folder holds no such run.
+            CorruptFileError: if a shard is missing or damaged; those before it are in the index.
+            EncoderMismatchError: if its embeddings come from another encoder than this index's.
+            InputError: if its ids are of another kind.
+        """
+        from fashionsearch.index.shards import add_shards
+
+        return add_shards(self._engine, self._encoder, folder, progress=self.progress)
+
     def copy_to(self, other: Searchable) -> int:
         """Copy all items to another index, whatever its engine.
 

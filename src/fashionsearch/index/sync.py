@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -37,7 +37,7 @@ class _Wanted:
         metadata: the table's; None without a table: the item keeps what it has.
         state: of the file, without its digest; "" where that can't be told.
         stamp: what is noted of the file that the item's vector was made of; "" for a new item.
-        held: what the item's metadata are now, the stamp among them.
+        held: what the item's metadata are now, the stamp among them; None for a new item.
         has_moved: whether the item's photo was another file.
     """
 
@@ -46,7 +46,7 @@ class _Wanted:
     metadata: Mapping[str, Any] | None
     state: str
     stamp: str
-    held: Mapping[str, Any]
+    held: Mapping[str, Any] | None
     has_moved: bool
 
     @property
@@ -82,24 +82,23 @@ def sync(
             missing.append(errors.ImageFailure(place, str(each.path), "there is no such file"))
     fresh, again, relabelled, kept = [], [], [], 0
     for each in wanted:
-        if each.item not in engine:
+        if each.held is None:
             fresh.append(each)
         elif not each.state or (each.stamp.partition("#")[0] != each.state and not _is_same(each)):
             again.append(each)
         else:
             kept += 1
-            if not same(each.held, each.stamped(each.digest, each.held)) or each.has_moved:
+            if not same(each.held or {}, each.stamped(each.digest, each.held)) or each.has_moved:
                 relabelled.append(each)
     for start in range(0, len(relabelled), _AT_ONCE):
         _relabel(engine, relabelled[start : start + _AT_ONCE])
     names = {each.item for each in wanted}
     # What lies in a folder that can't be looked into is not known to be gone.
     prefixes = tuple(f"{folder}/" for folder, _ in unseen)
-    gone = [
-        item
-        for item in engine
-        if item not in names and not (prefixes and str(item).startswith(prefixes)) and _is_ours(engine, item)
-    ]
+    gone = _ours(
+        engine,
+        [item for item in engine if item not in names and not (prefixes and str(item).startswith(prefixes))],
+    )
     with engine.changing:
         gone = [item for item in gone if item in engine]
         if gone:
@@ -132,14 +131,25 @@ def _listed(engine: Engine, photos: str | os.PathLike[str], table: Table | None)
         )
     ids = check_ids(rows["id"].tolist(), len(rows), engine.id_kind, engine.next_id)
     metadata = metadata_rows(None if table is None else table.metadata, len(rows))
+    there = set(engine)
+    known = {
+        item: (held, source)
+        for rows_known in _fetched(engine, [item for item in ids if item in there])
+        for item, held, source in zip(rows_known.ids, rows_known.metadata, rows_known.sources, strict=True)
+    }
     found = []
     for item, path, fields in zip(ids, paths, metadata, strict=True):
-        known = fetch_present(engine, [item] if item in engine else [])
-        held: Mapping[str, Any] = known.metadata[0] if len(known) else {}
-        moved = len(known) > 0 and known.sources[0] != str(path)
-        stamp = str(held.get(_STAMP, ""))
+        held, source = known.get(item, (None, None))
+        stamp = str((held or {}).get(_STAMP, ""))
+        moved = held is not None and source != str(path)
         found.append(_Wanted(item, path, None if table is None else fields, _state(path), stamp, held, moved))
     return found
+
+
+def _fetched(engine: Engine, ids: Sequence[Id]) -> Iterator[Rows]:
+    """Yield the rows of ids, many at once: an engine may be far away."""
+    for start in range(0, len(ids), _AT_ONCE):
+        yield fetch_present(engine, ids[start : start + _AT_ONCE])
 
 
 def _state(path: Path) -> str:
@@ -175,9 +185,14 @@ def _relabel(engine: Engine, wanted: Sequence[_Wanted]) -> None:
         engine.upsert(replace(known, metadata=metadata, sources=[str(each.path) for each in chosen]))
 
 
-def _is_ours(engine: Engine, item: Id) -> bool:
-    rows = fetch_present(engine, [item])
-    return len(rows) > 0 and _STAMP in rows.metadata[0]
+def _ours(engine: Engine, ids: Sequence[Id]) -> list[Id]:
+    """Return the ids of items that were synced."""
+    return [
+        item
+        for rows in _fetched(engine, ids)
+        for item, held in zip(rows.ids, rows.metadata, strict=True)
+        if _STAMP in held
+    ]
 
 
 def _embed(
@@ -200,7 +215,9 @@ def _embed(
         ids = [each.item for each in rows]
         checked = check_vectors(vectors, engine.settings.dim)
         with engine.changing:  # an update that came meanwhile stays
-            held = [engine.fetch([item]).metadata[0] if item in engine else {} for item in ids]
+            there = fetch_present(engine, [item for item in ids if item in engine])
+            known = dict(zip(there.ids, there.metadata, strict=True))
+            held = [known.get(item, {}) for item in ids]
             metadata = [
                 each.stamped(mark, fields) for each, mark, fields in zip(rows, digests, held, strict=True)
             ]

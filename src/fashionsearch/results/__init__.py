@@ -8,7 +8,7 @@ from fashionsearch.results.fidelity import Fidelity
 from fashionsearch.results.findings import Broken, Contradiction, Duplicate, Leak, LeakFree, Mislabel
 from fashionsearch.results.health import Health
 from fashionsearch.results.history import History
-from fashionsearch.results.matches import Added, Item, Match, Matches, Synced
+from fashionsearch.results.matches import Added, Item, Match, Matches, Sharded, Synced
 from fashionsearch.results.tables import html_table, text_table
 from fashionsearch.results.tags import Tags
 
@@ -29,6 +29,7 @@ __all__ = [
     "Match",
     "Matches",
     "Mislabel",
+    "Sharded",
     "Synced",
     "Tags",
     "html_table",

@@ -238,6 +238,31 @@ class Synced:
 
 
 @dataclass(frozen=True)
+class Sharded:
+    """What `embed_shards` did.
+
+    Attributes:
+        folder: of the Parquet files.
+        shards: how many there are.
+        embedded: photos that were embedded in this call, those that can't be read among them.
+        kept: photos that an earlier call had embedded.
+        failures: photos that can't be read.
+    """
+
+    folder: str
+    shards: int
+    embedded: int
+    kept: int
+    failures: tuple[errors.ImageFailure, ...] = ()
+
+    def __repr__(self) -> str:
+        left_out = "".join(f"\n  can't be read: {failure}" for failure in self.failures[:10])
+        more = f"\n  … and {len(self.failures) - 10} more" if len(self.failures) > 10 else ""
+        done = f"{self.embedded:,} photos embedded in {self.shards:,} shards, {self.kept:,} were there"
+        return f"Sharded: {done}{left_out}{more}"
+
+
+@dataclass(frozen=True)
 class Added:
     """What `VisualIndex.add` did.
 
