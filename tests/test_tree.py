@@ -10,6 +10,7 @@ OF_THE_WHOLE = {
     "index/engines/test_conformance.py",  # every engine
     "index/test_interruption.py",
     "index/test_damage.py",
+    "index/test_power.py",
     "index/test_stateful.py",  # every call of an index, stopped at every line
     "plugin/test_plugin.py",  # the example beside it, installed
     "test_docs.py",

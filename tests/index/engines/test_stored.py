@@ -28,6 +28,19 @@ def test_a_store_comes_back(files, on_disk):
     assert again.norms.tolist() == [1, 2]
 
 
+def test_two_threads_may_end_with_the_blocks_at_once(files):
+    store = from_files(*files, Room())
+
+    class Blocks:
+        is_verified = True
+
+        def verify(self, slots):
+            store._blocks = None  # another thread was faster
+
+    store._blocks = Blocks()
+    assert store.touched(np.array([1])).shape == (2, 2)
+
+
 @pytest.mark.parametrize(
     ("name", "value", "told"),
     [

@@ -78,9 +78,10 @@ class Store:
         Raises:
             DamagedBlockError: if some aren't what was written.
         """
-        if self._blocks is not None:
-            self._blocks.verify(slots)
-            if self._blocks.is_verified:
+        blocks = self._blocks  # which another thread may end with meanwhile
+        if blocks is not None:
+            blocks.verify(slots)
+            if blocks.is_verified:
                 self._blocks = None
 
     def touched(self, slots: NDArray[np.intp]) -> NDArray[np.float32]:
