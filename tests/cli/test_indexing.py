@@ -83,3 +83,16 @@ def test_a_key_goes_to_a_server_that_was_named_and_to_no_other(monkeypatch):
     monkeypatch.setenv("QDRANT_API_KEY", "hush")
     assert key_of("http://127.0.0.1:9") == "hush"
     assert key_of(None) is None
+
+
+def test_photos_are_embedded_in_shards_and_then_indexed(photos, place, tmp_path, capsys):
+    assert run("embed", photos, "--out", tmp_path / "shards", "--shard-size", 3) == 0
+    assert "4 photos embedded in 2 shards" in capsys.readouterr().out
+    assert run("embed", photos, "--out", tmp_path / "shards", "--shard-size", 3) == 0
+    assert "0 photos embedded in 2 shards, 4 were there" in capsys.readouterr().out
+    for out, options in ((tmp_path / "here", []), (tmp_path / "shop", place)):
+        for added in (4, 0):
+            assert run("index", tmp_path / "shards", "--out", out, *(options if added else options[2:])) == 0
+            assert f"{added} of 4 photos added" in capsys.readouterr().out
+        assert run("search", out, photos / "c.png", "-k", 1) == 0
+        assert "c.png" in capsys.readouterr().out

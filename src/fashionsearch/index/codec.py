@@ -16,6 +16,9 @@ from fashionsearch.index.rows import Rows
 
 Record: TypeAlias = tuple[str, bytes, str, str, int, bytes]  # id, vector, metadata, source, change, digest
 _DIGEST_BYTES = 16
+_encode = json.JSONEncoder(
+    allow_nan=False, separators=(",", ":")
+).encode  # made once, which is half of the work
 
 
 @dataclass(frozen=True)
@@ -47,7 +50,7 @@ def text(value: object) -> str:
         ('7', '{"price":null}')
     """
     try:
-        return json.dumps(value, allow_nan=False, separators=(",", ":"))
+        return _encode(value)
     except ValueError as error:  # thousands of digits
         raise errors.InputError("a number with so many digits can't be kept; give it as text") from error
 

@@ -18,9 +18,11 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.index.engines.base import Settings
+from fashionsearch.index.engines.widening import grown, widened
 
 _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
+_QUICK_EF = 10
 _VERIFIED = 500  # rows that a search verifies when ef has been lowered: some tens of milliseconds
 
 
@@ -110,9 +112,9 @@ class HnswGraph:
         self.end = max(self.end, 1 + max(slots, default=-1))
 
     def _map(self, slot: int, label: int) -> None:
-        self._label_of_slot = _grown(self._label_of_slot, slot, -1)
-        self._first_slot = _grown(self._first_slot, label, -1)
-        self._is_shared = _grown(self._is_shared, label, False)
+        self._label_of_slot = grown(self._label_of_slot, slot, -1)
+        self._first_slot = grown(self._first_slot, label, -1)
+        self._is_shared = grown(self._is_shared, label, False)
         self._label_of_slot[slot] = label
         self._rows += 1
         first = int(self._first_slot[label])
@@ -141,14 +143,25 @@ class HnswGraph:
 
     def _verify(self, labels: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
         if len(labels):
-            self._index.set_ef(self._wanted_ef)
-            own = vectors[self._first_slot[labels]]
-            try:
-                found = self._index.knn_query(own, k=min(self._within, self.nodes))[0].astype(np.int64)
-            except RuntimeError:  # one of the walks meets nothing that is alive
-                found = np.array([[self._nearest(row)] for row in own])
-            self._hidden.update(labels[(found != labels[:, None]).all(axis=1)].tolist())
+            # A walk that looks at more candidates meets all that one of fewer met, so most rows are done at once.
+            missed = labels
+            for ef in sorted({min(_QUICK_EF, self._wanted_ef), self._wanted_ef}):
+                missed = self._missed(missed, vectors, ef)
+            self._hidden.update(missed.tolist())
             self._hidden_index = None
+
+    def _missed(self, labels: NDArray[np.int64], vectors: NDArray[np.float32], ef: int) -> NDArray[np.int64]:
+        """Return which nodes a walk to their own vector misses."""
+        if not len(labels):
+            return labels
+        self._index.set_ef(ef)
+        own = vectors[self._first_slot[labels]]
+        try:
+            found = self._index.knn_query(own, k=min(self._within, self.nodes))[0].astype(np.int64)
+        except RuntimeError:  # one of the walks meets nothing that is alive
+            found = np.array([[self._nearest(row)] for row in own])
+        missed: NDArray[np.int64] = labels[(found != labels[:, None]).all(axis=1)]
+        return missed
 
     def _nearest(self, row: NDArray[np.float32]) -> int:
         try:
@@ -221,7 +234,7 @@ class HnswGraph:
         twins = [self._slots_of_shared[label][1:count] for label in labels[rows, places].tolist()]
         counts = [len(slots_of_one) for slots_of_one in twins]
         others = np.array([slot for slots_of_one in twins for slot in slots_of_one], dtype=np.intp)
-        return _widened(
+        return widened(
             slots_found,
             similarities,
             np.repeat(rows, counts),
@@ -253,7 +266,7 @@ class HnswGraph:
         new = (more[:, None] != labels[rows]).all(axis=1)
         if not new.any():
             return labels, similarities
-        return _widened(labels, similarities, rows[new], more[new], alike[new])
+        return widened(labels, similarities, rows[new], more[new], alike[new])
 
     def _compared_one_by_one(self, vectors: NDArray[np.float32]) -> Any:
         """Return an index without a graph, of the hidden nodes.
@@ -348,38 +361,6 @@ class HnswGraph:
         self._next_label, self._dead = next_label, dead
         self._lowest_ef = self._wanted_ef = lowest_ef
         self._hidden = set(hidden)
-
-
-def _grown(array: NDArray[Any], place: int, nothing: object) -> NDArray[Any]:
-    """Return an array that has a place, filled up with what stands for nothing."""
-    if place < len(array):
-        return array
-    room = max(_CHUNK, place + 1 - len(array), len(array))
-    return np.concatenate([array, np.full(room, nothing, dtype=array.dtype)])
-
-
-def _widened(
-    numbers: NDArray[np.int64],
-    similarities: NDArray[np.float32],
-    rows: NDArray[np.intp],
-    more: NDArray[np.int64],
-    alike: NDArray[np.float32],
-) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-    """Append to rows of (n, m) slots or labels and similarities, −1 and NaN where a row gets fewer than others.
-
-    Args:
-        numbers: (n, m).
-        similarities: (n, m).
-        rows: (p,) in ascending order: where each addition belongs.
-        more: (p,) slots or labels to add.
-        alike: (p,) their similarities.
-    """
-    counts = np.bincount(rows, minlength=len(numbers))
-    filled = np.arange(counts.max()) < counts[:, None]
-    added = np.full(filled.shape, -1, dtype=np.int64)
-    scores = np.full(filled.shape, np.nan, dtype=np.float32)
-    added[filled], scores[filled] = more, alike
-    return np.concatenate([numbers, added], axis=1), np.concatenate([similarities, scores], axis=1)
 
 
 def _similarities(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:

@@ -32,7 +32,7 @@ _EXACT_BYTES = 8 * 2**20  # below this, scanning every vector takes about as lon
 _MAX_DEAD = 0.2
 _AT_ONCE = 2000  # rows that are rebuilt well within a second, without a thread
 _CHUNK = 200  # rows that are added to the graph while searches wait
-_PAUSE = 0.001  # seconds in which those who wait get the lock
+_PAUSE = 0.0003  # seconds in which those who wait get the lock
 
 
 class _State(NamedTuple):
