@@ -7,6 +7,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import neighbours as exact
 from fashionsearch.index.engines.base import Graph, Settings
+from fashionsearch.index.engines.kept import Kept
 from fashionsearch.index.engines.store import Store
 from fashionsearch.index.filters import Condition
 from fashionsearch.results import Matches
@@ -60,7 +61,7 @@ def _candidates(
     settings: Settings,
 ) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
     kept = None if condition is None else store.matching(condition)
-    count = len(store) if kept is None else len(kept)
+    count = len(store) if kept is None else len(kept.slots)
     # The graph is poor at nearly all of its nodes.
     if graph is not None and k < count // 4:
         wider = k if count == len(graph) else _wider(k, count / max(count, len(graph)))
@@ -70,7 +71,7 @@ def _candidates(
                 slots, similarities = _only(store, kept, *found)
                 if ((slots >= 0).sum(axis=1) >= k).all():
                     return slots, similarities
-    searched = np.flatnonzero(store.alive) if kept is None else kept
+    searched = np.flatnonzero(store.alive) if kept is None else kept.slots
     vectors = store.touched(searched)
     slots = exact.nearest(vectors, store.norms, searched, queries, k, settings.metric)
     return slots, exact.score(vectors, slots, queries, settings.metric)
@@ -78,16 +79,16 @@ def _candidates(
 
 def _only(
     store: Store,
-    kept: NDArray[np.intp] | None,
+    kept: Kept | None,
     slots: NDArray[np.intp],
     similarities: NDArray[np.float32],
 ) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
     """Return candidates without what a filter takes away, and what a change is about to add or has just removed."""
-    passes = store.live(slots)
-    if kept is not None:
-        wanted = np.zeros(len(store.prepared), dtype=bool)
-        wanted[kept] = True
-        passes &= wanted[slots]
+    if kept is None:
+        passes = store.live(slots)
+    else:  # what a change is about to add lies behind the last
+        passes = (slots >= 0) & (slots < len(kept.flags))
+        passes &= kept.flags.take(np.where(passes, slots, 0)) if len(kept.flags) else False
     return np.where(passes, slots, -1), np.where(passes, similarities, np.nan)
 
 

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from fashionsearch.index.engines.blocks import Blocks
 from fashionsearch.index.engines.change import Change
 from fashionsearch.index.engines.column import Column
+from fashionsearch.index.engines.kept import Kept, LastKept
 from fashionsearch.index.engines.room import Room
 from fashionsearch.index.filters import AllOf, AnyOf, Condition, Not
 from fashionsearch.index.rows import (
@@ -61,6 +62,7 @@ class Store:
         self._ids: NDArray[Any] = np.zeros(0, dtype=np.int64)
         self._sources = np.zeros(0, dtype=object)
         self._has_sources = False
+        self._kept = LastKept()
         self._published: Change | None = None
 
     def __len__(self) -> int:
@@ -214,6 +216,7 @@ class Store:
             column.codes[slot] = code
         self.columns, self.id_kind, self.next_id = change.columns, change.id_kind, change.next_id
         self.size = change.size
+        self._kept.clear()
         self._published = None
 
     def fetch(self, ids: Sequence[Id]) -> Rows:
@@ -283,13 +286,13 @@ class Store:
         rows[there] = found
         return rows
 
-    def matching(self, condition: Condition) -> NDArray[np.intp]:
-        """Return the slots of rows that meet a condition, deciding once for each distinct value of a field.
+    def matching(self, condition: Condition) -> Kept:
+        """Return the rows that meet a condition, deciding once for each distinct value of a field.
 
         Raises:
             InputError: if it names a field that no row has.
         """
-        return np.flatnonzero(self.alive & self._met(condition))
+        return self._kept.of(condition, lambda: self.alive & self._met(condition))
 
     def _met(self, condition: Condition) -> NDArray[np.bool_]:
         if isinstance(condition, Not):
@@ -322,7 +325,7 @@ class Store:
         """
         if not self.slot_of and field not in self.columns:
             return []
-        slots = np.flatnonzero(self.alive) if condition is None else self.matching(condition)
+        slots = np.flatnonzero(self.alive) if condition is None else self.matching(condition).slots
         return self.column(field, "facets").counts(slots)
 
     def renumbered(self, slots: NDArray[np.intp], vectors: NDArray[np.float32]) -> Store:

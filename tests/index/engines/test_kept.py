@@ -1,0 +1,47 @@
+"""Filters that are asked again are not decided again, and never for rows that have changed."""
+
+import numpy as np
+
+import fashionsearch as fs
+from fashionsearch.index.engines import kept
+from fashionsearch.index.filters import OneOf
+
+
+def flags(*values):
+    return lambda: np.array(values, dtype=bool)
+
+
+def test_a_filter_is_decided_once_and_kinds_are_told_apart():
+    last = kept.LastKept()
+    one = last.of(OneOf("n", (1,)), flags(1, 0, 1))
+    assert one.slots.tolist() == [0, 2]
+    assert last.of(OneOf("n", (1,)), flags(0, 0, 0)) is one
+    for other in (True, 1.0, "1"):
+        assert last.of(OneOf("n", (other,)), flags(0, 1, 0)).slots.tolist() == [1]
+    last.clear()
+    assert last.of(OneOf("n", (1,)), flags(0, 0, 0)).slots.tolist() == []
+
+
+def test_only_a_few_are_remembered(monkeypatch):
+    monkeypatch.setattr(kept, "_MOST_BYTES", 100)
+    last = kept.LastKept()
+    for number in range(20):
+        last.of(OneOf("n", (number,)), flags(*[1] * 10))
+        assert last._bytes <= 100
+    assert len(last._held) == 1
+    large = last.of(OneOf("n", (99,)), flags(*[1] * 1000))
+    assert last.of(OneOf("n", (99,)), flags(0)) is large
+
+
+def test_changes_are_seen_by_a_filter_that_was_asked_before():
+    index = fs.VisualIndex(dim=2)
+    index.add_vectors([[1, 0], [0, 1]], ids=["a", "b"], metadata={"colour": ["red", "blue"]})
+    red = {"where": {"colour": "red"}}
+    assert index.search_vectors([1, 0], **red).ids.tolist() == [["a", None]]
+    index.update("b", {"colour": "red"})
+    assert index.search_vectors([1, 0], **red).ids.tolist() == [["a", "b"]]
+    index.add_vectors([[1, 1]], ids=["c"], metadata={"colour": ["red"]})
+    assert index.search_vectors([1, 0], **red).ids.tolist() == [["a", "c", "b"]]
+    index.remove("a")
+    assert index.search_vectors([1, 0], **red).ids.tolist() == [["c", "b"]]
+    assert index.facets("colour", where={"colour": "red"}) == {"red": 2}
