@@ -125,3 +125,22 @@ def test_a_loaded_index_goes_on_changing(saved, answers):
     index.remove(300)
     assert 301 in index
     assert 300 not in index
+
+
+@pytest.mark.parametrize("rebuild", [False, True])
+def test_an_opened_index_holds_what_it_did(saved, rebuild):
+    vectors = np.random.default_rng(7).normal(size=(14, 5)).astype(np.float32)
+    with fs.VisualIndex.open(saved("index-opened"), rebuild=rebuild, progress=False) as index:
+        assert (index.metric, index.ef_search) == ("euclidean", 70)
+        kept = [n for n in range(12) if n not in (0, 5)]
+        assert list(index) == [*(f"item {n} ü" for n in kept), "item 5 ü", "last"]
+        for n in kept:
+            found = index.get(f"item {n} ü")
+            np.testing.assert_array_equal(found.vector, vectors[n])
+            expected = {"n": n, "price": n / 4, "sold": n % 2 == 0, "name": None}
+            if n == 3:
+                expected |= {"name": "half \ud800 pair", "more": "zero \0"}
+            assert found.metadata == expected
+        np.testing.assert_array_equal(index.get("last").vector, vectors[13])
+        assert index.search_vectors(vectors[12], k=1).ids.tolist() == [["item 5 ü"]]
+        index.add_vectors(vectors[:1], ids=["new"])

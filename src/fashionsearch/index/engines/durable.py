@@ -32,7 +32,7 @@ CHECKPOINT = "checkpoint"
 _NOTES = "checkpoint.json"
 _AT_ONCE = 2000  # rows that are taken over while searches wait
 _SOON = 0.5  # seconds after which a reader looks whether there is more
-_FEWEST, _SHARE = 20_000, 0.25  # changed rows from which on a checkpoint is written without being asked for
+_FEWEST, _SHARE = 20_000, 0.5  # changed rows from which on a checkpoint is written without being asked for
 
 
 class DurableEngine(MappedEngine):

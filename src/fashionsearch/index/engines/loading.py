@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -35,8 +36,11 @@ class Loading(Rebuild):
         self.finished = not self._stop
 
     def _read_now(self) -> None:
-        self._store.verify()  # before anything is made of it
-        self._read()
+        # Each takes a second for a million rows, and most of that outside of Python.
+        with ThreadPoolExecutor(1) as beside:
+            verified = beside.submit(self._store.verify)
+            self._read()
+            verified.result()
 
     def _catch_up(self) -> None:
         size = self._store.size
