@@ -212,9 +212,7 @@ class VisualIndex(Searchable):
             "progress": progress,
         }
         with snapshot.reading(folder) as (saved, config):
-            parameters: dict[str, Any] = {
-                name: config.get(name) if name == "recall" else config[name] for name in _SAVED
-            }
+            parameters = _parameters(config)
             chosen = encoders.restore(saved, config["encoder"], encoder, options)
             if parameters["engine"] in engines.REMOTE:
                 place = {"url": url or config["url"], "collection": config["collection"], "timeout": timeout}

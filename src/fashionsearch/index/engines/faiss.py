@@ -152,6 +152,10 @@ class FaissGraph(HnswGraph):
         return _Index(settings.metric, settings.dim)
 
     @property
+    def _within(self) -> int:
+        return _WITHIN if self._is_small else 1
+
+    @property
     def _is_small(self) -> bool:
         return bool(self._index.storage != "float32")
 
@@ -160,10 +164,6 @@ class FaissGraph(HnswGraph):
         storage = codes.chosen(sample, self._metric) if self._storage == "auto" else self._storage
         self._index.storage = storage
         self._index.trained = codes.trained(storage, sample, self._metric, self._settings["M"])
-
-    def _verify(self, labels: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
-        self._within = _WITHIN if self._is_small else 1
-        super()._verify(labels, vectors)
 
     def candidates(
         self, queries: NDArray[np.float32], count: int, ef_search: int, vectors: NDArray[np.float32]

@@ -23,6 +23,8 @@ from fashionsearch.index.engines.widening import grown, widened
 _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
 _QUICK_EF = 10
+_NEVER = 2**31 - 1  # above any ef
+_LARGE, _MOST_HIDDEN = 20_000, 1000
 _VERIFIED = 500  # rows that a search verifies when ef has been lowered: some tens of milliseconds
 
 
@@ -40,7 +42,6 @@ class HnswGraph:
 
     file = "graph.hnsw"
     survives_fork = True
-    _within = 1  # the places among which a row is to find itself
 
     def __init__(self, settings: Settings) -> None:
         self.end = 0
@@ -61,9 +62,12 @@ class HnswGraph:
         self._label_of_digest: dict[bytes, int] | None = {}  # None until it is needed after `read`
         self._next_label = 0
         self._dead = 0
-        # Nodes that a walk to their own vector misses, at the lowest ef so far: they are candidates of every query.
-        self._hidden: set[int] = set()
-        self._hidden_index: Any = None  # made of them when it is first needed
+        # Nodes that a walk to their own vector misses, and the smallest ef with which it is known to find them: at a lower ef
+        # they are candidates of every query.
+        self._hidden: dict[int, int] = {}
+        self._hidden_at: tuple[int, Any, int] | None = (
+            None  # an ef, an index of those hidden at it, and how many they are
+        )
         self._lowest_ef = settings.ef_search
         self._wanted_ef = settings.ef_search  # lower while rows are verified for it
         self._unverified: list[int] = []  # labels of those rows
@@ -75,6 +79,11 @@ class HnswGraph:
 
     def __len__(self) -> int:
         return self._rows
+
+    @property
+    def _within(self) -> int:
+        """The places among which a row is to find itself."""
+        return 1
 
     @property
     def nodes(self) -> int:
@@ -141,14 +150,18 @@ class HnswGraph:
         """See to it that these rows, the last of which has been added, find themselves."""
         self._verify(np.unique(self.labels(slots)), vectors)
 
-    def _verify(self, labels: NDArray[np.int64], vectors: NDArray[np.float32]) -> None:
+    def _verify(
+        self, labels: NDArray[np.int64], vectors: NDArray[np.float32], found_at: int = _NEVER
+    ) -> None:
+        """Note which nodes a walk misses; `found_at` is the ef with which it is known to find them."""
         if len(labels):
             # A walk that looks at more candidates meets all that one of fewer met, so most rows are done at once.
             missed = labels
             for ef in sorted({min(_QUICK_EF, self._wanted_ef), self._wanted_ef}):
                 missed = self._missed(missed, vectors, ef)
-            self._hidden.update(missed.tolist())
-            self._hidden_index = None
+            for label in missed.tolist():
+                self._hidden[label] = max(found_at, self._hidden.get(label, 0))
+            self._hidden_at = None
 
     def _missed(self, labels: NDArray[np.int64], vectors: NDArray[np.float32], ef: int) -> NDArray[np.int64]:
         """Return which nodes a walk to their own vector misses."""
@@ -174,7 +187,7 @@ class HnswGraph:
         if ef_search < self._wanted_ef:
             self._unverified, self._wanted_ef = self._labels_there().tolist(), ef_search
         labels = [label for label in self._unverified[-_VERIFIED:] if self._first_slot[label] >= 0]
-        self._verify(np.array(labels, dtype=np.int64), vectors)
+        self._verify(np.array(labels, dtype=np.int64), vectors, self._lowest_ef)
         del self._unverified[-_VERIFIED:]
         if not self._unverified:
             self._lowest_ef = self._wanted_ef
@@ -200,8 +213,8 @@ class HnswGraph:
                 continue
             self._nodes -= 1
             if label in self._hidden:
-                self._hidden.remove(label)
-                self._hidden_index = None
+                del self._hidden[label]
+                self._hidden_at = None
             digests.pop(_digest(vectors[gone.pop()]), None)
             self._index.mark_deleted(label)
             self._dead += 1
@@ -217,14 +230,15 @@ class HnswGraph:
             self._lower_ef(ef_search, vectors)
         count = min(count, self.nodes)
         # Until all rows are known to find themselves at a lower ef, searches keep to the one at which they do.
-        self._index.set_ef(max(ef_search, self._lowest_ef, count))
+        ef = max(ef_search, self._lowest_ef, count)
+        self._index.set_ef(ef)
         try:
             found, distances = self._index.knn_query(queries, k=count)
         except RuntimeError:
             return None  # fewer nodes within reach than asked for; exact search knows
         labels, similarities = found.astype(np.int64), _similarities(distances, self._metric)
         if self._hidden and labels.size:
-            labels, similarities = self._with_hidden(labels, similarities, queries, vectors)
+            labels, similarities = self._with_hidden(labels, similarities, queries, vectors, ef)
         slots_found = np.where(labels >= 0, self._first_slot[labels], -1)
         several = (labels >= 0) & self._is_shared[labels]
         if not several.any():
@@ -248,18 +262,22 @@ class HnswGraph:
         similarities: NDArray[np.float32],
         queries: NDArray[np.float32],
         vectors: NDArray[np.float32],
+        ef: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Add the hidden nodes that are as near as the farthest that the walk found; −1 and NaN fill rows up."""
-        if self._hidden_index is None:
-            self._hidden_index = self._compared_one_by_one(vectors)
+        if self._hidden_at is None or self._hidden_at[0] != ef:
+            self._hidden_at = (ef, *self._compared_one_by_one(vectors, ef))
+        _, index, hidden = self._hidden_at
+        if not hidden:
+            return labels, similarities
         asked = self._prepared(queries)
         # Few queries have one among their nearest; only those ask for more than the nearest.
-        _, distances = self._hidden_index.knn_query(asked, k=1)
+        _, distances = index.knn_query(asked, k=1)
         concerned = np.flatnonzero(_similarities(distances, self._metric)[:, 0] >= similarities[:, -1])
         if not len(concerned):
             return labels, similarities
-        count = min(labels.shape[1], len(self._hidden))
-        found, distances = self._hidden_index.knn_query(asked[concerned], k=count)
+        count = min(labels.shape[1], hidden)
+        found, distances = index.knn_query(asked[concerned], k=count)
         alike = _similarities(distances, self._metric)
         rows, places = np.nonzero(alike >= similarities[concerned, -1:])
         more, alike, rows = found[rows, places].astype(np.int64), alike[rows, places], concerned[rows]
@@ -268,13 +286,18 @@ class HnswGraph:
             return labels, similarities
         return widened(labels, similarities, rows[new], more[new], alike[new])
 
-    def _compared_one_by_one(self, vectors: NDArray[np.float32]) -> Any:
-        """Return an index without a graph, of the hidden nodes.
+    def _compared_one_by_one(self, vectors: NDArray[np.float32], ef: int) -> tuple[Any, int]:
+        """Return an index without a graph, of the nodes hidden at an ef, and how many they are.
 
-        The threads of numpy's products would spin on after them, where the next walk needs the processor.
+        Of a large graph only the most hidden are taken: more would take longer than a walk. The threads of numpy's products
+        would spin on after them, where the next walk needs the processor.
         """
-        hidden = np.array(sorted(self._hidden), dtype=np.int64)
-        return self._flat(self._prepared(vectors[self._first_slot[hidden]]), hidden)
+        hidden = sorted((-found_at, label) for label, found_at in self._hidden.items() if found_at > ef)
+        most = _MOST_HIDDEN if self._nodes > _LARGE else len(hidden)
+        labels = np.array(sorted(label for _, label in hidden[:most]), dtype=np.int64)
+        if not len(labels):
+            return None, 0
+        return self._flat(self._prepared(vectors[self._first_slot[labels]]), labels), len(labels)
 
     def _flat(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
         import hnswlib
@@ -286,12 +309,12 @@ class HnswGraph:
         return index
 
     def _prepared(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        """Return rows of length one for cosine: hnswlib's index without a graph doesn't see to that for queries."""
+        # hnswlib's index without a graph doesn't see to that for queries.
         return rows / np.linalg.norm(rows, axis=1, keepdims=True) if self._metric == "cosine" else rows
 
     @property
     def bytes(self) -> int:
-        """What it takes up in memory, about: hnswlib keeps what it would write."""
+        """What it takes up in memory, about."""
         return int(self._index.index_file_size()) if self._started else 0
 
     def write(self, path: Path) -> None:
@@ -318,6 +341,7 @@ class HnswGraph:
             "next_label": self._next_label,
             "dead": self._dead,
             "hidden": sorted(self._hidden),
+            "hidden_until": [self._hidden[label] for label in sorted(self._hidden)],
             "hidden_ef": self._lowest_ef,
         }
 
@@ -330,7 +354,10 @@ class HnswGraph:
         next_label: Any = notes.get("next_label")
         dead: Any = notes.get("dead")
         hidden: Any = notes.get("hidden")
-        lowest_ef: Any = notes.get("hidden_ef", self._lowest_ef)  # older versions didn't note it
+        lowest_ef: Any = notes.get(
+            "hidden_ef", self._lowest_ef
+        )  # older versions noted neither this nor the next
+        until: Any = notes.get("hidden_until", [_NEVER] * len(hidden) if isinstance(hidden, list) else None)
         nodes = np.unique(labels)
         fits = (
             labels.dtype == np.int64
@@ -342,6 +369,9 @@ class HnswGraph:
             and isinstance(hidden, list)
             and all(type(label) is int for label in hidden)
             and bool(np.isin(hidden, nodes).all())
+            and isinstance(until, list)
+            and len(until) == len(hidden)
+            and all(type(ef) is int and ef > 0 for ef in until)
         )
         if not fits:
             raise errors.CorruptFileError(f"{path} doesn't fit what the index notes of it")
@@ -360,7 +390,7 @@ class HnswGraph:
         self._label_of_digest = None
         self._next_label, self._dead = next_label, dead
         self._lowest_ef = self._wanted_ef = lowest_ef
-        self._hidden = set(hidden)
+        self._hidden = dict(zip(hidden, until, strict=True))
 
 
 def _similarities(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
