@@ -53,7 +53,7 @@ def _add_shards(options: argparse.Namespace) -> int:
         found = VisualIndex(encoder, metric=options.metric, engine=options.engine, **place)
         found.save(options.out)
     elif place:
-        found = VisualIndex.load(options.out, url=options.url, api_key=key_of(options.url))
+        found = _loaded_index(options)
     else:
         given: dict[str, Any] = {"metric": options.metric, "engine": options.engine} if is_new else {}
         found = VisualIndex.open(options.out, encoder, **given)
@@ -68,6 +68,23 @@ def _place(options: argparse.Namespace) -> dict[str, Any]:
     if options.url is None and options.collection is None:
         return {}
     return {"url": options.url, "collection": options.collection, "api_key": key_of(options.url)}
+
+
+def _loaded_index(options: argparse.Namespace, encoder: Any = None) -> Any:
+    """Return the index on a server that an earlier call saved; other options than it was made with are refused."""
+    from fashionsearch import storage
+    from fashionsearch.index import VisualIndex
+
+    folder = options.out if hasattr(options, "out") else options.target
+    config = storage.open_saved(folder, "index").json("index.json")
+    asked = {"collection": options.collection, "engine": options.engine if options.engine != "hnsw" else None}
+    for name, value in asked.items():
+        if value is not None and value != config.get(name):
+            raise errors.InputError(
+                f"{folder} was made with --{name} {config.get(name)}, and --{name} {value} is asked for; leave it out, or "
+                "give another folder"
+            )
+    return VisualIndex.load(folder, encoder=encoder, url=options.url, api_key=key_of(options.url))
 
 
 def _search_with(options: argparse.Namespace) -> str:
@@ -91,7 +108,7 @@ def _sync(options: argparse.Namespace) -> int:
         found = VisualIndex(encoder, metric=options.metric, engine=options.engine, **place)
         found.save(options.out)
     elif place:
-        found = VisualIndex.load(options.out, encoder=encoder, url=options.url, api_key=key_of(options.url))
+        found = _loaded_index(options, encoder)
     else:
         found = VisualIndex.open(
             options.out,
@@ -124,7 +141,7 @@ def index_copy(options: argparse.Namespace) -> int:
             target = VisualIndex(source.encoder, dim=dim, engine=options.engine, **made_with, **place)
             target.save(options.target)
         else:
-            target = VisualIndex.load(options.target, url=options.url, api_key=key_of(options.url))
+            target = _loaded_index(options)
     else:
         engine = options.engine or ("hnsw" if is_new and source.engine in ("qdrant", "pgvector") else None)
         given: dict[str, Any] = (

@@ -75,3 +75,7 @@ def _embedded(ray: Any, root: Path, table: Table, shards: Sequence[int], workers
         yield int(ray.get(done))
         if left:
             busy[worker.embed.remote(left.pop(0))] = worker
+        else:
+            ray.kill(
+                worker
+            )  # where there is no room for all workers at once, the next one waits for its place

@@ -26,6 +26,7 @@ COMPARISONS: dict[str, Callable[[Any, Any], Any]] = {
 _ASKED = ("contains", "exists", "not")
 _COMBINING = ("and", "or", "not")
 _DEEPEST = 20
+_TOLD = 5  # values of a field that a warning names
 _WORD = re.compile(r"\w+")
 _NUMBER = re.compile(r"\s*[-+]?(?=\.?\d)\d*(\.\d*)?([eE][-+]?\d+)?\s*")
 
@@ -171,16 +172,16 @@ def words_of(text: str) -> list[str]:
     return _WORD.findall(text.casefold())
 
 
-def nothing_fits(condition: Condition, counts: Callable[[str, None], list[tuple[Value, int]]]) -> str:
+def nothing_fits(condition: Condition, counts: Callable[[str, None, int], list[tuple[Value, int]]]) -> str:
     """Return what to tell of a filter that no item fits: what was asked of each field, and what it holds.
 
     Args:
         condition: the filter.
-        counts: returns a field's values with how many items have each, the commonest first.
+        counts: returns a field's commonest values with how many items have each, at most so many.
     """
     told = []
     for leaf, negated in leaves(condition):
-        held = ", ".join(repr(value) for value, _ in counts(leaf.field, None)[:5]) or "None alone"
+        held = ", ".join(repr(value) for value, _ in counts(leaf.field, None, _TOLD)) or "None alone"
         asked = f"{'not ' if negated else ''}{leaf}"
         told.append(f"{leaf.field!r} was to be {asked}, and holds most often {held}")
     return f"no item fits the filter: {'; '.join(told)}"

@@ -58,7 +58,8 @@ class Items:
         with self._engine.changing:
             checked = check_ids(ids, total, self._engine.id_kind, self._engine.next_id)
             kept = [checked[int(position)] for position in rows.ids]
-            self._engine.upsert(dataclasses.replace(rows, ids=kept))
+            if kept:
+                self._engine.upsert(dataclasses.replace(rows, ids=kept))
         if 2 * len(kept) >= len(self):  # who adds a catalogue and then searches finds the graph ready
             self._engine.settle(PATIENCE)
         return tuple(kept)

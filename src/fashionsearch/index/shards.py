@@ -16,6 +16,7 @@ import importlib.util
 import json
 import os
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -24,7 +25,7 @@ import numpy as np
 from fashionsearch import errors, storage
 from fashionsearch.embedding import progress_bar
 from fashionsearch.encoder import Embeds
-from fashionsearch.files import as_path, make_folder, sync
+from fashionsearch.files import as_path, sync
 from fashionsearch.index import encoders
 from fashionsearch.index.codec import text
 from fashionsearch.index.copying import differing
@@ -55,7 +56,7 @@ def embed_shards(
     """Embed a table's photos into a folder of Parquet files, and go on where an earlier call was interrupted.
 
     `VisualIndex.add_shards` brings them into an index on any engine. A photo that can't be read has a row without an
-    embedding, and the reason.
+    embedding, and the reason; remove its shard to try again.
 
     Args:
         encoder: as for `VisualIndex`.
@@ -78,7 +79,8 @@ def embed_shards(
 
     Examples:
         >>> import tempfile
-        >>> from pathlib import Path
+        >>> from dataclasses import replace
+    from pathlib import Path
         >>> from PIL import Image
         >>> import fashionsearch as fs
         >>> with tempfile.TemporaryDirectory() as folder:
@@ -108,12 +110,16 @@ def embed_shards(
         if workers and pending:
             from fashionsearch.index.cluster import embed_on_ray
 
-            for done in embed_on_ray(root, table, pending, workers):
+            # Workers may begin in another folder.
+            paths = [Path(str(image)).resolve() for image in table.images]
+            for done in embed_on_ray(root, replace(table, images=paths), pending, workers):
                 advance(done)
         else:
             for shard in pending:
                 write_shard(chosen, table, root, shard, run)
                 advance(len(_places(shard, run)))
+    for draft in root.glob("shard-*.new"):  # of calls that were killed
+        draft.unlink(missing_ok=True)
     failures = [failure for shard in range(run["shards"]) for failure in _failures(root, shard, run)]
     return Sharded(str(root), run["shards"], len(table) - there, there, tuple(failures))
 
@@ -150,7 +156,6 @@ def _begin(root: Path, encoder: Embeds, table: Table, shard_size: int) -> dict[s
     }
     target = root / _RUN
     if not (target / storage.MANIFEST).exists():
-        make_folder(root)
         files = encoders.writers(encoder)
         files["run.json"] = storage.write_json({**run, "encoder": encoders.identity(encoder)})
         storage.save(target, KIND, files)
@@ -208,7 +213,9 @@ def write_shard(encoder: Embeds, table: Table, root: Path, shard: int, run: dict
         reasons[failure.position] = failure.reason
     rows = pyarrow.table(
         {
-            "id": pyarrow.array([text(item) for item in part["id"].tolist()]),
+            "id": pyarrow.array(
+                [text(item) for item in (part["id"].tolist() if "id" in part.columns else places)]
+            ),
             "path": pyarrow.array([text(str(image)) for image in part.images]),
             "metadata": pyarrow.array([text(fields) for fields in metadata_rows(part.metadata, len(part))]),
             "embedding": pyarrow.array(embeddings, type=pyarrow.list_(pyarrow.float32(), run["dim"])),

@@ -182,7 +182,8 @@ def _relabel(engine: Engine, wanted: Sequence[_Wanted]) -> None:
         metadata = [
             each.stamped(each.digest, held) for each, held in zip(chosen, known.metadata, strict=True)
         ]
-        engine.upsert(replace(known, metadata=metadata, sources=[str(each.path) for each in chosen]))
+        if chosen:
+            engine.upsert(replace(known, metadata=metadata, sources=[str(each.path) for each in chosen]))
 
 
 def _ours(engine: Engine, ids: Sequence[Id]) -> list[Id]:
@@ -221,7 +222,8 @@ def _embed(
             metadata = [
                 each.stamped(mark, fields) for each, mark, fields in zip(rows, digests, held, strict=True)
             ]
-            engine.upsert(Rows(ids, checked, metadata, sources))
+            if ids:
+                engine.upsert(Rows(ids, checked, metadata, sources))
         done += ids
         failed += [
             errors.ImageFailure(start + failure.position, failure.source, failure.reason)

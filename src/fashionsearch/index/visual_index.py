@@ -216,7 +216,13 @@ class VisualIndex(Searchable):
             chosen = encoders.restore(saved, config["encoder"], encoder, options)
             if parameters["engine"] in engines.REMOTE:
                 place = {"url": url or config["url"], "collection": config["collection"], "timeout": timeout}
-                return cls._made_with(chosen, {**parameters, **place, "api_key": api_key}, progress)
+                place["api_key"] = api_key
+                server = engines.server_of(parameters["engine"], **place)
+                if server is not None:
+                    engines.check_there(parameters["engine"], server)
+                self = cls._made_with(chosen, parameters | place, progress)
+                self.show_photos = False
+                return self
             engines.server_of(parameters["engine"], url, None, api_key, timeout)
             try:
                 self = cls._made_with(chosen, parameters, progress)

@@ -188,3 +188,77 @@ def test_an_empty_index_is_opened_again(tmp_path):
     with opened(tmp_path / "empty") as index:
         assert len(index) == 0
         assert index.search_vectors(np.eye(3)).ids.shape == (3, 0)
+
+
+def test_nothing_is_added_to_what_is_mapped(folder, held_back):
+    with opened(folder) as index:
+        assert index.add_vectors(np.zeros((0, DIM))).ids == ()
+        index._engine.upsert(index._engine.fetch([]))
+        assert len(index) == COUNT
+
+
+def test_a_checkpoint_waits_for_the_graph_that_is_being_read(folder, held_back):
+    threading.Timer(0.3, held_back.set).start()
+    with opened(folder) as index:
+        index.update(3, {"n": "other"})
+    assert [path for path in (folder / "checkpoint").rglob("graph.*") if path.suffix in (".hnsw", ".faiss")]
+    with opened(folder) as again:
+        again._engine.settle(60)
+        assert again.has_graph
+        assert again.get(3).metadata == {"n": "other"}
+
+
+def test_damage_beside_changes_that_no_checkpoint_has_is_found(folder, held_back):
+    index = opened(folder)
+    index.add_vectors(VECTORS[:1] + 1, ids=[7000])
+    index._engine._unsaved = 0  # as after a crash
+    index.close()
+    damage(checkpoint_file(folder, "vectors.f32"), 4 * DIM * 1000 + 3)
+    with pytest.warns(errors.DataWarning, match="the checkpoint is left unread"):
+        again = opened(folder)
+    held_back.set()
+    assert len(again) == COUNT + 1
+    np.testing.assert_array_equal(again.get(1000).vector, VECTORS[1000])
+    again.close()
+
+
+def test_a_reader_notices_a_damaged_graph_by_searching_alone(folder, held_back):
+    (path,) = (path for path in (folder / "checkpoint").rglob("graph.*") if path.suffix != ".safetensors")
+    damage(path, 100)
+    reader = opened(folder, read_only=True)
+    held_back.set()
+    reader._engine._rebuild.wait(60, progress=False)
+    with pytest.warns(errors.DataWarning, match="SHA-256 differs"):
+        reader.search_vectors(VECTORS[:1])
+    reader._engine.settle(60)
+    assert reader.has_graph
+    reader.close()
+
+
+def test_threads_that_meet_the_same_damage_read_the_journal_once(folder, held_back):
+    damage(checkpoint_file(folder, "vectors.f32"), 4 * DIM * 1000 + 3)
+    index = opened(folder)
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        threads = [threading.Thread(target=index.search_vectors, args=(VECTORS[:2],)) for _ in range(6)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+    held_back.set()
+    assert len([each for each in told if "left unread" in str(each.message)]) == 1
+    index.close()
+
+
+@pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="there is no fork here")
+def test_a_child_has_the_graph_that_its_parent_was_reading(folder, held_back):
+    import os
+
+    index = opened(folder)
+    threading.Timer(0.2, held_back.set).start()
+    child = os.fork()
+    if not child:
+        os._exit(0 if index._engine._rebuild is None else 1)
+    assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
+    assert index.has_graph
+    index.close()

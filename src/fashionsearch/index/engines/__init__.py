@@ -10,7 +10,9 @@ from fashionsearch import errors
 from fashionsearch.index.engines import codes, faiss, hnsw
 from fashionsearch.index.engines.base import Engine, Graph, Server, Settings
 from fashionsearch.index.engines.local import LocalEngine
+from fashionsearch.index.engines.pgvector import session
 from fashionsearch.index.engines.pgvector.engine import PgvectorEngine
+from fashionsearch.index.engines.qdrant import collection as collections
 from fashionsearch.index.engines.qdrant.engine import QdrantEngine
 from fashionsearch.index.rows import check_choice
 
@@ -22,6 +24,7 @@ GRAPHS: Mapping[str, type[Graph] | None] = {
 _MADE_OF = {"hnsw": (hnsw, "hnswlib"), "faiss": (faiss, "faiss-cpu")}
 # These keep their rows on a server.
 REMOTE: Mapping[str, Callable[[Settings], Engine]] = {"qdrant": QdrantEngine, "pgvector": PgvectorEngine}
+_IS_THERE = {"qdrant": collections.is_there, "pgvector": session.is_there}
 ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
     **{name: partial(LocalEngine, graph_type=graph) for name, graph in GRAPHS.items()},
     **REMOTE,
@@ -56,6 +59,15 @@ def check_storage(storage: str, engine: str, dim: int) -> None:
     if storage == codes.REDUCED and dim <= 128:
         raise errors.InputError(
             f"storage='pca128' holds 128 numbers of a vector, and these have {dim}; give storage='float16' or 'int8'"
+        )
+
+
+def check_there(engine: str, server: Server) -> None:
+    """Raise StorageError unless a server has a collection: one that is missing is not to pass for an empty index."""
+    if not _IS_THERE[engine](server):
+        raise errors.StorageError(
+            f"the items of this index were in {server.collection!r} on a server, which has nothing of that name any more; "
+            "give url= for another server"
         )
 
 

@@ -145,8 +145,12 @@ class Engine(Protocol):
     def check_field(self, field: str, asker: str) -> None:
         """Raise InputError, which says who asks, if there are rows and none has such a metadata field."""
 
-    def counts(self, field: str, condition: Condition | None) -> list[tuple[Value, int]]:
-        """Return each value of a field, None left out, and how many rows that meet a condition have it, the commonest first.
+    def counts(
+        self, field: str, condition: Condition | None, most: int | None = None
+    ) -> list[tuple[Value, int]]:
+        """Return a field's values, None left out, and how many rows that meet a condition have each, the commonest first.
+
+        At most so many of them, where that is given.
 
         Raises:
             InputError: if a field is named that no row has.

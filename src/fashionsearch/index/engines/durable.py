@@ -59,7 +59,7 @@ class DurableEngine(MappedEngine):
         *,
         read_only: bool,
     ) -> None:
-        super().__init__(settings, graph_type, folder=folder)
+        super().__init__(settings, graph_type, folder=_room_in(folder))
         self._folder, self._journal, self._read_only = folder, journal, read_only
         self._at = Head(0, "", 0, None, 0, 0)  # where memory stands
         self._unsaved = 0  # rows that changed since the last checkpoint
@@ -153,17 +153,22 @@ class DurableEngine(MappedEngine):
 
     def _take_over_all(self, head: Head) -> None:
         """Fill another engine, and become that: nobody sees it half filled."""
-        engine = MappedEngine(self.settings, self._graph_type, folder=self._folder)
+        engine = MappedEngine(self.settings, self._graph_type, folder=_room_in(self._folder))
         since = self._read_checkpoint(engine, head) if self._trusting else 0
         if not since:
-            engine = MappedEngine(self.settings, self._graph_type, folder=self._folder)
+            engine = MappedEngine(self.settings, self._graph_type, folder=_room_in(self._folder))
         gone = [item for item in self._journal.removed(since) if item in engine]
-        if gone:
-            engine.delete(gone)
-        self._unsaved += len(gone)
-        for rows in self._journal.rows(since):
-            engine.upsert(rows)
-            self._unsaved += len(rows)
+        try:
+            if gone:
+                engine.delete(gone)
+            self._unsaved += len(gone)
+            for rows in self._journal.rows(since):
+                engine.upsert(rows)
+                self._unsaved += len(rows)
+        except DamagedBlockError as error:
+            self._leave_checkpoint(error)
+            self._take_over_all(head)
+            return
         self._become(engine)
 
     def _read_checkpoint(self, engine: MappedEngine, head: Head) -> int:
@@ -194,16 +199,17 @@ class DurableEngine(MappedEngine):
     def _is_whole_on_disk(self) -> bool:
         """Verify the vectors that are mapped from the checkpoint, and return whether they are what was written."""
         try:
-            with self._held() as store:
-                store.verify()
+            self._state.store.verify()
         except DamagedBlockError as error:
             self._leave_checkpoint(error)
             return False
         return True
 
-    def _read_again(self, error: DamagedBlockError) -> None:
-        """Take over everything from the journal, because what is mapped from the checkpoint is damaged."""
+    def _read_again(self, error: DamagedBlockError, store: Store) -> None:
+        """Take over everything from the journal, because what a store maps from the checkpoint is damaged."""
         with self._changing:
+            if self._state.store is not store:
+                return  # another thread has met the same, and was faster
             self._check_open()
             self._leave_checkpoint(error)
             self._at = replace(self._at, epoch="")
@@ -221,10 +227,11 @@ class DurableEngine(MappedEngine):
         self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
     ) -> Matches:
         """Return the k nearest rows of each vector (n, dim), of those that meet a condition, nearest first."""
+        store = self._state.store
         try:
             return super().search(vectors, k, condition, exact)
         except DamagedBlockError as error:
-            self._read_again(error)
+            self._read_again(error, store)
         return super().search(vectors, k, condition, exact)
 
     def fetch(self, ids: Sequence[Id]) -> Rows:
@@ -233,20 +240,22 @@ class DurableEngine(MappedEngine):
         Raises:
             UnknownIdError: if one isn't there.
         """
+        store = self._state.store
         try:
             return super().fetch(ids)
         except DamagedBlockError as error:
-            self._read_again(error)
+            self._read_again(error, store)
         return super().fetch(ids)
 
     def _report_failure(self) -> None:
         if self._rebuild is not None and isinstance(self._rebuild.failure, DamagedBlockError):
-            self._read_again(self._rebuild.failure)
+            self._read_again(self._rebuild.failure, self._state.store)
         super()._report_failure()
 
     def upsert(self, rows: Rows) -> None:
         """Add rows; those whose ids are there replace vector, metadata and source."""
         with self._writing(len(rows)):
+            self._state.store.make_room(len(rows))  # before the journal has them, for what it may raise
             self._journal.upsert(rows)
             super().upsert(rows)
 
@@ -310,6 +319,7 @@ class DurableEngine(MappedEngine):
         """
         with self._changing:
             self._catch_up()
+            self.finish_loading()  # a checkpoint without its graph would have it made anew
             files, notes = self.mapped_writers()
             at = self._at
             files[_NOTES] = storage.write_json({**notes, "change": at.change, "epoch": at.epoch})
@@ -353,6 +363,7 @@ class DurableEngine(MappedEngine):
 
     def before_fork(self) -> None:
         """Close the database for the moment: SQLite's state must not be in two processes."""
+        self.finish_loading()  # which no child could go on with
         self._journal.pause()
 
     def after_fork_in_parent(self) -> None:
@@ -371,6 +382,11 @@ class DurableEngine(MappedEngine):
         raise errors.InputError(
             f"an opened index can't be pickled; open {self._folder} in the other process, with read_only=True"
         )
+
+
+def _room_in(folder: Path) -> Path | None:
+    """Return where files without names are made: in the folder, or where a reader may not write there, the system's place."""
+    return folder if os.access(folder, os.W_OK) else None
 
 
 def _bytes_of(folder: Path) -> int:

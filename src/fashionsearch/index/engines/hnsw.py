@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.index.engines.base import Settings
-from fashionsearch.index.engines.widening import grown, widened
+from fashionsearch.index.engines.widening import grown, similarities_of, widened
 
 _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
@@ -63,11 +63,9 @@ class HnswGraph:
         self._next_label = 0
         self._dead = 0
         # Nodes that a walk to their own vector misses, and the smallest ef with which it is known to find them: at a lower ef
-        # they are candidates of every query.
+        # they are candidates of every query. Beside them an ef, an index of those hidden at it, and how many they are.
         self._hidden: dict[int, int] = {}
-        self._hidden_at: tuple[int, Any, int] | None = (
-            None  # an ef, an index of those hidden at it, and how many they are
-        )
+        self._hidden_at: tuple[int, Any, int] | None = None
         self._lowest_ef = settings.ef_search
         self._wanted_ef = settings.ef_search  # lower while rows are verified for it
         self._unverified: list[int] = []  # labels of those rows
@@ -194,6 +192,8 @@ class HnswGraph:
 
     def remove(self, slots: Sequence[int], vectors: NDArray[np.float32]) -> None:
         """Remove rows."""
+        if not len(slots):
+            return
         digests = self._digests(vectors)
         gone_of_label: dict[int, set[int]] = {}
         for slot in slots:
@@ -236,7 +236,7 @@ class HnswGraph:
             found, distances = self._index.knn_query(queries, k=count)
         except RuntimeError:
             return None  # fewer nodes within reach than asked for; exact search knows
-        labels, similarities = found.astype(np.int64), _similarities(distances, self._metric)
+        labels, similarities = found.astype(np.int64), similarities_of(distances, self._metric)
         if self._hidden and labels.size:
             labels, similarities = self._with_hidden(labels, similarities, queries, vectors, ef)
         slots_found = np.where(labels >= 0, self._first_slot[labels], -1)
@@ -273,12 +273,12 @@ class HnswGraph:
         asked = self._prepared(queries)
         # Few queries have one among their nearest; only those ask for more than the nearest.
         _, distances = index.knn_query(asked, k=1)
-        concerned = np.flatnonzero(_similarities(distances, self._metric)[:, 0] >= similarities[:, -1])
+        concerned = np.flatnonzero(similarities_of(distances, self._metric)[:, 0] >= similarities[:, -1])
         if not len(concerned):
             return labels, similarities
         count = min(labels.shape[1], hidden)
         found, distances = index.knn_query(asked[concerned], k=count)
-        alike = _similarities(distances, self._metric)
+        alike = similarities_of(distances, self._metric)
         rows, places = np.nonzero(alike >= similarities[concerned, -1:])
         more, alike, rows = found[rows, places].astype(np.int64), alike[rows, places], concerned[rows]
         new = (more[:, None] != labels[rows]).all(axis=1)
@@ -391,14 +391,6 @@ class HnswGraph:
         self._next_label, self._dead = next_label, dead
         self._lowest_ef = self._wanted_ef = lowest_ef
         self._hidden = dict(zip(hidden, until, strict=True))
-
-
-def _similarities(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
-    """Return what hnswlib's distances mean: it gives 1 − cosine, or the squared distance."""
-    if metric == "cosine":
-        similarities: NDArray[np.float32] = np.clip(1 - distances, -1, 1)
-        return similarities
-    return -np.sqrt(distances)
 
 
 def _digest(vector: NDArray[np.float32]) -> bytes:

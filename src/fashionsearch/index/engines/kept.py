@@ -36,7 +36,10 @@ class LastKept:
 
     def of(self, condition: Condition, find: Callable[[], NDArray[np.bool_]]) -> Kept:
         """Return the rows that meet a condition; `find` returns a flag for each slot where they aren't known."""
-        name = repr(condition)  # which tells 1, 1.0 and True apart
+        try:
+            name = repr(condition)  # which tells 1, 1.0 and True apart
+        except ValueError:  # a number of thousands of digits
+            return Kept(np.flatnonzero(flags := find()), flags)
         kept = self._held.get(name)
         if kept is None:
             flags = find()

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 from numpy.typing import NDArray
@@ -36,11 +36,26 @@ class Loading(Rebuild):
         self.finished = not self._stop
 
     def _read_now(self) -> None:
+        if self._stop:
+            return
         # Each takes a second for a million rows, and most of that outside of Python.
-        with ThreadPoolExecutor(1) as beside:
-            verified = beside.submit(self._store.verify)
+        # A thread and not an executor, whose lock a fork holds while it waits for us.
+        failures: list[BaseException] = []
+
+        def verify() -> None:
+            try:
+                self._store.verify()
+            except BaseException as error:  # raised below, in the thread that whoever asks is told of
+                failures.append(error)
+
+        beside = threading.Thread(target=verify, name="fashionsearch-verify", daemon=True)
+        beside.start()
+        try:
             self._read()
-            verified.result()
+        finally:
+            beside.join()
+        if failures:
+            raise failures[0]
 
     def _catch_up(self) -> None:
         size = self._store.size

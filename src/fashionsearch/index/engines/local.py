@@ -131,10 +131,12 @@ class LocalEngine:
         if len(self):
             self._state.store.column(field, asker)
 
-    def counts(self, field: str, condition: Condition | None) -> list[tuple[Value, int]]:
-        """Return each value of a field and how many rows that meet a condition have it, the commonest first."""
+    def counts(
+        self, field: str, condition: Condition | None, most: int | None = None
+    ) -> list[tuple[Value, int]]:
+        """Return a field's values and how many rows that meet a condition have each, the commonest first."""
         with self._reading() as store:
-            return store.counts(field, condition)
+            return store.counts(field, condition)[:most]
 
     def upsert(self, rows: Rows) -> None:
         """Add rows; those whose ids are there replace vector, metadata and source."""

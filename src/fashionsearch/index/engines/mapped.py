@@ -8,11 +8,13 @@ from pathlib import Path
 from typing import Any
 
 from fashionsearch import storage
+from fashionsearch.index.engines.blocks import digests
 from fashionsearch.index.engines.loading import Loading
 from fashionsearch.index.engines.local import LocalEngine
 from fashionsearch.index.engines.stored import fill, from_mapped, to_mapped
 
 _VECTORS, _ARRAYS, _ITEMS = "vectors.f32", "rows.safetensors", "items.json"
+_PATIENCE = 600  # seconds
 _ASIDE = 32 * 2**20  # bytes of a graph's file from which on searches don't wait until it is read
 
 
@@ -24,11 +26,23 @@ class MappedEngine(LocalEngine):
         """Whether a graph is being read."""
         return isinstance(self._rebuild, Loading) and self._rebuild.is_running
 
+    def finish_loading(self) -> None:
+        """Wait for a graph that is being read, and take it."""
+        if isinstance(self._rebuild, Loading):
+            self._rebuild.wait(_PATIENCE, progress=False)
+            self._unless_changing(self._install)
+
+    def _tidy(self) -> None:
+        if isinstance(self._rebuild, Loading) and self._rebuild.failure is not None:
+            self._report_failure()  # nobody else looks where nothing changes
+        super()._tidy()
+
     def mapped_writers(self) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
         """Return what `writers` does, for `read_mapped`."""
         with self._reading() as store:
             vectors, arrays, content = to_mapped(store)
             files, notes = self._graph_writers(store)
+        arrays["digests"] = digests(vectors)
 
         def write(path: Path) -> None:
             with path.open("wb") as file:

@@ -10,7 +10,6 @@ from typing import Any, NamedTuple, TypeVar
 import numpy as np
 
 from fashionsearch import errors, storage
-from fashionsearch.index import forks
 from fashionsearch.index.engines.base import Server, Settings
 from fashionsearch.index.filters import Condition, leaves
 from fashionsearch.index.rows import Id, unknown_field
@@ -43,7 +42,6 @@ class RemoteEngine:
         self.settings = settings
         self._server: Server = settings.server
         self._changing = threading.RLock()
-        forks.register(self)
 
     def count(self) -> int:
         """Return the number of rows."""

@@ -133,7 +133,8 @@ class Store:
         """Prepare new rows, and those that replace others of the same id."""
         start, end = self.size, self.size + len(rows)
         self._reserve(end)
-        self._vectors[start:end] = rows.vectors
+        if len(rows):  # what is mapped takes nothing, not even that
+            self._vectors[start:end] = rows.vectors
         self._norms[start:end] = row_lengths(rows.vectors)
         if self._ids.dtype != object and not are_int64(rows.ids):
             self._ids = self._ids.astype(object)
@@ -158,6 +159,15 @@ class Store:
             id_kind=type(rows.ids[0]) if len(rows) else self.id_kind,
             next_id=max([self.next_id, *integers]),
         )
+
+    def make_room(self, count: int) -> None:
+        """Make room for so many rows more.
+
+        Raises:
+            StorageError: if a disk has none.
+        """
+        if count:
+            self._reserve(self.size + count)
 
     def _reserve(self, size: int) -> None:
         # Each by itself, because an interruption may have left them of different lengths.

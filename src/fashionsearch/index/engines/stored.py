@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.index.engines.base import Graph
-from fashionsearch.index.engines.blocks import Blocks, digests
+from fashionsearch.index.engines.blocks import Blocks
 from fashionsearch.index.engines.column import Column
 from fashionsearch.index.engines.room import Room
 from fashionsearch.index.engines.store import Store
@@ -58,11 +58,14 @@ def from_files(arrays: Mapping[str, NDArray[Any]], content: Mapping[str, Any], r
 
 
 def to_mapped(store: Store) -> tuple[NDArray[np.float32], Arrays, dict[str, Any]]:
-    """Return vectors, arrays and JSON from which `from_mapped` makes an equal store, without the dead slots."""
+    """Return vectors, arrays and JSON from which `from_mapped` makes an equal store, without the dead slots.
+
+    The array "digests" of the vectors' blocks is left to the caller, because it takes long.
+    """
     arrays, content = to_files(store)
     vectors = arrays.pop("vectors")
     slots = np.array(list(store.slot_of.values()), dtype=np.intp)
-    arrays |= {"norms": store.norms[slots], "digests": digests(vectors)}
+    arrays["norms"] = store.norms[slots]
     if are_int64(content["ids"]):
         arrays["ids"], content["ids"] = np.array(content["ids"], dtype=np.int64), None
     if not any(source is not None for source in content["sources"]):

@@ -1,4 +1,4 @@
-"""Arrays that grow: by slots or labels, and by candidates that some rows have more of than others."""
+"""What a graph's answers become: similarities, and arrays that some rows have more of than others."""
 
 from __future__ import annotations
 
@@ -40,3 +40,11 @@ def widened(
     scores = np.full(filled.shape, np.nan, dtype=np.float32)
     added[filled], scores[filled] = more, alike
     return np.concatenate([numbers, added], axis=1), np.concatenate([similarities, scores], axis=1)
+
+
+def similarities_of(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
+    """Return what hnswlib's distances mean: it gives 1 − cosine, or the squared distance."""
+    if metric == "cosine":
+        similarities: NDArray[np.float32] = np.clip(1 - distances, -1, 1)
+        return similarities
+    return -np.sqrt(distances)

@@ -267,3 +267,61 @@ def test_threads_share_a_few_connections(make):
     for thread in threads:
         thread.join()
     assert found == [0] * 30
+
+
+def test_what_says_where_a_database_is_is_kept_and_nothing_else():
+    from fashionsearch.index.engines.pgvector.session import without_secrets
+
+    told = without_secrets("postgresql://me:hush@host:5433/shop?sslmode=require&passfile=/x&sslpassword=hush")
+    assert "hush" not in told
+    assert "passfile" not in told
+    assert all(
+        part in told for part in ("host=host", "port=5433", "dbname=shop", "user=me", "sslmode=require")
+    )
+
+
+def test_rows_are_kept_where_their_graph_can_not_be_made(make, monkeypatch):
+    monkeypatch.setattr(ours, "_GRAPH_FROM", 10)
+    monkeypatch.setattr(ours, "_OPERATORS", {"cosine": ("<=>", "no_such_ops"), "euclidean": ("<->", "x")})
+    index = make()
+    with pytest.warns(errors.DataWarning, match="the items are kept"):
+        assert index.add_vectors(vectors(20)).ids == tuple(range(20))
+    assert len(index) == 20
+    assert index.search_vectors(vectors(3), k=1).ids[:, 0].tolist() == [0, 1, 2]
+
+
+def test_a_table_that_is_gone_is_no_empty_index(make, postgres, collection, tmp_path):
+    import psycopg
+
+    index = make()
+    index.add_vectors(vectors(1))
+    index.save(tmp_path / "saved")
+    with psycopg.connect(postgres, autocommit=True) as connection:
+        connection.execute(f"DROP TABLE {collection}, {collection}_facts")
+    with pytest.raises(errors.StorageError, match="nothing of that name any more"):
+        fs.VisualIndex.load(tmp_path / "saved")
+
+
+def test_a_lock_that_was_not_granted_is_not_kept(make, monkeypatch):
+    index, other = make(), make()
+
+    class Interrupted(BaseException):
+        pass
+
+    def interrupt(*_):
+        raise Interrupted
+
+    with pytest.raises(Interrupted), index._engine.changing:
+        interrupt()
+    other.add_vectors(vectors(1))
+    assert len(index) == 1
+
+
+def test_an_engine_that_was_never_made_is_nothing_to_mend(make):
+    with pytest.raises(errors.InputError) as caught:
+        fs.VisualIndex(dim=2, engine="pgvector", url="x", collection="no table's")
+    process = multiprocessing.get_context("fork").Process(target=lambda: None)
+    process.start()
+    process.join(60)
+    assert process.exitcode == 0
+    assert caught.value is not None

@@ -49,8 +49,11 @@ class Double:
                     self.close_connection = True
                     self.connection.close()
                     return
-                if isinstance(fault, str):
+                if isinstance(fault, str) and fault != "too many":
                     time.sleep(float(fault))
+                if fault == "too many":
+                    self.answer(429, {"status": {"error": "as asked for"}, "time": 0.0}, {"Retry-After": "1"})
+                    return
                 if isinstance(fault, int):
                     self.answer(fault, {"status": {"error": "as asked for"}, "time": 0.0})
                     return
@@ -65,9 +68,11 @@ class Double:
 
             do_GET = do_PUT = do_POST = do_PATCH = do_DELETE = handle_any
 
-            def answer(self, status, content):
+            def answer(self, status, content, headers=None):
                 encoded = json.dumps(content).encode()
                 self.send_response(status)
+                for name, value in (headers or {}).items():
+                    self.send_header(name, value)
                 self.send_header("Content-Type", "application/json")
                 self.send_header("Content-Length", str(len(encoded)))
                 self.end_headers()
@@ -116,7 +121,7 @@ class Double:
                 result = local.delete(name, models.PointIdsList(**body))
             case "POST", ["points", "payload"]:
                 request = models.SetPayload(**body)
-                result = local.set_payload(name, request.payload, request.points)
+                result = local.set_payload(name, request.payload, request.points, key=request.key)
             case "POST", ["points", "scroll"]:
                 request = models.ScrollRequest(**body)
                 records, following = local.scroll(

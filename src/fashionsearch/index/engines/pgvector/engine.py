@@ -11,7 +11,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import math
 import re
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -19,6 +21,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.index import forks
 from fashionsearch.index.engines.base import Facts, Settings
 from fashionsearch.index.engines.pgvector.filters import rendered
 from fashionsearch.index.engines.pgvector.session import Session, available
@@ -62,12 +65,13 @@ class PgvectorEngine(RemoteEngine):
                 f"collection={self._server.collection!r} is not a table's name: letters, digits and underscores, at most 51"
             )
         self._session = Session(self._server)
+        forks.register(self)
         self._has_index = False
         self._start()
 
     @property
     def address(self) -> str:
-        """Where the table is, without what is secret: what libpq takes as a connection string."""
+        """Where the table is, without what is secret."""
         return self._session.address
 
     @property
@@ -82,6 +86,7 @@ class PgvectorEngine(RemoteEngine):
         return sql.SQL(text).format(
             table=sql.Identifier(self._server.collection),
             facts=sql.Identifier(f"{self._server.collection}_facts"),
+            name=sql.Literal(f'"{self._server.collection}"'),
             index=sql.Identifier(f"{self._server.collection}_hnsw"),
             gin=sql.Identifier(f"{self._server.collection}_gin"),
             operator=sql.SQL(operator),
@@ -128,14 +133,11 @@ class PgvectorEngine(RemoteEngine):
                 f"metric={self.settings.metric!r}; use another collection"
             )
 
-    def _note(self, connection: Connection[Any], facts: Mapping[str, str]) -> None:
+    def _note(self, connection: Connection[Any], facts: Mapping[str, str], *, again: bool = True) -> None:
+        insert = "INSERT INTO {facts} VALUES (%s, %s) ON CONFLICT (name) "
+        statement = self._sql(insert + ("DO UPDATE SET value = EXCLUDED.value" if again else "DO NOTHING"))
         with connection.cursor() as cursor:
-            cursor.executemany(
-                self._sql(
-                    "INSERT INTO {facts} VALUES (%s, %s) ON CONFLICT (name) DO UPDATE SET value = EXCLUDED.value"
-                ),
-                list(facts.items()),
-            )
+            cursor.executemany(statement, list(facts.items()))
 
     def _known(self) -> dict[str, str]:
         """Return what holds for all rows."""
@@ -179,9 +181,11 @@ class PgvectorEngine(RemoteEngine):
     def identity(self, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Return by what the encoder of the rows is recognised; what is given is kept if nothing is."""
         held = self._known().get("encoder")
-        if held is None and given is not None:
-            self._session.write(lambda connection: self._note(connection, {"encoder": json.dumps(given)}))
-            return given
+        if given is not None and (held is None or (json.loads(held) != dict(given) and not self.count())):
+            told = {"encoder": json.dumps(given)}
+            # Of two processes that begin at once the first one's stands, unless there are no rows yet.
+            self._session.write(lambda connection: self._note(connection, told, again=held is not None))
+            held = self._known().get("encoder")
         return None if held is None else dict(json.loads(held))
 
     def __contains__(self, item: object) -> bool:
@@ -236,7 +240,14 @@ class PgvectorEngine(RemoteEngine):
         with self._session.exclusively():
             self._session.write(change)
             if self.settings.dim <= _MOST_DIMENSIONS and not self.has_graph and self.count() >= _GRAPH_FROM:
-                self._session.write(self._make_graph)
+                try:
+                    self._session.write(self._make_graph)
+                except errors.StorageError as error:
+                    warnings.warn(
+                        f"the items are kept; their HNSW index could not be made, and searches compare one by one: {error}",
+                        errors.DataWarning,
+                        stacklevel=5,
+                    )
 
     def _copy(self, connection: Connection[Any], rows: Rows) -> None:
         """Bring rows in by COPY, beside the table, and from there into it."""
@@ -322,12 +333,15 @@ class PgvectorEngine(RemoteEngine):
             kept=kept,
             order=self._sql(order) if order else sql.SQL(""),
         )
-        ef = str(min(max(k, self.settings.ef_search), 1000))
+        ef, wait = str(min(max(k, self.settings.ef_search), 1000)), math.ceil(1000 * self._server.timeout)
 
         def ask(connection: Connection[Any], some: NDArray[np.float32]) -> list[Any]:
             texts = ["[" + ",".join(map(repr, vector)) + "]" for vector in some.tolist()]
             with connection.transaction():
                 connection.execute("SELECT set_config('hnsw.ef_search', %s, true)", [ef])
+                connection.execute(
+                    "SELECT set_config('statement_timeout', %s, true)", [str(wait * len(some))]
+                )
                 return connection.execute(statement, [texts, *values, k]).fetchall()
 
         found: list[list[Hit]] = [[] for _ in vectors]
@@ -342,8 +356,10 @@ class PgvectorEngine(RemoteEngine):
                 found[start + number - 1].append(hit)
         return found
 
-    def counts(self, field: str, condition: Condition | None) -> list[tuple[Value, int]]:
-        """Return each value of a field and how many rows that meet a condition have it, the commonest first.
+    def counts(
+        self, field: str, condition: Condition | None, most: int | None = None
+    ) -> list[tuple[Value, int]]:
+        """Return a field's values and how many rows that meet a condition have each, the commonest first.
 
         Raises:
             InputError: if a field is named that no row has.
@@ -360,16 +376,15 @@ class PgvectorEngine(RemoteEngine):
             kept=kept,
         )
         found = self._session.ask(lambda c: c.execute(statement, [[key(field), VALUE], *values]).fetchall())
-        return [(decoded(value), count) for value, count in found if value is not None]
+        counts: list[tuple[Value, int]] = [(decoded(value), n) for value, n in found if value is not None]
+        return counts[:most]
 
     def facts(self) -> Facts:
         """Return what it knows of itself; memory is that of this process."""
         twice = self._number(
             "SELECT coalesce(sum(n), 0) FROM (SELECT count(*) AS n FROM {table} GROUP BY vector) AS twins WHERE n > 1"
         )
-        disk = self._number(
-            "SELECT pg_total_relation_size({name})", name=_literal(f'"{self._server.collection}"')
-        )
+        disk = self._number("SELECT pg_total_relation_size(to_regclass({name}))")
         return Facts(0.0, twice / max(1, self.count()), 0, disk)
 
     def close(self) -> None:
@@ -383,9 +398,3 @@ class PgvectorEngine(RemoteEngine):
 
 def _array(vector: Any) -> Any:
     return vector.to_numpy() if hasattr(vector, "to_numpy") else vector
-
-
-def _literal(text: str) -> Composable:
-    from psycopg import sql
-
-    return sql.Literal(text)

@@ -18,6 +18,8 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 _CONNECTIONS = 8
+_KEPT = ("host", "port", "dbname", "user", "sslmode", "sslrootcert", "connect_timeout", "application_name")
+_COMING = ("refused", "starting up", "shutting down", "No such file", "timeout", "recovery")
 
 
 class Session:
@@ -52,11 +54,23 @@ class Session:
                     min_size=0,
                     max_size=_CONNECTIONS,
                     timeout=self._server.timeout,
-                    kwargs={"autocommit": True, "connect_timeout": max(2, math.ceil(self._server.timeout))},
+                    kwargs=self._options(),
                     configure=self._configure,
                     open=True,
                 )
             return self._opened
+
+    def _options(self) -> dict[str, Any]:
+        """Return how to connect: such that a host that is gone is noticed, and not waited for for hours."""
+        seconds = max(2, math.ceil(self._server.timeout))
+        return {
+            "autocommit": True,
+            "connect_timeout": seconds,
+            "keepalives_idle": seconds,
+            "keepalives_interval": seconds,
+            "keepalives_count": 2,
+            "tcp_user_timeout": 3000 * seconds,
+        }
 
     def _configure(self, connection: Connection[Any]) -> None:
         from pgvector.psycopg import register_vector
@@ -98,8 +112,9 @@ class Session:
             StorageError: if it can't be reached in time, or refuses.
         """
         with self.told():
-            if self._writing is not None and self._writing[0] == threading.get_ident():
-                return action(self._writing[1])
+            writing = self._writing  # another thread may end it meanwhile
+            if writing is not None and writing[0] == threading.get_ident():
+                return action(writing[1])
 
             def act() -> T:
                 with self._pool.connection() as connection:
@@ -130,13 +145,19 @@ class Session:
         with contextlib.ExitStack() as own:
             connection: Connection[Any] = own.enter_context(self._pool.connection())
             number = ["fashionsearch " + self._server.collection]
-            connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", number)
 
             def unlock() -> None:
-                with contextlib.suppress(psycopg.Error):  # a lost connection has lost its lock
+                # A connection that is lost has lost its lock; one of which that isn't known is not to be used again.
+                try:
                     connection.execute("SELECT pg_advisory_unlock(hashtextextended(%s, 0))", number)
+                except psycopg.Error:
+                    connection.close()
+                except BaseException:
+                    connection.close()
+                    raise
 
             own.callback(unlock)
+            connection.execute("SELECT pg_advisory_lock(hashtextextended(%s, 0))", number)
             stack.push(own.pop_all())
         return connection
 
@@ -158,13 +179,23 @@ class Session:
         """
         import psycopg
 
-        wait = max(2, math.ceil(self._server.timeout))
-        with (
-            self.told(),
-            psycopg.connect(self._server.url, autocommit=True, connect_timeout=wait) as connection,
-        ):
-            if connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'vector'").fetchone() is None:
-                connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+        def connect() -> None:
+            with psycopg.connect(self._server.url, **self._options()) as connection:
+                if (
+                    connection.execute("SELECT 1 FROM pg_extension WHERE extname = 'vector'").fetchone()
+                    is None
+                ):
+                    connection.execute("CREATE EXTENSION IF NOT EXISTS vector")
+
+        def may_come(error: Exception) -> bool:
+            # Of two processes that make the extension at once one fails so.
+            if isinstance(error, psycopg.errors.UniqueViolation):
+                return True
+            told = str(error)
+            return _is_passing(error) and any(sign in told for sign in _COMING)
+
+        with self.told():
+            patiently(connect, self._server.timeout, may_come)
 
     def close(self) -> None:
         """Close connections; the next call opens them again."""
@@ -186,8 +217,24 @@ def available() -> bool:
     return all(find_spec(name) is not None for name in ("psycopg", "psycopg_pool", "pgvector"))
 
 
+def is_there(server: Server) -> bool:
+    """Return whether a server has the table.
+
+    Raises:
+        StorageError: if it can't be reached.
+    """
+    session = Session(server)
+    try:
+        session.begin()
+        name = [f'"{server.collection}_facts"']
+        found = session.ask(lambda c: c.execute("SELECT to_regclass(%s) IS NOT NULL", name).fetchone())
+        return bool(found and found[0])
+    finally:
+        session.close()
+
+
 def without_secrets(url: str) -> str:
-    """Return a connection string without passwords, as libpq takes it.
+    """Return of a connection string what says where a database is, as libpq takes it.
 
     Raises:
         InputError: if it is none.
@@ -197,11 +244,11 @@ def without_secrets(url: str) -> str:
 
     try:
         parts = conninfo_to_dict(url)
-    except psycopg.Error as error:
+    except psycopg.Error:
         raise errors.InputError(
             "url is no address of a PostgreSQL server; give one such as postgresql://user@host:5432/database"
-        ) from error
-    return make_conninfo("", **{name: value for name, value in parts.items() if "password" not in name})
+        ) from None  # whose message repeats all of it
+    return make_conninfo("", **{name: value for name, value in parts.items() if name in _KEPT})
 
 
 def _is_passing(error: Exception) -> bool:

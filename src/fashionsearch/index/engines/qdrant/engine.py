@@ -12,9 +12,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionsearch import errors
+from fashionsearch import errors, storage
+from fashionsearch.index import forks
 from fashionsearch.index.engines.base import Facts, Settings
 from fashionsearch.index.engines.qdrant import points
+from fashionsearch.index.engines.qdrant.collection import begin
 from fashionsearch.index.engines.qdrant.filters import needs_values, payload_key, rendered
 from fashionsearch.index.engines.qdrant.session import Session, available
 from fashionsearch.index.engines.remote import Hit, RemoteEngine
@@ -38,7 +40,6 @@ _AT_ONCE = 500  # rows of one request
 _QUERIES = 100  # of one request
 _PAGE = 10_000  # points that are listed at once
 _VALUES = 100_000  # distinct values of a field that are looked through for a range of texts
-_FORMAT = 1
 
 
 class QdrantEngine(RemoteEngine):
@@ -55,56 +56,13 @@ class QdrantEngine(RemoteEngine):
                 "engine='qdrant' needs a package that isn't installed: pip install qdrant-client"
             )
         self._session = Session(self._server)
-        self._start()
+        forks.register(self)
+        begin(self._session, settings)
 
     @property
     def address(self) -> str:
         """The server's address without what is secret."""
         return self._session.address
-
-    def _start(self) -> None:
-        """Make the collection, or check the one that is there.
-
-        Raises:
-            InputError: if it holds vectors of another kind.
-        """
-        from qdrant_client import models
-
-        name, metric = self._server.collection, self.settings.metric
-        distance = models.Distance.COSINE if metric == "cosine" else models.Distance.EUCLID
-        if not self._session.ask(lambda client: client.collection_exists(name)):
-            self._session.ask(
-                lambda client: client.create_collection(
-                    name,
-                    vectors_config=models.VectorParams(size=self.settings.dim, distance=distance),
-                    hnsw_config=models.HnswConfigDiff(
-                        m=self.settings.m, ef_construct=max(4, self.settings.ef_construction)
-                    ),
-                    metadata={"format": _FORMAT},
-                )
-            )
-        config = self._session.ask(lambda client: client.get_collection(name)).config
-        params = config.params.vectors
-        if not isinstance(params, models.VectorParams) or (params.size, params.distance) != (
-            self.settings.dim,
-            distance,
-        ):
-            raise errors.InputError(
-                f"the collection {name!r} on {self.address} holds vectors of another kind ({params!r:.200}), and these are "
-                f"of length {self.settings.dim} and compared by metric={metric!r}; use another collection"
-            )
-        found = (config.metadata or {}).get("format")
-        if found is None and self.count():
-            raise errors.InputError(
-                f"the collection {name!r} on {self.address} was not made by this library; use another collection"
-            )
-        if found is None:
-            self._session.tell({"format": _FORMAT})
-        elif found != _FORMAT:
-            raise errors.StorageError(
-                f"the collection {name!r} on {self.address} has format {found!r}, and this version knows {_FORMAT}; use a "
-                "newer fashionsearch"
-            )
 
     @property
     def changing(self) -> contextlib.AbstractContextManager[Any]:
@@ -138,7 +96,7 @@ class QdrantEngine(RemoteEngine):
     def identity(self, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Return by what the encoder of the rows is recognised; what is given is kept if nothing is."""
         held = self._session.known(now=True).get("encoder")
-        if held is None and given is not None:
+        if given is not None and (held is None or (held != dict(given) and not self.count())):
             self._session.tell({"encoder": dict(given)})
             return given
         return held
@@ -206,23 +164,32 @@ class QdrantEngine(RemoteEngine):
         """
         with self._changing:
             self._prepare(rows)
-            fresh: list[Id] = []
-            done = 0
+            tried: list[Id] = []  # new ids that may have been written
+            replaced = False
             try:
                 for start in range(0, len(rows), _AT_ONCE):
-                    fresh += self._write(rows, range(start, min(start + _AT_ONCE, len(rows))))
-                    done = min(start + _AT_ONCE, len(rows))
-            except errors.StorageError as error:
-                taken_back = False
+                    places = range(start, min(start + _AT_ONCE, len(rows)))
+                    there = self._orders([rows.ids[place] for place in places])
+                    tried += [
+                        rows.ids[place] for place in places if points.point_id(rows.ids[place]) not in there
+                    ]
+                    replaced = replaced or bool(there)
+                    self._write(rows, places, there)
+            except BaseException as error:
+                is_undone = False
                 with contextlib.suppress(errors.StorageError):
-                    self.delete(fresh)
-                    taken_back = len(fresh) == done
+                    self.delete(tried)
+                    is_undone = not replaced
+                if not isinstance(error, errors.StorageError):
+                    raise
                 told = (
                     "nothing was changed"
-                    if taken_back or not done
-                    else f"{done:,} of {len(rows):,} rows were written"
+                    if is_undone
+                    else f"some of the {len(rows):,} rows may have been written"
                 )
-                raise errors.StorageError(f"{error}; {told}, and the call can be made again") from error
+                raise errors.StorageError(
+                    f"{error}; {told}, and the call can be made again with the same ids"
+                ) from error
 
     def _prepare(self, rows: Rows) -> None:
         """Tell the collection of new fields and ids before the rows are there, so that no filter misses them."""
@@ -242,26 +209,25 @@ class QdrantEngine(RemoteEngine):
         if fresh:
             self._session.tell(fresh)
 
-    def _write(self, rows: Rows, places: range) -> list[Id]:
-        """Write some of the rows in one request, and return the ids that were new."""
+    def _orders(self, ids: Sequence[Id]) -> dict[str, int]:
+        """Return the order of each point of some ids that is there."""
+        found = self._records(ids, with_payload=["order"], with_vectors=False)
+        return {str(record.id): record.payload["order"] for record in found}
+
+    def _write(self, rows: Rows, places: range, there: Mapping[str, int]) -> None:
+        """Write some of the rows in one request."""
         from qdrant_client import models
 
-        ids = [rows.ids[place] for place in places]
-        there = {
-            str(record.id): record.payload["order"]
-            for record in self._records(ids, with_payload=["order"], with_vectors=False)
-        }
         now = time.time_ns()
         written = [
             models.PointStruct(
-                id=points.point_id(item),
-                vector=rows.vectors[place].tolist(),
-                payload=points.payload_of(rows, place, there.get(points.point_id(item), now + place)),
+                id=(point := points.point_id(rows.ids[place])),
+                vector=points.direction(rows.vectors[place], self.settings.metric),
+                payload=points.payload_of(rows, place, there.get(point, now + place)),
             )
-            for place, item in zip(places, ids, strict=True)
+            for place in places
         ]
         self._session.ask(lambda client: client.upsert(self._server.collection, written, wait=True))
-        return [item for item in ids if points.point_id(item) not in there]
 
     def delete(self, ids: Sequence[Id]) -> None:
         """Remove rows; all the ids are there, each once."""
@@ -280,12 +246,13 @@ class QdrantEngine(RemoteEngine):
         """Set fields of the metadata of a row that is there; its other fields stay."""
         with self._changing:
             rows = self.fetch([item])
-            merged = {**rows.metadata[0], **metadata}
-            self._prepare(Rows([item], rows.vectors, [merged], rows.sources))
+            self._prepare(Rows([item], rows.vectors, [metadata], rows.sources))
             chosen: list[Any] = [points.point_id(item)]
+            fields = points.fields_of(metadata)
+            # The fields alone, so that another process may set others at the same time.
             self._session.ask(
                 lambda client: client.set_payload(
-                    self._server.collection, {"fields": points.fields_of(merged)}, points=chosen, wait=True
+                    self._server.collection, fields, points=chosen, key="fields", wait=True
                 )
             )
 
@@ -310,7 +277,7 @@ class QdrantEngine(RemoteEngine):
         for start in range(0, len(vectors), _QUERIES):
             requests = [
                 models.QueryRequest(
-                    query=vector.tolist(),
+                    query=points.direction(vector, self.settings.metric),
                     filter=asked,
                     limit=k,
                     params=models.SearchParams(hnsw_ef=max(k, self.settings.ef_search), exact=exact),
@@ -347,14 +314,18 @@ class QdrantEngine(RemoteEngine):
                 decided[leaf] = tuple(
                     encoded(value) for value in held if value is not None and leaf.holds(value)
                 )
-            for reading in (WORDS,) if isinstance(leaf, Contains) else (VALUE, NUMBER, REAL):
+            has_large = f"large:{plain(leaf.field)}" in known
+            readings = (VALUE, NUMBER, REAL, *map(points.exact, (NUMBER, REAL) if has_large else ()))
+            for reading in (WORDS,) if isinstance(leaf, Contains) else readings:
                 self._session.make_index(
                     payload_key(leaf.field, reading), of_numbers=reading in (NUMBER, REAL)
                 )
         return rendered(condition, decided)
 
-    def counts(self, field: str, condition: Condition | None) -> list[tuple[Value, int]]:
-        """Return each value of a field and how many rows that meet a condition have it, the commonest first.
+    def counts(
+        self, field: str, condition: Condition | None, most: int | None = None
+    ) -> list[tuple[Value, int]]:
+        """Return a field's values and how many rows that meet a condition have each, the commonest first.
 
         Raises:
             InputError: if a field is named that no row has, or has more than 100,000 values.
@@ -369,10 +340,10 @@ class QdrantEngine(RemoteEngine):
         asked = None if condition is None else self._filter(condition)
         hits = self._session.ask(
             lambda client: client.facet(
-                self._server.collection, path, facet_filter=asked, limit=_VALUES, exact=True
+                self._server.collection, path, facet_filter=asked, limit=most or _VALUES, exact=True
             )
         ).hits
-        if len(hits) >= _VALUES:
+        if most is None and len(hits) >= _VALUES:
             raise errors.InputError(
                 f"{field!r} has more than {_VALUES:,} values, too many for Qdrant to go through; keep it as a number where "
                 "it is to be compared"
@@ -388,6 +359,19 @@ class QdrantEngine(RemoteEngine):
             marks[mark] = marks.get(mark, 0) + 1
         total = sum(marks.values())
         return Facts(0.0, sum(n for n in marks.values() if n > 1) / max(1, total), 0)
+
+    def writers(self) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
+        """Return no files, and where the rows are.
+
+        Raises:
+            InputError: if they are in the memory of this process, which nobody finds again.
+        """
+        if self._server.url == ":memory:":
+            raise errors.InputError(
+                "url=':memory:' is gone with this process, so there is nothing to save; give url='file:/a/folder', or copy "
+                "the items to another index by copy_to"
+            )
+        return super().writers()
 
     def close(self) -> None:
         """Close connections; the next call opens them again."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
-from fashionsearch.index.filters import AllOf, AnyOf, Condition, Exists, Leaf, Not, OneOf, Range
+from fashionsearch.index.engines.qdrant.points import exact
+from fashionsearch.index.filters import AllOf, AnyOf, Condition, Exists, Leaf, Not, Range
 from fashionsearch.index.readings import NUMBER, REAL, VALUE, Among, Between, Test, is_large, key, typed
 
 if TYPE_CHECKING:
@@ -18,19 +19,15 @@ def payload_key(field: str, reading: str) -> str:
 
 
 def needs_values(leaf: Leaf, *, has_large: bool) -> bool:
-    """Return whether Qdrant can't compare what a condition asks: texts in order, or whole numbers beyond 2^53.
+    """Return whether Qdrant can't compare what a condition asks: the order of texts, or of whole numbers beyond 2^53.
 
     Args:
         leaf: a condition on a field.
         has_large: whether the field holds such numbers.
     """
-    if isinstance(leaf, Range):
-        return has_large or any(isinstance(bound, str) or is_large(bound) for _, bound in leaf.bounds)
-    options = typed(leaf).conditions if isinstance(leaf, OneOf) else ()  # type: ignore[union-attr]
-    return any(
-        isinstance(test, Among) and test.reading in (NUMBER, REAL) and any(map(is_large, test.values))
-        for test in options
-    )
+    if not isinstance(leaf, Range):
+        return False
+    return has_large or any(isinstance(bound, str) or is_large(bound) for _, bound in leaf.bounds)
 
 
 def rendered(condition: Condition, decided: Mapping[Any, tuple[str, ...]]) -> models.Filter:
@@ -50,10 +47,7 @@ def rendered(condition: Condition, decided: Mapping[Any, tuple[str, ...]]) -> mo
         if isinstance(condition, AnyOf):
             return models.Filter(should=[joined(part) for part in condition.conditions])
         if condition in decided:
-            tests: list[Test] = [Among(condition.field, VALUE, decided[condition])]
-            if isinstance(condition, OneOf) and None in condition.options:
-                tests.append(Exists(condition.field, there=False))
-            return of(AnyOf(tuple(tests)))
+            return of(Among(condition.field, VALUE, decided[condition]))
         return of(typed(condition))
 
     def of(test: Test) -> models.Filter:
@@ -72,12 +66,16 @@ def rendered(condition: Condition, decided: Mapping[Any, tuple[str, ...]]) -> mo
             bounds: dict[str, Any] = {name: float(bound) for name, bound in test.bounds}
             return models.Filter(must=[models.FieldCondition(key=path, range=models.Range(**bounds))])
         if test.reading in (NUMBER, REAL):  # Qdrant matches whole numbers and texts only
-            return models.Filter(
-                should=[
-                    models.FieldCondition(key=path, range=models.Range(gte=float(value), lte=float(value)))
-                    for value in test.values
-                ]
-            )
+            tests: list[Any] = [
+                models.FieldCondition(key=path, range=models.Range(gte=float(value), lte=float(value)))
+                for value in test.values
+                if not is_large(value)
+            ]
+            large = [str(value) for value in test.values if is_large(value)]
+            if large:
+                path = payload_key(test.field, exact(test.reading))
+                tests.append(models.FieldCondition(key=path, match=models.MatchAny(any=large)))
+            return models.Filter(should=tests)
         return models.Filter(
             must=[models.FieldCondition(key=path, match=models.MatchAny(any=list(test.values)))]
         )

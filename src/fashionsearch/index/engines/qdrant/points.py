@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any, cast
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fashionsearch.index.engines.base import Settings
 from fashionsearch.index.engines.remote import Hit
@@ -45,14 +46,29 @@ def payload_of(rows: Rows, place: int, order: int) -> dict[str, Any]:
 
 
 def fields_of(metadata: Mapping[str, Value]) -> dict[str, Any]:
-    """Return readings without the numbers that floats can't hold: these are compared here."""
+    """Return readings, of which the numbers that floats can't hold are text: their order is compared here."""
     found = readings(metadata)
     for kept in found.values():
         for reading in (NUMBER, REAL):
             if reading in kept:
                 number = kept.pop(reading)
-                if not is_large(number):
+                if is_large(number):
+                    kept[exact(reading)] = str(number)
+                else:
                     kept[reading] = float(number)
+    return found
+
+
+def exact(reading: str) -> str:
+    """Return the name of the reading, as text, of numbers that floats can't hold."""
+    return f"{reading}_exact"
+
+
+def direction(vector: NDArray[np.float32], metric: str) -> list[float]:
+    """Return a vector as it is sent: a server scales to length 1 what isn't very short, and so that is done before."""
+    if metric == "cosine":
+        vector = (vector / np.linalg.norm(vector.astype(np.float64))).astype(np.float32)
+    found: list[float] = vector.tolist()
     return found
 
 

@@ -30,19 +30,22 @@ class Session:
     """
 
     def __init__(self, server: Server) -> None:
-        self._server = server
+        self.server = server
         self.is_local = server.url == ":memory:" or server.url.startswith("file:")
+        if not self.is_local:
+            _check_address(server.url)
         self._lock: contextlib.AbstractContextManager[Any] = (
             threading.RLock() if self.is_local else contextlib.nullcontext()
         )
         self._connected: QdrantClient | None = None
         self._facts: tuple[float, dict[str, Any]] = (-math.inf, {})
+        self._told = 0  # how often the facts were changed from here
         self._indexed: set[str] = set()
 
     @property
     def address(self) -> str:
         """The server's address without what is secret."""
-        parts = urlsplit(self._server.url)
+        parts = urlsplit(self.server.url)
         return urlunsplit(parts._replace(netloc=parts.netloc.rpartition("@")[2]))
 
     @property
@@ -50,7 +53,7 @@ class Session:
         if self._connected is None:
             from qdrant_client import QdrantClient
 
-            url, wait = self._server.url, math.ceil(self._server.timeout)
+            url, wait = self.server.url, math.ceil(self.server.timeout)
             if url == ":memory:":
                 self._connected = QdrantClient(":memory:")
             elif self.is_local:
@@ -59,7 +62,7 @@ class Session:
                 with warnings.catch_warnings():  # of a key without TLS, which is the user's to decide
                     warnings.simplefilter("ignore", UserWarning)
                     self._connected = QdrantClient(
-                        url=url, api_key=self._server.api_key, timeout=wait, check_compatibility=False
+                        url=url, api_key=self.server.api_key, timeout=wait, check_compatibility=False
                     )
         return self._connected
 
@@ -69,12 +72,13 @@ class Session:
         Raises:
             StorageError: if it can't be reached in time, or refuses.
         """
+        from qdrant_client.common.client_exceptions import QdrantException
         from qdrant_client.http.exceptions import ResponseHandlingException, UnexpectedResponse
 
         def is_passing(error: Exception) -> bool:
             if isinstance(error, UnexpectedResponse):
                 return error.status_code in (429, 502, 503, 504)
-            return isinstance(error, ResponseHandlingException)
+            return isinstance(error, ResponseHandlingException | QdrantException)
 
         def act() -> T:
             with self._lock, warnings.catch_warnings():
@@ -83,34 +87,37 @@ class Session:
                 return action(self._client)
 
         try:
-            return patiently(act, self._server.timeout, is_passing)
+            return patiently(act, self.server.timeout, is_passing)
         except UnexpectedResponse as error:
             if error.status_code in (401, 403):
                 reason = "it refuses the key; give api_key="
             else:
                 reason = f"it answered {error.status_code} ({error.reason_phrase})"
             raise errors.StorageError(
-                f"the collection {self._server.collection!r} on {self.address}: {reason}"
+                f"the collection {self.server.collection!r} on {self.address}: {reason}"
             ) from error
-        except (ResponseHandlingException, OSError, RuntimeError, ValueError) as error:
+        except (ResponseHandlingException, QdrantException, OSError, RuntimeError, ValueError) as error:
             raise errors.StorageError(
-                f"{self.address} could not be asked within {self._server.timeout:g} seconds: {str(error)[:200]}; see "
+                f"{self.address} could not be asked within {self.server.timeout:g} seconds: {str(error)[:200]}; see "
                 "that the server runs and that timeout= is enough"
             ) from error
 
     def tell(self, facts: Mapping[str, Any]) -> None:
         """Add to what holds for all rows."""
+        self._told += 1
+        self.ask(lambda client: client.update_collection(self.server.collection, metadata=dict(facts)))
+        self._told += 1
         self._facts = (-math.inf, {})
-        self.ask(lambda client: client.update_collection(self._server.collection, metadata=dict(facts)))
 
     def known(self, *, now: bool = False) -> dict[str, Any]:
         """Return what holds for all rows."""
-        looked, facts = self._facts
+        (looked, facts), told = self._facts, self._told
         if now or time.monotonic() - looked > _SOON:
             facts = (
-                self.ask(lambda client: client.get_collection(self._server.collection)).config.metadata or {}
+                self.ask(lambda client: client.get_collection(self.server.collection)).config.metadata or {}
             )
-            self._facts = (time.monotonic(), facts)
+            if told == self._told:  # what was asked for while it changed may be of before
+                self._facts = (time.monotonic(), facts)
         return facts
 
     def make_index(self, path: str, *, of_numbers: bool) -> None:
@@ -121,14 +128,14 @@ class Session:
         if path not in self._indexed and not self.is_local:
             self.ask(
                 lambda client: client.create_payload_index(
-                    self._server.collection, path, field_schema=kind, wait=True
+                    self.server.collection, path, field_schema=kind, wait=True
                 )
             )
         self._indexed.add(path)
 
     def close(self) -> None:
         """Close connections; the next call opens them again."""
-        if self._connected is not None and self._server.url != ":memory:":
+        if self._connected is not None and self.server.url != ":memory:":
             with self._lock:
                 self._connected.close()
                 self._connected = None
@@ -146,3 +153,17 @@ def available() -> bool:
     from importlib.util import find_spec
 
     return find_spec("qdrant_client") is not None
+
+
+def _check_address(url: str) -> None:
+    """Raise InputError, which doesn't repeat what may hold a password, unless a text is a server's address."""
+    try:
+        parts = urlsplit(url)
+        fits = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        fits = False
+    if not fits:
+        raise errors.InputError(
+            "url is no address of a Qdrant server; give one such as http://host:6333, or file:/a/folder or :memory: for "
+            "Qdrant's local mode"
+        )
