@@ -40,6 +40,7 @@ PUBLIC = [
     "check_images",
     "create_backbone",
     "datasets",
+    "embed_shards",
     "errors",
     "export",
     "list_backbones",

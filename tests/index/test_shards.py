@@ -13,7 +13,7 @@ from PIL import Image
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.datasets import load_folder
-from fashionsearch.index import shards
+from fashionsearch.index import runs, shards
 
 
 @pytest.fixture(scope="module")
@@ -60,7 +60,7 @@ def test_each_photo_has_a_row_and_its_embedding(photos, encoder, tmp_path):
 
 def test_an_interrupted_run_goes_on_and_ends_alike(photos, encoder, tmp_path, monkeypatch):
     embed(photos, tmp_path / "whole", encoder)
-    write, left = shards.write_shard, [2]
+    write, left = runs.write_shard, [2]
 
     def interrupted(*arguments):
         if not left[0]:
@@ -68,7 +68,7 @@ def test_an_interrupted_run_goes_on_and_ends_alike(photos, encoder, tmp_path, mo
         left[0] -= 1
         return write(*arguments)
 
-    monkeypatch.setattr(shards, "write_shard", interrupted)
+    monkeypatch.setattr(runs, "write_shard", interrupted)
     with pytest.raises(KeyboardInterrupt):
         embed(photos, tmp_path / "parts", encoder)
     monkeypatch.undo()
@@ -180,9 +180,9 @@ def test_shards_are_brought_into_an_index_once(photos, encoder, tmp_path):
 
 def test_two_runs_of_one_folder_at_once_do_no_harm(photos, encoder, tmp_path):
     table = load_folder(photos, labelled=False)
-    run = shards._begin(tmp_path, encoder, table, 5)
-    shards.write_shard(encoder, table, tmp_path, 0, run)
-    shards.write_shard(encoder, table, tmp_path, 0, run)
+    run = runs.begin(tmp_path, encoder, table, 5)
+    runs.write_shard(encoder, table, tmp_path, 0, run)
+    runs.write_shard(encoder, table, tmp_path, 0, run)
     assert [path.name for path in tmp_path.glob("shard*")] == ["shard-00000.parquet"]
     assert embed(photos, tmp_path, encoder).kept == 5
 

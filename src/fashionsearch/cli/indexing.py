@@ -45,7 +45,7 @@ def index(options: argparse.Namespace) -> int:
 def _add_shards(options: argparse.Namespace) -> int:
     """Bring what `fashionsearch embed` wrote into an opened index, or to a server."""
     from fashionsearch.index import VisualIndex
-    from fashionsearch.index.shards import open_run
+    from fashionsearch.index.runs import open_run
 
     run, encoder = open_run(options.data)
     place, is_new = _place(options), not (options.out / "manifest.json").exists()

@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from fashionsearch.index.shards import open_run, write_shard
+from fashionsearch.index.runs import open_run, write_shard
 
 if TYPE_CHECKING:
     from fashionsearch.datasets.table import Table

@@ -262,3 +262,13 @@ def test_a_child_has_the_graph_that_its_parent_was_reading(folder, held_back):
     assert os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]) == 0
     assert index.has_graph
     index.close()
+
+
+def test_a_graph_that_was_made_after_the_last_checkpoint_is_saved_too(tmp_path, monkeypatch):
+    monkeypatch.setattr("fashionsearch.index.engines.durable._FEWEST", 100)
+    with opened(tmp_path / "catalogue", dim=DIM) as index:
+        index.add_vectors(VECTORS)  # of which a checkpoint is written before the graph is there
+    with opened(tmp_path / "catalogue", read_only=True) as again:
+        again._engine.finish_loading()
+        assert again._engine._rebuild is None
+        assert again.has_graph

@@ -30,6 +30,7 @@ from fashionsearch.values import Value
 
 CHECKPOINT = "checkpoint"
 _NOTES = "checkpoint.json"
+_PATIENCE = 60  # seconds in which a graph that is being made may be saved with the rest
 _AT_ONCE = 2000  # rows that are taken over while searches wait
 _SOON = 0.5  # seconds after which a reader looks whether there is more
 _FEWEST, _SHARE = 20_000, 0.5  # changed rows from which on a checkpoint is written without being asked for
@@ -64,8 +65,7 @@ class DurableEngine(MappedEngine):
         self._at = Head(0, "", 0, None, 0, 0)  # where memory stands
         self._unsaved = 0  # rows that changed since the last checkpoint
         self._trusting = self._is_sound = True
-        self._behind = False
-        self._following = False
+        self._behind = self._following = self._has_saved_graph = False
         self._looked = 0.0
         self._closed = ""
 
@@ -185,7 +185,7 @@ class DurableEngine(MappedEngine):
         except (errors.StorageError, *DAMAGE) as error:
             self._leave_checkpoint(error)
             return 0
-        self._unsaved = 0
+        self._unsaved, self._has_saved_graph = 0, notes["graph"] is not None
         return int(change)
 
     def _leave_checkpoint(self, error: BaseException) -> None:
@@ -197,7 +197,7 @@ class DurableEngine(MappedEngine):
         )
 
     def _is_whole_on_disk(self) -> bool:
-        """Verify the vectors that are mapped from the checkpoint, and return whether they are what was written."""
+        """Return whether the vectors that are mapped from the checkpoint are what was written."""
         try:
             self._state.store.verify()
         except DamagedBlockError as error:
@@ -329,6 +329,7 @@ class DurableEngine(MappedEngine):
             storage.save(self._folder / CHECKPOINT, CHECKPOINT, files)
             self._journal.forget_removed(at.change)
             self._unsaved = 0
+            self._has_saved_graph = notes["graph"] is not None
 
     def writers(self) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
         """Return what writes the engine's files, and what `read` needs beside them, as JSON holds it."""
@@ -338,9 +339,9 @@ class DurableEngine(MappedEngine):
 
     def facts(self) -> Facts:
         """Return what it knows of itself."""
-        manifest = self._folder / CHECKPOINT / storage.MANIFEST
         written = None
         with contextlib.suppress(OSError):
+            manifest = self._folder / CHECKPOINT / storage.MANIFEST
             written = datetime.fromtimestamp(manifest.stat().st_mtime).astimezone()
         with self._changing:
             if not self._closed:
@@ -355,8 +356,10 @@ class DurableEngine(MappedEngine):
             try:
                 if self._behind:
                     self._follow()
-                if self._unsaved and not self._read_only:
-                    self.checkpoint()
+                if not self._read_only and (self._unsaved or not self._has_saved_graph):
+                    self.settle(_PATIENCE)  # without its graph each opening would make it again
+                    if self._unsaved or self._state.graph is not None:
+                        self.checkpoint()
             finally:
                 self._closed = "is closed"
                 self._journal.close()
@@ -385,14 +388,13 @@ class DurableEngine(MappedEngine):
 
 
 def _room_in(folder: Path) -> Path | None:
-    """Return where files without names are made: in the folder, or where a reader may not write there, the system's place."""
+    """Return where unnamed files are made: in the folder, unless a reader may not write there."""
     return folder if os.access(folder, os.W_OK) else None
 
 
 def _bytes_of(folder: Path) -> int:
     total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):  # another process may be removing what is old
-                total += (Path(parent) / name).stat().st_size
+    for path in folder.rglob("*"):
+        with contextlib.suppress(OSError):  # another process may be removing what is old
+            total += path.stat().st_size if path.is_file() else 0
     return total

@@ -136,8 +136,8 @@ def _store(
                 f"the index's rows are damaged: the values of the field {entry['name']!r}; restore it from a copy"
             )
         columns[entry["name"]] = Column(values, codes)
-    assert vectors is not None  # noqa: S101 - checked above
-    return Store.of(Rows(ids, vectors, [], sources), norms, columns, kind, room, blocks)
+    whole = np.zeros((0, 1), dtype=np.float32) if vectors is None else vectors  # which was checked above
+    return Store.of(Rows(ids, whole, [], sources), norms, columns, kind, room, blocks)
 
 
 def fill(graph: Graph, saved: storage.Saved, notes: Any, count: int) -> None:

@@ -123,18 +123,18 @@ class Session:
             return patiently(act, self._server.timeout, _is_passing)
 
     @contextlib.contextmanager
-    def exclusively(self) -> Iterator[None]:
-        """Give one thread of all processes the lock on changes, which it may take several times."""
+    def exclusively(self) -> Iterator[Connection[Any]]:
+        """Give one thread of all processes the lock on changes, which it may take several times, and its connection."""
         with self._changing:
             if self._writing is not None:
-                yield
+                yield self._writing[1]
                 return
             with contextlib.ExitStack() as stack:
                 with self.told():
                     connection = patiently(lambda: self._locked(stack), self._server.timeout, _is_passing)
                 self._writing = threading.get_ident(), connection
                 try:
-                    yield
+                    yield connection
                 finally:
                     self._writing = None
 
@@ -163,13 +163,10 @@ class Session:
 
     def write(self, action: Callable[[Connection[Any]], object]) -> None:
         """Change something in one transaction."""
-        with self.exclusively(), self.told():
-            assert self._writing is not None  # noqa: S101 - just set
-            connection = self._writing[1]
-            with connection.transaction():
-                # A large change takes as long as it takes; a connection that is lost is still noticed.
-                connection.execute("SET LOCAL statement_timeout = 0")
-                action(connection)
+        with self.exclusively() as connection, self.told(), connection.transaction():
+            # A large change takes as long as it takes; a connection that is lost is still noticed.
+            connection.execute("SET LOCAL statement_timeout = 0")
+            action(connection)
 
     def begin(self) -> None:
         """Connect once by itself, because a pool tells nothing of a wrong password, and see to it that pgvector is there.
