@@ -42,7 +42,8 @@ def held_back(monkeypatch):
         read(self)
 
     monkeypatch.setattr(loading.Loading, "_read_now", wait)
-    return event
+    yield event
+    event.set()  # whoever waits for all such threads is not to wait for these
 
 
 def opened(folder, **options):
