@@ -187,6 +187,7 @@ def typed(condition: Condition) -> Test:
     """Return a filter as comparisons of readings, which are true or false of each row, of one that lacks the field too.
 
     Examples:
+        >>> from fashionsearch.index.filters import OneOf
         >>> typed(OneOf("year", ("2012",))).conditions
         (Among(field='year', reading='value', values=('t2012',)), Among(field='year', reading='real', values=(2012,)))
     """

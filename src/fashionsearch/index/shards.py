@@ -57,8 +57,7 @@ def embed_shards(
 
     Examples:
         >>> import tempfile
-        >>> from dataclasses import replace
-    from pathlib import Path
+        >>> from pathlib import Path
         >>> from PIL import Image
         >>> import fashionsearch as fs
         >>> with tempfile.TemporaryDirectory() as folder:

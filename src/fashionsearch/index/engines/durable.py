@@ -28,8 +28,7 @@ from fashionsearch.index.rows import Id, Rows
 from fashionsearch.results import Matches
 from fashionsearch.values import Value
 
-CHECKPOINT = "checkpoint"
-_NOTES = "checkpoint.json"
+CHECKPOINT, _NOTES = "checkpoint", "checkpoint.json"
 _PATIENCE = 60  # seconds in which a graph that is being made may be saved with the rest
 _AT_ONCE = 2000  # rows that are taken over while searches wait
 _SOON = 0.5  # seconds after which a reader looks whether there is more
@@ -394,7 +393,8 @@ def _room_in(folder: Path) -> Path | None:
 
 def _bytes_of(folder: Path) -> int:
     total = 0
-    for path in folder.rglob("*"):
-        with contextlib.suppress(OSError):  # another process may be removing what is old
-            total += path.stat().st_size if path.is_file() else 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # another process may be removing what is old
+                total += Path(parent, name).stat().st_size
     return total
