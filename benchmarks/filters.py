@@ -22,7 +22,7 @@ if hasattr(os, "sched_setaffinity"):
 import argparse
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -76,7 +76,7 @@ def measured(
     return EFS[-1], found, False
 
 
-def compare(items: Vectors, queries: Vectors, rounds: int) -> list[Row]:
+def compare(items: Vectors, queries: Vectors, rounds: int, shares: Sequence[float]) -> list[Row]:
     """Measure all filters."""
     direction = np.random.default_rng(5).standard_normal(DIM).astype(np.float32)
     queries = queries[np.argsort(queries @ direction)[-1000:]]
@@ -90,7 +90,7 @@ def compare(items: Vectors, queries: Vectors, rounds: int) -> list[Row]:
     }
     columns["price"] = [n % 5000 for n in range(len(items))]  # type: ignore[misc]
     rows = []
-    cases = [(share, way) for share in SHARES for way in WAYS]
+    cases = [(share, way) for share in shares for way in WAYS]
     keeps = {case: kept_of(items, direction, *case) for case in cases}
     marks = np.full((len(items), len(cases)), False)
     for number, case in enumerate(cases):
@@ -200,10 +200,11 @@ def main() -> None:
     )
     parser.add_argument("--items", type=int, default=100_000)
     parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--shares", type=float, nargs="+", default=SHARES)
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     items, queries = draw(Sizes(items=options.items, queries=4000))
-    rows = compare(items, queries, options.rounds)
+    rows = compare(items, queries, options.rounds, options.shares)
     rows += qdrant(min(3, options.rounds))
     write("filters", rows, folder=options.out, about={"items": options.items})
 
