@@ -1,6 +1,6 @@
 """A million vectors: built with every change on the disk, a tenth removed, opened again, and searched, beside raw libraries.
 
-    python benchmarks/million.py --folder /work/million [--items 1000000]
+    python benchmarks/million.py --folder scratch [--items 1000000]
 
 The vectors are drawn as those of `search.py`, 128 numbers long. All graphs have m = 16 and ef_construction = 100. Ours is
 an opened index: each call of 10,000 items is a transaction that is on the disk when it returns, with ids and ten columns of

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.index.engines.base import Server, Settings
 from fashionsearch.index.filters import Condition, leaves
+from fashionsearch.index.readings import restored
 from fashionsearch.index.rows import Id, unknown_field
 from fashionsearch.results import Matches
 
 T = TypeVar("T")
+FIELD = "field:"  # begins the name of a field among what holds for all rows
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 
 
@@ -41,15 +43,63 @@ class RemoteEngine:
             raise errors.InputError("this engine needs the address of a server: give url= and collection=")
         self.settings = settings
         self._server: Server = settings.server
-        self._changing = threading.RLock()
+
+    def asked(self, condition: Condition | None) -> Any:
+        """Return a condition as the server takes it."""
+        raise NotImplementedError
+
+    def number(self, asked: Any) -> int:
+        """Return the number of rows that meet what `asked` returned."""
+        raise NotImplementedError
 
     def count(self) -> int:
         """Return the number of rows."""
+        return self.number(self.asked(None))
+
+    def known(self, *, now: bool = False) -> Mapping[str, Any]:
+        """Return what holds for all rows, by name; `now` asks the server whatever was heard just before."""
         raise NotImplementedError
 
-    def fields(self) -> Sequence[str]:
-        """Return the metadata fields that rows have or had."""
+    def answers(self, vectors: NDArray[np.float32], k: int, asked: Any, exact: bool) -> list[list[Hit]]:
+        """Return what the server finds for each vector among what `asked` returned, which may be less than there is."""
         raise NotImplementedError
+
+    def fields(self) -> list[str]:
+        """Return the metadata fields that rows have or had."""
+        return [restored(name[len(FIELD) :]) for name in self.known() if name.startswith(FIELD)]
+
+    @property
+    def id_kind(self) -> type | None:
+        """The kind of ids, str or int, which the first row ever added decides."""
+        return {"str": str, "int": int}.get(self.known().get("id_kind", ""))
+
+    @property
+    def next_id(self) -> int:
+        """One more than the largest integer id there ever was, or 0."""
+        return int(self.known(now=True).get("next_id", 0))
+
+    def search(
+        self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
+    ) -> Matches:
+        """Return the k nearest rows of each vector (n, dim), of those that meet a condition, nearest first."""
+        self._check_fields(condition)
+        asked = self.asked(condition)
+        found = self.answers(vectors, k, asked, exact)
+        if not exact and any(len(hits) < k for hits in found):
+            wanted = min(k, self.number(asked))
+            short = [row for row, hits in enumerate(found) if len(hits) < wanted]
+            for row, hits in zip(short, self.answers(vectors[short], k, asked, True), strict=True):
+                found[row] = hits
+        return self._matches(found, k)
+
+    def _has_field(self, field: str) -> bool:
+        """Return whether a field's values may be counted: not where there are no rows.
+
+        Raises:
+            InputError: if there are rows, and none has it.
+        """
+        self.check_field(field, "facets")
+        return field in self.fields()
 
     def __len__(self) -> int:
         return self.count()

@@ -15,7 +15,7 @@ import math
 import re
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,21 +25,18 @@ from fashionsearch.index import forks
 from fashionsearch.index.engines.base import Facts, Settings
 from fashionsearch.index.engines.pgvector.filters import rendered
 from fashionsearch.index.engines.pgvector.session import Session, available
-from fashionsearch.index.engines.remote import Hit, RemoteEngine
+from fashionsearch.index.engines.remote import FIELD, Hit, RemoteEngine
 from fashionsearch.index.filters import Condition
 from fashionsearch.index.readings import VALUE, decoded, encoded, key, metadata_of, plain, readings, restored
-from fashionsearch.index.rows import Id, Rows, unknown_field, unknown_id
-from fashionsearch.results import Matches
+from fashionsearch.index.rows import Id, Rows, unknown_id
 from fashionsearch.values import Value
 
 if TYPE_CHECKING:
     from psycopg import Connection
     from psycopg.sql import Composable
 
-T = TypeVar("T")
 _FORMAT = "1"
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]{0,50}")
-_CONNECTIONS = 8
 _QUERIES = 100  # of one statement
 _GRAPH_FROM = 10_000  # rows from which on an HNSW index pays
 _MOST_DIMENSIONS = 2000  # that pgvector's HNSW index takes
@@ -116,11 +113,9 @@ class PgvectorEngine(RemoteEngine):
             self._note(connection, wanted)
 
         self._session.begin()
-        there = "SELECT to_regclass(%s) IS NOT NULL"
-        name = f'"{self._server.collection}_facts"'
-        if not self._session.ask(lambda connection: connection.execute(there, [name]).fetchone())[0]:  # type: ignore[index]
+        if not self._session.has("facts"):
             self._session.write(make)
-        found = self._known()
+        found = self.known()
         if found.get("format") != _FORMAT:
             raise errors.StorageError(
                 f"the table {self._server.collection!r} has format {found.get('format')!r}, and this version knows "
@@ -139,53 +134,40 @@ class PgvectorEngine(RemoteEngine):
         with connection.cursor() as cursor:
             cursor.executemany(statement, list(facts.items()))
 
-    def _known(self) -> dict[str, str]:
-        """Return what holds for all rows."""
+    def known(self, *, now: bool = True) -> Mapping[str, Any]:
+        """Return what holds for all rows, by name, as it is now."""
         return dict(
             self._session.ask(lambda c: c.execute(self._sql("SELECT name, value FROM {facts}")).fetchall())
         )
 
     @property
-    def id_kind(self) -> type | None:
-        """The kind of ids, str or int, which the first row ever added decides."""
-        return {"str": str, "int": int}.get(self._known().get("id_kind", ""))
-
-    @property
-    def next_id(self) -> int:
-        """One more than the largest integer id there ever was, or 0."""
-        return int(self._known().get("next_id", "0"))
-
-    @property
     def has_graph(self) -> bool:
         """Whether there is an HNSW index."""
         if not self._has_index:
-            name = [f'"{self._server.collection}_hnsw"']
-            found = self._session.ask(
-                lambda c: c.execute("SELECT to_regclass(%s) IS NOT NULL", name).fetchone()
-            )
-            self._has_index = bool(found and found[0])
+            self._has_index = self._session.has("hnsw")
         return self._has_index
 
-    def count(self) -> int:
-        """Return the number of rows."""
-        return self._number("SELECT count(*) FROM {table}")
+    def asked(self, condition: Condition | None) -> Any:
+        """Return a condition as the words of a WHERE clause, and its parameters."""
+        return rendered(condition)
 
-    def _number(self, text: str, **parts: Composable) -> int:
-        found = self._session.ask(lambda c: c.execute(self._sql(text, **parts)).fetchone())
+    def number(self, asked: Any) -> int:
+        """Return the number of rows that meet what `asked` returned."""
+        kept, values = asked
+        return self._number("SELECT count(*) FROM {table} WHERE {kept}", values, kept=kept)
+
+    def _number(self, text: str, values: Sequence[Any] = (), **parts: Composable) -> int:
+        found = self._session.ask(lambda c: c.execute(self._sql(text, **parts), values).fetchone())
         return int(found[0])  # type: ignore[index]
-
-    def fields(self) -> Sequence[str]:
-        """Return the metadata fields that rows have or had."""
-        return [restored(name[6:]) for name in self._known() if name.startswith("field:")]
 
     def identity(self, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Return by what the encoder of the rows is recognised; what is given is kept if nothing is."""
-        held = self._known().get("encoder")
+        held = self.known().get("encoder")
         if given is not None and (held is None or (json.loads(held) != dict(given) and not self.count())):
             told = {"encoder": json.dumps(given)}
             # Of two processes that begin at once the first one's stands, unless there are no rows yet.
             self._session.write(lambda connection: self._note(connection, told, again=held is not None))
-            held = self._known().get("encoder")
+            held = self.known().get("encoder")
         return None if held is None else dict(json.loads(held))
 
     def __contains__(self, item: object) -> bool:
@@ -232,7 +214,7 @@ class PgvectorEngine(RemoteEngine):
             self._copy(connection, rows)
             known = dict(connection.execute(self._sql("SELECT name, value FROM {facts}")).fetchall())
             integers = [item + 1 for item in rows.ids if isinstance(item, int)]
-            facts = {f"field:{plain(name)}": "" for row in rows.metadata for name in row}
+            facts = {FIELD + plain(name): "" for row in rows.metadata for name in row}
             facts["id_kind"] = type(rows.ids[0]).__name__
             facts["next_id"] = str(max([int(known.get("next_id", "0")), *integers]))
             self._note(connection, {name: value for name, value in facts.items() if known.get(name) != value})
@@ -298,32 +280,15 @@ class PgvectorEngine(RemoteEngine):
 
         def change(connection: Connection[Any]) -> None:
             connection.execute(statement, [Jsonb(readings(metadata)), encoded(item)])
-            self._note(connection, {f"field:{plain(name)}": "" for name in metadata})
+            self._note(connection, {FIELD + plain(name): "" for name in metadata})
 
         self._session.write(change)
 
-    def search(
-        self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
-    ) -> Matches:
-        """Return the k nearest rows of each vector (n, dim), of those that meet a condition, nearest first."""
-        self._check_fields(condition)
-        found = self._answers(vectors, k, condition, exact)
-        if not exact and any(len(hits) < k for hits in found):
-            kept, values = rendered(condition)
-            statement = self._sql("SELECT count(*) FROM {table} WHERE {kept}", kept=kept)
-            counted = self._session.ask(lambda c: c.execute(statement, values).fetchone())
-            wanted = min(k, counted[0])  # type: ignore[index]
-            short = [row for row, hits in enumerate(found) if len(hits) < wanted]
-            for row, hits in zip(short, self._answers(vectors[short], k, condition, True), strict=True):
-                found[row] = hits
-        return self._matches(found, k)
-
-    def _answers(
-        self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
-    ) -> list[list[Hit]]:
+    def answers(self, vectors: NDArray[np.float32], k: int, asked: Any, exact: bool) -> list[list[Hit]]:
+        """Return what the server finds for each vector."""
         from psycopg import sql
 
-        kept, values = rendered(condition)
+        kept, values = asked
         # A sum is no order that an index has; and ties are in the order of insertion then.
         order = "0 + (vector {operator} asked.vector), place" if exact else "vector {operator} asked.vector"
         statement = self._sql(
@@ -364,11 +329,8 @@ class PgvectorEngine(RemoteEngine):
         Raises:
             InputError: if a field is named that no row has.
         """
-        known = self.fields()
-        if field not in known:
-            if not self.count():
-                return []
-            raise unknown_field(field, "facets", known)
+        if not self._has_field(field):
+            return []
         self._check_fields(condition)
         kept, values = rendered(condition)
         statement = self._sql(

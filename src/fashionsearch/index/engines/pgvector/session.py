@@ -122,6 +122,12 @@ class Session:
 
             return patiently(act, self._server.timeout, _is_passing)
 
+    def has(self, part: str) -> bool:
+        """Return whether the database has the table or index of that ending of the collection's name."""
+        name = [f'"{self._server.collection}_{part}"']
+        found = self.ask(lambda c: c.execute("SELECT to_regclass(%s) IS NOT NULL", name).fetchone())
+        return bool(found and found[0])
+
     @contextlib.contextmanager
     def exclusively(self) -> Iterator[Connection[Any]]:
         """Give one thread of all processes the lock on changes, which it may take several times, and its connection."""
@@ -223,9 +229,7 @@ def is_there(server: Server) -> bool:
     session = Session(server)
     try:
         session.begin()
-        name = [f'"{server.collection}_facts"']
-        found = session.ask(lambda c: c.execute("SELECT to_regclass(%s) IS NOT NULL", name).fetchone())
-        return bool(found and found[0])
+        return session.has("facts")
     finally:
         session.close()
 

@@ -19,7 +19,7 @@ from fashionsearch.index.engines.qdrant import points
 from fashionsearch.index.engines.qdrant.collection import begin
 from fashionsearch.index.engines.qdrant.filters import needs_values, payload_key, rendered
 from fashionsearch.index.engines.qdrant.session import Session, available
-from fashionsearch.index.engines.remote import Hit, RemoteEngine
+from fashionsearch.index.engines.remote import FIELD, Hit, RemoteEngine
 from fashionsearch.index.filters import Condition, Contains, as_number, leaves
 from fashionsearch.index.readings import (
     NUMBER,
@@ -30,10 +30,8 @@ from fashionsearch.index.readings import (
     encoded,
     is_large,
     plain,
-    restored,
 )
-from fashionsearch.index.rows import Id, Rows, unknown_field, unknown_id
-from fashionsearch.results import Matches
+from fashionsearch.index.rows import Id, Rows, unknown_id
 from fashionsearch.values import Value
 
 _AT_ONCE = 500  # rows of one request
@@ -46,7 +44,7 @@ class QdrantEngine(RemoteEngine):
     """Rows of a collection; what it offers is described in `base.Engine`.
 
     A request changes up to 500 rows, wholly or not at all on each shard. A call of more is several requests; where one
-    fails, the rows of new ids are taken back if the server can be reached, and the error says how many rows were changed.
+    fails, the rows of new ids are taken back if the server can be reached, and the error says whether some may be there.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -55,6 +53,7 @@ class QdrantEngine(RemoteEngine):
             raise errors.MissingPackageError(
                 "engine='qdrant' needs a package that isn't installed: pip install qdrant-client"
             )
+        self._changing = threading.RLock()
         self._session = Session(self._server)
         forks.register(self)
         begin(self._session, settings)
@@ -70,28 +69,20 @@ class QdrantEngine(RemoteEngine):
         return self._changing
 
     @property
-    def id_kind(self) -> type | None:
-        """The kind of ids, str or int, which the first row ever added decides."""
-        return {"str": str, "int": int}.get(self._session.known().get("id_kind", ""))
-
-    @property
-    def next_id(self) -> int:
-        """One more than the largest integer id there ever was, or 0."""
-        return int(self._session.known(now=True).get("next_id", 0))
-
-    @property
     def has_graph(self) -> bool:
         """Whether the server searches through a graph."""
         found = self._session.ask(lambda client: client.get_collection(self._server.collection))
         return bool(found.indexed_vectors_count) and not self._session.is_local
 
-    def count(self) -> int:
-        """Return the number of rows."""
-        return self._session.ask(lambda client: client.count(self._server.collection, exact=True)).count
+    def number(self, asked: Any) -> int:
+        """Return the number of rows that meet what `asked` returned."""
+        return self._session.ask(
+            lambda client: client.count(self._server.collection, count_filter=asked, exact=True)
+        ).count
 
-    def fields(self) -> Sequence[str]:
-        """Return the metadata fields that rows have or had."""
-        return [restored(name[6:]) for name in self._session.known() if name.startswith("field:")]
+    def known(self, *, now: bool = False) -> Mapping[str, Any]:
+        """Return what holds for all rows, by name, as it was half a second ago at most."""
+        return self._session.known(now=now)
 
     def identity(self, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
         """Return by what the encoder of the rows is recognised; what is given is kept if nothing is."""
@@ -197,7 +188,7 @@ class QdrantEngine(RemoteEngine):
         facts: dict[str, Any] = {}
         for row in rows.metadata:
             for name, value in row.items():
-                facts[f"field:{plain(name)}"] = True
+                facts[FIELD + plain(name)] = True
                 number = as_number(value)
                 if number is not None and is_large(number):
                     facts[f"large:{plain(name)}"] = True
@@ -256,21 +247,8 @@ class QdrantEngine(RemoteEngine):
                 )
             )
 
-    def search(
-        self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
-    ) -> Matches:
-        """Return the k nearest rows of each vector (n, dim), of those that meet a condition, nearest first."""
-        self._check_fields(condition)
-        asked = None if condition is None else self._filter(condition)
-        found = self._answers(vectors, k, asked, exact)
-        if not exact and any(len(hits) < k for hits in found):
-            wanted = min(k, self._number(asked))
-            short = [row for row, hits in enumerate(found) if len(hits) < wanted]
-            for row, hits in zip(short, self._answers(vectors[short], k, asked, True), strict=True):
-                found[row] = hits
-        return self._matches(found, k)
-
-    def _answers(self, vectors: NDArray[np.float32], k: int, asked: Any, exact: bool) -> list[list[Hit]]:
+    def answers(self, vectors: NDArray[np.float32], k: int, asked: Any, exact: bool) -> list[list[Hit]]:
+        """Return what the server finds for each vector."""
         from qdrant_client import models
 
         found: list[list[Hit]] = []
@@ -295,26 +273,23 @@ class QdrantEngine(RemoteEngine):
             ]
         return found
 
-    def _number(self, asked: Any) -> int:
-        return self._session.ask(
-            lambda client: client.count(self._server.collection, count_filter=asked, exact=True)
-        ).count
-
-    def _filter(self, condition: Condition) -> Any:
+    def asked(self, condition: Condition | None) -> Any:
         """Return a condition as Qdrant's filter, its payload indexes made.
 
         What Qdrant can't compare (texts in order, whole numbers beyond 2^53) is decided here for each distinct value of the
         field.
         """
+        if condition is None:
+            return None
         known = self._session.known()
         decided: dict[Any, tuple[str, ...]] = {}
         for leaf, _ in leaves(condition):
-            if needs_values(leaf, has_large=f"large:{plain(leaf.field)}" in known):
+            has_large = f"large:{plain(leaf.field)}" in known
+            if needs_values(leaf, has_large=has_large):
                 held = [value for value, _ in self.counts(leaf.field, None)]
                 decided[leaf] = tuple(
                     encoded(value) for value in held if value is not None and leaf.holds(value)
                 )
-            has_large = f"large:{plain(leaf.field)}" in known
             readings = (VALUE, NUMBER, REAL, *map(points.exact, (NUMBER, REAL) if has_large else ()))
             for reading in (WORDS,) if isinstance(leaf, Contains) else readings:
                 self._session.make_index(
@@ -330,14 +305,12 @@ class QdrantEngine(RemoteEngine):
         Raises:
             InputError: if a field is named that no row has, or has more than 100,000 values.
         """
-        if field not in self.fields():
-            if not self.count():
-                return []
-            raise unknown_field(field, "facets", self.fields())
+        if not self._has_field(field):
+            return []
         self._check_fields(condition)
         path = payload_key(field, VALUE)
         self._session.make_index(path, of_numbers=False)
-        asked = None if condition is None else self._filter(condition)
+        asked = self.asked(condition)
         hits = self._session.ask(
             lambda client: client.facet(
                 self._server.collection, path, facet_filter=asked, limit=most or _VALUES, exact=True
