@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import argparse
 import json
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
 from fashionsearch.cli.console import shown, shown_lines
@@ -19,6 +20,9 @@ from fashionsearch.cli.inputs import (
     read_table,
 )
 
+if TYPE_CHECKING:
+    from fashionsearch.index import VisualIndex
+
 
 def index(options: argparse.Namespace) -> int:
     """Make photos searchable."""
@@ -28,7 +32,7 @@ def index(options: argparse.Namespace) -> int:
 
     if options.sync:
         return _sync(options)
-    if (options.data / "run" / storage.MANIFEST).exists():
+    if not _is_new(options.data / "run"):
         return _add_shards(options)
     storage.check_target(options.out, "index")
     table = read_table(options, labelled=False)
@@ -44,20 +48,11 @@ def index(options: argparse.Namespace) -> int:
 
 def _add_shards(options: argparse.Namespace) -> int:
     """Bring what `fashionsearch embed` wrote into an opened index, or to a server."""
-    from fashionsearch.index import VisualIndex
     from fashionsearch.index.runs import open_run
 
     run, encoder = open_run(options.data)
-    place, is_new = _place(options), not (options.out / "manifest.json").exists()
-    if place and is_new:
-        found = VisualIndex(encoder, metric=options.metric, engine=options.engine, **place)
-        found.save(options.out)
-    elif place:
-        found = _loaded_index(options)
-    else:
-        given: dict[str, Any] = {"metric": options.metric, "engine": options.engine} if is_new else {}
-        found = VisualIndex.open(options.out, encoder, **given)
-    with found:
+    given = {"metric": options.metric, "engine": options.engine} if _is_new(options.out) else {}
+    with _opened(options, options.out, encoder, given) as found:
         added = found.add_shards(options.data)
         print(f"{added:,} of {run['rows']:,} photos added; search with: {_search_with(options)}")
     return 0
@@ -70,12 +65,34 @@ def _place(options: argparse.Namespace) -> dict[str, Any]:
     return {"url": options.url, "collection": options.collection, "api_key": key_of(options.url)}
 
 
-def _loaded_index(options: argparse.Namespace, encoder: Any = None) -> Any:
-    """Return the index on a server that an earlier call saved; other options than it was made with are refused."""
+def _is_new(folder: Path) -> bool:
+    from fashionsearch import storage
+
+    return not (folder / storage.MANIFEST).exists()
+
+
+def _opened(
+    options: argparse.Namespace, folder: Path, encoder: Any, given: dict[str, Any], dim: int | None = None
+) -> VisualIndex:
+    """Return the index of a folder, to be changed: opened in it, or on the server that the options name.
+
+    Args:
+        options: with `url`, `collection` and `engine`.
+        folder: of an opened index, or of one on a server that an earlier call saved; made where it is missing.
+        encoder: of a new index, or to be compared with its own; None takes its own.
+        given: what a new index is made with.
+        dim: length of its vectors where there is no encoder.
+    """
     from fashionsearch import storage
     from fashionsearch.index import VisualIndex
 
-    folder = options.out if hasattr(options, "out") else options.target
+    place = _place(options)
+    if not place:
+        return VisualIndex.open(folder, encoder, dim=dim, **given)
+    if _is_new(folder):
+        made = VisualIndex(encoder, dim=dim, **given, **place)
+        made.save(folder)
+        return made
     config = storage.open_saved(folder, "index").json("index.json")
     asked = {"collection": options.collection, "engine": options.engine if options.engine != "hnsw" else None}
     for name, value in asked.items():
@@ -92,31 +109,17 @@ def _search_with(options: argparse.Namespace) -> str:
 
 
 def _sync(options: argparse.Namespace) -> int:
-    from fashionsearch import storage
     from fashionsearch.cache import EmbeddingCache
-    from fashionsearch.index import VisualIndex
 
     if options.id_column is not None:
         raise errors.InputError("--id-column is not for --sync: ids are the column id, or the photos' paths")
-    is_new = not (options.out / storage.MANIFEST).exists()
+    is_new = _is_new(options.out)
     chosen = options.encoder or ("fashion" if is_new else None)
     encoder = None if chosen is None else loaded(chosen)
     folder = options.data.expanduser().is_dir() and not (options.data / "styles.csv").exists()
     table = None if folder else read_table(options, labelled=False)
-    place = _place(options)
-    if place and is_new:
-        found = VisualIndex(encoder, metric=options.metric, engine=options.engine, **place)
-        found.save(options.out)
-    elif place:
-        found = _loaded_index(options, encoder)
-    else:
-        found = VisualIndex.open(
-            options.out,
-            encoder,
-            metric=options.metric if is_new else None,
-            engine=options.engine if is_new else None,
-        )
-    with found, EmbeddingCache() as cache:
+    given = {"metric": options.metric, "engine": options.engine} if is_new else {}
+    with _opened(options, options.out, encoder, given) as found, EmbeddingCache() as cache:
         done = found.sync(options.data, table, cache=cache)
         print(shown_lines(repr(done)))
         print(f"{len(found):,} photos in {options.out}; search with: {_search_with(options)}")
@@ -125,30 +128,19 @@ def _sync(options: argparse.Namespace) -> int:
 
 def index_copy(options: argparse.Namespace) -> int:
     """Copy an index into an opened one, or to a server."""
-    from fashionsearch import storage
-    from fashionsearch.index import VisualIndex
-
     check_index(options.source)
     source = open_index(options.source, url=options.source_url)
     made_with = {name: getattr(source, name) for name in ("metric", "m", "ef_construction")}
-    is_new = not (options.target / storage.MANIFEST).exists()
-    dim = source.dim if is_new and source.encoder is None else None
-    place = _place(options)
-    if place:
-        if is_new:
-            if options.engine is None:
-                raise errors.InputError("--url and --collection need --engine qdrant or --engine pgvector")
-            target = VisualIndex(source.encoder, dim=dim, engine=options.engine, **made_with, **place)
-            target.save(options.target)
-        else:
-            target = _loaded_index(options)
-    else:
-        engine = options.engine or ("hnsw" if is_new and source.engine in ("qdrant", "pgvector") else None)
-        given: dict[str, Any] = (
-            {"engine": engine or source.engine, **made_with} if is_new else {"engine": engine}
-        )
-        target = VisualIndex.open(options.target, source.encoder if is_new else None, dim=dim, **given)
-    with target:
+    is_new = _is_new(options.target)
+    if _place(options) and is_new and options.engine is None:
+        raise errors.InputError("--url and --collection need --engine qdrant or --engine pgvector")
+    engine = options.engine or (
+        "hnsw" if is_new and source.engine in ("qdrant", "pgvector") else source.engine if is_new else None
+    )
+    given: dict[str, Any] = {"engine": engine, **(made_with if is_new else {})}
+    encoder = source.encoder if is_new else None
+    dim = source.dim if is_new and encoder is None else None
+    with _opened(options, options.target, encoder, given, dim) as target:
         copied = source.copy_to(target)
         print(f"{copied:,} of {len(source):,} items copied to {options.target}, the others were there")
     return 0
