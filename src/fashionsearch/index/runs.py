@@ -144,8 +144,10 @@ def write_shard(encoder: Embeds, table: Table, root: Path, shard: int, run: dict
     return len(part)
 
 
-def read_shard(root: Path, shard: int, run: dict[str, Any]) -> pyarrow.Table:
-    """Return the rows of one shard, checked.
+def read_shard(
+    root: Path, shard: int, run: dict[str, Any], columns: list[str] | None = None
+) -> pyarrow.Table:
+    """Return the rows of one shard, checked; of some columns alone where they are named.
 
     Raises:
         CorruptFileError: if it is missing, damaged or of another run.
@@ -155,7 +157,7 @@ def read_shard(root: Path, shard: int, run: dict[str, Any]) -> pyarrow.Table:
 
     path = _path(root, shard)
     try:
-        rows = pyarrow.parquet.read_table(path, page_checksum_verification=True)
+        rows = pyarrow.parquet.read_table(path, columns=columns, page_checksum_verification=True)
         mark = json.loads((rows.schema.metadata or {})[_MARK])
     except (OSError, ValueError, KeyError, pyarrow.ArrowException) as error:
         raise errors.CorruptFileError(
@@ -205,7 +207,7 @@ def failures_of(root: Path, shard: int, run: dict[str, Any]) -> Sequence[errors.
     """Return the photos of a shard that can't be read."""
     import pyarrow.compute as pc
 
-    rows = read_shard(root, shard, run)
+    rows = read_shard(root, shard, run, ["path", "error"])  # the embeddings are nearly all of the file
     places = np.flatnonzero(pc.is_valid(rows["error"]).to_numpy(zero_copy_only=False))
     start = places_of(shard, run).start
     return [

@@ -7,11 +7,12 @@ import os
 import shutil
 import time
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import datetime
+from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -28,6 +29,7 @@ from fashionsearch.index.rows import Id, Rows
 from fashionsearch.results import Matches
 from fashionsearch.values import Value
 
+T = TypeVar("T")
 CHECKPOINT, _NOTES = "checkpoint", "checkpoint.json"
 _PATIENCE = 60  # seconds in which a graph that is being made may be saved with the rest
 _AT_ONCE = 2000  # rows that are taken over while searches wait
@@ -222,16 +224,20 @@ class DurableEngine(MappedEngine):
             self._at = replace(self._at, epoch="")
             self._follow()
 
+    def _from_what_is_whole(self, action: Callable[[], T]) -> T:
+        """Do something that looks at vectors, and again where some of those that are mapped turn out to be damaged."""
+        store = self._state.store
+        try:
+            return action()
+        except DamagedBlockError as error:
+            self._read_again(error, store)
+        return action()
+
     def search(
         self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
     ) -> Matches:
         """Return the k nearest rows of each vector (n, dim), of those that meet a condition, nearest first."""
-        store = self._state.store
-        try:
-            return super().search(vectors, k, condition, exact)
-        except DamagedBlockError as error:
-            self._read_again(error, store)
-        return super().search(vectors, k, condition, exact)
+        return self._from_what_is_whole(partial(super().search, vectors, k, condition, exact))
 
     def fetch(self, ids: Sequence[Id]) -> Rows:
         """Return rows by id.
@@ -239,12 +245,7 @@ class DurableEngine(MappedEngine):
         Raises:
             UnknownIdError: if one isn't there.
         """
-        store = self._state.store
-        try:
-            return super().fetch(ids)
-        except DamagedBlockError as error:
-            self._read_again(error, store)
-        return super().fetch(ids)
+        return self._from_what_is_whole(partial(super().fetch, ids))
 
     def _report_failure(self) -> None:
         if self._rebuild is not None and isinstance(self._rebuild.failure, DamagedBlockError):
@@ -320,13 +321,12 @@ class DurableEngine(MappedEngine):
             self._catch_up()
             self.finish_loading()  # a checkpoint without its graph would have it made anew
             files, notes = self.mapped_writers()
-            at = self._at
-            files[_NOTES] = storage.write_json({**notes, "change": at.change, "epoch": at.epoch})
+            files[_NOTES] = storage.write_json({**notes, "change": self._at.change, "epoch": self._at.epoch})
             if not self._is_sound:  # what is damaged is no use, and would be in the way
                 shutil.rmtree(self._folder / CHECKPOINT, ignore_errors=True)
                 self._is_sound = True
             storage.save(self._folder / CHECKPOINT, CHECKPOINT, files)
-            self._journal.forget_removed(at.change)
+            self._journal.forget_removed(self._at.change)
             self._unsaved = 0
             self._has_saved_graph = notes["graph"] is not None
 
