@@ -35,7 +35,10 @@ class Searchable(Searching):
 
     @property
     def encoder(self) -> Embeds | None:
-        """What embeds photos; another one is refused with EncoderMismatchError unless it embeds alike."""
+        """What embeds photos; another one is refused with EncoderMismatchError unless it embeds alike.
+
+        One that is set is kept in the folder of an opened index, unless that was opened with `read_only=True`.
+        """
         return self._encoder
 
     @encoder.setter
