@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders
+from fashionsearch.index.learning import Learning
 from fashionsearch.index.rows import (
     Id,
     Rows,
@@ -19,7 +20,6 @@ from fashionsearch.index.rows import (
     check_vectors,
     metadata_rows,
 )
-from fashionsearch.index.searching import Searching
 from fashionsearch.results import Added, Health, Synced
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from fashionsearch.images import Images
 
 
-class Searchable(Searching):
+class Searchable(Learning):
     """Items that photos and vectors are added to, and searched by."""
 
     progress: bool
