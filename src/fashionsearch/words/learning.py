@@ -18,17 +18,19 @@ from fashionsearch.device import torch_defaults
 from fashionsearch.embedding import progress_bar
 from fashionsearch.words.misspelling import misspelt
 from fashionsearch.words.tokens import Tokens, check_texts, pieces_of, tokens
-from fashionsearch.words.words import Words
+from fashionsearch.words.words import LAYERS, Words
 
 FEWEST = 20  # titles that differ
 _MEMBERS = 3
-_HIDDEN = 64
+HIDDEN, WIDTH, BENT = 64, 128, 256
 _RANK = 256
 _MOST_PIECES = 100_000
 _EPOCHS = 10
 _FEWEST_STEPS, _MOST_STEPS = 200, 1_000
 _BATCH_SIZE = 1024
-_LEARNING_RATE = 6e-3
+_LEARNING_RATE = 3e-3
+_WEIGHT_DECAY = 0.0
+_PROBING = 0.5  # what finding candidates counts in the loss
 _SHRINKAGE = 0.01  # of the mean variance, added to each when whitening
 _SHORTENED = 0.5  # of the titles lose words, so that "red shirt" is understood though no title is as short
 _KEPT = (0.2, 0.9)  # the share of words that such a title keeps
@@ -75,10 +77,10 @@ def learn_words(
     wrong = [tokens(misspelt(text, generator), cached) for text in texts]
     hashes = _known(read, least, start)
     bags = _Bags([*read, *wrong], hashes)
-    basis = _whitening(vectors) if start is None else start.basis.astype(np.float32)
-    white = torch.from_numpy((vectors - vectors.mean(axis=0)) @ basis.T)
+    center, basis = _whitening(vectors) if start is None else (start.center, start.basis.astype(np.float32))
+    white = torch.from_numpy((vectors - center) @ basis.T)
     networks = []
-    count = members if start is None else start.weight.shape[0]
+    count = members if start is None else start.table.shape[1]
     size = min(_BATCH_SIZE, len(texts))
     batches = max(len(titles) // size, 1)
     epochs = min(max(_EPOCHS, -(-_FEWEST_STEPS // batches)), max(_MOST_STEPS // batches, 1))
@@ -90,7 +92,7 @@ def learn_words(
                 network.take_over(start, member, hashes)
             _fit(network, bags, which, white, len(texts), size, epochs, generator, advance)
             networks.append(network)
-    return _packed(networks, hashes, basis)
+    return _packed(networks, hashes, center, basis)
 
 
 class _Bags:
@@ -119,27 +121,38 @@ class _Bags:
 
 
 class _Network(nn.Module):
-    """The mean of pieces' vectors, through one layer, made 1 long."""
+    """The mean of pieces' vectors, through a layer; and photos, through two. Both are made 1 long.
+
+    A second layer of the text says where in the photos' own space to look for candidates.
+    """
 
     def __init__(self, pieces: int, rank: int) -> None:
         super().__init__()
-        self.table = nn.EmbeddingBag(pieces, _HIDDEN, mode="mean")
+        self.table = nn.EmbeddingBag(pieces, HIDDEN, mode="mean")
         nn.init.normal_(self.table.weight, std=0.1)
-        self.layer = nn.Linear(_HIDDEN, rank)
-        self.scale = nn.Parameter(torch.tensor(math.log(_SCALE)))
+        self.said, self.probe = nn.Linear(HIDDEN, WIDTH), nn.Linear(HIDDEN, rank)
+        self.straight, self.bent = nn.Linear(rank, WIDTH), nn.Linear(rank, BENT)
+        self.dropout, self.unbent = nn.Dropout(0.1), nn.Linear(BENT, WIDTH, bias=False)
+        self.scales = nn.Parameter(torch.full((2,), math.log(_SCALE)))
 
-    def forward(self, places: torch.Tensor, starts: torch.Tensor) -> torch.Tensor:
-        return F.normalize(self.layer(self.table(places, starts)), dim=1)
+    def forward(self, places: torch.Tensor, starts: torch.Tensor) -> tuple[torch.Tensor, torch.Tensor]:
+        mean = self.table(places, starts)
+        return F.normalize(self.said(mean), dim=1), F.normalize(self.probe(mean), dim=1)
+
+    def see(self, white: torch.Tensor) -> torch.Tensor:
+        return F.normalize(self.straight(white) + self.unbent(self.dropout(F.relu(self.bent(white)))), dim=1)
 
     @torch.no_grad()
     def take_over(self, words: Words, member: int, hashes: NDArray[np.uint32]) -> None:
         """Go on from words whose hashes are among these; new pieces start at nothing."""
         self.table.weight.zero_()
-        places = torch.from_numpy(np.searchsorted(hashes, words.hashes))
+        places = torch.from_numpy(np.searchsorted(hashes, words.hashes).astype(np.int64))
         known = words.table[:, member].astype(np.float32) * words.scale[:, member, None].astype(np.float32)
         self.table.weight[places] = torch.from_numpy(known)
-        self.layer.weight.copy_(torch.from_numpy(words.weight[member].T.astype(np.float32)))
-        self.layer.bias.copy_(torch.from_numpy(words.bias[member].astype(np.float32)))
+        for name in LAYERS:
+            getattr(self, name).weight.copy_(torch.from_numpy(words.layers[name][member].T.astype(np.float32)))
+            if f"{name}_bias" in words.layers:
+                getattr(self, name).bias.copy_(torch.from_numpy(words.layers[f"{name}_bias"][member].astype(np.float32)))
 
 
 def _known(read: Sequence[Tokens], least: int, start: Words | None) -> NDArray[np.uint32]:
@@ -150,15 +163,21 @@ def _known(read: Sequence[Tokens], least: int, start: Words | None) -> NDArray[n
     return np.union1d(chosen, () if start is None else start.hashes).astype(np.uint32)
 
 
-def _whitening(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
-    """Return (r, dim) directions in which vectors have equal spread, 1 long on average."""
+def _whitening(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Return the mean, and (r, dim) directions in which vectors have equal spread, so that they are 1 long on average.
+
+    Raises:
+        InputError: if all vectors are the same.
+    """
     exact = vectors.astype(np.float64)
+    center = exact.mean(axis=0)
+    if np.abs(exact - center).max() < 1e-6:
+        raise errors.InputError("all photos with a title have the same vector, so no word can tell them apart; add others")
     variances, axes = np.linalg.eigh(np.cov(exact, rowvar=False, bias=True).reshape(exact.shape[1], exact.shape[1]))
     variances, axes = np.maximum(variances[::-1][:_RANK], 0), axes[:, ::-1][:, :_RANK]
-    basis = (axes / np.sqrt(variances + max(_SHRINKAGE * variances.mean(), 1e-12))).T
-    length = np.linalg.norm((exact - exact.mean(axis=0)) @ basis.T, axis=1).mean()
-    found: NDArray[np.float32] = (basis / max(length, 1e-12)).astype(np.float32)
-    return found
+    basis = (axes / np.sqrt(variances + _SHRINKAGE * variances.mean())).T
+    length = np.linalg.norm((exact - center) @ basis.T, axis=1).mean()
+    return center.astype(np.float32), (basis / length).astype(np.float32)
 
 
 def _fit(
@@ -174,7 +193,7 @@ def _fit(
 ) -> None:
     """Learn in one cycle; photos of one title are alike, and no contrast to each other."""
     batches = max(len(which) // size, 1)
-    optimiser = torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE)
+    optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LEARNING_RATE, total_steps=epochs * batches, pct_start=0.2)
     network.train()
     for _ in range(epochs):
@@ -185,30 +204,39 @@ def _fit(
             share = np.where(generator.random(len(photos)) < _SHORTENED, generator.uniform(*_KEPT, len(photos)), 1.0)
             kept = generator.random((len(photos), _MOST_KEPT)) < share[:, None]
             rows = titles + texts * (generator.random(len(photos)) < _MISSPELT)
-            said = network(*bags.draw(rows, kept))
-            scores = network.scale.exp() * (said @ white[torch.from_numpy(photos)].T)
+            said, probes = network(*bags.draw(rows, kept))
+            seen = white[torch.from_numpy(photos)]
             alike = torch.from_numpy(titles[:, None] == titles[None]).float()
             wanted = alike / alike.sum(dim=1, keepdim=True)
-            loss = F.cross_entropy(scores, wanted) + F.cross_entropy(scores.T, wanted)
+            first, second = network.scales.exp()
+            loss = _contrast(first * (said @ network.see(seen).T), wanted)
+            loss = loss + _PROBING * _contrast(second * (probes @ seen.T), wanted)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
             schedule.step()
             with torch.no_grad():
-                network.scale.clamp_(max=math.log(_LARGEST_SCALE))
+                network.scales.clamp_(max=math.log(_LARGEST_SCALE))
         advance(1)
+    network.eval()
+
+
+def _contrast(scores: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
+    """Return how far titles are from choosing their photos, and photos their titles; `wanted` is symmetric."""
+    return F.cross_entropy(scores, wanted) + F.cross_entropy(scores.T, wanted)
 
 
 @torch.no_grad()
-def _packed(networks: Sequence[_Network], hashes: NDArray[np.uint32], basis: NDArray[np.float32]) -> Words:
+def _packed(
+    networks: Sequence[_Network], hashes: NDArray[np.uint32], center: NDArray[np.float32], basis: NDArray[np.float32]
+) -> Words:
     table = np.stack([network.table.weight.numpy() for network in networks], axis=1)
     scale = (np.maximum(np.abs(table).max(axis=2), 1e-6) / 127).astype(np.float16)
-    whole = np.rint(table / scale[:, :, None].astype(np.float32)).clip(-127, 127).astype(np.int8)
-    return Words(
-        hashes,
-        whole,
-        scale,
-        np.stack([network.layer.weight.numpy().T for network in networks]).astype(np.float16),
-        np.stack([network.layer.bias.numpy() for network in networks]).astype(np.float16),
-        basis.astype(np.float16),
-    )
+    whole = np.rint(table / np.maximum(scale[:, :, None].astype(np.float32), 1e-8)).clip(-127, 127).astype(np.int8)
+    layers = {}
+    for name in LAYERS:
+        each = [getattr(network, name) for network in networks]
+        layers[name] = np.stack([layer.weight.numpy().T for layer in each]).astype(np.float16)
+        if each[0].bias is not None:
+            layers[f"{name}_bias"] = np.stack([layer.bias.numpy() for layer in each]).astype(np.float16)
+    return Words(hashes, whole, scale, center.astype(np.float32), basis.astype(np.float16), layers)

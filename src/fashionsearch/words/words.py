@@ -1,46 +1,51 @@
-"""Texts as vectors in the space of an index's photos, learned from titles; NumPy alone."""
+"""Texts and photos in one space, learned from titles; NumPy alone."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any, ClassVar
+import functools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch.storage import Fields
-from fashionsearch.storage.arrays import check_arrays
+from fashionsearch.storage.arrays import Expected, check_arrays
 from fashionsearch.words.tokens import check_texts, tokens
 
 if TYPE_CHECKING:
     from typing_extensions import Self
 
+# The layers of each network: of a text, to what it says and to where its photos lie; of a photo, one straight and two bent.
+LAYERS = ("said", "probe", "straight", "bent", "unbent")
 _SHORTEST = np.float32(1e-6)
+_Vectors: TypeAlias = "NDArray[np.float32]"
 
 
 @dataclass(frozen=True, eq=False)
 class Words:
-    """What embeds texts into the space of an index's photos: several small networks that learned from titles, averaged.
+    """What embeds texts and photos' embeddings into one space: several small networks that learned from titles, averaged.
 
-    Each adds up a vector for each piece of a text, takes the mean through one layer, and makes it 1 long. Only hashes of
-    pieces are kept, and no text.
+    A network takes the mean of a vector for each piece of a text. One layer makes of it what the text says, to which photos
+    are compared after two layers of their own; and another makes of it the place in the photos' own space where candidates
+    are. Only hashes of pieces are kept, and no text.
 
     Attributes:
         hashes: (v,) uint32, ascending, of the pieces that are known.
         table: (v, s, h) int8, a vector of each piece in each of s networks.
         scale: (v, s) float16, what a row of the table is multiplied by.
-        weight: (s, h, r) float16, of the layer.
-        bias: (s, r) float16, of the layer.
-        basis: (r, dim) float16, the directions of the photos' space that the layer's units stand for.
+        center: (dim,) float32, the mean of the photos' embeddings.
+        basis: (r, dim) float16; `(vectors - center) @ basis.T` is white.
+        layers: by name in `LAYERS`, (s, in, out) float16, and some with "_bias" behind, (s, out).
     """
 
     hashes: NDArray[np.uint32]
     table: NDArray[np.int8]
     scale: NDArray[np.float16]
-    weight: NDArray[np.float16]
-    bias: NDArray[np.float16]
+    center: _Vectors
     basis: NDArray[np.float16]
+    layers: Mapping[str, NDArray[np.float16]]
 
     name: ClassVar[str] = "words"
 
@@ -49,53 +54,99 @@ class Words:
         """The length of an embedding."""
         return int(self.basis.shape[1])
 
-    def embed_text(self, texts: Sequence[str]) -> NDArray[np.float32]:
-        """Return (n, dim) float32 of length 1 of n texts: photos of what they say are near.
+    def embed_text(self, texts: Sequence[str]) -> _Vectors:
+        """Return (n, dim) float32 of length 1 of n texts: the photos of what they say are near.
 
         Raises:
             InputError: if a text is empty, too long or no text.
         """
-        found = np.empty((len(texts), self.dim), np.float32)
-        for place, text in enumerate(check_texts(texts)):
-            found[place] = self._embedded(text)
+        return self.read(texts)[0]
+
+    def read(self, texts: Sequence[str]) -> tuple[_Vectors, _Vectors]:
+        """Return (n, dim) as `embed_text`, and (n, s·w), whose inner products with what `see` returns are scores.
+
+        Raises:
+            InputError: if a text is empty, too long or no text.
+        """
+        means = [self._mean(text) for text in check_texts(texts)]
+        probes = np.empty((len(means), self.dim), np.float32)
+        said = np.empty((len(means), self._full["said_bias"].size), np.float32)
+        for place, mean in enumerate(means):
+            said[place] = self._layer(mean, "said").reshape(-1)
+            probes[place] = self._layer(mean, "probe").sum(axis=0) @ self._full["basis"]
+        return _unit(probes), said
+
+    def see(self, vectors: _Vectors) -> _Vectors:
+        """Return (m, s·w) float32 of (m, dim) unit vectors of photos; scores are the mean cosine over the networks."""
+        full = self._full
+        white = (vectors - self.center) @ full["basis"].T
+        pieces = []
+        for member in range(self.table.shape[1]):
+            bent = np.maximum(white @ full["bent"][member] + full["bent_bias"][member], 0)
+            seen = white @ full["straight"][member] + full["straight_bias"][member] + bent @ full["unbent"][member]
+            pieces.append(_unit(seen))
+        found: _Vectors = np.concatenate(pieces, axis=1) / np.float32(len(pieces))
         return found
 
-    def _embedded(self, text: str) -> NDArray[np.float32]:
+    @functools.cached_property
+    def _full(self) -> dict[str, _Vectors]:
+        """The layers and the basis in full precision, in which a processor is faster."""
+        arrays = {**self.layers, "basis": self.basis}
+        return {name: array.astype(np.float32) for name, array in arrays.items()}
+
+    def _mean(self, text: str) -> _Vectors:
+        """Return (s, h), the mean of the vectors of those pieces that are known."""
         hashes = tokens(text).hashes
         places = np.minimum(np.searchsorted(self.hashes, hashes), len(self.hashes) - 1)
         places = places[self.hashes[places] == hashes]
-        mean = np.einsum("tsh,ts->sh", self.table[places].astype(np.float32), self.scale[places].astype(np.float32))
-        mean /= np.float32(max(len(places), 1))
-        said = np.einsum("sh,shr->sr", mean, self.weight.astype(np.float32)) + self.bias
-        said /= np.maximum(np.linalg.norm(said, axis=1, keepdims=True), _SHORTEST)
-        vector = said.sum(axis=0) @ self.basis
-        found: NDArray[np.float32] = vector / np.maximum(np.linalg.norm(vector), _SHORTEST)
-        return found
+        rows, scale = self.table[places].astype(np.float32), self.scale[places].astype(np.float32)
+        mean: _Vectors = np.einsum("tsh,ts->sh", rows, scale) / np.float32(max(len(places), 1))
+        return mean
+
+    def _layer(self, mean: _Vectors, name: str) -> _Vectors:
+        """Return (s, out) of length 1."""
+        return _unit((mean[:, None] @ self._full[name])[:, 0] + self._full[f"{name}_bias"])
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return what `from_state` makes it of again."""
-        return {"dim": self.dim}, {field.name: getattr(self, field.name) for field in fields(self)}
+        arrays = {name: getattr(self, name) for name in ("hashes", "table", "scale", "center", "basis")}
+        return {"dim": self.dim}, {**arrays, **self.layers}
 
     @classmethod
-    def from_state(cls, config: Fields, arrays: dict[str, NDArray[Any]]) -> Self:
+    def from_state(cls, config: Fields, arrays: Mapping[str, NDArray[Any]]) -> Self:
         """Return what `state` was taken of.
 
         Raises:
             CorruptFileError: if a field isn't what it must be.
             ValueError: if an array is none of these.
         """
-        check_arrays(
-            arrays,
-            {
-                "hashes": ("uint32", ("pieces",)),
-                "table": ("int8", ("pieces", "networks", "hidden")),
-                "scale": ("float16", ("pieces", "networks")),
-                "weight": ("float16", ("networks", "hidden", "rank")),
-                "bias": ("float16", ("networks", "rank")),
-                "basis": ("float16", ("rank", config.whole("dim", least=1))),
-            },
-        )
+        dim = config.whole("dim", least=1)
+        half = "float16"
+        layers: Expected = {
+            "said": (half, ("networks", "hidden", "width")),
+            "said_bias": (half, ("networks", "width")),
+            "probe": (half, ("networks", "hidden", "rank")),
+            "probe_bias": (half, ("networks", "rank")),
+            "straight": (half, ("networks", "rank", "width")),
+            "straight_bias": (half, ("networks", "width")),
+            "bent": (half, ("networks", "rank", "bent")),
+            "bent_bias": (half, ("networks", "bent")),
+            "unbent": (half, ("networks", "bent", "width")),
+        }
+        others: Expected = {
+            "hashes": ("uint32", ("pieces",)),
+            "table": ("int8", ("pieces", "networks", "hidden")),
+            "scale": (half, ("pieces", "networks")),
+            "center": ("float32", (dim,)),
+            "basis": (half, ("rank", dim)),
+        }
+        check_arrays(arrays, {**others, **layers})
         hashes = arrays["hashes"]
         if not len(hashes) or not (hashes[1:] > hashes[:-1]).all():
             raise ValueError("'hashes' are empty or not in ascending order")
-        return cls(**{field.name: arrays[field.name] for field in fields(cls)})
+        return cls(**{name: arrays[name] for name in others}, layers={name: arrays[name] for name in layers})
+
+
+def _unit(vectors: _Vectors) -> _Vectors:
+    found: _Vectors = vectors / np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), _SHORTEST)
+    return found
