@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -13,13 +13,14 @@ from numpy.typing import ArrayLike, NDArray
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.images import Images
-from fashionsearch.index import encoders, filters, paging, queries
+from fashionsearch.index import encoders, filters, learned, paging, queries, wording
 from fashionsearch.index.candidates import Ranking
 from fashionsearch.index.health import reach
 from fashionsearch.index.items import Items
 from fashionsearch.index.ranking import source_first
 from fashionsearch.index.rows import Id, as_ids, check_id, check_number, check_share, check_vectors
 from fashionsearch.results import Matches
+from fashionsearch.words import Words
 
 _MAX_K = 1_000_000
 _TWINS = 8  # items beyond k among which that of the queried file itself may be
@@ -49,6 +50,7 @@ class Searching(Items):
     _audited: int  # items when `ef_search` was last set for the goal of recall
     _auditing: bool
     _encoder: Embeds | None
+    _learned: Mapping[str, learned.Part]
 
     def search(
         self,
@@ -99,14 +101,15 @@ class Searching(Items):
                 encoder.
         """
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity)
-        pictures, terms = self._photos(images, region), []
+        pictures = self._photos(images, region)
+        terms: list[queries.Weighed] = []
         if pictures is not None:
             embedded = encoders.embed_queries(self._required_encoder("search by photo"), pictures)
             weight = 1.0 if text is None else 1 - check_share("text_weight", text_weight)
             terms.append(queries.Likeness("photo", check_vectors(embedded, self.dim), weight))
         if text is not None:
             weight = 1.0 if pictures is None else check_share("text_weight", text_weight)
-            terms.append(queries.Likeness("text", self._embed_text(text), weight))
+            terms.append(wording.term(self._encoder, self._words, text, weight, self.dim))
         if id is not None:
             vectors = self._engine.fetch([check_id(id)]).vectors
             terms.append(queries.Likeness("item", vectors))
@@ -174,14 +177,11 @@ class Searching(Items):
             return pictures
         return [cut(picture, region, position=position) for position, picture in enumerate(pictures)]
 
-    def _embed_text(self, text: str | Sequence[str]) -> NDArray[np.float32]:
-        texts = [text] if isinstance(text, str) else list(text)
-        encoder: Any = self._encoder
-        if not callable(getattr(encoder, "embed_text", None)):
-            raise errors.InputError(
-                "this index knows no words: its encoder embeds photos alone; use an encoder that has embed_text"
-            )
-        return check_vectors(encoder.embed_text(texts), self.dim)
+    @property
+    def _words(self) -> Words | None:
+        """The words that were learned here, if any were."""
+        found = self._learned.get("words")
+        return found if isinstance(found, Words) else None
 
     def _with_photos(self, found: Matches, pictures: Sequence[Any] | None) -> Matches:
         """Return matches with what a notebook shows of the queried photos."""
@@ -192,7 +192,7 @@ class Searching(Items):
         return replace(found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos)
 
     def _answer(
-        self, terms: Sequence[queries.Likeness], asked: _Asked, pictures: Sequence[Any] | None = None
+        self, terms: Sequence[queries.Weighed], asked: _Asked, pictures: Sequence[Any] | None = None
     ) -> Matches:
         """Return what a page shows of the items that terms rank best."""
         from fashionsearch.images import source_of
@@ -200,7 +200,7 @@ class Searching(Items):
         self._keep_goal()
         count = max(len(term.probes) for term in terms)
         joint = [queries.spread(term, count) for term in terms]
-        if len(joint) > 1 or asked.diversity:
+        if len(joint) > 1 or asked.diversity or not joint[0].is_linear:
             self._require_cosine(" and ".join(term.name for term in joint))
             joint = queries.balanced(joint)
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
+from fashionsearch.words.shipped import shipped_words
 from fashionsearch.words.tokens import check_texts
 from fashionsearch.words.words import Words
 
-__all__ = ["Words", "check_texts"]
+__all__ = ["Words", "check_texts", "shipped_words"]

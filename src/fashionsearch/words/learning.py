@@ -30,6 +30,7 @@ _FEWEST_STEPS, _MOST_STEPS = 200, 1_000
 _BATCH_SIZE = 1024
 _LEARNING_RATE = 3e-3
 _WEIGHT_DECAY = 0.0
+_SEEING = 1.0
 _PROBING = 0.5  # what finding candidates counts in the loss
 _SHRINKAGE = 0.01  # of the mean variance, added to each when whitening
 _SHORTENED = 0.5  # of the titles lose words, so that "red shirt" is understood though no title is as short
@@ -209,7 +210,7 @@ def _fit(
             alike = torch.from_numpy(titles[:, None] == titles[None]).float()
             wanted = alike / alike.sum(dim=1, keepdim=True)
             first, second = network.scales.exp()
-            loss = _contrast(first * (said @ network.see(seen).T), wanted)
+            loss = _SEEING * _contrast(first * (said @ network.see(seen).T), wanted) if _SEEING else 0.0
             loss = loss + _PROBING * _contrast(second * (probes @ seen.T), wanted)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
