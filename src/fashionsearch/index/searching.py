@@ -13,7 +13,7 @@ from numpy.typing import ArrayLike, NDArray
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.images import Images
-from fashionsearch.index import encoders, filters, learned, paging, queries, wording
+from fashionsearch.index import encoders, filters, learned, paging, queries, text_match, wording
 from fashionsearch.index.candidates import Ranking
 from fashionsearch.index.health import reach
 from fashionsearch.index.items import Items
@@ -60,6 +60,7 @@ class Searching(Items):
         id: Id | None = None,
         text: str | Sequence[str] | None = None,
         text_weight: float = 0.5,
+        text_match: bool = False,
         region: Sequence[float] | None = None,
         where: filters.Where | None = None,
         exact: bool = False,
@@ -76,6 +77,9 @@ class Searching(Items):
             id: search by this stored item, itself left out, beside or in place of a photo.
             text: what is wanted in words, one text for all queries or one for each.
             text_weight: what the words count beside photos, from 0 to 1; the photos count the rest.
+            text_match: let items whose own text holds the words come first too: their metadata field that `learn_text` was
+                given, or every field of text, is ranked by BM25, and joined with the other ranking by reciprocal ranks. The
+                words are looked for as they are written.
             region: (left, top, right, bottom) of the part of each photo to search by, as shares of its width and height.
             where: only among items whose metadata fit, for example
                 `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`; "contains", "exists", "not",
@@ -116,7 +120,8 @@ class Searching(Items):
             asked = replace(asked, exclude=asked.exclude | {check_id(id)})
         if not terms:
             raise errors.InputError("nothing says what to search for; give photos, text= or id=")
-        found = self._answer(terms, asked, pictures if len(terms) == 1 else None)
+        matching = _texts_to_match(text, text_match)
+        found = self._answer(terms, asked, pictures if len(terms) == 1 else None, matching)
         return self._with_photos(found, pictures)
 
     def search_vectors(
@@ -192,7 +197,8 @@ class Searching(Items):
         return replace(found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos)
 
     def _answer(
-        self, terms: Sequence[queries.Weighed], asked: _Asked, pictures: Sequence[Any] | None = None
+        self, terms: Sequence[queries.Weighed], asked: _Asked, pictures: Sequence[Any] | None = None,
+        matching: Sequence[str] = (),
     ) -> Matches:
         """Return what a page shows of the items that terms rank best."""
         from fashionsearch.images import source_of
@@ -211,6 +217,9 @@ class Searching(Items):
             found = ranking.find(count + (_TWINS if is_plain else 0), exact)
             return source_first(found, sources, count) if is_plain else found
 
+        if matching:
+            find = self._fused(find, matching, ranking)
+
         if asked.offset or asked.exclude or asked.group_by is not None:
             if asked.group_by is not None:
                 self._engine.check_field(asked.group_by, "group_by")
@@ -224,6 +233,15 @@ class Searching(Items):
             told = filters.nothing_fits(asked.condition, self._engine.counts)
             warnings.warn(told, errors.DataWarning, stacklevel=3)
         return ranking.itemised(found)
+
+    def _fused(self, find: paging.Find, texts: Sequence[str], ranking: Ranking) -> paging.Find:
+        """Return what also finds items by their own texts, of which one is said for each query or one for all."""
+        words = self._words
+        fields = [words.field] if words is not None and words.field else text_match.text_fields(self._engine)
+        matching = text_match.TextMatch(self._engine, fields, ranking.condition)
+        probes = ranking.probes
+        told = [texts[query if len(texts) > 1 else 0] for query in range(len(probes))]
+        return text_match.fused(find, [matching.find(*each) for each in zip(told, probes, strict=True)])
 
     def _require_cosine(self, said: str) -> None:
         if self._engine.settings.metric != "cosine":
@@ -251,3 +269,14 @@ class Searching(Items):
                 "VisualIndex.load an encoder"
             )
         return self._encoder
+
+
+def _texts_to_match(text: str | Sequence[str] | None, asked: bool) -> list[str]:
+    """Return the texts that items' own texts are compared with, if that is asked for."""
+    if not isinstance(asked, bool):
+        raise errors.InputError(f"text_match={asked!r} is neither True nor False")
+    if not asked:
+        return []
+    if text is None:
+        raise errors.InputError("text_match=True compares items' texts with a text, and there is none; give text= too")
+    return [text] if isinstance(text, str) else list(text)

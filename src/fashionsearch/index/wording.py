@@ -124,7 +124,8 @@ def learn(
         raise errors.InputError(f"the title {wrong!r:.60} is a {type(wrong).__name__}; titles are text, or None where unknown")
     named = [text for place in there if isinstance(text := texts[place], str)]
     checked = queries.unit(check_vectors(vectors[there], engine.settings.dim)) if there else vectors[:0]
-    return learn_words(named, checked, start=known_by(encoder), random_state=random_state, progress=progress)
+    words = learn_words(named, checked, start=known_by(encoder), random_state=random_state, progress=progress)
+    return replace(words, field=titles) if isinstance(titles, str) else words
 
 
 def _of_items(engine: Engine, titles: str | Sequence[str | None]) -> tuple[list[Any], NDArray[np.float32]]:

@@ -38,6 +38,7 @@ class Words:
         center: (dim,) float32, the mean of the photos' embeddings.
         basis: (r, dim) float16; `(vectors - center) @ basis.T` is white.
         layers: by name in `LAYERS`, (s, in, out) float16, and some with "_bias" behind, (s, out).
+        field: of the items' metadata that held the titles; "" where they weren't in one.
     """
 
     hashes: NDArray[np.uint32]
@@ -46,6 +47,7 @@ class Words:
     center: _Vectors
     basis: NDArray[np.float16]
     layers: Mapping[str, NDArray[np.float16]]
+    field: str = ""
 
     name: ClassVar[str] = "words"
 
@@ -110,7 +112,7 @@ class Words:
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return what `from_state` makes it of again."""
         arrays = {name: getattr(self, name) for name in ("hashes", "table", "scale", "center", "basis")}
-        return {"dim": self.dim}, {**arrays, **self.layers}
+        return {"dim": self.dim, "field": self.field}, {**arrays, **self.layers}
 
     @classmethod
     def from_state(cls, config: Fields, arrays: Mapping[str, NDArray[Any]]) -> Self:
@@ -144,7 +146,7 @@ class Words:
         hashes = arrays["hashes"]
         if not len(hashes) or not (hashes[1:] > hashes[:-1]).all():
             raise ValueError("'hashes' are empty or not in ascending order")
-        return cls(**{name: arrays[name] for name in others}, layers={name: arrays[name] for name in layers})
+        return cls(**{name: arrays[name] for name in others}, layers={name: arrays[name] for name in layers}, field=config.text("field"))
 
 
 def _unit(vectors: _Vectors) -> _Vectors:
