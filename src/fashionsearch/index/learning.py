@@ -44,8 +44,8 @@ class Learning(Searching):
             random_state: of what is drawn while learning.
 
         Raises:
-            InputError: if fewer than 20 titles differ, there aren't as many as photos, no item has the field, or a title isn't
-                text or has over 2,000 words.
+            InputError: if fewer than 20 titles differ, there aren't as many as photos, no item has the field, or a title
+                isn't text or has over 2,000 words.
             ImageError: if an image can't be read.
             StorageError: if the folder of an opened index can't be written.
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
@@ -197,7 +196,10 @@ class Searching(Items):
         return replace(found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos)
 
     def _answer(
-        self, terms: Sequence[queries.Weighed], asked: _Asked, pictures: Sequence[Any] | None = None,
+        self,
+        terms: Sequence[queries.Weighed],
+        asked: _Asked,
+        pictures: Sequence[Any] | None = None,
         matching: Sequence[str] = (),
     ) -> Matches:
         """Return what a page shows of the items that terms rank best."""
@@ -278,5 +280,7 @@ def _texts_to_match(text: str | Sequence[str] | None, asked: bool) -> list[str]:
     if not asked:
         return []
     if text is None:
-        raise errors.InputError("text_match=True compares items' texts with a text, and there is none; give text= too")
+        raise errors.InputError(
+            "text_match=True compares items' texts with a text, and there is none; give text= too"
+        )
     return [text] if isinstance(text, str) else list(text)

@@ -58,7 +58,9 @@ class TextMatch:
     def _scores(self, field: str, words: Iterable[str]) -> dict[Value, tuple[float, int]]:
         """Return value -> BM25 of it, and how many items have it; of those values that hold a word."""
         holding: dict[str, list[tuple[Value, int]]] = {
-            word: self.engine.counts(field, AllOf((*_some(self.condition), Contains(field, (word,)))), _MOST_VALUES)
+            word: self.engine.counts(
+                field, AllOf((*_some(self.condition), Contains(field, (word,)))), _MOST_VALUES
+            )
             for word in words
         }
         items = {value: count for found in holding.values() for value, count in found}
@@ -96,7 +98,12 @@ def fused(find: Find, matched: Sequence[Matches]) -> Find:
         texts = stacked([each.chosen([range(int(each.counts[0]))], width) for each in matched])
         everything = joined([found, texts])
         orders = [
-            _fused(everything.ids[query].tolist(), int(found.counts[query]), found.ids.shape[1], int(each.counts[0]))
+            _fused(
+                everything.ids[query].tolist(),
+                int(found.counts[query]),
+                found.ids.shape[1],
+                int(each.counts[0]),
+            )
             for query, each in enumerate(matched)
         ]
         return everything.chosen(orders, min(count, max(map(len, orders), default=0)))

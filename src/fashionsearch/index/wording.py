@@ -113,7 +113,9 @@ def learn(
             engine.check_field(titles, "learn_text")
         texts, vectors = _of_items(engine, titles)
     elif encoder is None:
-        raise errors.InputError("this index has no encoder to embed images with; learn from its own items, without images")
+        raise errors.InputError(
+            "this index has no encoder to embed images with; learn from its own items, without images"
+        )
     else:
         texts = _given(titles)
         vectors = encoders.embed_queries(encoder, images)[1]
@@ -121,7 +123,9 @@ def learn(
     there = [place for place, text in enumerate(texts) if isinstance(text, str) and text.strip()]
     wrong = next((text for text in texts if text is not None and not isinstance(text, str)), None)
     if wrong is not None:
-        raise errors.InputError(f"the title {wrong!r:.60} is a {type(wrong).__name__}; titles are text, or None where unknown")
+        raise errors.InputError(
+            f"the title {wrong!r:.60} is a {type(wrong).__name__}; titles are text, or None where unknown"
+        )
     named = [text for place in there if isinstance(text := texts[place], str)]
     checked = queries.unit(check_vectors(vectors[there], engine.settings.dim)) if there else vectors[:0]
     words = learn_words(named, checked, start=known_by(encoder), random_state=random_state, progress=progress)
@@ -146,10 +150,14 @@ def _of_items(engine: Engine, titles: str | Sequence[str | None]) -> tuple[list[
 
 def _given(titles: Sequence[str | None] | str) -> list[Any]:
     if isinstance(titles, str):
-        raise errors.InputError(f"titles={titles!r:.60} is one text, and images were given; give one title for each of them")
+        raise errors.InputError(
+            f"titles={titles!r:.60} is one text, and images were given; give one title for each of them"
+        )
     return list(titles)
 
 
 def _check_count(titles: int, others: int, what: str) -> None:
     if titles != others:
-        raise errors.InputError(f"there are {titles:,} titles and {others:,} {what}; give one for each, None where unknown")
+        raise errors.InputError(
+            f"there are {titles:,} titles and {others:,} {what}; give one for each, None where unknown"
+        )

@@ -205,7 +205,9 @@ def joined(parts: Sequence[Matches]) -> Matches:
 
 def stacked(parts: Sequence[Matches]) -> Matches:
     """Return the answers to several queries, each (1, k), as one of (n, k)."""
-    arrays: dict[str, Any] = {name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS}
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS
+    }
     return Matches(**arrays, counts=np.concatenate([part.counts for part in parts]))
 
 

@@ -1,5 +1,8 @@
-"""Learns `Words` from titles and the embeddings of the photos that bear them, by contrast: a title is nearer to its photo than
-to others (Radford et al. 2021, "Learning transferable visual models from natural language supervision")."""
+"""Learns `Words` from titles and the embeddings of the photos that bear them, by contrast.
+
+A title is to be nearer to its photo than to others, and a photo to its title (Radford et al. 2021, "Learning transferable
+visual models from natural language supervision").
+"""
 
 from __future__ import annotations
 
@@ -85,7 +88,11 @@ def learn_words(
     size = min(_BATCH_SIZE, len(texts))
     batches = max(len(titles) // size, 1)
     epochs = min(max(_EPOCHS, -(-_FEWEST_STEPS // batches)), max(_MOST_STEPS // batches, 1))
-    with torch_defaults(), torch.random.fork_rng(devices=[]), progress_bar(count * epochs, "learning words", "epoch", shown=progress) as advance:
+    with (
+        torch_defaults(),
+        torch.random.fork_rng(devices=[]),
+        progress_bar(count * epochs, "learning words", "epoch", shown=progress) as advance,
+    ):
         for member in range(count):
             torch.default_generator.manual_seed(int(generator.integers(2**31)))
             network = _Network(len(hashes), len(basis))
@@ -115,7 +122,11 @@ class _Bags:
         """Return the places of pieces of texts, and where each text's begin, without those of words that aren't kept."""
         counts = self._counts[rows]
         query = np.repeat(np.arange(len(rows)), counts)
-        at = np.arange(len(query)) - np.repeat(np.cumsum(counts) - counts, counts) + np.repeat(self._starts[rows], counts)
+        at = (
+            np.arange(len(query))
+            - np.repeat(np.cumsum(counts) - counts, counts)
+            + np.repeat(self._starts[rows], counts)
+        )
         here = kept[query, self._first[at]] & kept[query, self._last[at]]
         starts = np.searchsorted(query[here], np.arange(len(rows)))
         return torch.from_numpy(self._places[at[here]]), torch.from_numpy(starts)
@@ -151,9 +162,13 @@ class _Network(nn.Module):
         known = words.table[:, member].astype(np.float32) * words.scale[:, member, None].astype(np.float32)
         self.table.weight[places] = torch.from_numpy(known)
         for name in LAYERS:
-            getattr(self, name).weight.copy_(torch.from_numpy(words.layers[name][member].T.astype(np.float32)))
+            getattr(self, name).weight.copy_(
+                torch.from_numpy(words.layers[name][member].T.astype(np.float32))
+            )
             if f"{name}_bias" in words.layers:
-                getattr(self, name).bias.copy_(torch.from_numpy(words.layers[f"{name}_bias"][member].astype(np.float32)))
+                getattr(self, name).bias.copy_(
+                    torch.from_numpy(words.layers[f"{name}_bias"][member].astype(np.float32))
+                )
 
 
 def _known(read: Sequence[Tokens], least: int, start: Words | None) -> NDArray[np.uint32]:
@@ -173,8 +188,12 @@ def _whitening(vectors: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArr
     exact = vectors.astype(np.float64)
     center = exact.mean(axis=0)
     if np.abs(exact - center).max() < 1e-6:
-        raise errors.InputError("all photos with a title have the same vector, so no word can tell them apart; add others")
-    variances, axes = np.linalg.eigh(np.cov(exact, rowvar=False, bias=True).reshape(exact.shape[1], exact.shape[1]))
+        raise errors.InputError(
+            "all photos with a title have the same vector, so no word can tell them apart; add others"
+        )
+    variances, axes = np.linalg.eigh(
+        np.cov(exact, rowvar=False, bias=True).reshape(exact.shape[1], exact.shape[1])
+    )
     variances, axes = np.maximum(variances[::-1][:_RANK], 0), axes[:, ::-1][:, :_RANK]
     basis = (axes / np.sqrt(variances + _SHRINKAGE * variances.mean())).T
     length = np.linalg.norm((exact - center) @ basis.T, axis=1).mean()
@@ -195,14 +214,18 @@ def _fit(
     """Learn in one cycle; photos of one title are alike, and no contrast to each other."""
     batches = max(len(which) // size, 1)
     optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimiser, _LEARNING_RATE, total_steps=epochs * batches, pct_start=0.2)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(
+        optimiser, _LEARNING_RATE, total_steps=epochs * batches, pct_start=0.2
+    )
     network.train()
     for _ in range(epochs):
         order = generator.permutation(len(which))
         for begin in range(0, batches * size, size):
             photos = order[begin : begin + size]
             titles = which[photos]
-            share = np.where(generator.random(len(photos)) < _SHORTENED, generator.uniform(*_KEPT, len(photos)), 1.0)
+            share = np.where(
+                generator.random(len(photos)) < _SHORTENED, generator.uniform(*_KEPT, len(photos)), 1.0
+            )
             kept = generator.random((len(photos), _MOST_KEPT)) < share[:, None]
             rows = titles + texts * (generator.random(len(photos)) < _MISSPELT)
             said, probes = network(*bags.draw(rows, kept))
@@ -229,11 +252,18 @@ def _contrast(scores: torch.Tensor, wanted: torch.Tensor) -> torch.Tensor:
 
 @torch.no_grad()
 def _packed(
-    networks: Sequence[_Network], hashes: NDArray[np.uint32], center: NDArray[np.float32], basis: NDArray[np.float32]
+    networks: Sequence[_Network],
+    hashes: NDArray[np.uint32],
+    center: NDArray[np.float32],
+    basis: NDArray[np.float32],
 ) -> Words:
     table = np.stack([network.table.weight.numpy() for network in networks], axis=1)
     scale = (np.maximum(np.abs(table).max(axis=2), 1e-6) / 127).astype(np.float16)
-    whole = np.rint(table / np.maximum(scale[:, :, None].astype(np.float32), 1e-8)).clip(-127, 127).astype(np.int8)
+    whole = (
+        np.rint(table / np.maximum(scale[:, :, None].astype(np.float32), 1e-8))
+        .clip(-127, 127)
+        .astype(np.int8)
+    )
     layers = {}
     for name in LAYERS:
         each = [getattr(network, name) for network in networks]

@@ -15,7 +15,8 @@ def misspelt(text: str, generator: np.random.Generator, share: float = 0.7) -> s
         're floral drhess'
     """
     return " ".join(
-        _edited(word, generator) if len(word) > 1 and generator.random() < share else word for word in text.split()
+        _edited(word, generator) if len(word) > 1 and generator.random() < share else word
+        for word in text.split()
     )
 
 

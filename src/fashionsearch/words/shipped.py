@@ -24,4 +24,6 @@ def _opened(name: str) -> Words:
     try:
         return Words.from_state(shipped.config, shipped.arrays)
     except ValueError as error:
-        raise errors.CorruptFileError(f"the words of {name!r} can't be read: {error}; install fashionsearch again") from error
+        raise errors.CorruptFileError(
+            f"the words of {name!r} can't be read: {error}; install fashionsearch again"
+        ) from error

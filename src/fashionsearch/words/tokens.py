@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 import unicodedata
 import zlib
@@ -15,10 +16,12 @@ from fashionsearch import errors
 
 MOST_WORDS = 2_000
 _MOST_CHARACTERS = 40_000
-_LONGEST_SPELT = 24  # letters; of longer words only the n-grams are taken, since leaving out each letter is quadratic
+_LONGEST_SPELT = (
+    24  # letters; of longer words only the n-grams are taken, since leaving out each letter is quadratic
+)
 _GRAMS = (3, 4)
 _WORD = re.compile(r"\w+")
-_WITHIN_WORDS = re.compile("[\u0300-\u036f'’\\-]")  # accents, apostrophes, hyphens: "t-shirt" is "tshirt"
+_WITHIN_WORDS = re.compile("[\u0300-\u036f'\u2019\\-]")  # accents, apostrophes, hyphens: "t-shirt" is "tshirt"
 
 
 @dataclass(frozen=True, eq=False)
@@ -57,7 +60,7 @@ def tokens(text: str, pieces: Callable[[str], tuple[int, ...]] | None = None) ->
         own = (pieces or pieces_of)(word)
         hashes += own
         first += [place] * len(own)
-    pairs = [_hash(f"b{one} {two}") for one, two in zip(found, found[1:], strict=False)]
+    pairs = [_hash(f"b{one} {two}") for one, two in itertools.pairwise(found)]
     places = np.array(first + list(range(len(pairs))), np.int64)
     last = places.copy()
     last[len(first) :] += 1
@@ -72,7 +75,9 @@ def check_texts(texts: Sequence[str], what: str = "text") -> list[str]:
     """
     for text in texts:
         if not isinstance(text, str):
-            raise errors.InputError(f"{what}={text!r:.80} is a {type(text).__name__}; give text, such as 'red floral dress'")
+            raise errors.InputError(
+                f"{what}={text!r:.80} is a {type(text).__name__}; give text, such as 'red floral dress'"
+            )
         if not text.strip():
             raise errors.InputError(f"{what}={text[:20]!r} is empty; give words, such as 'red floral dress'")
         words = len(text.split())

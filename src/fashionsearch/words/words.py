@@ -85,7 +85,11 @@ class Words:
         pieces = []
         for member in range(self.table.shape[1]):
             bent = np.maximum(white @ full["bent"][member] + full["bent_bias"][member], 0)
-            seen = white @ full["straight"][member] + full["straight_bias"][member] + bent @ full["unbent"][member]
+            seen = (
+                white @ full["straight"][member]
+                + full["straight_bias"][member]
+                + bent @ full["unbent"][member]
+            )
             pieces.append(_unit(seen))
         found: _Vectors = np.concatenate(pieces, axis=1) / np.float32(len(pieces))
         return found
@@ -146,7 +150,11 @@ class Words:
         hashes = arrays["hashes"]
         if not len(hashes) or not (hashes[1:] > hashes[:-1]).all():
             raise ValueError("'hashes' are empty or not in ascending order")
-        return cls(**{name: arrays[name] for name in others}, layers={name: arrays[name] for name in layers}, field=config.text("field"))
+        return cls(
+            **{name: arrays[name] for name in others},
+            layers={name: arrays[name] for name in layers},
+            field=config.text("field"),
+        )
 
 
 def _unit(vectors: _Vectors) -> _Vectors:
