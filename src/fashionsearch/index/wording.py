@@ -92,8 +92,9 @@ def term(
 
 
 def known_by(encoder: Embeds | None) -> Words | None:
-    """Return the words that ship with an encoder, if some do."""
-    return None if encoder is None else shipped_words(str(encoders.identity(encoder).get("fingerprint")))
+    """Return the words that ship with an encoder, if some do; with an object of the user's own none do."""
+    identity = getattr(encoder, "identity", None)
+    return shipped_words(str(identity().get("fingerprint"))) if callable(identity) else None
 
 
 def learn(
