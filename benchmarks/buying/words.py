@@ -47,7 +47,9 @@ class _Embedded:
 def measure(data: Data, name: str, *, validation: bool = False) -> list[Row]:
     """Return a row for each measure."""
     held = data.is_validation
-    learned, gallery = (data.known.rows(~held), data.known.rows(held)) if validation else (data.known, data.test)
+    learned, gallery = (
+        (data.known.rows(~held), data.known.rows(held)) if validation else (data.known, data.test)
+    )
     known = _Embedded(name, [data.gallery, data.more, data.test])
     titles = np.setdiff1d(gallery[_TITLE][gallery[_TITLE] != ""], learned[_TITLE])
     bear = gallery.rows(np.isin(gallery[_TITLE], titles))
@@ -61,7 +63,9 @@ def measure(data: Data, name: str, *, validation: bool = False) -> list[Row]:
     if name == "fashion" and not validation:
         shipped = _index(encoder(name), known, bear)
         rows += _recalls("text to photo, the words that ship", shipped, titles, titles, bear)
-        rows += _attribute_words("attribute words, the words that ship", _index(encoder(name), known, gallery), gallery)
+        rows += _attribute_words(
+            "attribute words, the words that ship", _index(encoder(name), known, gallery), gallery
+        )
     rows += _attribute_words("attribute words", _learned(known, learned, gallery, index), gallery)
     if not validation:
         rows += [*_seconds(data, known), *_kagl(data, known)]
@@ -144,7 +148,8 @@ def _kagl(data: Data, known: _Embedded) -> list[Row]:
         {_TITLE: np.concatenate([data.gallery[_TITLE], data.test[_TITLE]])},
     )
     both = Part(
-        [*everything.images, *data.more.images], {_TITLE: np.concatenate([everything[_TITLE], data.more[_TITLE]])}
+        [*everything.images, *data.more.images],
+        {_TITLE: np.concatenate([everything[_TITLE], data.more[_TITLE]])},
     )
     index = _learned(known, both.rows(~np.isin(both[_TITLE], texts)), everything)
     ids = np.array([image.stem for image in everything.images])

@@ -18,7 +18,10 @@ def test_a_word_and_the_same_word_with_one_edit_share_a_spelling(wrong):
     assert not unlike
 
 
-@pytest.mark.parametrize(("one", "other"), [("T-Shirt", "tshirt"), ("RED", "red"), ("Robe élégante", "robe elegante"), ("men's", "mens")])
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [("T-Shirt", "tshirt"), ("RED", "red"), ("Robe élégante", "robe elegante"), ("men's", "mens")],
+)
 def test_case_accents_hyphens_and_apostrophes_do_not_matter(one, other):
     assert tokens(one).hashes.tolist() == tokens(other).hashes.tolist()
 
@@ -31,7 +34,9 @@ def test_pairs_know_both_of_their_words():
     assert (read.first[pair].tolist(), read.last[pair].tolist()) == ([0], [1])
 
 
-@pytest.mark.parametrize("text", ["赤いドレス", "красное платье", "👗", "!!!", "half \ud800 pair", "a" * 30_000, "zero\0inside"])
+@pytest.mark.parametrize(
+    "text", ["赤いドレス", "красное платье", "👗", "!!!", "half \ud800 pair", "a" * 30_000, "zero\0inside"]
+)
 def test_whatever_is_written_has_pieces(text):
     assert len(tokens(text).hashes) > 0
 

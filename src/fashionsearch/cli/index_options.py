@@ -84,7 +84,9 @@ def add_index_commands(subcommands: Any) -> None:
         "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'",
     )
     search.add_argument("index", type=Path, help="folder of an index, saved or opened")
-    search.add_argument("photos", nargs="*", help="one or several photos, each a query; none with --text alone")
+    search.add_argument(
+        "photos", nargs="*", help="one or several photos, each a query; none with --text alone"
+    )
     search.add_argument("--text", help="what is wanted in words, alone or beside each photo")
     search.add_argument(
         "--text-weight",

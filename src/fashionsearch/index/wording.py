@@ -77,6 +77,10 @@ def term(
     Raises:
         InputError: if a text is empty, too long or none, or the index knows no words.
     """
+    if not isinstance(text, str | Sequence | np.ndarray) or not len(text):
+        raise errors.InputError(
+            f"text={text!r:.80} is neither a text nor several texts; give words, such as 'red dress'"
+        )
     texts = check_texts([text] if isinstance(text, str) else text)
     own: Any = getattr(encoder, "embed_text", None)
     if learned is None and callable(own):

@@ -21,7 +21,9 @@ _LONGEST_SPELT = (
 )
 _GRAMS = (3, 4)
 _WORD = re.compile(r"\w+")
-_WITHIN_WORDS = re.compile("[\u0300-\u036f'\u2019\\-]")  # accents, apostrophes, hyphens: "t-shirt" is "tshirt"
+_WITHIN_WORDS = re.compile(
+    "[\u0300-\u036f'\u2019\\-]"
+)  # accents, apostrophes, hyphens: "t-shirt" is "tshirt"
 
 
 @dataclass(frozen=True, eq=False)

@@ -434,7 +434,9 @@ def test_words_find_what_they_say(make, monkeypatch):
     monkeypatch.setattr("fashionsearch.words.learning._FEWEST_STEPS", 60)
     held, titles = titled()
     index = make(dim=16)
-    index.add_vectors(held, ids=[f"p{n}" for n in range(160)], metadata={"title": titles, "row": list(range(160))})
+    index.add_vectors(
+        held, ids=[f"p{n}" for n in range(160)], metadata={"title": titles, "row": list(range(160))}
+    )
     with pytest.raises(errors.InputError, match=r"knows no words: call index.learn_text"):
         index.search(text="red shirt")
     index.learn_text("title")
@@ -446,7 +448,13 @@ def test_words_find_what_they_say(make, monkeypatch):
     assert len({item for page in pages for item in page}) == 21
     both = index.search(id="p0", text="blue dress", text_weight=0.5, k=3)
     assert set(both[0][0].parts) == {"item", "text"}
-    for text in ("赤いドレス", "'; DROP TABLE items; --", '"red" OR NEAR(', "half \ud800 pair", "zero\0inside"):
+    for text in (
+        "赤いドレス",
+        "'; DROP TABLE items; --",
+        '"red" OR NEAR(',
+        "half \ud800 pair",
+        "zero\0inside",
+    ):
         assert index.search(text=text, text_match=True, k=3).counts.tolist() == [3]
 
 
@@ -455,12 +463,16 @@ def test_items_whose_own_text_holds_the_words_come_first(make, monkeypatch):
     held, titles = titled()
     titles[77] = "Brand3 green shoes ZX900"
     index = make(dim=16)
-    index.add_vectors(held, ids=[f"p{n}" for n in range(160)], metadata={"title": titles, "shop": ["one", "two"] * 80})
+    index.add_vectors(
+        held, ids=[f"p{n}" for n in range(160)], metadata={"title": titles, "shop": ["one", "two"] * 80}
+    )
     index.learn_text("title")
     assert index.search(text="blue shirt zx900", text_match=True, k=5).ids[0].tolist().count("p77") == 1
     assert index.search(text="zx900", text_match=True, k=3).ids[0, 0] == "p77"
     assert "p77" not in index.search(text="zx900", text_match=True, k=160, where={"shop": "one"}).ids
-    pages = [index.search(text="red shirt", text_match=True, k=10, offset=10 * page).ids[0] for page in range(16)]
+    pages = [
+        index.search(text="red shirt", text_match=True, k=10, offset=10 * page).ids[0] for page in range(16)
+    ]
     assert sorted(np.concatenate(pages)) == sorted(index)
     with pytest.raises(errors.InputError, match="there is none; give text= too"):
         index.search(id="p0", text_match=True)
