@@ -73,7 +73,7 @@ def measure(data: Data, name: str, *, validation: bool = False) -> list[Row]:
 
 
 def _index(using: Any, known: _Embedded, gallery: Part) -> fs.VisualIndex:
-    """Return an index of a gallery's vectors, at places 0, 1, 2, …"""
+    """Return an index of a gallery's vectors, at places 0, 1, 2, …."""
     index = fs.VisualIndex(using, progress=False)
     index.add_vectors(known.embed(gallery.images))
     return index
