@@ -1,6 +1,6 @@
 """Photos found by words alone, which were learned from the titles of other photos.
 
-- text to photo: a query is a title that no training photo has; the gallery are the photos that bear such titles. No titles are
+- text to photo: a query is a title that no training photo has; the gallery are the photos that bear such titles. No title is
   in the gallery, and any photo of the title counts.
 - one random edit in each word of the same titles: what share of recall@10 is left.
 - KAGL: the public queries that have an answer among the first 12,000 photos, which are the gallery; learned from the photos
