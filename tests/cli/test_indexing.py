@@ -102,7 +102,10 @@ def test_an_index_learns_words_and_is_searched_by_them(tmp_path, capsys, monkeyp
     monkeypatch.setattr("fashionsearch.words.learning._FEWEST_STEPS", 20)
     shop = fs.datasets.make_catalogue(40, seed=0)
     index = fs.VisualIndex("fashion", progress=False)
-    titles = [f"{one} {two} {number % 7}" for number, (one, two) in enumerate(zip(shop["baseColour"], shop["articleType"]))]
+    titles = [
+        f"{one} {two} {number % 7}"
+        for number, (one, two) in enumerate(zip(shop["baseColour"], shop["articleType"]))
+    ]
     index.add(shop.images, metadata={"title": titles})
     out = tmp_path / "shop"
     index.save(out)

@@ -123,7 +123,7 @@ def learn(
         )
     else:
         texts = _given(titles)
-        vectors = encoders.embed_queries(encoder, images)[1]
+        vectors = encoders.embed_all(encoder, images, "raise", None)[0]
         _check_count(len(texts), len(vectors), "images")
     there = [place for place, text in enumerate(texts) if isinstance(text, str) and text.strip()]
     wrong = next((text for text in texts if text is not None and not isinstance(text, str)), None)

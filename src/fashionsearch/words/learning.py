@@ -27,14 +27,12 @@ FEWEST = 20  # titles that differ
 _MEMBERS = 3
 HIDDEN, WIDTH, BENT = 64, 128, 256
 _RANK = 256
-_MOST_PIECES = 100_000
+MOST_PIECES = 20_000  # five megabytes; rarer ones say little of titles that are yet to come
+_LEAST = 2  # titles that must have a piece
 _EPOCHS = 10
 _FEWEST_STEPS, _MOST_STEPS = 200, 1_000
 _BATCH_SIZE = 1024
 _LEARNING_RATE = 3e-3
-_WEIGHT_DECAY = 0.0
-_SEEING = 1.0
-_PROBING = 0.5  # what finding candidates counts in the loss
 _SHRINKAGE = 0.01  # of the mean variance, added to each when whitening
 _SHORTENED = 0.5  # of the titles lose words, so that "red shirt" is understood though no title is as short
 _KEPT = (0.2, 0.9)  # the share of words that such a title keeps
@@ -49,7 +47,7 @@ def learn_words(
     *,
     start: Words | None = None,
     members: int = _MEMBERS,
-    least: int = 2,
+    most_pieces: int = MOST_PIECES,
     random_state: int = 0,
     progress: bool = False,
 ) -> Words:
@@ -62,7 +60,7 @@ def learn_words(
         vectors: (n, dim) float32, the photos' embeddings, of length 1.
         start: words to go on from, of the same space; None starts anew.
         members: networks that are averaged, where nothing is started from.
-        least: titles that must have a piece for it to be kept.
+        most_pieces: that are learned, the commonest, beside those of `start`.
         random_state: of first weights, batches and what is left out of titles.
         progress: show a bar.
 
@@ -79,7 +77,7 @@ def learn_words(
     cached = functools.cache(pieces_of)
     read = [tokens(text, cached) for text in texts]
     wrong = [tokens(misspelt(text, generator), cached) for text in texts]
-    hashes = _known(read, least, start)
+    hashes = _known(read, most_pieces, start)
     bags = _Bags([*read, *wrong], hashes)
     center, basis = _whitening(vectors) if start is None else (start.center, start.basis.astype(np.float32))
     white = torch.from_numpy((vectors - center) @ basis.T)
@@ -171,11 +169,11 @@ class _Network(nn.Module):
                 )
 
 
-def _known(read: Sequence[Tokens], least: int, start: Words | None) -> NDArray[np.uint32]:
+def _known(read: Sequence[Tokens], most: int, start: Words | None) -> NDArray[np.uint32]:
     """Return the hashes of the pieces that enough titles have, ascending, and those known before."""
     found, counts = np.unique(np.concatenate([np.unique(each.hashes) for each in read]), return_counts=True)
-    order = np.argsort(-counts, kind="stable")[:_MOST_PIECES]
-    chosen = found[order[counts[order] >= min(least, counts.max())]]
+    order = np.argsort(-counts, kind="stable")[:most]
+    chosen = found[order[counts[order] >= min(_LEAST, counts.max())]]
     return np.union1d(chosen, () if start is None else start.hashes).astype(np.uint32)
 
 
@@ -213,7 +211,7 @@ def _fit(
 ) -> None:
     """Learn in one cycle; photos of one title are alike, and no contrast to each other."""
     batches = max(len(which) // size, 1)
-    optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+    optimiser = torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, _LEARNING_RATE, total_steps=epochs * batches, pct_start=0.2
     )
@@ -233,8 +231,8 @@ def _fit(
             alike = torch.from_numpy(titles[:, None] == titles[None]).float()
             wanted = alike / alike.sum(dim=1, keepdim=True)
             first, second = network.scales.exp()
-            loss = _SEEING * _contrast(first * (said @ network.see(seen).T), wanted) if _SEEING else 0.0
-            loss = loss + _PROBING * _contrast(second * (probes @ seen.T), wanted)
+            loss = _contrast(first * (said @ network.see(seen).T), wanted)
+            loss = loss + _contrast(second * (probes @ seen.T), wanted)
             optimiser.zero_grad()
             loss.backward()  # type: ignore[no-untyped-call]
             optimiser.step()
