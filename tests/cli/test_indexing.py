@@ -104,7 +104,7 @@ def test_an_index_learns_words_and_is_searched_by_them(tmp_path, capsys, monkeyp
     index = fs.VisualIndex("fashion", progress=False)
     titles = [
         f"{one} {two} {number % 7}"
-        for number, (one, two) in enumerate(zip(shop["baseColour"], shop["articleType"]))
+        for number, (one, two) in enumerate(zip(shop["baseColour"], shop["articleType"], strict=False))
     ]
     index.add(shop.images, metadata={"title": titles})
     out = tmp_path / "shop"

@@ -76,6 +76,11 @@ def test_titles_of_other_photos_are_learned_from():
     index.learn_text(titles, photos)
     assert names[index.search(text="a blue thing", k=1).ids[0, 0]] == "blue"
     assert set(index.search(photos[0], text="blue", k=1)[0][0].parts) == {"photo", "text"}
+    assert index.search(photos[:2], text=["red", "blue"], k=2).ids.shape == (2, 2)
+    with pytest.raises(errors.InputError, match="2 texts and 3 photos"):
+        index.search(photos[:3], text=["red", "blue"])
+    with pytest.raises(errors.InputError, match="2 texts and 1 photos"):
+        index.search(photos[0], text=["red", "blue"])
     for weight, alone in ((0, {"images": photos[0]}), (1, {"text": "blue"})):
         both = index.search(photos[0], text="blue", text_weight=weight, k=9)
         assert both.ids.tolist() == index.search(**alone, k=9).ids.tolist()

@@ -113,6 +113,12 @@ class Searching(Items):
         if text is not None:
             weight = 1.0 if pictures is None else check_share("text_weight", text_weight)
             terms.append(wording.term(self._encoder, self._words, text, weight, self.dim))
+            said = len(terms[-1].probes)
+            if pictures is not None and said not in (1, len(pictures)):
+                raise errors.InputError(
+                    f"there are {said:,} texts and {len(pictures):,} photos; give one text for all photos, one for each, or "
+                    "texts alone"
+                )
         if id is not None:
             vectors = self._engine.fetch([check_id(id)]).vectors
             terms.append(queries.Likeness("item", vectors))
