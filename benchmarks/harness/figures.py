@@ -161,11 +161,10 @@ def calibration_by_chance(
     and in 95 % of the draws one between the bounds.
     """
     rng, confidence = np.random.default_rng(0), shares.max(axis=1)
-    # A bin needs only what is right and how surely: two columns would turn over below a half.
-    said = np.asarray(classes[shares.argmax(axis=1)], dtype=object)
+    said = classes[shares.argmax(axis=1)]
     drawn = [
         fs.metrics.calibration_error(
-            np.where(rng.random(len(said)) < confidence, said, "").astype(str),
+            np.where(rng.random(len(said)) < confidence, said, ""),  # "" is no class, and so wrong
             shares,
             classes,
             bins=BINS,

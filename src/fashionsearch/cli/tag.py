@@ -138,10 +138,9 @@ def _write_report(path: Path, tags: Tags) -> None:
     sections = [
         Section(
             "In short",
-            f"Of {len(tags):,} photo{'' if len(tags) == 1 else 's'} {len(review):,} are for a person to look at, because a "
-            f"tag of theirs is not sure or they are unlike anything that was learned from "
-            f"({int(tags.unfamiliar.sum()):,}). A tag is sure where its chance to be right is at least "
-            f"{100 * tags.threshold:g} %; others are pale and have a question mark.",
+            f"{len(review):,} of {len(tags):,} photos are for a person to look at: a tag is not sure, or the photo is unlike "
+            f"anything that was learned from ({int(tags.unfamiliar.sum()):,}). A tag is sure where its chance to be right is "
+            f"at least {100 * tags.threshold:g} %; others are pale and have a question mark.",
             tables=((("attribute", "sure", "most often"), _by_attribute(tags)),),
         )
     ]

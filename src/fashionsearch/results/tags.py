@@ -198,7 +198,7 @@ class Tags:
             cells = [self._photo(position, str(row[IMAGE]))]
             for name in self.attributes:
                 sure, value = row[f"{name} sure"], row[name]
-                mark = "" if sure else " ?"
+                mark = "" if sure else "\N{NO-BREAK SPACE}?"
                 said = "–" if value is None else f"{value} {_floored(row[f'{name} confidence']):.2f}"
                 cell = html.escape(said + mark)
                 cells.append(cell if sure else f"<span style='opacity: 0.6'>{cell}</span>")
