@@ -69,7 +69,10 @@ def _retrieval(found: Mapping[str, Row]) -> str:
     names.sort(key=lambda name: "surest" in name)
     return table(
         ("Measure", "All, %", "Names in no training row, %"),
-        [(name.replace("85%", "85 %"), percent(found[name]), percent(found[name + _UNKNOWN])) for name in names],
+        [
+            (name.replace("85%", "85 %"), percent(found[name]), percent(found[name + _UNKNOWN]))
+            for name in names
+        ],
     )
 
 

@@ -43,7 +43,8 @@ h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 1.25rem; letter-spacing: -0.
 h2 { font-size: 1.35rem; line-height: 1.3; margin: 3rem 0 0.75rem; padding-top: 1.25rem; border-top: 1px solid var(--line); }
 p { max-width: 44rem; margin: 0 0 1rem; white-space: pre-line; }
 a { color: var(--link); }
-nav ol { columns: 18rem; column-gap: 2.5rem; margin: 0; padding: 1rem 1rem 1rem 2.5rem; background: var(--shade); border-radius: 8px; }
+nav ol { columns: 18rem; column-gap: 2.5rem; margin: 0; padding: 1rem 1rem 1rem 2.5rem; background: var(--shade);
+  border-radius: 8px; }
 figure { margin: 1.5rem 0; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 6px; }
 figcaption, caption { color: var(--quiet); font-size: 0.9rem; text-align: left; padding: 0.5rem 0; }
