@@ -218,6 +218,8 @@ class Searching(Items):
             self._require_cosine(" and ".join(term.name for term in joint))
             joint = queries.balanced(joint)
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
+        if len(joint) == 1 and isinstance(joint[0], wording.Said) and not asked.diversity:
+            ranking = replace(ranking, depth=wording.POOL)
         sources = [source_of(picture) for picture in pictures or ()]
         is_plain = ranking.is_linear and bool(sources)
 

@@ -80,25 +80,40 @@ class Words:
 
     def see(self, vectors: _Vectors) -> _Vectors:
         """Return (m, s·w) float32 of (m, dim) unit vectors of photos; scores are the mean cosine over the networks."""
-        full = self._full
-        white = (vectors - self.center) @ full["basis"].T
-        pieces = []
-        for member in range(self.table.shape[1]):
-            bent = np.maximum(white @ full["bent"][member] + full["bent_bias"][member], 0)
-            seen = (
-                white @ full["straight"][member]
-                + full["straight_bias"][member]
-                + bent @ full["unbent"][member]
+        full, members = self._full, self.table.shape[1]
+        # One product for all networks, which are too small to be fast by themselves.
+        first = (
+            (vectors - self.center) @ full["first"]
+            if self.dim <= len(self.basis)
+            else self._white(vectors) @ full["all"]
+        )
+        first += full["all_bias"]
+        straight, bent = np.split(first, [members * full["straight_bias"].shape[1]], axis=1)
+        np.maximum(bent, 0, out=bent)
+        pieces = [
+            _unit(one + two @ full["unbent"][member])
+            for member, (one, two) in enumerate(
+                zip(np.split(straight, members, axis=1), np.split(bent, members, axis=1), strict=True)
             )
-            pieces.append(_unit(seen))
-        found: _Vectors = np.concatenate(pieces, axis=1) / np.float32(len(pieces))
+        ]
+        found: _Vectors = np.concatenate(pieces, axis=1) / np.float32(members)
         return found
+
+    def _white(self, vectors: _Vectors) -> _Vectors:
+        white: _Vectors = (vectors - self.center) @ self._full["basis"].T
+        return white
 
     @functools.cached_property
     def _full(self) -> dict[str, _Vectors]:
         """The layers and the basis in full precision, in which a processor is faster."""
         arrays = {**self.layers, "basis": self.basis}
-        return {name: array.astype(np.float32) for name, array in arrays.items()}
+        full = {name: array.astype(np.float32) for name, array in arrays.items()}
+        both = ("straight", "bent")
+        full["all"] = np.concatenate([layer for name in both for layer in full[name]], axis=1)
+        full["all_bias"] = np.concatenate([layer for name in both for layer in full[f"{name}_bias"]])
+        if self.dim <= len(self.basis):  # else it would be larger than the two that it is made of
+            full["first"] = full["basis"].T @ full["all"]
+        return full
 
     def _mean(self, text: str) -> _Vectors:
         """Return (s, h), the mean of the vectors of those pieces that are known."""
