@@ -120,7 +120,9 @@ def balanced(terms: Sequence[Weighed]) -> list[Weighed]:
     Raises:
         InputError: if they cancel each other out.
     """
-    weighed = [term.times(np.float32(term.weight) / row_lengths(term.probes)[:, None]) for term in terms]
+    weighed = [
+        term.times((term.weight / row_lengths(term.probes)[:, None]).astype(np.float32)) for term in terms
+    ]
     lengths = row_lengths(np.sum([term.probes for term in weighed], axis=0))
     if (lengths < _CANCELLED).any():
         said = " and ".join(dict.fromkeys(term.name for term in terms))

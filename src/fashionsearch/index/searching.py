@@ -227,17 +227,15 @@ class Searching(Items):
             found = ranking.find(count + (_TWINS if is_plain else 0), exact)
             return source_first(found, sources, count) if is_plain else found
 
-        if matching:
-            find = self._fused(find, matching, ranking)
-
+        finding = self._fused(find, matching, ranking) if matching else find
         if asked.offset or asked.exclude or asked.group_by is not None:
             if asked.group_by is not None:
                 self._engine.check_field(asked.group_by, "group_by")
             found = paging.page(
-                find, asked.k, offset=asked.offset, exclude=asked.exclude, group_by=asked.group_by
+                finding, asked.k, offset=asked.offset, exclude=asked.exclude, group_by=asked.group_by
             )
         else:
-            found = find(asked.k, False)
+            found = finding(asked.k, False)
         is_first = not (asked.offset or asked.exclude)
         if asked.condition is not None and is_first and count and not found.counts.any() and len(self):
             told = filters.nothing_fits(asked.condition, self._engine.counts)

@@ -96,8 +96,7 @@ class Words:
                 zip(np.split(straight, members, axis=1), np.split(bent, members, axis=1), strict=True)
             )
         ]
-        found: _Vectors = np.concatenate(pieces, axis=1) / np.float32(members)
-        return found
+        return np.asarray(np.concatenate(pieces, axis=1) / members, dtype=np.float32)
 
     def _white(self, vectors: _Vectors) -> _Vectors:
         white: _Vectors = (vectors - self.center) @ self._full["basis"].T
