@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 
 from fashionsearch import errors
-from fashionsearch.pretrained import open_words, with_words
 from fashionsearch.words.words import Words
 
 
@@ -15,11 +14,15 @@ def shipped_words(fingerprint: str) -> Words | None:
     Raises:
         CorruptFileError: if their file isn't the one that shipped.
     """
+    from fashionsearch.pretrained import with_words  # here, since it loads what decodes photos
+
     return next((_opened(name) for name, known in with_words().items() if known == fingerprint), None)
 
 
 @functools.lru_cache(maxsize=1)
 def _opened(name: str) -> Words:
+    from fashionsearch.pretrained import open_words
+
     shipped = open_words(name)
     try:
         return Words.from_state(shipped.config, shipped.arrays)

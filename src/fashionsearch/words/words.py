@@ -99,8 +99,7 @@ class Words:
         return np.asarray(np.concatenate(pieces, axis=1) / members, dtype=np.float32)
 
     def _white(self, vectors: _Vectors) -> _Vectors:
-        white: _Vectors = (vectors - self.center) @ self._full["basis"].T
-        return white
+        return np.asarray((vectors - self.center) @ self._full["basis"].T, dtype=np.float32)
 
     @functools.cached_property
     def _full(self) -> dict[str, _Vectors]:
