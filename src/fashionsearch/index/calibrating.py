@@ -17,8 +17,8 @@ from fashionsearch.index.chances import (
     Calibration,
     Evidence,
     Logistic,
-    cumulated,
     features,
+    first_of_each,
     outlook,
 )
 from fashionsearch.index.engines.base import Engine, fetch_present
@@ -34,7 +34,7 @@ MOST = 2000
 _FOLDS = 5
 _JUDGED = 10  # first items of a query that are learned from
 _AT_ONCE = 500
-_FALSE_EMPTY = 0.025  # share of queries that may get an empty answer for nothing
+_FALSE_EMPTY = 0.015  # share of queries that may get an empty answer for nothing
 _COVERAGE = 0.95
 _BINS = 15
 
@@ -172,7 +172,6 @@ def _fitted(
     guesses = np.concatenate([raw[q][judged[q]] for q in range(n)])
     isotonic = IsotonicRegression(out_of_bounds="clip").fit(guesses, hits)
     steps = np.stack([isotonic.X_thresholds_, isotonic.y_thresholds_]).astype(np.float64)
-    needed = np.sort([_before(there[q], np.interp(raw[q], *steps), right[q]) for q in range(n)])
     same = _logistic([inputs[q][judged[q]] for q in range(n)], [right[q][judged[q]] for q in range(n)])
     outlooks = [np.stack([outlook(each) for each in some]) for some in (there, lacking)]
     odds = np.zeros((2, n))
@@ -184,8 +183,16 @@ def _fitted(
         odds[:, held] = [absent(each[held]) for each in outlooks]
     threshold = float(np.quantile(odds[0], 1 - _FALSE_EMPTY))
     absent = _logistic(outlooks, [np.zeros(n), np.ones(n)])
+    # A query that gets an empty answer for nothing gets none of its kind: the promise is kept with these counted.
+    answered = odds[0] <= threshold
+    before = [
+        _before(there[q], np.interp(raw[q], *steps), right[q]) if answered[q] else NEVER for q in range(n)
+    ]
+    needed = np.sort(np.array(before))
     calibration = Calibration(field, tagged, same, steps, absent, threshold, needed)
-    lengths = [calibration.length(there[q].labels, np.interp(raw[q], *steps), _COVERAGE) for q in range(n)]
+    lengths = [
+        len(calibration.listed(there[q].labels, np.interp(raw[q], *steps), _COVERAGE)) for q in range(n)
+    ]
     chances = np.interp(guesses, *steps)
     return calibration, Calibrated(
         field=field,
@@ -202,11 +209,11 @@ def _fitted(
 
 
 def _before(evidence: Evidence, chances: NDArray[np.float64], right: NDArray[np.bool_]) -> float:
-    """Return how much chance the list before the first item of the right kind had."""
+    """Return what the chances of the kinds before the right one add up to, each by its nearest item."""
     if not right.any():
         return NEVER
     first = int(np.argmax(right))
-    return float(cumulated(evidence.labels[:first], chances[:first])[-1]) if first else 0.0
+    return float(chances[first_of_each(evidence.labels[:first])].sum())
 
 
 def _logistic(inputs: Sequence[NDArray[np.float64]], outcomes: Sequence[NDArray[Any]]) -> Logistic:

@@ -114,19 +114,14 @@ def outlook(evidence: Evidence) -> NDArray[np.float64]:
     return np.array(found)
 
 
-def cumulated(labels: NDArray[np.intp], chances: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return (m,) for the list up to each item: the chances of the different kinds in it, added up.
+def first_of_each(labels: NDArray[np.intp]) -> NDArray[np.intp]:
+    """Return the places of the first item of each known kind.
 
-    Items of one kind are right together or wrong together, so each kind counts once, by its likeliest item.
+    Items of one kind are right together or wrong together, so a second one adds nothing to the chance that one is right.
     """
-    best: dict[int, float] = {}
-    total, found = 0.0, []
-    for label, chance in zip(labels.tolist(), chances.tolist(), strict=True):
-        gained = max(0.0, chance - best.get(label, 0.0)) if chance == chance else 0.0  # NaN: of no known kind
-        best[label] = best.get(label, 0.0) + gained
-        total += gained
-        found.append(total)
-    return np.array(found)
+    _, places = np.unique(labels, return_index=True)
+    found: NDArray[np.intp] = np.sort(places[labels[places] >= 0])
+    return found
 
 
 def judged(
@@ -164,7 +159,8 @@ def judged(
         if (least is not None or coverage is not None) and calibration.lacks(about):
             places = []
         if coverage is not None:
-            places = places[: calibration.length(labels, chances, coverage)]
+            listed = calibration.listed(labels, chances, coverage).tolist()
+            places = [place for place in places if place in listed]
         if least is not None:
             places = [place for place in places if chances[place] >= least]
         kept.append(places)
@@ -201,8 +197,8 @@ class Calibration:
         steps: (2, s) float64: where its isotonic correction has its corners, and the probabilities there.
         absent: of a query's outlook, whether the index lacks its kind.
         threshold: from which on it is said to be lacking.
-        needed: (n,) float64 in ascending order: how much `cumulated` chance the list before the first item of the right kind
-            had, in n queries; `NEVER` where there was none.
+        needed: (n,) float64 in ascending order: of n queries, what the chances of the kinds before the right one added up to,
+            each kind by its nearest item; `NEVER` where there was none.
     """
 
     field: str
@@ -231,13 +227,19 @@ class Calibration:
         """Return whether the index has nothing of the query's kind, as far as can be told."""
         return bool(self.absent(outlook(evidence)[None])[0] > self.threshold)
 
-    def length(self, labels: NDArray[np.intp], chances: NDArray[np.float64], coverage: float) -> int:
-        """Return how many of a query's nearest items hold one of its kind with a probability; all if none is enough."""
-        place = int(np.ceil((len(self.needed) + 1) * coverage)) - 1
-        enough = self.needed[place] if place < len(self.needed) else NEVER
-        # The list before the first right item had no more than this: so one that has more is long enough.
-        long = np.flatnonzero(cumulated(labels, chances) > enough)
-        return int(long[0]) + 1 if len(long) else len(labels)
+    def listed(
+        self, labels: NDArray[np.intp], chances: NDArray[np.float64], coverage: float
+    ) -> NDArray[np.intp]:
+        """Return the places of the shortest list that holds an item of the query's kind with a probability.
+
+        It is the nearest item of each kind, up to where their chances add up to enough; all of them where they never do.
+        """
+        rank = int(np.ceil((len(self.needed) + 1) * coverage)) - 1
+        enough = self.needed[rank] if rank < len(self.needed) else NEVER
+        places = first_of_each(labels)
+        # In so many queries no more chance than this came before the right kind: a list that has more is long enough.
+        long = np.flatnonzero(np.cumsum(chances[places]) > enough)
+        return places[: int(long[0]) + 1] if len(long) else places
 
     def state(self) -> tuple[dict[str, Any], dict[str, NDArray[Any]]]:
         """Return what `from_state` makes it of again."""

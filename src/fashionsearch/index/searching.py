@@ -101,7 +101,8 @@ class Searching(Items):
             min_probability: leave out items whose chance to be of the query's kind is smaller, and all of them where the
                 index has no such thing; after `calibrate`.
             coverage: above 0 and below 1: return the shortest list that holds an item of the query's kind with this chance,
-                at most k, and none where the index has no such thing; after `calibrate`.
+                which is the nearest item of each likely kind, at most k, and none where the index has no such thing; after
+                `calibrate`.
 
         Returns:
             `Matches` of shape (n, k), best first, or (n, items) where there are fewer than k items. A filter may leave
