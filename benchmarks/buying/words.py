@@ -134,8 +134,8 @@ def _seconds(data: Data, known: _Embedded) -> list[Row]:
         index.search(text=text, k=_K)
     asking = (time.process_time() - start) / len(texts)
     return [
-        {"measure": "CPU seconds to learn", "value": learning, "examples": len(images)},
-        {"measure": "CPU milliseconds a text query", "value": 1000 * asking, "examples": len(texts)},
+        {"measure": "CPU seconds to learn", "value": learning, "examples": len(images), "form": ".1f"},
+        {"measure": "CPU milliseconds a text query", "value": 1000 * asking, "examples": len(texts), "form": ".2f"},
     ]
 
 
