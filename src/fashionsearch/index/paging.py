@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -86,34 +85,22 @@ def _key(found: Matches, query: int, place: int, group_by: str | None) -> tuple[
     return ("item", found.ids[query, place]) if value is None else ("group", type(value), value)
 
 
-def _padded(found: Matches) -> Matches:
-    """Return matches with an empty place behind the others."""
-    fill = {"ids": None, "metadata": None, "sources": None, "similarities": np.nan, "probabilities": np.nan}
-    arrays: dict[str, Any] = {}
-    for name, nothing in fill.items():
-        array = getattr(found, name)
-        arrays[name] = np.concatenate([array, np.full((len(array), 1), nothing, array.dtype)], axis=1)
-    return replace(found, **arrays)
-
-
 def _taken(found: Matches, orders: Sequence[Sequence[int]], width: int) -> Matches:
     """Return some places of each query, and empty ones up to a width."""
-    empty = found.ids.shape[1]
-    places = [[*order[:width], *[empty] * (width - len(order))] for order in orders]
-    return _padded(found).rearranged(np.array(places, dtype=np.intp).reshape(len(orders), width))
+    places = [[*order[:width], *[-1] * (width - len(order))] for order in orders]
+    return found.rearranged(np.array(places, dtype=np.intp).reshape(len(orders), width))
 
 
 def _slice(first: Matches, rest: Matches, offset: int) -> Matches:
     """Return as many places as there are in what is first, from an offset on, of that and what comes then."""
-    one, other, k = _padded(first), _padded(rest), first.ids.shape[1]
-    names = ("ids", "similarities", "metadata", "sources", "probabilities")
-    joined = {name: np.concatenate([getattr(one, name), getattr(other, name)], axis=1) for name in names}
-    width, end = one.ids.shape[1], one.ids.shape[1] + other.ids.shape[1] - 1
-    orders, counts = [], []
+    k = first.ids.shape[1]
+    orders = []
     for before, after in zip(first.counts.tolist(), rest.counts.tolist(), strict=True):
-        filled = [*range(before), *range(width, width + after)][offset : offset + k]
-        counts.append(len(filled))
-        orders.append([*filled, *[end] * (k - len(filled))])
-    order = np.array(orders, dtype=np.intp).reshape(len(orders), k)
-    taken: dict[str, Any] = {name: np.take_along_axis(array, order, axis=1) for name, array in joined.items()}
-    return replace(first, **taken, counts=np.array(counts, dtype=np.int64))
+        filled = [*range(before), *range(k, k + after)][offset : offset + k]
+        orders.append([*filled, *[-1] * (k - len(filled))])
+    names = ("ids", "similarities", "metadata", "sources", "probabilities")
+    joined: dict[str, Any] = {
+        name: np.concatenate([getattr(first, name), getattr(rest, name)], axis=1) for name in names
+    }
+    width = np.full(len(first), joined["ids"].shape[1])  # of which only filled places are taken
+    return Matches(**joined, counts=width).rearranged(np.array(orders, dtype=np.intp).reshape(len(orders), k))

@@ -190,9 +190,7 @@ class Searchable(Items):
             check_vectors(embedded, self.dim), ask, [source_of(picture) for picture in pictures]
         )
         shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures)))
-        return dataclasses.replace(
-            found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos
-        )
+        return found.of_photos(shown, thumbnail_uri, shows_sources=self.show_photos)
 
     def search_vectors(
         self,
