@@ -377,8 +377,8 @@ class HnswGraph:
             raise errors.CorruptFileError(f"{path} doesn't fit what the index notes of it")
         self._index.load_index(str(path))
         self._started = True
-        there = np.unique(self._index.get_ids_list())
-        if len(there) != len(nodes) + dead or not np.isin(nodes, there).all() or there[-1] >= next_label:
+        there = np.array(self._index.get_ids_list(), dtype=np.uint64)
+        if len(there) != next_label or there.max() >= next_label or not np.bincount(there.view(np.int64)).all():
             raise errors.CorruptFileError(f"{path} holds other nodes than the index")
         self._label_of_slot, self._rows, self._nodes = labels.copy(), len(labels), len(nodes)
         self._first_slot = np.full(next_label, -1, dtype=np.intp)

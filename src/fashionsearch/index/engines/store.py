@@ -354,7 +354,7 @@ class Store:
         self._norms, self._alive = norms, np.ones(count, dtype=bool)
         self._ids = np.fromiter(rows.ids, dtype=np.int64 if are_int64(rows.ids) else object, count=count)
         self._sources = np.fromiter(rows.sources, dtype=object, count=count)
-        self._has_sources = any(source is not None for source in rows.sources)
+        self._has_sources = rows.sources.count(None) < count
         return self
 
 
