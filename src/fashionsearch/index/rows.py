@@ -213,7 +213,7 @@ def are_int64(ids: Sequence[Id]) -> bool:
     """Return whether ids are whole numbers of 64 bits."""
     # In C: a million ids one by one take as long as all else at an opening.
     whole = set(map(type, ids)) <= {int}
-    return whole and (not len(ids) or (-(2**63) <= min(ids) and max(ids) < 2**63))  # type: ignore[operator]
+    return whole and (not len(ids) or (min(ids) >= -(2**63) and max(ids) < 2**63))  # type: ignore[operator]
 
 
 def is_plain(value: object) -> bool:

@@ -38,8 +38,9 @@ class Kept:
 
     def learn(self, depths: NDArray[np.floating], rows: int) -> None:
         """Take in how deep the latest queries had to look."""
-        old = self.depth(rows)
-        self._depth = old + (1 - _INERTIA ** len(depths)) * (float(depths.mean()) - old)
+        # The mean of logarithms: a few queries that looked in vain must not send all others as deep.
+        latest, weight = np.log(depths).mean(), 1 - _INERTIA ** len(depths)
+        self._depth = float(np.exp((1 - weight) * np.log(self.depth(rows)) + weight * latest))
 
     def forget(self, rows: int) -> None:
         """Doubt a little what was learned: when no walk seems to pay, nothing else would ever have one tried again."""

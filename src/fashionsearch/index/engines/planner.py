@@ -17,7 +17,7 @@ from fashionsearch.results import Matches
 # Nanoseconds at 128 dimensions on two cores, of which only the ratios count: to pick a row that a filter keeps, to compare
 # it with a query, and of a walk through the graph for each of its candidates.
 _PICK, _COMPARE, _WALK = 80, 14, 1400
-_SPARE, _WIDER = 1.5, 4
+_SPARE, _MARGIN, _WIDER = 2.5, 1.5, 3  # found good by benchmarks/filters.py
 
 _Part: TypeAlias = (
     "tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.floating]]"  # queries, and what they found
@@ -117,7 +117,7 @@ def _filtered(
     """
     parts: list[_Part] = []
     rest, count, rows = np.arange(len(queries)), len(kept.slots), len(store)
-    depths = np.zeros(len(queries))
+    depths = np.ones(len(queries))
     wider, walked = int(_SPARE * k * kept.depth(rows)) + 10, 0
     while len(rest) and walked < rows:
         if not graph_is_cheaper(len(rest), count, max(wider, settings.ef_search)):
@@ -126,9 +126,11 @@ def _filtered(
         if found is None:
             break
         slots, similarities, places = _only(kept, *found)
-        enough = (slots >= 0).sum(axis=1) >= k
+        deep = places[:, k - 1] + 1 if places.shape[1] >= k else np.zeros(len(rest))
+        # A walk misses some of its last candidates.
+        enough = (deep > 0) & (_MARGIN * deep <= max(wider, settings.ef_search))
         if enough.any():
-            depths[rest[enough]] = (places[enough, k - 1] + 1) / k
+            depths[rest[enough]] = deep[enough] / k
             parts.append((rest[enough], slots[enough], similarities[enough]))
         rest, walked, wider = rest[~enough], wider, _WIDER * wider
     depths[rest] = 2 * walked / k
