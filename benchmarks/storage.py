@@ -4,8 +4,8 @@
 
 100,000 vectors of 256 numbers, drawn as those of `search.py` and turned into 256 dimensions; an opened index with
 engine="faiss", each made in a process of its own and opened in another. Memory is what that has beyond what it had before,
-without what is mapped from files, with the graph. Recall@10 is against exact search, at ef_search = 200, on 1,000 queries that are in no
-index. `recall=` is asked of the float32 index, and measured on those queries too.
+without what is mapped from files, with the graph. Recall@10 is against exact search, at ef_search = 200, on 1,000 queries
+that are in no index. `recall=` is asked of the float32 index, and measured on those queries too.
 """
 
 from __future__ import annotations
@@ -59,9 +59,12 @@ def serving(folder: Path, **options: Any) -> fs.VisualIndex:
 def measure(storage: str, folder: Path) -> dict[str, Any]:
     """Measure one kind, in a process that has done nothing else: memory that was used before would be used again."""
     queries = turned(draw(Sizes(items=10))[1])
-    small = fs.VisualIndex(dim=DIM, engine="faiss", progress=False)  # what libraries take is no index's
-    small.add_vectors(queries)
-    small.search_vectors(queries, k=K)
+    with (  # what libraries take is no index's
+        tempfile.TemporaryDirectory() as other,
+        fs.VisualIndex.open(Path(other) / "small", dim=DIM, engine="faiss", progress=False) as small,
+    ):
+        small.add_vectors(queries)
+        small.search_vectors(queries, k=K)
     del small
     before = resident()["own"]
     index = serving(folder)

@@ -345,14 +345,16 @@ class Store:
         count = len(rows)
         self = cls(rows.vectors.shape[1], room)
         self.size, self.id_kind, self.columns = count, id_kind, dict(columns)
-        self.slot_of = dict(zip(rows.ids, range(count), strict=True))
+        self._ids = np.fromiter(rows.ids, dtype=np.int64 if are_int64(rows.ids) else object, count=count)
+        # Ids that number the rows are slots too: one object for both saves 32 bytes a row.
+        numbered = self._ids.dtype != object and bool((self._ids == np.arange(count)).all())
+        self.slot_of = dict(zip(rows.ids, rows.ids if numbered else range(count), strict=True))  # type: ignore[arg-type]
         self._vectors = rows.vectors
         self._blocks = blocks
         if room.on_disk and blocks is None:
             self._vectors = room.array(count, self.dim)
             self._vectors[:] = rows.vectors
         self._norms, self._alive = norms, np.ones(count, dtype=bool)
-        self._ids = np.fromiter(rows.ids, dtype=np.int64 if are_int64(rows.ids) else object, count=count)
         self._sources = np.fromiter(rows.sources, dtype=object, count=count)
         self._has_sources = rows.sources.count(None) < count
         return self
