@@ -3,12 +3,13 @@
     python benchmarks/filters.py
 
 100,000 vectors drawn as those of `search.py`, 128 numbers long; m = 16 and ef_construction = 200. A filter keeps a share of
-the items: at random; those that lie the way of the queries ("with"); or those that lie the other way ("against"): the way is
-a direction, the queries are the thousand that lie farthest along it, and the items are kept from one end of it. The callback
-is a set's own `__contains__`, the fastest there is. Both sides read the metadata, four columns, of every hit, have one core,
-and search at the smallest ef of a list whose recall@10 is at least 0.99, batches and singles each at theirs; where the
-callback reaches that at none, its recall at the largest is what is compared. A batch is 1,000 queries, or 100 where a filter keeps less than 1 %, for which the
-callback takes long. Singles are 200 queries one by one, with the same filter, as a page of a shop asks.
+the items: at random; those that lie the way of the queries ("with"); or those that lie the other way ("against"): the way
+is a direction, the queries are the thousand that lie farthest along it, and the items are kept from one end of it. The
+callback is a set's own `__contains__`, the fastest there is. Both sides read the metadata, four columns, of every hit, have
+one core, and search at the smallest ef of a list whose recall@10 is at least 0.99, batches and singles each at theirs;
+where the callback reaches that at none, its recall at the largest is what is compared. A batch is 1,000 queries, or 100
+where a filter keeps less than 1 %, for which the callback takes long. Singles are 200 queries one by one, with the same
+filter, as a page of a shop asks.
 """
 
 from __future__ import annotations

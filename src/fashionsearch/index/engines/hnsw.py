@@ -63,7 +63,7 @@ class HnswGraph:
         self._next_label = 0
         self._dead = 0
         # Nodes that a walk to their own vector misses, and the smallest ef with which it is known to find them: at a lower ef
-        # they are candidates of every query. Beside them an index of those hidden, for which ef it holds, and their number.
+        # they are candidates of every query. Beside them for which ef an index of those hidden holds, it, and their number.
         self._hidden: dict[int, int] = {}
         self._hidden_at: tuple[range, Any, int] | None = None
         self._lowest_ef = settings.ef_search
@@ -292,9 +292,8 @@ class HnswGraph:
         Of a large graph only the most hidden are taken: more would take longer than a walk. The threads of numpy's products
         would spin on after them, where the next walk needs the processor.
         """
-        found_at = sorted({0, *self._hidden.values()})
-        place = bisect.bisect_right(found_at, ef)
-        holds = range(found_at[place - 1], found_at[place] if place < len(found_at) else _NEVER)
+        steps = {0, _NEVER, *self._hidden.values()}
+        holds = range(max(step for step in steps if step <= ef), min(step for step in steps if step > ef))
         hidden = sorted((-until, label) for label, until in self._hidden.items() if until > ef)
         most = _MOST_HIDDEN if self._nodes > _LARGE else len(hidden)
         labels = np.array(sorted(label for _, label in hidden[:most]), dtype=np.int64)
@@ -381,11 +380,8 @@ class HnswGraph:
         self._index.load_index(str(path))
         self._started = True
         there = np.array(self._index.get_ids_list(), dtype=np.uint64)
-        if (
-            len(there) != next_label
-            or there.max() >= next_label
-            or not np.bincount(there.view(np.int64)).all()
-        ):
+        fits = len(there) == next_label and there.max() < next_label
+        if not fits or not np.bincount(there.view(np.int64)).all():
             raise errors.CorruptFileError(f"{path} holds other nodes than the index")
         self._label_of_slot, self._rows, self._nodes = labels.copy(), len(labels), len(nodes)
         self._first_slot = np.full(next_label, -1, dtype=np.intp)
