@@ -225,7 +225,7 @@ class Searching(Items):
 
         asked = pictures or [None] * len(found)
         shown = tuple(asked[i] if i < _SHOWN else None for i in range(len(asked)))
-        return replace(found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos)
+        return found.of_photos(shown, thumbnail_uri, shows_sources=self.show_photos)
 
     def _answer(
         self, terms: Sequence[queries.Likeness], asked: _Asked, pictures: Sequence[Any] | None = None

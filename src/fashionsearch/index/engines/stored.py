@@ -68,7 +68,7 @@ def to_mapped(store: Store) -> tuple[NDArray[np.float32], Arrays, dict[str, Any]
     arrays["norms"] = store.norms[slots]
     if are_int64(content["ids"]):
         arrays["ids"], content["ids"] = np.array(content["ids"], dtype=np.int64), None
-    if not any(source is not None for source in content["sources"]):
+    if content["sources"].count(None) == len(content["sources"]):
         content["sources"] = None
     return vectors, arrays, content
 
@@ -120,9 +120,8 @@ def _store(
     for fits, what in (
         (vectors is not None, "the shape of the vectors"),
         (np.isfinite(norms).all() and (norms > 0).all(), "a vector that is zero or not finite"),
-        (all(type(item) is kind for item in ids), "an id of another kind"),
-        (len(set(ids)) == count, "an id that occurs twice"),
-        (len(sources) == count and all(s is None or type(s) is str for s in sources), "the sources"),
+        (set(map(type, ids)) <= {kind}, "an id of another kind"),
+        (len(sources) == count and set(map(type, sources)) <= {str, type(None)}, "the sources"),
         (all(type(name) is str for name in names) and len(set(names)) == len(names), "the fields' names"),
     ):
         if not fits:
@@ -137,7 +136,12 @@ def _store(
             )
         columns[entry["name"]] = Column(values, codes)
     whole = np.zeros((0, 1), dtype=np.float32) if vectors is None else vectors  # which was checked above
-    return Store.of(Rows(ids, whole, [], sources), norms, columns, kind, room, blocks)
+    store = Store.of(Rows(ids, whole, [], sources), norms, columns, kind, room, blocks)
+    if len(store) != count:
+        raise errors.CorruptFileError(
+            "the index's rows are damaged: an id that occurs twice; restore it from a copy"
+        )
+    return store
 
 
 def fill(graph: Graph, saved: storage.Saved, notes: Any, count: int) -> None:
