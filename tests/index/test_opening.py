@@ -105,6 +105,95 @@ def test_the_encoder_is_kept(tmp_path):
         opened(tmp_path / "c", encoder=other)
 
 
+class Own:
+    """A user's encoder, which embeds by the mean colour; `shade` makes it another one."""
+
+    dim = 3
+
+    def __init__(self, shade=0.0, turned=False):
+        self.shade, self.turned = shade, turned
+
+    def embed(self, images):
+        from fashionsearch.images import iterate, read_image
+
+        means = [read_image(image).mean(axis=(0, 1)) + 1 + self.shade for image in iterate(images)]
+        return np.array(means, dtype=np.float32)[:, :: -1 if self.turned else 1]
+
+
+def identity_of(folder):
+    return storage.open_saved(folder).json("index.json")["encoder"]
+
+
+def test_an_encoder_that_is_set_is_kept(tmp_path):
+    folder = tmp_path / "c"
+    with opened(folder, dim=256) as index:
+        index.add_vectors(np.ones((1, 256)), ids=["a"])
+        backbone = fs.create_backbone("cnn", weights=None, random_state=0)
+        index.encoder = backbone
+        kept = storage.open_saved(folder).generation
+        index.encoder = backbone
+        assert storage.open_saved(folder).generation == kept, "nothing is written where nothing changes"
+    with opened(folder) as index:
+        assert index.encoder.name == "cnn"
+    other = fs.create_backbone("cnn", weights=None, random_state=1)
+    with pytest.raises(errors.EncoderMismatchError):
+        opened(folder, encoder=other)
+
+
+def test_an_own_encoder_given_later_is_recognised_from_then_on(tmp_path):
+    folder = tmp_path / "c"
+    with opened(folder, dim=3) as index:
+        index.add_vectors([[1, 2, 3]], ids=["a"])
+    with opened(folder, encoder=Own(), read_only=True):
+        assert identity_of(folder) is None, "who only reads writes nothing"
+    opened(folder, encoder=Own()).close()
+    with pytest.raises(errors.EncoderMismatchError):
+        opened(folder, encoder=Own(turned=True))
+    with opened(folder) as index:
+        with pytest.raises(errors.EncoderMismatchError):
+            index.encoder = Own(turned=True)
+        index.encoder = Own(shade=1e-3)
+    with opened(folder, read_only=True) as reader:
+        before = identity_of(folder)
+        reader.encoder = Own()
+        assert identity_of(folder) == before
+    index.encoder = Own()  # closed: the folder is nobody's
+    assert identity_of(folder) == before
+
+
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_crash_while_an_encoder_is_kept_leaves_one_of_both(tmp_path, moment, monkeypatch):
+    folder = tmp_path / "c"
+    index = opened(folder, encoder=Own())
+    index.add_vectors([[1, 2, 3]], ids=["a"])
+    before = identity_of(folder)
+    save = storage.save
+
+    def crashing(*arguments, **options):
+        if moment == "after":
+            save(*arguments, **options)
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(storage, "save", crashing)
+        with pytest.raises(KeyboardInterrupt):
+            index.encoder = Own(shade=1e-3)
+    assert (identity_of(folder) == before) is (moment == "before")
+    index.close()
+    with opened(folder, encoder=Own()) as again:
+        assert list(again) == ["a"]
+
+
+def test_an_own_encoder_of_a_saved_index_is_recognised_after_it_was_opened_without_it(tmp_path):
+    saved = fs.VisualIndex(Own(), progress=False)
+    saved.add_vectors([[1, 2, 3]], ids=["a"])
+    saved.save(tmp_path / "c")
+    opened(tmp_path / "c").close()
+    opened(tmp_path / "c", encoder=Own()).close()
+    with pytest.raises(errors.EncoderMismatchError):
+        opened(tmp_path / "c", encoder=Own(turned=True))
+
+
 def test_one_writes_and_others_read(folder):
     writer = opened(folder)
     with pytest.raises(errors.StorageError, match=r"is open for writing elsewhere.*read_only=True"):
@@ -480,6 +569,13 @@ def test_a_damaged_checkpoint_is_told_and_not_needed(folder, name):
     index.close()
     with opened(folder) as again:  # which tells of nothing: it was written anew
         assert len(again) == 20
+
+
+def test_a_first_checkpoint_that_was_interrupted_is_no_damage(folder):
+    (manifest,) = (folder / "checkpoint").rglob("manifest.json")
+    manifest.unlink()
+    with opened(folder) as index:  # without a warning
+        assert len(index) == 20
 
 
 def test_a_rebuild_reads_no_checkpoint(folder):
