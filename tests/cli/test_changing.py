@@ -61,11 +61,8 @@ def run(*arguments):
 
 def held(folder, options=()):
     """Return id -> metadata of an index."""
-    if options:
-        index = fs.VisualIndex.load(folder, url=options[1])
-    else:
-        index = fs.VisualIndex.open(folder, read_only=True)
-    with index:
+    opened = fs.VisualIndex.open
+    with fs.VisualIndex.load(folder, url=options[1]) if options else opened(folder, read_only=True) as index:
         return {item: dict(index.get(item).metadata) for item in index}
 
 
@@ -157,7 +154,10 @@ def test_ids_that_are_numbers_are_given_as_numbers(photos, network, tmp_path, ca
     assert list(held(tmp_path / "c")) == [7, 9]
     capsys.readouterr()
     for arguments, told in (
-        (["remove", tmp_path / "c", "seven"], "no item has the id 'seven'; the index holds 2; ids here are of type int"),
+        (
+            ["remove", tmp_path / "c", "seven"],
+            "no item has the id 'seven'; the index holds 2; ids here are of type int",
+        ),
         (["add", tmp_path / "c", photos / "d.png"], "this index's ids are of type int"),
     ):
         assert run(*arguments) == 1

@@ -119,7 +119,7 @@ def _store(
     names = [entry["name"] for entry in content["fields"]]
     for fits, what in (
         (vectors is not None, "the shape of the vectors"),
-        (np.isfinite(norms).all() and (norms > 0).all(), "a vector that is zero or not finite"),
+        (((norms > 1e-16) & (norms < 1e16)).all(), "a vector that is too short, too long or not finite"),
         (all(type(item) is kind for item in ids), "an id of another kind"),
         (len(set(ids)) == count, "an id that occurs twice"),
         (len(sources) == count and all(s is None or type(s) is str for s in sources), "the sources"),

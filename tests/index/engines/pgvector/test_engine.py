@@ -360,19 +360,10 @@ def stranger():
 def test_a_password_of_the_environment_goes_to_no_server_that_a_folder_names(stranger, tmp_path, monkeypatch):
     port, told = stranger
     url = f"postgresql://me@127.0.0.1:{port}/shop"
-    storage.save(
-        tmp_path / "theirs",
-        "index",
-        {
-            "index.json": storage.write_json(
-                {
-                    **{"dim": 2, "metric": "cosine", "engine": "pgvector", "m": 16, "ef_construction": 200},
-                    **{"ef_search": 50, "random_state": 0, "encoder": None, "collection": "items"},
-                    "url": f"host=127.0.0.1 port={port} user=me dbname=shop",
-                }
-            )
-        },
-    )
+    config = {"dim": 2, "metric": "cosine", "engine": "pgvector", "m": 16, "ef_construction": 200}
+    config |= {"ef_search": 50, "random_state": 0, "encoder": None, "collection": "items"}
+    config["url"] = f"host=127.0.0.1 port={port} user=me dbname=shop"
+    storage.save(tmp_path / "theirs", "index", {"index.json": storage.write_json(config)})
     monkeypatch.setenv("PGPASSWORD", "hush")
     with pytest.raises(errors.StorageError, match="PGPASSWORD isn't sent; give url="):
         fs.VisualIndex.load(tmp_path / "theirs", timeout=2)
