@@ -4,20 +4,16 @@ strace lets the n-th call by which a process asks for room fail, and some after 
 library of a graph.
 """
 
-import os
 import re
 import shutil
 import subprocess
 import sys
-import tempfile
-from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import fashionsearch as fs
-from fashionsearch import errors
 
 CALLS = "write,pwrite64,writev,fallocate,mkdir,mkdirat,rename,renameat,renameat2,fsync,fdatasync"
 PROGRAM = """
@@ -177,7 +173,15 @@ def run(made, folder, act, call="", number=0, log=None):
     shutil.copytree(made, folder / "root")
     strace = shutil.which("strace")
     assert strace, "strace is not installed (apt-get install strace); scripts/setup.sh dev does that"
-    command = [strace, "-f", "--seccomp-bpf", "-o", str(log or folder / "log"), "-e", f"trace={CALLS},access,faccessat2"]
+    command = [
+        strace,
+        "-f",
+        "--seccomp-bpf",
+        "-o",
+        str(log or folder / "log"),
+        "-e",
+        f"trace={CALLS},access,faccessat2",
+    ]
     command += ["-e", f"inject={call}:error=ENOSPC:when={number}..{number + 3}"] if call else []
     command += [sys.executable, "-c", PROGRAM, str(folder / "root"), act, str(made.parent / f"{act}.json")]
     try:

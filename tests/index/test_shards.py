@@ -59,6 +59,37 @@ def test_each_photo_has_a_row_and_its_embedding(photos, encoder, tmp_path):
     assert (again.embedded, again.kept, len(again.failures)) == (0, 23, 1)
 
 
+def test_photos_that_could_not_be_read_are_tried_again(photos, encoder, tmp_path):
+    """A share that was away, a file that was half copied: what can be read now is embedded, and the rest stays as it is."""
+    own = tmp_path / "photos"
+    shutil.copytree(photos, own)
+    (own / "08.png").write_bytes(b"no picture")
+    folder = tmp_path / "shards"
+    assert len(embed(own, folder, encoder).failures) == 2
+    index = fs.VisualIndex(encoder, progress=False)
+    assert index.add_shards(folder) == 21
+    others = (folder / "shard-00002.parquet").stat().st_mtime_ns
+    before = (folder / "shard-00001.parquet").read_bytes()
+    shutil.copy(photos / "08.png", own / "08.png")
+    done = embed(own, folder, encoder)
+    assert (done.embedded, done.kept) == (1, 22)
+    assert [failure.source.rsplit("/")[-1] for failure in done.failures] == ["07.png"]
+    assert (folder / "shard-00002.parquet").stat().st_mtime_ns == others
+    assert (folder / "shard-00001.parquet").read_bytes() != before
+    assert index.add_shards(folder) == 1
+    np.testing.assert_allclose(index.get("08.png").vector, encoder.embed([photos / "08.png"])[0], atol=1e-6)
+    embed(photos, tmp_path / "whole", encoder)
+    found, truth = vectors_of(folder), vectors_of(tmp_path / "whole")
+    assert found.keys() == truth.keys()
+    np.testing.assert_allclose(found['"08.png"'], truth['"08.png"'], atol=1e-6)
+    before = (folder / "shard-00001.parquet").stat().st_mtime_ns
+    done = embed(own, folder, encoder)
+    assert (done.embedded, done.kept, len(done.failures)) == (0, 23, 1)
+    assert (folder / "shard-00001.parquet").stat().st_mtime_ns == before, (
+        "nothing is written where nothing changes"
+    )
+
+
 def test_an_interrupted_run_goes_on_and_ends_alike(photos, encoder, tmp_path, monkeypatch):
     embed(photos, tmp_path / "whole", encoder)
     write, left = runs.write_shard, [2]

@@ -74,12 +74,16 @@ def to_mapped(store: Store) -> tuple[NDArray[np.float32], Arrays, dict[str, Any]
 
 
 def from_mapped(
-    mapped: memoryview, arrays: Mapping[str, NDArray[Any]], content: Mapping[str, Any], room: Room, path: Path
+    mapped: storage.Mapped,
+    arrays: Mapping[str, NDArray[Any]],
+    content: Mapping[str, Any],
+    room: Room,
+    path: Path,
 ) -> Store:
     """Return the store that `to_mapped` described, of whose vectors nothing has been read.
 
     Args:
-        mapped: the content of the file of vectors.
+        mapped: the file of vectors.
         arrays: the others.
         content: the rest.
         room: where vectors lie that are added.
@@ -93,14 +97,14 @@ def from_mapped(
     dim, norms = content["dim"], arrays["norms"]
     fits = (
         type(dim) is int
-        and len(mapped) == 4 * len(ids) * dim
+        and len(mapped.content) == 4 * len(ids) * dim
         and norms.shape == (len(ids),)
         and norms.dtype == np.float32
     )
     if not fits:
         return _store(ids, sources, None, norms, arrays, content, room)
-    vectors = np.frombuffer(mapped, dtype=np.float32).reshape(len(ids), dim)
-    blocks = Blocks(vectors, arrays["digests"], path)
+    vectors = np.frombuffer(mapped.content, dtype=np.float32).reshape(len(ids), dim)
+    blocks = Blocks(mapped, vectors.shape, arrays["digests"], path)
     return _store(ids, sources, vectors, norms, arrays, content, room, blocks)
 
 
