@@ -21,7 +21,7 @@ from environment import environment
 QUESTION = "reliability"
 FOLDER = "FASHIONSEARCH_RESULTS"  # names the environment's variable that has tests write their rows
 ROOT = Path(__file__).parents[1]
-TESTS = ("opening", "power", "damage", "shards", "threads")
+TESTS = ("opening", "power", "damage", "shards", "threads", "full_disk")
 
 
 def note(folder: Path, row: dict[str, Any]) -> Path:
