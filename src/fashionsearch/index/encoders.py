@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -81,21 +81,18 @@ def embed_all(
     )
 
 
-def embed_queries(encoder: Embeds, images: Images) -> tuple[list[Image], NDArray[np.float32]]:
-    """Return the single photos of a search, and their embeddings.
+def embed_queries(encoder: Embeds, pictures: Sequence[Image]) -> NDArray[np.float32]:
+    """Return the embeddings of the single photos of a search.
 
     Raises:
         InputError: if the encoder returns more or fewer than there are photos.
     """
-    from fashionsearch.images import iterate
-
-    pictures = list(iterate(images))
     vectors = as_encoder(encoder).embed(pictures)
     if len(vectors) != len(pictures):
         raise errors.InputError(
             f"the encoder returned {len(vectors)} embeddings of {len(pictures)} photos; it must return one for each"
         )
-    return pictures, vectors
+    return vectors
 
 
 def identity(encoder: Embeds) -> dict[str, Any]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from fashionsearch import errors, neighbours
 from fashionsearch.encoder import Embeds
 from fashionsearch.files import as_path
-from fashionsearch.index import encoders, engines, snapshot
+from fashionsearch.index import encoders, engines, learned, snapshot
 from fashionsearch.index.engines.base import Settings
 from fashionsearch.index.health import LOWEST_EF
 from fashionsearch.index.items import PATIENCE
@@ -114,6 +115,7 @@ class VisualIndex(Searchable):
         self.recall = check_recall(recall, ef_search)
         self._audited, self._auditing = 0, False
         self._folder: Path | None = None  # of an opened index
+        self._learned: Mapping[str, learned.Part] = {}
         if ef_search is None or recall is not None:
             ef_search = _EF_SEARCH if recall is None else LOWEST_EF
         self._engine = engines.ENGINES[self.engine](
@@ -173,7 +175,8 @@ class VisualIndex(Searchable):
         if not self.has_graph:
             self._engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
         with self._engine.changing:
-            snapshot.write(folder, self._engine, self.encoder, {name: getattr(self, name) for name in _SAVED})
+            parameters = {name: getattr(self, name) for name in _SAVED}
+            snapshot.write(folder, self._engine, self.encoder, parameters, self._learned)
 
     @classmethod
     def load(
@@ -236,11 +239,12 @@ class VisualIndex(Searchable):
                 if server is not None:
                     engines.check_there(parameters["engine"], server)
                 self = cls._made_with(chosen, parameters | place, progress)
-                self.show_photos = False
+                self._learned, self.show_photos = learned.read(saved), False
                 return self
             engines.server_of(parameters["engine"], url, None, api_key, timeout)
             self = cls._restored(chosen, parameters, progress)
             self._engine.read(saved, config, rebuild=rebuild)
+            self._learned = learned.read(saved)
         self.show_photos = False
         self._engine.settle(PATIENCE)
         return self
@@ -352,7 +356,7 @@ class VisualIndex(Searchable):
             made = cls.load(root, encoder=encoder, rebuild=rebuild, **options)
             opening.check_local(made.engine)
             made_with = {name: getattr(made, name) for name in _SAVED}
-            opening.convert(root, generation, made._engine, made.encoder, made_with)
+            opening.convert(root, generation, made._engine, made.encoder, made_with, made._learned)
         with snapshot.reading(root, opening.OPENED) as (saved, config):
             parameters = _parameters(config)
             opening.check_same(root, given, parameters)
@@ -366,7 +370,7 @@ class VisualIndex(Searchable):
         self._engine = opening.start(
             root, saved.generation, self.engine, self._engine.settings, read_only=read_only, rebuild=rebuild
         )
-        self._folder = root
+        self._folder, self._learned = root, learned.kept(root)
         if config["encoder"] is None:
             self._check_encoder(chosen)
         self.show_photos = kind is None

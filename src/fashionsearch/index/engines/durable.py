@@ -181,7 +181,7 @@ class DurableEngine(MappedEngine):
     def _read_checkpoint(self, engine: MappedEngine, head: Head) -> int:
         """Fill a new engine from the checkpoint, and return its change; 0 where there is none that fits."""
         if not (self._folder / CHECKPOINT / storage.MANIFEST).exists():
-            return 0  # none was ever written, or the first was interrupted
+            return 0  # none yet, or the first was interrupted
         try:
             saved = storage.open_saved(self._folder / CHECKPOINT, CHECKPOINT)
             notes = saved.json(_NOTES)
