@@ -78,7 +78,7 @@ def encoder():
 
 
 ACTS = {
-    "add": ("opened", lambda: change(lambda index: index.add_vectors(V[100:103], ids=["x", "y", "p1"], metadata=[{"n": 1}] * 3))),
+    "add": ("opened", lambda: change(lambda index: index.add_vectors(V[100:103], ids=["x", "y", "p1"]))),
     "remove": ("opened", lambda: change(lambda index: [index.remove(item) for item in ["p1", "p2"] if item in index])),
     "update": ("opened", lambda: change(lambda index: index.update("p1", {"n": 7}))),
     "checkpoint": ("opened", lambda: change(lambda index: index._engine.checkpoint())),
@@ -105,7 +105,12 @@ def state(name):
     if not (folder / "manifest.json").exists():
         return None
     kind = json.loads((folder / "manifest.json").read_text())["kind"]
-    index = fs.VisualIndex.load(folder, progress=False) if kind == "index" else opened(name, read_only=True)
+    try:
+        index = fs.VisualIndex.load(folder, progress=False) if kind == "index" else opened(name, read_only=True)
+    except errors.StorageError as error:
+        if "for writing once" in str(error):  # it was being made
+            return None
+        raise
     found = {item: [index.get(item).vector.tolist(), dict(index.get(item).metadata)] for item in index}
     index.close()
     return found

@@ -21,21 +21,9 @@ def vectors(count, seed=0, dim=DIM):
 
 
 @pytest.fixture
-def make(postgres, collection):
-    made = []
-
-    def index(**options):
-        found = fs.VisualIndex(
-            engine="pgvector",
-            progress=False,
-            **{"url": postgres, "collection": collection, "dim": DIM, **options},
-        )
-        made.append(found)
-        return found
-
-    yield index
-    for found in made:
-        found.close()
+def make(made, postgres, collection):
+    usual = {"engine": "pgvector", "url": postgres, "collection": collection, "dim": DIM}
+    return lambda **options: made(**{**usual, **options})
 
 
 @pytest.fixture
