@@ -3,8 +3,8 @@
     python benchmarks/syncing.py --data fashion-product-images-small
 
 A copy of the photos is synced into an opened index by `fashion`: first all of them, then with nothing changed, then with a
-hundred added (under new names), a hundred changed (another photo under the name) and a hundred removed. An encoder that counts stands between,
-so what is embedded is what was asked for; nothing is taken from a cache of embeddings.
+hundred added (under new names), a hundred changed (another photo under the name) and a hundred removed. An encoder that
+counts stands between, so what is embedded is what was asked for; nothing is taken from a cache of embeddings.
 """
 
 from __future__ import annotations

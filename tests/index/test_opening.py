@@ -637,6 +637,15 @@ def test_a_first_checkpoint_that_was_interrupted_is_no_damage(folder):
         assert len(index) == 20
 
 
+def test_a_folder_that_has_lost_its_manifest_is_told(folder):
+    (folder / "manifest.json").unlink()
+    for options in ({}, {"dim": 8}, {"read_only": True}):
+        with pytest.raises(
+            errors.CorruptFileError, match=r"manifest\.json is missing beside journal\.sqlite"
+        ):
+            opened(folder, **options)
+
+
 def test_a_rebuild_reads_no_checkpoint(folder):
     for path in (folder / "checkpoint").rglob("*"):
         if path.is_file():
