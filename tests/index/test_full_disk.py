@@ -1,19 +1,25 @@
-"""A disk that is full at any write of any change: a clear error, nothing lost, and it goes on once there is room.
+"""A disk that is full at any write of any change, and a folder that may not be written: a clear error, and nothing lost.
 
 strace lets the n-th call by which a process asks for room fail, and some after it, whoever makes it: Python, SQLite or the
 library of a graph.
 """
 
+import os
 import re
 import shutil
 import subprocess
 import sys
+import tempfile
+import traceback
+from pathlib import Path
 
 import numpy as np
 import pytest
 from PIL import Image
 
 import fashionsearch as fs
+from fashionsearch import errors
+from fashionsearch.datasets import load_folder
 
 CALLS = "write,pwrite64,writev,fallocate,mkdir,mkdirat,rename,renameat,renameat2,fsync,fdatasync"
 PROGRAM = """
@@ -212,7 +218,7 @@ def calls_of(made, folder, act):
     return [(call, number) for call in counts for number in range(first.get(call, 0) + 1, counts[call] + 1)]
 
 
-@pytest.mark.parametrize("most", [2, pytest.param(10_000, marks=pytest.mark.slow)])
+@pytest.mark.parametrize("most", [1, pytest.param(20, marks=pytest.mark.slow)])
 @pytest.mark.parametrize("act", ACTS)
 def test_a_full_disk_loses_nothing(made, tmp_path, act, most, tally):
     moments = calls_of(made, tmp_path, act)
@@ -227,3 +233,110 @@ def test_a_full_disk_loses_nothing(made, tmp_path, act, most, tally):
             wrong.append(f"{call} {number}: {code}: {told}")
     tally(f"the disk is full: {act}", cases=len(chosen), met=met, **{"wrong answers": len(wrong)})
     assert not wrong, "\n".join(wrong)
+
+
+class Own:
+    """An encoder of a user's own."""
+
+    dim = 3
+
+    def embed(self, images):
+        return np.ones((len(list(images)), 3), np.float32)
+
+
+def allow(root, writing):
+    """Let a folder and all in it be written, or not."""
+    for path in [*root.rglob("*"), root]:
+        path.chmod((0o755 if writing else 0o555) if path.is_dir() else (0o644 if writing else 0o444))
+
+
+def opened(folder, **options):
+    return fs.VisualIndex.open(folder, progress=False, **options)
+
+
+READ_ONLY = {
+    "open": lambda root: opened(root / "opened"),
+    "create": lambda root: opened(root / "new", dim=3),
+    "convert": lambda root: opened(root / "saved"),
+    "save": lambda root: fs.VisualIndex.load(root / "saved", progress=False).save(root / "new"),
+    "save over": lambda root: fs.VisualIndex.load(root / "saved", progress=False).save(root / "saved"),
+    "backup": lambda root: opened(root / "opened", read_only=True).save(root / "backup"),
+    "shards": lambda root: fs.embed_shards(
+        Own(), load_folder(root / "photos", labelled=False), root / "shards", progress=False
+    ),
+}
+
+
+def content(index):
+    return {item: (index.get(item).vector.tolist(), dict(index.get(item).metadata)) for item in index}
+
+
+def without_right_to_write(root):
+    """Return what is wrong with what is done in a folder that may not be written; the process gives up its rights."""
+    for name, act in READ_ONLY.items():  # which imports all that they need
+        twin = root.with_name(name)
+        shutil.copytree(root, twin)
+        act(twin)
+    wrong = []
+    if os.getuid() == 0:  # who may write everywhere
+        for path in [*root.rglob("*"), root]:
+            os.chown(path, 65534, 65534)
+        os.setgid(65534)
+        os.setuid(65534)
+    before = {path: path.stat().st_mtime_ns for path in root.rglob("*")}
+    whole = content(fs.VisualIndex.load(root / "saved", progress=False))
+    allow(root, False)
+    for name, act in READ_ONLY.items():
+        try:
+            act(root)
+            wrong.append(f"{name}: no error")
+        except errors.StorageError as error:
+            if str(root) not in str(error) or "ermission denied" not in str(error):
+                wrong.append(f"{name}: {error}")
+        if {path: path.stat().st_mtime_ns for path in root.rglob("*")} != before:
+            wrong.append(f"{name}: something was written")
+        if content(fs.VisualIndex.load(root / "saved", progress=False)) != whole:
+            wrong.append(f"{name}: the saved index is another")
+        with opened(root / "opened", read_only=True) as reader:
+            if content(reader) != whole:
+                wrong.append(f"{name}: the opened index is another")
+    allow(root, True)
+    with opened(root / "opened") as index:
+        allow(root, False)
+        index.add_vectors([[1, 2, 3]], ids=["late"])
+        try:
+            index._engine.checkpoint()
+            wrong.append("a checkpoint: no error")
+        except errors.StorageError as error:
+            if "ermission denied" not in str(error):
+                wrong.append(f"a checkpoint: {error}")
+        allow(root, True)
+        index._engine.checkpoint()
+    with opened(root / "opened") as index:
+        if "late" not in index:
+            wrong.append("what was added while the folder could not be written is lost")
+    return wrong
+
+
+@pytest.mark.skipif(not hasattr(os, "fork"), reason="the process gives up its rights in a fork")
+@pytest.mark.filterwarnings("ignore:.*fork.*:DeprecationWarning")
+def test_a_folder_that_may_not_be_written_is_left_as_it_is(made):
+    with tempfile.TemporaryDirectory() as place:  # pytest's own folders are its user's alone
+        Path(place).chmod(0o755)
+        root = Path(place, "root")
+        shutil.copytree(made, root)
+        reading, writing = os.pipe()
+        child = os.fork()
+        if not child:
+            try:
+                said = "\n".join(without_right_to_write(root))
+            except BaseException:
+                said = traceback.format_exc()
+            os.write(writing, said.encode()[-5000:])
+            os._exit(0)
+        os.close(writing)
+        with os.fdopen(reading, "rb") as pipe:
+            said = pipe.read().decode()
+        assert os.waitpid(child, 0)[1] == 0
+        allow(root, True)
+        assert said == ""
