@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pyarrow.parquet
@@ -109,8 +110,8 @@ def test_an_interrupted_run_goes_on_and_ends_alike(photos, encoder, tmp_path, mo
     assert vectors_of(tmp_path / "parts") == vectors_of(tmp_path / "whole")
 
 
-def _killed_run(photos, folder, after):
-    """Run in a process of its own, and kill it after so many seconds."""
+def _killed_run(photos, folder, shards, after):
+    """Run in a process of its own, and kill it so many seconds after it has written so many shards more."""
     program = textwrap.dedent(
         f"""
         import fashionsearch as fs
@@ -119,13 +120,13 @@ def _killed_run(photos, folder, after):
         fs.embed_shards("fashion", table, {str(folder)!r}, shard_size=2, progress=False)
         """
     )
+    begun = len(list(folder.glob("*.parquet")))
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
-    try:
-        process.wait(after)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    return process.returncode
+    while process.poll() is None and len(list(folder.glob("*.parquet"))) < begun + shards:
+        time.sleep(0.002)
+    time.sleep(after)
+    process.send_signal(signal.SIGKILL)
+    return process.wait()
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
@@ -137,7 +138,7 @@ def test_a_killed_run_goes_on_and_ends_alike(photos, encoder, tmp_path, kills, t
     for number in range(kills):
         folder = tmp_path / f"killed {number // 5}"
         while True:  # a run that ended before it was killed is no case
-            code = _killed_run(photos, folder, float(rng.uniform(0.8, 2.5)))
+            code = _killed_run(photos, folder, int(rng.integers(1, 4)), float(rng.uniform(0, 0.05)))
             if code == -signal.SIGKILL:
                 break
             assert code == 0
