@@ -203,9 +203,10 @@ def reliability(_: Sequence[str]) -> str:
     """Return what was left after kills, power failures, damage, full disks and interruptions."""
     of: dict[str, Row] = {row["what"]: row for row in newest("reliability")["rows"]}
     full = [row for what, row in of.items() if what.startswith(_FULL)]
-    shown = [(words, of[what]) for what, words in _DONE.items()]
-    total = {name: sum(row[name] for row in full) for name in ("cases", "wrong answers")}
-    shown.append(("Disk full at a write", total))
+    shown = [(words, of[what]) for what, words in _DONE.items() if what in of]
+    if full:
+        total = {name: sum(row[name] for row in full) for name in ("cases", "wrong answers")}
+        shown.append(("Disk full at a write", total))
     head = ("What", "Cases", "Acknowledged items lost", "Removed items found", "Not opened", "Wrong answers")
     return table(
         (*head, "Errors outside the tree", "Crashes, hangs"),
@@ -225,7 +226,8 @@ def killed(_: Sequence[str]) -> str:
         *(
             (
                 words,
-                f"as it was {row['as it was']}, repaired {row['repaired']}, refused {row['refused']}",
+                f"as it was {row['as it was']}, repaired {row['repaired']}, refused {row['refused']}"
+                + (f", refused without a file's name {row['no file named']}" if row["no file named"] else ""),
             )
             for words, row in zip(("Damage", "Damage whose hashes fit"), damage, strict=True)
         ),
@@ -233,7 +235,10 @@ def killed(_: Sequence[str]) -> str:
             "Interruptions of threads",
             f"{sum(row['interrupted'] for row in threads):,} in {sum(row['seconds'] for row in threads)} s",
         ),
-        ("Full disks that a call met", f"{sum(row['met'] for row in full)}, of {len(full)} kinds of calls"),
+        (
+            "Full disks that a call was told of",
+            f"{sum(row['met'] for row in full)}, in {len(full)} kinds of calls",
+        ),
     ]
     return table(("", ""), rows)
 
@@ -243,9 +248,9 @@ def syncing(_: Sequence[str]) -> str:
     rows = newest("syncing")["rows"]
     names = ("photos", "added", "changed", "removed", "embedded")
     return table(
-        ("Sync", "Photos", "Added", "Changed", "Removed", "Embedded", "Seconds"),
+        ("Sync", "Photos", "Added", "Changed", "Removed", "Embedded", "CPU seconds"),
         [
-            (row["what"].capitalize(), *(f"{row[name]:,}" for name in names), f"{row['seconds']:.1f}")
+            (row["what"].capitalize(), *(f"{row[name]:,}" for name in names), f"{row['cpu seconds']:.1f}")
             for row in rows[:3]
         ],
     )
