@@ -50,7 +50,7 @@ class Store:
         self.dim = dim
         self.room = room
         self._is_borrowed = False
-        self._blocks: Blocks | None = None  # of mapped vectors, some of which may be unverified
+        self._blocks: Blocks | None = None  # of vectors that are mapped
         self.size = 0
         self.slot_of: dict[Id, int] = {}
         self.columns: dict[str, Column] = {}
@@ -81,11 +81,9 @@ class Store:
         Raises:
             DamagedBlockError: if some aren't what was written.
         """
-        blocks = self._blocks  # which another thread may end with meanwhile
+        blocks = self._blocks  # which another thread may do without meanwhile
         if blocks is not None:
             blocks.verify(slots)
-            if blocks.is_verified:
-                self._blocks = None
 
     def touched(self, slots: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return (size, dim) float32 by slot, of which only some slots are to be looked at."""
@@ -182,6 +180,7 @@ class Store:
             room = self.room.array(max(size, len(self._vectors) * 3 // 2), self.dim)
             room[: self.size] = self.vectors
             self._vectors, self._is_borrowed = room, False
+            self._blocks = None
 
     @property
     def _is_mapped(self) -> bool:

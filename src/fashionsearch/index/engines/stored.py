@@ -74,12 +74,16 @@ def to_mapped(store: Store) -> tuple[NDArray[np.float32], Arrays, dict[str, Any]
 
 
 def from_mapped(
-    mapped: memoryview, arrays: Mapping[str, NDArray[Any]], content: Mapping[str, Any], room: Room, path: Path
+    mapped: storage.Mapped,
+    arrays: Mapping[str, NDArray[Any]],
+    content: Mapping[str, Any],
+    room: Room,
+    path: Path,
 ) -> Store:
     """Return the store that `to_mapped` described, of whose vectors nothing has been read.
 
     Args:
-        mapped: the content of the file of vectors.
+        mapped: the file of vectors.
         arrays: the others.
         content: the rest.
         room: where vectors lie that are added.
@@ -93,14 +97,14 @@ def from_mapped(
     dim, norms = content["dim"], arrays["norms"]
     fits = (
         type(dim) is int
-        and len(mapped) == 4 * len(ids) * dim
+        and len(mapped.content) == 4 * len(ids) * dim
         and norms.shape == (len(ids),)
         and norms.dtype == np.float32
     )
     if not fits:
         return _store(ids, sources, None, norms, arrays, content, room)
-    vectors = np.frombuffer(mapped, dtype=np.float32).reshape(len(ids), dim)
-    blocks = Blocks(vectors, arrays["digests"], path)
+    vectors = np.frombuffer(mapped.content, dtype=np.float32).reshape(len(ids), dim)
+    blocks = Blocks(mapped, vectors.shape, arrays["digests"], path)
     return _store(ids, sources, vectors, norms, arrays, content, room, blocks)
 
 
@@ -119,8 +123,9 @@ def _store(
     names = [entry["name"] for entry in content["fields"]]
     for fits, what in (
         (vectors is not None, "the shape of the vectors"),
-        (np.isfinite(norms).all() and (norms > 0).all(), "a vector that is zero or not finite"),
+        (((norms > 1e-16) & (norms < 1e16)).all(), "a vector that is too short, too long or not finite"),
         (set(map(type, ids)) <= {kind}, "an id of another kind"),
+        (len(set(ids)) == count, "an id that occurs twice"),
         (len(sources) == count and set(map(type, sources)) <= {str, type(None)}, "the sources"),
         (all(type(name) is str for name in names) and len(set(names)) == len(names), "the fields' names"),
     ):
