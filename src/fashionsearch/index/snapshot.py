@@ -45,7 +45,9 @@ def write(
 
 
 @contextlib.contextmanager
-def reading(folder: storage.PathLike, kind: str = "index") -> Iterator[tuple[storage.Saved, dict[str, Any]]]:
+def reading(
+    folder: storage.PathLike, kind: str | None = "index"
+) -> Iterator[tuple[storage.Saved, dict[str, Any]]]:
     """Give a saved index's files and the content of `index.json`; what doesn't fit them is damage, and named.
 
     Raises:
@@ -64,3 +66,14 @@ def reading(folder: storage.PathLike, kind: str = "index") -> Iterator[tuple[sto
         raise errors.CorruptFileError(
             f"{Path(folder)} is damaged: {type(error).__name__}: {str(error)[:200]}; restore it from a copy"
         ) from error
+
+
+def unread_encoder(folder: storage.PathLike) -> encoders.Unread | None:
+    """Return the encoder of a saved or opened index without reading it, for a change that embeds nothing.
+
+    Raises:
+        StorageError: if the folder holds nothing saved.
+    """
+    with reading(folder, None) as (saved, config):
+        expected = config["encoder"]
+        return None if expected is None else encoders.Unread(saved, expected)

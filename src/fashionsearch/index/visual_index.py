@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from pathlib import Path
 from typing import Any
 
 from fashionsearch import errors, neighbours
@@ -112,6 +113,7 @@ class VisualIndex(Searchable):
         self.show_photos = True
         self.recall = check_recall(recall, ef_search)
         self._audited, self._auditing = 0, False
+        self._folder: Path | None = None  # of an opened index
         if ef_search is None or recall is not None:
             ef_search = _EF_SEARCH if recall is None else LOWEST_EF
         self._engine = engines.ENGINES[self.engine](
@@ -128,6 +130,15 @@ class VisualIndex(Searchable):
             )
         )
         self._check_encoder(encoder)
+
+    def _check_encoder(self, encoder: Embeds | None) -> None:
+        super()._check_encoder(encoder)
+        if self._folder is not None:
+            from fashionsearch.index.engines.durable import DurableEngine
+            from fashionsearch.index.opening import keep_encoder
+
+            if isinstance(self._engine, DurableEngine):
+                keep_encoder(self._folder, self._engine, encoder)
 
     @property
     def ef_search(self) -> int:
@@ -215,7 +226,11 @@ class VisualIndex(Searchable):
             parameters = _parameters(config)
             chosen = encoders.restore(saved, config["encoder"], encoder, options)
             if parameters["engine"] in engines.REMOTE:
-                place = {"url": url or config["url"], "collection": config["collection"], "timeout": timeout}
+                place = {
+                    "url": url or engines.saved_url(parameters["engine"], config["url"]),
+                    "collection": config["collection"],
+                    "timeout": timeout,
+                }
                 place["api_key"] = api_key
                 server = engines.server_of(parameters["engine"], **place)
                 if server is not None:
@@ -345,6 +360,9 @@ class VisualIndex(Searchable):
         self._engine = opening.start(
             root, saved.generation, self.engine, self._engine.settings, read_only=read_only, rebuild=rebuild
         )
+        self._folder = root
+        if config["encoder"] is None:
+            self._check_encoder(chosen)
         self.show_photos = kind is None
         return self
 
