@@ -21,11 +21,11 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.index.engines.base import Engine, Facts, Settings, fetch_present
-from fashionsearch.index.engines.merging import merged
-from fashionsearch.index.filters import Condition, leaves, without_fields
+from fashionsearch.index.filters import Condition, lacking, leaves
 from fashionsearch.index.mapping import SpaceMap, sketch
 from fashionsearch.index.rows import PRIVATE, Id, Rows
 from fashionsearch.results import Matches
+from fashionsearch.results.matches import joined
 from fashionsearch.values import Value
 
 _MADE_OF = f"{PRIVATE}made of"  # in a new row: a sketch of the old vector that it stands for
@@ -150,7 +150,7 @@ class MigratingEngine:
             before = replace(rows, vectors=mapped, metadata=metadata)
             self._take_away([item for item in there if item in renewed])
             self.old.upsert(before)
-            self._put(_picked(rows, kept), mapped[kept])
+            self._put(picked(rows, kept), mapped[kept])
 
     def place(self, rows: Rows, vectors: NDArray[np.float32]) -> None:
         """Give old rows new vectors, unless they have changed since they were looked at."""
@@ -163,7 +163,7 @@ class MigratingEngine:
                 if _alike(there.vectors[number], rows.vectors[looked[item]])
                 and there.sources[number] == rows.sources[looked[item]]
             ]
-            chosen = _picked(there, kept)
+            chosen = picked(there, kept)
             places = [looked[item] for item in chosen.ids]
             self._put(replace(chosen, vectors=vectors[places]), chosen.vectors)
 
@@ -184,7 +184,7 @@ class MigratingEngine:
                 differing.append(number)
         if differing:
             vectors = np.stack([fresh.vectors[at[rows.ids[number]]] for number in differing])
-            self.place(_picked(rows, differing), vectors)
+            self.place(picked(rows, differing), vectors)
         return found
 
     def strays(self) -> list[Id]:
@@ -227,16 +227,20 @@ class MigratingEngine:
             width *= _WIDER
         if (len(self.new), self.moved) != (before, moved):  # what was embedded meanwhile is in one of the two
             fresh = self._search_new(vectors, k, condition, exact)
-        return merged(fresh, found, renewed, min(k, len(self)))
+        return _merged(fresh, found, renewed, min(k, len(self)))
 
     def _search_new(
         self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
     ) -> Matches:
         """Search the new rows, of which none may have a field that the condition names."""
+        left: Condition | bool | None = condition
         if condition is not None:
             names = {leaf.field for leaf, _ in leaves(condition)}
-            condition = without_fields(condition, {name for name in names if not self._has_field(name)})
-        return self.new.search(vectors, k, condition, exact)
+            left = lacking(condition, {name for name in names if not self._has_field(name)})
+        if left is False:
+            nothing = np.full((len(vectors), 0), None, dtype=object)
+            return Matches(nothing, nothing.astype(np.float32), nothing, np.zeros(len(vectors), np.int64), nothing)
+        return self.new.search(vectors, k, None if isinstance(left, bool) else left, exact)
 
     def _has_field(self, name: str) -> bool:
         try:
@@ -324,11 +328,25 @@ class MigratingEngine:
         """Do nothing: the two engines were filled before."""
 
 
+def _merged(fresh: Matches, found: Matches, renewed: set[Id], width: int) -> Matches:
+    """Return the nearest of the new rows and of those old ones that were not embedded again, on one scale."""
+    both, start = joined([fresh, found]), fresh.ids.shape[1]
+    orders = []
+    for query, (first, count) in enumerate(zip(fresh.counts.tolist(), found.counts.tolist(), strict=True)):
+        known = renewed.union(fresh.ids[query, :first])
+        others = [start + place for place in range(count) if found.ids[query, place] not in known]
+        places = np.array([*range(first), *others], dtype=np.intp)
+        order = np.argsort(-both.similarities[query, places], kind="stable")
+        orders.append(places[order][:width].tolist())
+    return both.chosen(orders, width)
+
+
 def _without(name: str, metadata: Mapping[str, Value]) -> Mapping[str, Value]:
     return {field: value for field, value in metadata.items() if field != name} if name in metadata else metadata
 
 
-def _picked(rows: Rows, places: Sequence[int]) -> Rows:
+def picked(rows: Rows, places: Sequence[int]) -> Rows:
+    """Return the rows at some places."""
     return Rows(
         [rows.ids[place] for place in places],
         rows.vectors[list(places)],
