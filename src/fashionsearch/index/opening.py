@@ -197,7 +197,9 @@ def start(
     return filled(folder / items, name, settings, counter, rebuild=rebuild)
 
 
-def filled(folder: Path, name: str, settings: Settings, counter: int | None, *, rebuild: bool) -> DurableEngine:
+def filled(
+    folder: Path, name: str, settings: Settings, counter: int | None, *, rebuild: bool
+) -> DurableEngine:
     """Return the engine of the rows in a folder, its memory filled.
 
     Args:

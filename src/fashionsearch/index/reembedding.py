@@ -9,7 +9,6 @@ from __future__ import annotations
 import atexit
 import threading
 import weakref
-from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -66,6 +65,7 @@ class Reembedding:
         cache: where a backbone looks for embeddings first, and keeps new ones.
 
     Attributes:
+        photos: as given.
         missing: items that can't be embedded -> why.
         failure: what ended the work before its time, if anything did.
     """
@@ -73,7 +73,7 @@ class Reembedding:
     def __init__(
         self, engine: MigratingEngine, encoder: Embeds, photos: Photos, cache: EmbeddingCache | None
     ) -> None:
-        self._engine, self._encoder, self._photos, self._cache = engine, encoder, photos, cache
+        self._engine, self._encoder, self.photos, self._cache = engine, encoder, photos, cache
         self.missing: dict[Id, str] = {}
         self.failure: BaseException | None = None
         self._stop = False
@@ -109,7 +109,9 @@ class Reembedding:
         for start in range(0, len(ids), _LOOKED):
             if self._stop:
                 return
-            rows = fetch_present(self._engine.old, [i for i in ids[start : start + _LOOKED] if i in self._engine])
+            rows = fetch_present(
+                self._engine.old, [i for i in ids[start : start + _LOOKED] if i in self._engine]
+            )
             stale = self._engine.stale(rows)
             for first in range(0, len(stale), _AT_ONCE):
                 if self._stop:
@@ -117,15 +119,10 @@ class Reembedding:
                 self._embed(picked(rows, stale[first : first + _AT_ONCE]))
 
     def _embed(self, rows: Rows) -> None:
-        places, vectors, missing = embedded(self._encoder, self._photos, rows, self._cache)
+        places, vectors, missing = embedded(self._encoder, self.photos, rows, self._cache)
         self.missing |= missing
         if places:
             self._engine.place(picked(rows, places), vectors)
-
-    def left(self, ids: Sequence[Id]) -> list[Id]:
-        """Return those of some ids that have no new vector."""
-        known = set(self._engine.renewed(ids))
-        return [item for item in ids if item not in known]
 
     def wait(self, seconds: float | None) -> None:
         """Wait until the thread ends, at most so long.

@@ -14,7 +14,6 @@ migration, or by the next opening for writing.
 
 from __future__ import annotations
 
-import contextlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -86,6 +85,21 @@ def read(root: Path, config: Mapping[str, Any]) -> Note | None:
         return note
 
 
+def encoder_of(
+    note: Note | None, encoder: Embeds | None, options: dict[str, Any]
+) -> tuple[Note, Embeds | None] | None:
+    """Return the note with the new encoder, if an index is to be opened with that: where that or none is given.
+
+    The encoder is None where none is given and it is of the user's own class.
+    """
+    if note is None or note.mapping is None or note.saved is None:
+        return None
+    try:
+        return note, encoders.restore(note.saved, note.identity, encoder, options)
+    except errors.EncoderMismatchError:
+        return None  # the index as it was
+
+
 def begin(root: Path, config: Mapping[str, Any], encoder: Embeds, photos: str) -> Note:
     """Note that new vectors are to come, and make their folder; what an earlier attempt left is removed.
 
@@ -115,7 +129,9 @@ def write(root: Path, note: Note, encoder: Embeds | None) -> None:
     Raises:
         StorageError: if it can't be written; the note before is still there.
     """
-    kept = encoder if encoder is not None or note.saved is None else encoders.Unread(note.saved, note.identity)
+    kept = (
+        encoder if encoder is not None or note.saved is None else encoders.Unread(note.saved, note.identity)
+    )
     files = {} if kept is None else encoders.writers(kept)
     arrays: dict[str, NDArray[np.float32]] = {}
     config: dict[str, Any] | None = None
@@ -133,23 +149,35 @@ def adopt(root: Path, note: Note, encoder: Embeds | None) -> None:
     Raises:
         StorageError: if it can't be written; the migration goes on.
     """
-    config = storage.open_saved(root, opening.OPENED).json("index.json")
-    kept = encoder if encoder is not None or note.saved is None else encoders.Unread(note.saved, note.identity)
+    config = config_of(root)
+    kept = (
+        encoder if encoder is not None or note.saved is None else encoders.Unread(note.saved, note.identity)
+    )
     changed = {**config, "dim": note.dim, "items": note.items}
     opening.create(root, kept, changed, replaces=opening.OPENED, identity=note.identity)
     tidy(root, note.items)
 
 
-def give_up(root: Path, current: str) -> None:
-    """Remove a migration; it has never been from the moment on at which its manifest is gone.
+def cancel(root: Path) -> None:
+    """End a migration: it has never been from the moment on at which its manifest is gone.
 
-    Args:
-        root: the folder of the opened index.
-        current: the folder in it of its rows.
+    Raises:
+        StorageError: if that can't be removed; the migration goes on.
     """
-    with contextlib.suppress(FileNotFoundError):
-        (root / FOLDER / storage.MANIFEST).unlink()
-    tidy(root, current)
+    try:
+        (root / FOLDER / storage.MANIFEST).unlink(missing_ok=True)
+    except OSError as error:
+        raise errors.StorageError(f"{root / FOLDER} can't be removed: {error.strerror or error}") from error
+
+
+def config_of(root: Path) -> dict[str, Any]:
+    """Return the content of an opened index's index.json.
+
+    Raises:
+        StorageError: if it can't be read.
+    """
+    with snapshot.reading(root, opening.OPENED) as (_, config):
+        return config
 
 
 def tidy(root: Path, current: str) -> None:
@@ -167,4 +195,3 @@ def tidy(root: Path, current: str) -> None:
         shutil.rmtree(root / CHECKPOINT, ignore_errors=True)
         for name in _OF_ITEMS:
             (root / name).unlink(missing_ok=True)
-

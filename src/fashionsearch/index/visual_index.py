@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -166,14 +167,19 @@ class VisualIndex(Searchable):
         """Save everything the index needs (vectors, ids, metadata, parameters, the graph, the encoder), atomically.
 
         An encoder is saved whole, a classifier with its head; of one of your own class only what it takes to recognise it.
+        While items are being embedded again for another encoder, the index is saved as it was, with a warning.
 
         Raises:
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
-        if not self.has_graph:
-            self._engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
-        with self._engine.changing:
-            snapshot.write(folder, self._engine, self.encoder, {name: getattr(self, name) for name in _SAVED})
+        engine, encoder = self._engine, self.encoder
+        if self._migration is not None:
+            engine, encoder = self._migration.saved()
+        if not engine.has_graph:
+            engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
+        parameters = {name: getattr(self, name) for name in _SAVED} | {"dim": engine.settings.dim}
+        with engine.changing:
+            snapshot.write(folder, engine, encoder, parameters)
 
     @classmethod
     def load(
@@ -321,7 +327,8 @@ class VisualIndex(Searchable):
             ...         list(index)
             ['a']
         """
-        from fashionsearch.index import opening
+        from fashionsearch.index import opening, relocation
+        from fashionsearch.index.beginning import resume
 
         root = as_path(folder)
         wanted = (dim, metric, engine, m, ef_construction, ef_search, random_state, storage, recall)
@@ -351,18 +358,31 @@ class VisualIndex(Searchable):
         with snapshot.reading(root, opening.OPENED) as (saved, config):
             parameters = _parameters(config)
             opening.check_same(root, given, parameters)
-            chosen = encoders.restore(saved, config["encoder"], encoder, options)
+            note = relocation.read(root, config)
+            newer = relocation.encoder_of(note, encoder, options)
+            before = partial(encoders.restore, saved, config["encoder"], None, options)
+            chosen = None if newer else encoders.restore(saved, config["encoder"], encoder, options)
             if recall is not None:
                 parameters["recall"] = check_recall(recall, ef_search if kind is not None else None)
             elif ef_search is not None:
                 parameters |= {"ef_search": ef_search, "recall": None}
             self = cls._made_with(chosen, parameters, progress)
         self._engine = opening.start(
-            root, saved.generation, self.engine, self._engine.settings, read_only=read_only, rebuild=rebuild
+            root,
+            saved.generation,
+            self.engine,
+            self._engine.settings,
+            items=opening.items_of(config),
+            read_only=read_only,
+            rebuild=rebuild,
         )
         self._folder = root
-        if config["encoder"] is None:
+        if newer is not None:
+            resume(self, newer, before, read_only=read_only, rebuild=rebuild)
+        elif config["encoder"] is None:
             self._check_encoder(chosen)
+        if note is None and not read_only:
+            relocation.tidy(root, opening.items_of(config))
         self.show_photos = kind is None
         return self
 

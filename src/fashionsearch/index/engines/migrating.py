@@ -12,6 +12,7 @@ item answers wholly as before or wholly as after.
 from __future__ import annotations
 
 import contextlib
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
@@ -20,6 +21,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
+from fashionsearch.index.codec import same
+from fashionsearch.index.engines import estimating
 from fashionsearch.index.engines.base import Engine, Facts, Settings, fetch_present
 from fashionsearch.index.filters import Condition, lacking, leaves
 from fashionsearch.index.mapping import SpaceMap, sketch
@@ -30,7 +33,6 @@ from fashionsearch.values import Value
 
 _MADE_OF = f"{PRIVATE}made of"  # in a new row: a sketch of the old vector that it stands for
 MAPPED = f"{PRIVATE}mapped"  # in an old row: its vector was not embedded, but mapped from the new one
-_SPARE = 16  # old rows beyond those asked for, of which some have been embedded again
 _WIDER = 4
 _ALIKE = 1e-4  # of unit vectors and of sketches, since an engine may round
 
@@ -48,11 +50,13 @@ class MigratingEngine:
         new: as given.
         mapping: as given.
         moved: how often new rows were put or taken away from here.
+        failure: what ended the embedding before its time, until the next call has told it.
     """
 
     def __init__(self, old: Engine, new: Engine, mapping: SpaceMap) -> None:
         self.old, self.new, self.mapping = old, new, mapping
         self.moved = 0
+        self.failure: BaseException | None = None
         # A server would be asked for each candidate of each search.
         self._known: set[Id] | None = set(new) if new.settings.server is not None else None
 
@@ -118,19 +122,11 @@ class MigratingEngine:
         place = {item: number for number, item in enumerate(rows.ids)}
         for number, item in enumerate(fresh.ids):
             vectors[place[item]] = fresh.vectors[number]
-        return replace(rows, vectors=vectors, metadata=[_without(MAPPED, each) for each in rows.metadata])
+        return replace(rows, vectors=vectors, metadata=[plain(each) for each in rows.metadata])
 
     def upsert(self, rows: Rows) -> None:
-        """Add rows with new vectors; what only changes the metadata of a row leaves its old vector.
-
-        Raises:
-            InputError: if the vectors are of another length, as those of the encoder before are.
-        """
-        if rows.vectors.shape[1] != self.settings.dim:
-            raise errors.InputError(
-                f"the index was given an encoder of dim={self.settings.dim} meanwhile, and these vectors have length "
-                f"{rows.vectors.shape[1]}; add the photos again"
-            )
+        """Add rows with new vectors; what only changes the metadata of a row leaves its old vector."""
+        self._tell_failure()
         with self.changing:
             there = [item for item in rows.ids if item in self.old]
             held, current = self.old.fetch(there), self.fetch(there)
@@ -140,12 +136,12 @@ class MigratingEngine:
             metadata: list[Mapping[str, Value]] = []
             for number, item in enumerate(rows.ids):
                 at = place.get(item)
-                same = at is not None and _alike(rows.vectors[number], current.vectors[at])
-                if same and at is not None:
+                known = at is not None and _alike(rows.vectors[number], current.vectors[at])
+                if known and at is not None:
                     mapped[number] = held.vectors[at]
-                marked = MAPPED in held.metadata[at] if same and at is not None else True
-                metadata.append(rows.metadata[number] | {MAPPED: True} if marked else rows.metadata[number])  # type: ignore[operator]
-                if not same or item in renewed:
+                marked = not known or at is None or MAPPED in held.metadata[at]
+                metadata.append({**rows.metadata[number], **({MAPPED: True} if marked else {})})
+                if not known or item in renewed:
                     kept.append(number)
             before = replace(rows, vectors=mapped, metadata=metadata)
             self._take_away([item for item in there if item in renewed])
@@ -169,23 +165,18 @@ class MigratingEngine:
 
     def stale(self, rows: Rows) -> list[int]:
         """Return the places of those old rows that have no new vector made of them; metadata that differ are put right."""
-        ids = self.renewed(list(rows.ids))
-        fresh = fetch_present(self.new, ids)
-        at = {item: number for number, item in enumerate(fresh.ids)}
-        sketches, found, differing = sketch(rows.vectors), [], []
-        for number, item in enumerate(rows.ids):
-            place = at.get(item)
-            if place is None or not _fits(fresh.metadata[place].get(_MADE_OF), sketches[number]):
-                found.append(number)
-            elif (
-                fresh.sources[place] != rows.sources[number]
-                or _without(_MADE_OF, fresh.metadata[place]) != _without(MAPPED, rows.metadata[number])
-            ):
-                differing.append(number)
+        fresh = fetch_present(self.new, self.renewed(list(rows.ids)))
+        at = fitting(rows, fresh)
+        differing = [
+            number
+            for number, place in at.items()
+            if fresh.sources[place] != rows.sources[number]
+            or not same(plain(fresh.metadata[place]), plain(rows.metadata[number]))
+        ]
         if differing:
-            vectors = np.stack([fresh.vectors[at[rows.ids[number]]] for number in differing])
+            vectors = np.stack([fresh.vectors[at[number]] for number in differing])
             self.place(picked(rows, differing), vectors)
-        return found
+        return [number for number in range(len(rows)) if number not in at]
 
     def strays(self) -> list[Id]:
         """Take away new rows whose items are gone, and return their ids."""
@@ -211,23 +202,24 @@ class MigratingEngine:
         self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
     ) -> Matches:
         """Return the k nearest rows of each vector (n, dim), of those that meet a condition, nearest first."""
+        self._tell_failure()
         for leaf, _ in leaves(condition) if condition is not None else ():
             self.old.check_field(leaf.field, "where")
         before, moved = len(self.new), self.moved
         fresh = self._search_new(vectors, k, condition, exact)
         if before >= len(self.old):
             return fresh
-        asked, width = self.mapping.probes(vectors), k + _SPARE if not before else 2 * k + _SPARE
+        width = max(estimating.POOL, 2 * k)
         while True:
-            found = self.old.search(asked, width, condition, exact)
-            found = replace(found, similarities=self.mapping.rescaled(found.similarities))
-            renewed = set(self.renewed(list({item for row in found.ids for item in row if item is not None})))
-            if self._is_enough(found, fresh, renewed, k, width):
+            found = estimating.search(
+                self.old, self.mapping, vectors, width, condition, exact, left_out=self.renewed
+            )
+            if self._is_enough(found, fresh, k, width):
                 break
             width *= _WIDER
         if (len(self.new), self.moved) != (before, moved):  # what was embedded meanwhile is in one of the two
             fresh = self._search_new(vectors, k, condition, exact)
-        return _merged(fresh, found, renewed, min(k, len(self)))
+        return _merged(fresh, found, min(k, len(self)))
 
     def _search_new(
         self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
@@ -239,7 +231,9 @@ class MigratingEngine:
             left = lacking(condition, {name for name in names if not self._has_field(name)})
         if left is False:
             nothing = np.full((len(vectors), 0), None, dtype=object)
-            return Matches(nothing, nothing.astype(np.float32), nothing, np.zeros(len(vectors), np.int64), nothing)
+            return Matches(
+                nothing, nothing.astype(np.float32), nothing, np.zeros(len(vectors), np.int64), nothing
+            )
         return self.new.search(vectors, k, None if isinstance(left, bool) else left, exact)
 
     def _has_field(self, name: str) -> bool:
@@ -250,18 +244,25 @@ class MigratingEngine:
         return True
 
     @staticmethod
-    def _is_enough(found: Matches, fresh: Matches, renewed: set[Id], k: int, width: int) -> bool:
+    def _is_enough(found: Matches, fresh: Matches, k: int, width: int) -> bool:
         """Return whether no old row that wasn't found can be among the k nearest of any query."""
+        there = ~np.isnan(found.similarities)
         for query, count in enumerate(found.counts.tolist()):
-            if count < width:
-                continue
-            rest = sum(item not in renewed for item in found.ids[query, :count])
-            has_better = fresh.counts[query] >= k and (
-                fresh.similarities[query, k - 1] >= found.similarities[query, count - 1]
-            )
-            if rest < k and not has_better:
+            rest = found.similarities[query][there[query]]
+            has_better = len(rest) and fresh.counts[query] >= k and fresh.similarities[query, k - 1] >= rest.min()
+            if count >= width and len(rest) < k and not has_better:
                 return False
         return True
+
+    def _tell_failure(self) -> None:
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            warnings.warn(
+                f"the items could not all be embedded again ({failure!r}); the answers are right, from mapped queries where "
+                "there are no new vectors; call index.migration.start() to go on",
+                errors.DataWarning,
+                stacklevel=5,
+            )
 
     def _take_away(self, ids: Sequence[Id]) -> None:
         if ids:
@@ -275,7 +276,7 @@ class MigratingEngine:
         if not len(rows):
             return
         metadata = [
-            {**_without(MAPPED, each), _MADE_OF: text}
+            {**plain(each), _MADE_OF: text}
             for each, text in zip(rows.metadata, _texts(sketch(made_of)), strict=True)
         ]
         self.new.upsert(replace(rows, metadata=metadata))
@@ -306,9 +307,7 @@ class MigratingEngine:
         """Return what both know of themselves."""
         old, new = self.old.facts(), self.new.facts()
         disk = None if old.disk is None or new.disk is None else max(old.disk, new.disk)
-        return replace(
-            old, deleted=max(old.deleted, new.deleted), memory=old.memory + new.memory, disk=disk
-        )
+        return replace(old, deleted=max(old.deleted, new.deleted), memory=old.memory + new.memory, disk=disk)
 
     def refresh(self) -> None:
         """Take over what others have changed."""
@@ -328,21 +327,34 @@ class MigratingEngine:
         """Do nothing: the two engines were filled before."""
 
 
-def _merged(fresh: Matches, found: Matches, renewed: set[Id], width: int) -> Matches:
-    """Return the nearest of the new rows and of those old ones that were not embedded again, on one scale."""
+def _merged(fresh: Matches, found: Matches, width: int) -> Matches:
+    """Return the nearest of the new rows and of the estimated ones, on one scale."""
     both, start = joined([fresh, found]), fresh.ids.shape[1]
     orders = []
-    for query, (first, count) in enumerate(zip(fresh.counts.tolist(), found.counts.tolist(), strict=True)):
-        known = renewed.union(fresh.ids[query, :first])
-        others = [start + place for place in range(count) if found.ids[query, place] not in known]
+    for query, first in enumerate(fresh.counts.tolist()):
+        known = set(fresh.ids[query, :first])
+        others = np.flatnonzero(~np.isnan(found.similarities[query])).tolist()
+        others = [start + place for place in others if found.ids[query, place] not in known]
         places = np.array([*range(first), *others], dtype=np.intp)
         order = np.argsort(-both.similarities[query, places], kind="stable")
         orders.append(places[order][:width].tolist())
     return both.chosen(orders, width)
 
 
-def _without(name: str, metadata: Mapping[str, Value]) -> Mapping[str, Value]:
-    return {field: value for field, value in metadata.items() if field != name} if name in metadata else metadata
+def fitting(rows: Rows, fresh: Rows) -> dict[int, int]:
+    """Return the places of those old rows of which new rows were made, and the places of these."""
+    at = {item: place for place, item in enumerate(fresh.ids)}
+    sketches = sketch(rows.vectors)
+    return {
+        number: at[item]
+        for number, item in enumerate(rows.ids)
+        if item in at and _fits(fresh.metadata[at[item]].get(_MADE_OF), sketches[number])
+    }
+
+
+def plain(metadata: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Return metadata without what a migration notes in them."""
+    return {name: value for name, value in metadata.items() if name not in (_MADE_OF, MAPPED)}
 
 
 def picked(rows: Rows, places: Sequence[int]) -> Rows:
