@@ -14,12 +14,12 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.embedding import progress_bar
 from fashionsearch.encoder import Embeds
-from fashionsearch.index import encoders, measuring, relocation
+from fashionsearch.index import encoders, learned, measuring, relocation
 from fashionsearch.index.beside import beside, reopened
 from fashionsearch.index.engines.base import fetch_present
 from fashionsearch.index.engines.migrating import MigratingEngine, fitting, picked
 from fashionsearch.index.mapping import SpaceMap, learn
-from fashionsearch.index.migration import Host, Migration
+from fashionsearch.index.migration import Before, Host, Migration
 from fashionsearch.index.photos import Photos
 from fashionsearch.index.reembedding import embedded
 from fashionsearch.index.rows import Rows, check_number
@@ -74,9 +74,10 @@ def migrate(
         raise
     if host.progress:
         sys.stdout.write(f"{report}\n")
-    migration = Migration(host, engine, chosen, lambda: before, report, note)
+    was = Before(lambda: before, host._learned, host._items)
+    migration = Migration(host, engine, chosen, was, report, note)
     with engine.changing:
-        host._take(engine, chosen)
+        host._take(engine, chosen, {}, "" if note is None else note.items)
         host._migration = migration
     migration.start(photos, cache=cache)
     if len(engine) < _FEW:
@@ -110,8 +111,9 @@ def resume(
     old = host._engine
     new = reopened(host._folder, note, host.engine, old.settings, read_only=read_only, rebuild=rebuild)
     engine = MigratingEngine(old, new, note.mapping)
-    migration = Migration(host, engine, encoder, old_encoder, _report(note.report), note)
-    host._take(engine, encoder)
+    was = Before(old_encoder, host._learned, host._items)
+    migration = Migration(host, engine, encoder, was, _report(note.report), note)
+    host._take(engine, encoder, learned.kept(host._folder / note.items), note.items)
     host._migration = migration
     if read_only or encoder is None or note.photos == relocation.GIVEN:
         return
@@ -130,8 +132,8 @@ def _check(host: Host, encoder: Embeds, field: str | None) -> None:
     metric = host._engine.settings.metric
     if metric != "cosine":
         raise errors.InputError(
-            f"only vectors that are compared by the cosine can be mapped, and this index has metric={metric!r}; add the photos to "
-            "another index"
+            f"only vectors that are compared by the cosine can be mapped, and this index has metric={metric!r}; add the photos "
+            "to another index"
         )
     if not len(host._engine):
         raise errors.InputError("this index is empty; make another one with the new encoder")
@@ -182,8 +184,8 @@ def _sampled(
                 break
     if count < min(_LEAST, -(-total // 2)):
         raise errors.InputError(
-            f"only {count:,} of {len(ids):,} items have a photo that can be embedded ({why}), too few to learn from; give their "
-            "photos by photos="
+            f"only {count:,} of {len(ids):,} items have a photo that can be embedded ({why}), too few to learn from; give "
+            "their photos by photos="
         )
     rows = Rows(
         [item for part, _ in parts for item in part.ids],

@@ -59,8 +59,8 @@ class Items:
         with self._engine.changing:
             if rows.vectors.shape[1] != self._engine.settings.dim:
                 raise errors.InputError(
-                    f"the index was given an encoder of dim={self._engine.settings.dim} meanwhile, and these vectors have length "
-                    f"{rows.vectors.shape[1]}; add the photos again"
+                    f"the index was given an encoder of dim={self._engine.settings.dim} meanwhile, and these vectors have "
+                    f"length {rows.vectors.shape[1]}; add the photos again"
                 )
             checked = check_ids(ids, total, self._engine.id_kind, self._engine.next_id)
             kept = [checked[int(position)] for position in rows.ids]

@@ -18,7 +18,7 @@ import contextlib
 import math
 import warnings
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
@@ -28,7 +28,7 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, relocation
 from fashionsearch.index.engines.base import Engine, fetch_present
 from fashionsearch.index.engines.migrating import MAPPED, MigratingEngine, picked, plain
-from fashionsearch.index.opening import items_of
+from fashionsearch.index.learned import Part
 from fashionsearch.index.photos import Photos
 from fashionsearch.index.reembedding import Reembedding, embedded
 from fashionsearch.index.rows import Id
@@ -50,9 +50,26 @@ class Host(Protocol):
     _engine: Engine
     _encoder: Embeds | None
     _folder: Path | None
+    _items: str
+    _learned: Mapping[str, Part]
     _migration: Migration | None
 
-    def _take(self, engine: Engine, encoder: Embeds | None) -> None: ...
+    def _take(self, engine: Engine, encoder: Embeds | None, parts: Mapping[str, Part], items: str) -> None: ...
+
+
+@dataclass(frozen=True, eq=False)
+class Before:
+    """What an index had before its migration, beside the old vectors.
+
+    Attributes:
+        encoder: returns the encoder, None of an index of vectors only.
+        learned: what was learned of the old vectors.
+        items: where in the folder of an opened index they are.
+    """
+
+    encoder: Callable[[], Embeds | None]
+    learned: Mapping[str, Part]
+    items: str
 
 
 class Migration:
@@ -68,11 +85,11 @@ class Migration:
         host: Host,
         engine: MigratingEngine,
         encoder: Embeds | None,
-        old_encoder: Callable[[], Embeds | None],
+        before: Before,
         report: MigrationReport,
         note: relocation.Note | None,
     ) -> None:
-        self._host, self._engine, self._old_encoder, self._note = host, engine, old_encoder, note
+        self._host, self._engine, self._before, self._note = host, engine, before, note
         self.encoder, self.report = encoder, report
         self._work: Reembedding | None = None
         self._ended = ""
@@ -194,14 +211,13 @@ class Migration:
             left = self._left(list(self._engine))
             if left:
                 raise errors.InputError(
-                    f"{len(left):,} items have no new vector, such as {left[0]!r}"
-                    f"{self._why(left[0])}; wait(), give their photos to migrate, remove them, or let translate() give them what "
-                    "the map makes of their old vectors"
+                    f"{len(left):,} items have no new vector, such as {left[0]!r}{self._why(left[0])}; wait(), give their photos "
+                    "to migrate, remove them, or let translate() give them what the map makes of their old vectors"
                 )
             self._stop()
             if self._note is not None and self._host._folder is not None:
                 relocation.adopt(self._host._folder, self._note, self.encoder)
-            self._end("finished", self._engine.new, self.encoder)
+            self._end("finished", self._engine.new, self.encoder, self._host._learned, self._host._items)
         self._engine.old.close()
 
     def rollback(self) -> tuple[Id, ...]:
@@ -217,26 +233,26 @@ class Migration:
         self._check_under_way()
         photos = None if self._work is None else self._work.photos
         self._stop()
-        encoder, old = self._old_encoder(), self._engine.old
+        encoder, old = self._before.encoder(), self._engine.old
         with self._engine.changing:
             kept = self._repaired(encoder, photos or Photos(None))
             if self._note is not None and self._host._folder is not None:
                 relocation.cancel(self._host._folder)
-            self._end("rolled back", old, encoder)
+            self._end("rolled back", old, encoder, self._before.learned, self._before.items)
         self._remove_new()
         return kept
 
-    def saved(self) -> tuple[Engine, Embeds | None]:
-        """Return what of the index can be saved: the engine and the encoder before, until all items have new vectors."""
+    def saved(self) -> tuple[Engine, Embeds | None, Mapping[str, Part]]:
+        """Return the engine, the encoder and what was learned to save: as before, until all items have new vectors."""
         if self.done >= self.total:
-            return self._engine.new, self.encoder
+            return self._engine.new, self.encoder, self._host._learned
         warnings.warn(
-            f"{self.total - self.done:,} items are still to be embedded again, so the index is saved with its encoder before; "
-            "save it again after migration.wait()",
+            f"{self.total - self.done:,} items are still to be embedded again, so the index is saved as it was before, with its "
+            "old encoder; save it again after migration.wait()",
             errors.DataWarning,
             stacklevel=4,
         )
-        return self._engine.old, self._old_encoder()
+        return self._engine.old, self._before.encoder(), self._before.learned
 
     def check_encoder(self, encoder: Embeds) -> None:
         """Raise EncoderMismatchError unless an encoder is the one that the index is being migrated to."""
@@ -259,8 +275,7 @@ class Migration:
         with contextlib.suppress(errors.StorageError):
             new.close()
         if self._note is not None and self._host._folder is not None:
-            config = relocation.config_of(self._host._folder)
-            relocation.tidy(self._host._folder, items_of(config))
+            relocation.tidy(self._host._folder, self._before.items)
 
     def _repaired(self, encoder: Embeds | None, photos: Photos) -> tuple[Id, ...]:
         """Embed by the old encoder what was added meanwhile, and return the ids of what can't be."""
@@ -298,8 +313,10 @@ class Migration:
         if self._work is not None:
             self._work.stop()
 
-    def _end(self, how: str, engine: Engine, encoder: Embeds | None) -> None:
-        self._host._take(engine, encoder)
+    def _end(
+        self, how: str, engine: Engine, encoder: Embeds | None, parts: Mapping[str, Part], items: str
+    ) -> None:
+        self._host._take(engine, encoder, parts, items)
         self._host._migration = None
         self._ended = how
 

@@ -5,6 +5,7 @@ manifest.json         kind "opened index"; its generation holds index.json (para
                       recognised) and encoder/, which change only where another encoder that embeds alike is set
 journal.sqlite        all rows: the truth
 changes               the number of the last change, and the lock of whoever writes
+learned/              what was learned beside the rows
 checkpoint/           what a saved index holds, and at which change: read first, and made again when it doesn't fit
 ```
 
@@ -24,7 +25,7 @@ from typing import Any
 from fashionsearch import errors, storage
 from fashionsearch.encoder import Embeds
 from fashionsearch.files import file_system
-from fashionsearch.index import encoders, engines
+from fashionsearch.index import encoders, engines, learned
 from fashionsearch.index.claim import COUNTER, claim
 from fashionsearch.index.engines.base import Engine, Settings
 from fashionsearch.index.engines.durable import DurableEngine
@@ -114,7 +115,12 @@ def keep_encoder(folder: Path, engine: DurableEngine, encoder: Embeds | None) ->
 
 
 def convert(
-    folder: Path, generation: Path, engine: Engine, encoder: Embeds | None, parameters: Mapping[str, Any]
+    folder: Path,
+    generation: Path,
+    engine: Engine,
+    encoder: Embeds | None,
+    parameters: Mapping[str, Any],
+    parts: Mapping[str, learned.Part],
 ) -> None:
     """Make a saved index, whose generation has been loaded, an opened one; until the manifest is renamed it stays saved.
 
@@ -144,6 +150,8 @@ def convert(
         for start in range(0, len(ids), _AT_ONCE):
             journal.upsert(engine.fetch(ids[start : start + _AT_ONCE]))
         journal.note_next_id(engine.next_id)
+        if parts or (folder / learned.FOLDER).exists():  # of an attempt that was interrupted
+            learned.keep(folder, parts)
         held = saved.json("index.json")["encoder"]
         create(folder, encoder, parameters, replaces=SAVED, identity=held)
 
@@ -167,7 +175,7 @@ def items_of(config: Mapping[str, Any]) -> str:
     name = config.get("items", "")
     if name != "" and not (isinstance(name, str) and ITEMS.fullmatch(name)):
         raise ValueError("index.json names no folder of items")
-    return name
+    return str(name)
 
 
 def start(

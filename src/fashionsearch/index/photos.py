@@ -32,8 +32,8 @@ class Photos:
             return
         if not isinstance(given, str | os.PathLike):
             raise errors.InputError(
-                f"photos of type {type(given).__name__} are neither a mapping of ids to photos nor a folder; give one, or None "
-                "for the paths that the items were added from"
+                f"photos of type {type(given).__name__} are neither a mapping of ids to photos nor a folder; give one, or "
+                "None for the paths that the items were added from"
             )
         self.folder = as_path(given).absolute()
         if not self.folder.is_dir():

@@ -137,7 +137,7 @@ class Reembedding:
             if isinstance(failure, errors.FashionSearchError):
                 raise failure
             raise errors.StorageError(
-                f"the items could not all be embedded again: {failure!r}; those that were are kept: call migrate again to go on"
+                f"the items could not all be embedded again: {failure!r}; those that were are kept; start() goes on"
             ) from failure
 
     def stop(self) -> None:

@@ -1,10 +1,10 @@
 """The folder of an opened index that is being given another encoder.
 
 ```text
-manifest.json, generation-N/, journal.sqlite, changes, checkpoint/     the index as it was, which stays the truth
-migration/            a saved folder: index.json (by what the new encoder is recognised, the map, the report, where photos are),
-                      map.safetensors and encoder/; without a map it only says what items-2 was begun for
-items-2/              journal.sqlite, changes and checkpoint/ of the new vectors
+manifest.json, generation-N/, journal.sqlite, changes, checkpoint/, learned/     the index as it was, which stays the truth
+migration/            a saved folder: index.json (by what the new encoder is recognised, the map, the report, where photos
+                      are), map.safetensors and encoder/; without a map it only says what items-2 was begun for
+items-2/              journal.sqlite, changes, checkpoint/ and learned/ of the new vectors
 ```
 
 The end is one rename: the index's manifest then names the new encoder and items-2, and what is left of the old is removed.
@@ -25,7 +25,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.encoder import Embeds
-from fashionsearch.index import encoders, opening, snapshot
+from fashionsearch.index import encoders, learned, opening, snapshot
 from fashionsearch.index.claim import COUNTER
 from fashionsearch.index.engines.durable import CHECKPOINT
 from fashionsearch.index.journal import DATABASE
@@ -154,7 +154,7 @@ def adopt(root: Path, note: Note, encoder: Embeds | None) -> None:
         encoder if encoder is not None or note.saved is None else encoders.Unread(note.saved, note.identity)
     )
     changed = {**config, "dim": note.dim, "items": note.items}
-    opening.create(root, kept, changed, replaces=opening.OPENED, identity=note.identity)
+    opening.create(root, _kept(note, encoder), changed, replaces=opening.OPENED, identity=note.identity)
     tidy(root, note.items)
 
 
@@ -192,6 +192,14 @@ def tidy(root: Path, current: str) -> None:
         if opening.ITEMS.fullmatch(path.name) and path.name != current:
             shutil.rmtree(path, ignore_errors=True)
     if current:
-        shutil.rmtree(root / CHECKPOINT, ignore_errors=True)
+        for name in (CHECKPOINT, learned.FOLDER):
+            shutil.rmtree(root / name, ignore_errors=True)
         for name in _OF_ITEMS:
             (root / name).unlink(missing_ok=True)
+
+
+def _kept(note: Note, encoder: Embeds | None) -> Embeds | None:
+    """Return what writes the new encoder, also where it isn't at hand."""
+    if encoder is None and note.saved is not None:
+        return encoders.Unread(note.saved, note.identity)
+    return encoder

@@ -13,6 +13,8 @@ from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders
 from fashionsearch.index.engines.base import Engine
+from fashionsearch.index.learned import Part
+from fashionsearch.index.learning import Learning
 from fashionsearch.index.rows import (
     Id,
     Rows,
@@ -21,7 +23,6 @@ from fashionsearch.index.rows import (
     check_vectors,
     metadata_rows,
 )
-from fashionsearch.index.searching import Searching
 from fashionsearch.results import Added, Health, Synced
 
 if TYPE_CHECKING:
@@ -31,13 +32,12 @@ if TYPE_CHECKING:
     from fashionsearch.index.migration import Migration
 
 
-class Searchable(Searching):
+class Searchable(Learning):
     """Items that photos and vectors are added to, and searched by."""
 
     engine: str
     progress: bool
-    _folder: Path | None = None  # of an opened index
-    _migration: Migration | None = None
+    _migration: Migration | None
 
     @property
     def encoder(self) -> Embeds | None:
@@ -202,7 +202,7 @@ class Searchable(Searching):
 
         if self._migration is not None and self._migration.state != "switched":
             raise errors.InputError(
-                "items of this index are still to be embedded again, and have no vectors to copy; migration.wait() comes first"
+                "items of this index are still to be embedded again and have no vectors to copy; migration.wait() comes first"
             )
         if self.dim != other.dim:
             raise errors.EncoderMismatchError(f"vectors here have length {self.dim}, and there {other.dim}")
@@ -239,8 +239,8 @@ class Searchable(Searching):
             encoder: the new one, or a backbone's name. Two threads use it at once.
             photos: of the items: id -> photo, or a folder of them; None is the paths that they were added from. Of a loaded
                 index these are whatever its folder says: leave them only where you trust it.
-            pairs: items to learn the map from; a quarter as many more are held out. An index of fewer than 50 items is embedded
-                before the call returns, and of no index more than half is.
+            pairs: items to learn the map from; a quarter as many more are held out, and together they are at most half of the
+                items. An index of fewer than 50 items is embedded as a whole before the call returns.
             field: a metadata field in which the first match is to agree with the query, to be measured too.
             random_state: of the choice of these items.
             cache: where a backbone looks for embeddings first, and keeps new ones.
@@ -249,8 +249,8 @@ class Searchable(Searching):
             The migration: its `report`, its `state`, and what ends it.
 
         Raises:
-            InputError: if too few photos can be embedded, the metric isn't "cosine", or the index is empty, only reads, or has
-                this encoder.
+            InputError: if too few photos can be embedded, the metric isn't "cosine", or the index is empty, only reads, or
+                has this encoder.
             EncoderMismatchError: if it is being migrated to another encoder.
             StorageError: if the new vectors can't be written; the index is as it was.
         """
@@ -260,9 +260,10 @@ class Searchable(Searching):
             self, encoder, photos, pairs=pairs, field=field, random_state=random_state, cache=cache
         )
 
-    def _take(self, engine: Engine, encoder: Embeds | None) -> None:
-        """Go on with another engine, whose vectors come from another encoder."""
+    def _take(self, engine: Engine, encoder: Embeds | None, parts: Mapping[str, Part], items: str) -> None:
+        """Go on with another engine, whose vectors come from another encoder, what was learned of these, and their folder."""
         self._engine, self._encoder, self.dim, self._audited = engine, encoder, engine.settings.dim, 0
+        self._learned, self._items = parts, items
 
     def health(self) -> Health:
         """Audit the index on its own items: recall against exact search, what it takes up, and how its embeddings lie.

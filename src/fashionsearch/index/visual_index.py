@@ -3,20 +3,24 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors, neighbours
 from fashionsearch.encoder import Embeds
 from fashionsearch.files import as_path
-from fashionsearch.index import encoders, engines, snapshot
+from fashionsearch.index import encoders, engines, learned, snapshot
 from fashionsearch.index.engines.base import Settings
 from fashionsearch.index.health import LOWEST_EF
 from fashionsearch.index.items import PATIENCE
 from fashionsearch.index.rows import check_choice, check_number, check_recall
 from fashionsearch.index.searchable import Searchable
 from fashionsearch.storage import PathLike, open_saved
+
+if TYPE_CHECKING:
+    from fashionsearch.index.migration import Migration
 
 _SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state", "storage", "recall")
 _OLDER: dict[str, Any] = {"storage": "float32", "recall": None}  # what older versions didn't save
@@ -115,6 +119,9 @@ class VisualIndex(Searchable):
         self.recall = check_recall(recall, ef_search)
         self._audited, self._auditing = 0, False
         self._folder: Path | None = None  # of an opened index
+        self._items = ""  # where in that folder the rows are
+        self._learned: Mapping[str, learned.Part] = {}
+        self._migration: Migration | None = None
         if ef_search is None or recall is not None:
             ef_search = _EF_SEARCH if recall is None else LOWEST_EF
         self._engine = engines.ENGINES[self.engine](
@@ -172,14 +179,14 @@ class VisualIndex(Searchable):
         Raises:
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
-        engine, encoder = self._engine, self.encoder
+        engine, encoder, parts = self._engine, self.encoder, self._learned
         if self._migration is not None:
-            engine, encoder = self._migration.saved()
+            engine, encoder, parts = self._migration.saved()
         if not engine.has_graph:
             engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
-        parameters = {name: getattr(self, name) for name in _SAVED} | {"dim": engine.settings.dim}
         with engine.changing:
-            snapshot.write(folder, engine, encoder, parameters)
+            parameters = {name: getattr(self, name) for name in _SAVED} | {"dim": engine.settings.dim}
+            snapshot.write(folder, engine, encoder, parameters, parts)
 
     @classmethod
     def load(
@@ -242,7 +249,7 @@ class VisualIndex(Searchable):
                 if server is not None:
                     engines.check_there(parameters["engine"], server)
                 self = cls._made_with(chosen, parameters | place, progress)
-                self.show_photos = False
+                self._learned, self.show_photos = learned.read(saved), False
                 return self
             engines.server_of(parameters["engine"], url, None, api_key, timeout)
             try:
@@ -250,6 +257,7 @@ class VisualIndex(Searchable):
             except errors.InputError as error:
                 raise ValueError(f"index.json: {error}") from error
             self._engine.read(saved, config, rebuild=rebuild)
+            self._learned = learned.read(saved)
         self.show_photos = False
         self._engine.settle(PATIENCE)
         return self
@@ -354,7 +362,7 @@ class VisualIndex(Searchable):
             made = cls.load(root, encoder=encoder, rebuild=rebuild, **options)
             opening.check_local(made.engine)
             made_with = {name: getattr(made, name) for name in _SAVED}
-            opening.convert(root, generation, made._engine, made.encoder, made_with)
+            opening.convert(root, generation, made._engine, made.encoder, made_with, made._learned)
         with snapshot.reading(root, opening.OPENED) as (saved, config):
             parameters = _parameters(config)
             opening.check_same(root, given, parameters)
@@ -376,13 +384,14 @@ class VisualIndex(Searchable):
             read_only=read_only,
             rebuild=rebuild,
         )
-        self._folder = root
+        self._folder, self._items = root, opening.items_of(config)
+        self._learned = learned.kept(root / self._items)
         if newer is not None:
             resume(self, newer, before, read_only=read_only, rebuild=rebuild)
         elif config["encoder"] is None:
             self._check_encoder(chosen)
         if note is None and not read_only:
-            relocation.tidy(root, opening.items_of(config))
+            relocation.tidy(root, self._items)
         self.show_photos = kind is None
         return self
 

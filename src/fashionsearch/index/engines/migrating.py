@@ -71,6 +71,11 @@ class MigratingEngine:
         self.old.settings = replace(self.old.settings, ef_search=settings.ef_search)
 
     @property
+    def is_writing(self) -> bool:
+        """Whether changes are possible: no engine of the two is closed or a reader's."""
+        return all(getattr(engine, "is_writing", True) for engine in (self.old, self.new))
+
+    @property
     def changing(self) -> contextlib.AbstractContextManager[Any]:
         """A lock that one thread may take several times."""
         return self._both()

@@ -54,7 +54,7 @@ class QdrantEngine(RemoteEngine):
                 "engine='qdrant' needs a package that isn't installed: pip install qdrant-client"
             )
         self._changing = threading.RLock()
-        self._session = Session(self._server, None if shares is None else shares._session)
+        self._session: Session = Session(self._server, None if shares is None else shares._session)
         forks.register(self)
         begin(self._session, settings)
 
