@@ -132,8 +132,8 @@ def _check(host: Host, encoder: Embeds, field: str | None) -> None:
     metric = host._engine.settings.metric
     if metric != "cosine":
         raise errors.InputError(
-            f"only vectors that are compared by the cosine can be mapped, and this index has metric={metric!r}; add the photos "
-            "to another index"
+            f"only vectors that are compared by the cosine can be mapped, and this index has metric={metric!r}; add the "
+            "photos to another index"
         )
     if not len(host._engine):
         raise errors.InputError("this index is empty; make another one with the new encoder")

@@ -54,7 +54,9 @@ class Host(Protocol):
     _learned: Mapping[str, Part]
     _migration: Migration | None
 
-    def _take(self, engine: Engine, encoder: Embeds | None, parts: Mapping[str, Part], items: str) -> None: ...
+    def _take(
+        self, engine: Engine, encoder: Embeds | None, parts: Mapping[str, Part], items: str
+    ) -> None: ...
 
 
 @dataclass(frozen=True, eq=False)
@@ -96,7 +98,7 @@ class Migration:
 
     @property
     def state(self) -> str:
-        """ "embedding", "stopped" (items are left, and nobody embeds them), "switched", "finished" or "rolled back"."""
+        """One of "embedding", "stopped" (items are left, and nobody embeds them), "switched", "finished", "rolled back"."""
         if self._ended:
             return self._ended
         if self.done >= self.total:
@@ -211,8 +213,8 @@ class Migration:
             left = self._left(list(self._engine))
             if left:
                 raise errors.InputError(
-                    f"{len(left):,} items have no new vector, such as {left[0]!r}{self._why(left[0])}; wait(), give their photos "
-                    "to migrate, remove them, or let translate() give them what the map makes of their old vectors"
+                    f"{len(left):,} items have no new vector, such as {left[0]!r}{self._why(left[0])}; wait(), give their "
+                    "photos to start(), remove them, or let translate() give them what the map makes of their old vectors"
                 )
             self._stop()
             if self._note is not None and self._host._folder is not None:
@@ -247,8 +249,8 @@ class Migration:
         if self.done >= self.total:
             return self._engine.new, self.encoder, self._host._learned
         warnings.warn(
-            f"{self.total - self.done:,} items are still to be embedded again, so the index is saved as it was before, with its "
-            "old encoder; save it again after migration.wait()",
+            f"{self.total - self.done:,} items are still to be embedded again, so the index is saved as it was before, with "
+            "its old encoder; save it again after migration.wait()",
             errors.DataWarning,
             stacklevel=4,
         )

@@ -129,9 +129,7 @@ def write(root: Path, note: Note, encoder: Embeds | None) -> None:
     Raises:
         StorageError: if it can't be written; the note before is still there.
     """
-    kept = (
-        encoder if encoder is not None or note.saved is None else encoders.Unread(note.saved, note.identity)
-    )
+    kept = _kept(note, encoder)
     files = {} if kept is None else encoders.writers(kept)
     arrays: dict[str, NDArray[np.float32]] = {}
     config: dict[str, Any] | None = None
@@ -150,9 +148,6 @@ def adopt(root: Path, note: Note, encoder: Embeds | None) -> None:
         StorageError: if it can't be written; the migration goes on.
     """
     config = config_of(root)
-    kept = (
-        encoder if encoder is not None or note.saved is None else encoders.Unread(note.saved, note.identity)
-    )
     changed = {**config, "dim": note.dim, "items": note.items}
     opening.create(root, _kept(note, encoder), changed, replaces=opening.OPENED, identity=note.identity)
     tidy(root, note.items)

@@ -1,4 +1,4 @@
-"""Old rows searched by a new encoder's queries: found by mapped queries, ordered by what their vectors are estimated to be."""
+"""Old rows searched by a new encoder's queries: found by mapped queries, ordered by estimates of their new vectors."""
 
 from __future__ import annotations
 
@@ -52,7 +52,9 @@ def search(
             continue
         estimates = unit(mapping.estimates(rows.vectors))
         place = {item: number for number, item in enumerate(rows.ids)}
-        at = np.array([[place.get(item, -1) for item in row] for row in found.ids[part].tolist()], dtype=np.intp)
+        at = np.array(
+            [[place.get(item, -1) for item in row] for row in found.ids[part].tolist()], dtype=np.intp
+        )
         for query, places in enumerate(at.reshape(-1, found.ids.shape[1]), start):
             there = np.flatnonzero(places >= 0)
             scores = mapping.rescaled(estimates[places[there]] @ asked[query])

@@ -254,7 +254,9 @@ class MigratingEngine:
         there = ~np.isnan(found.similarities)
         for query, count in enumerate(found.counts.tolist()):
             rest = found.similarities[query][there[query]]
-            has_better = len(rest) and fresh.counts[query] >= k and fresh.similarities[query, k - 1] >= rest.min()
+            has_better = (
+                len(rest) and fresh.counts[query] >= k and fresh.similarities[query, k - 1] >= rest.min()
+            )
             if count >= width and len(rest) < k and not has_better:
                 return False
         return True
