@@ -90,7 +90,8 @@ def _in_folder(
 
 def _collection(name: str, identity: Mapping[str, Any]) -> str:
     """Return the name of a collection for an encoder's vectors, always the same."""
-    word = re.sub(r"\W+", "_", str(identity["fingerprint"] or identity["name"]))[:_WORD]
+    known = identity["fingerprint"] or f"{identity['dim']}_{identity['name']}"
+    word = re.sub(r"\W+", "_", str(known))[:_WORD]
     return f"{re.sub(_ENDING, '', name)[:_BASE]}__{word}"
 
 
