@@ -1,9 +1,9 @@
 """A new encoder on an index of another one's vectors: the first hit has the query's articleType.
 
-Queries are the test photos, the gallery is rows 1 to 10,000, both engines compare with every item. The map is learned from
-1,000 items of the gallery, drawn by each of five seeds, over which a query's hits are averaged; the intervals are of the ratio,
-by bootstrap over queries. "mapped" has no new vector at all, "half" has those of a half of the gallery, drawn likewise. The
-encoder that is named is the new one; the old one is the other: frozen Lite0 for `fashion`, and the way back.
+Queries are the test photos, the gallery is rows 1 to 10,000, and both engines compare with every item. The map is learned
+from 1,000 items of the gallery, drawn by each of five seeds, over which the hits of a query are averaged; intervals of ratios
+are by bootstrap over queries. "mapped" has no new vector at all, "half" has those of a half of the gallery, drawn likewise.
+The encoder that is named is the new one; the old one is the other: frozen Lite0 for `fashion`, and the way back.
 """
 
 from __future__ import annotations
@@ -11,9 +11,9 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
-from buying.data import ENCODERS, Data, Part, embedded
 
 import fashionsearch as fs
+from buying.data import ENCODERS, Data, Part, embedded
 from fashionsearch.index.engines.migrating import MigratingEngine
 from fashionsearch.index.mapping import learn
 

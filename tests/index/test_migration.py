@@ -1,11 +1,13 @@
 """A migration to another encoder: an opened folder, photos that are gone, kills, interruptions, and what is refused."""
 
+import importlib.util
 import os
 import pickle
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -16,38 +18,11 @@ from fashionsearch import errors
 from fashionsearch.index import reembedding, relocation
 
 COUNT = 150
-_ENCODER = """
-import sys, time
-import numpy as np
-from fashionsearch.images import iterate, read_image
-
-class Basis:
-    def __init__(self, dim, seed, pause=0.0):
-        self.dim, self.pause, self.embedded = dim, pause, 0
-        self._basis = np.random.default_rng(seed).normal(size=(12, dim)).astype(np.float32)
-
-    def embed(self, images):
-        photos = [read_image(image) for image in iterate(images)]
-        time.sleep(self.pause * len(photos))
-        self.embedded += len(photos)
-        pixels = np.stack([photo.reshape(-1)[:12] for photo in photos])
-        return (pixels / np.float32(255) - np.float32(0.5)) @ self._basis
-"""
-_MIGRATES = f"""{_ENCODER}
-import fashionsearch as fs
-from fashionsearch.index import reembedding
-
-reembedding._AT_ONCE = 5
-index = fs.VisualIndex.open(sys.argv[1], Basis(16, 0), progress=False)
-migration = index.migrate(Basis(10, 1, pause=0.002), pairs=50)
-while migration.done < 80:
-    time.sleep(0.01)
-print("half", flush=True)
-time.sleep(60)
-"""
-_names = {}
-exec(_ENCODER, _names)
-Basis = _names["Basis"]
+_SCRIPT = Path(__file__).with_name("basis.py")
+_SPEC = importlib.util.spec_from_file_location("basis", _SCRIPT)
+basis = sys.modules.setdefault("basis", importlib.util.module_from_spec(_SPEC))
+_SPEC.loader.exec_module(basis)
+Basis = basis.Basis
 
 
 @pytest.fixture(scope="module")
@@ -83,18 +58,21 @@ def opened(folder, encoder=None, **options):
     return fs.VisualIndex.open(folder, encoder, progress=False, **options)
 
 
+def kill_half_way(folder):
+    """Begin a migration in another process, and kill it when 80 items are done."""
+    process = subprocess.Popen([sys.executable, _SCRIPT, folder], stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "half\n"
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
 def names(folder):
     return sorted(path.name for path in folder.iterdir() if path.name != ".lock")
 
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_it_goes_on_after_a_kill(folder, photos):
-    process = subprocess.Popen(
-        [sys.executable, "-c", _MIGRATES, str(folder)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "half\n"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    kill_half_way(folder)
     new = Basis(10, 1)
     with opened(folder, new) as index:
         migration = index.migration
@@ -114,12 +92,7 @@ def test_it_goes_on_after_a_kill(folder, photos):
 
 @pytest.mark.skipif(os.name == "nt", reason="no SIGKILL")
 def test_after_a_kill_the_index_before_can_be_opened_changed_and_migrated_again(folder, photos):
-    process = subprocess.Popen(
-        [sys.executable, "-c", _MIGRATES, str(folder)], stdout=subprocess.PIPE, text=True
-    )
-    assert process.stdout.readline() == "half\n"
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    kill_half_way(folder)
     with opened(folder, Basis(16, 0)) as index:
         assert (index.dim, index.migration) == (16, None)
         index.remove(["p0"])

@@ -116,6 +116,12 @@ class Migration:
         return len(self._engine.old)
 
     @property
+    def collection(self) -> str | None:
+        """The name of the new vectors' collection on a server; None of an index that is on none."""
+        server = self._engine.new.settings.server
+        return None if server is None else server.collection
+
+    @property
     def missing(self) -> dict[Id, str]:
         """Items whose photos can't be embedded -> why; they are found by mapped queries."""
         known = {} if self._work is None else self._work.missing
@@ -201,8 +207,7 @@ class Migration:
     def finish(self) -> None:
         """Give up the old encoder and its vectors; there is no way back.
 
-        Of an index on a server the old collection stays there, and the new one has the name that `collection` of the index
-        says.
+        Of an index on a server the old collection stays there; the index is the new one then, of the name `collection`.
 
         Raises:
             InputError: if items have no new vectors yet, or the migration has ended.
