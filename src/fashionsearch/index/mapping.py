@@ -26,6 +26,7 @@ _RIDGES = (0.01, 0.03, 0.1, 0.3, 1.0, 3.0)  # times the mean variance of an old 
 _VALIDATION = 0.25
 _NEAREST = 10
 _CALIBRATED = 20  # nearest of each query by which the two scales are compared
+_FEW = 8  # pairs, of which none can be spared to decide
 _SKETCHED = 8
 
 Array = NDArray[np.float32]
@@ -112,6 +113,8 @@ def learn(old: Array, new: Array, *, random_state: int = 0) -> SpaceMap:
     order = np.random.default_rng(random_state).permutation(len(old))
     judged = order[: max(2, int(_VALIDATION * len(order)))]
     learned = order[len(judged) :]
+    if len(order) < _FEW:
+        judged = learned = order
     kinds = list(_maps(old[learned], new[learned]))
     scores = [
         recalls(similarities(each, old[judged], new[judged]), new[judged] @ new[judged].T).mean()
@@ -159,7 +162,7 @@ def _maps(old: Array, new: Array) -> Iterator[SpaceMap]:
     yield made("procrustes", left @ right)
     # In the space of the pairs, where there are fewer of them than components.
     vectors, spread, turned = np.linalg.svd(xs, full_matrices=False)
-    unscaled = float((spread**2).mean())
+    unscaled = float((spread**2).mean()) or 1.0  # of things that are all alike
     for ridge in _RIDGES:
         shrunk = spread / (spread**2 + ridge * unscaled)
         yield made("ridge", turned.T @ (shrunk[:, None] * (vectors.T @ ys)))
