@@ -37,7 +37,7 @@ class Searchable(Learning):
 
     engine: str
     progress: bool
-    _migration: Migration | None
+    _migration: Migration | None = None
 
     @property
     def encoder(self) -> Embeds | None:

@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fashionsearch import errors, neighbours
 from fashionsearch.encoder import Embeds
@@ -18,9 +18,6 @@ from fashionsearch.index.items import PATIENCE
 from fashionsearch.index.rows import check_choice, check_number, check_recall
 from fashionsearch.index.searchable import Searchable
 from fashionsearch.storage import PathLike, open_saved
-
-if TYPE_CHECKING:
-    from fashionsearch.index.migration import Migration
 
 _SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state", "storage", "recall")
 _OLDER: dict[str, Any] = {"storage": "float32", "recall": None}  # what older versions didn't save
@@ -121,7 +118,6 @@ class VisualIndex(Searchable):
         self._folder: Path | None = None  # of an opened index
         self._items = ""  # where in that folder the rows are
         self._learned: Mapping[str, learned.Part] = {}
-        self._migration: Migration | None = None
         if ef_search is None or recall is not None:
             ef_search = _EF_SEARCH if recall is None else LOWEST_EF
         self._engine = engines.ENGINES[self.engine](
