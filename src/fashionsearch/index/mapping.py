@@ -160,12 +160,12 @@ def _maps(old: Array, new: Array) -> Iterator[SpaceMap]:
 
     left, _, right = np.linalg.svd(xs.T @ ys, full_matrices=False)
     yield made("procrustes", left @ right)
-    # In the space of the pairs, where there are fewer of them than components.
-    vectors, spread, turned = np.linalg.svd(xs, full_matrices=False)
-    unscaled = float((spread**2).mean()) or 1.0  # of things that are all alike
+    few = len(xs) <= xs.shape[1]  # then the pairs span less than the components do
+    gram = xs @ xs.T if few else xs.T @ xs
+    unscaled = float(np.trace(gram)) / len(gram) or 1.0  # of things that are all alike
     for ridge in _RIDGES:
-        shrunk = spread / (spread**2 + ridge * unscaled)
-        yield made("ridge", turned.T @ (shrunk[:, None] * (vectors.T @ ys)))
+        held = gram + ridge * unscaled * np.eye(len(gram))
+        yield made("ridge", xs.T @ np.linalg.solve(held, ys) if few else np.linalg.solve(held, xs.T @ ys))
 
 
 def _calibrated(found: Array, truth: Array) -> tuple[float, float]:
