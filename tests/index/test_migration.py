@@ -366,3 +366,23 @@ def test_searches_and_changes_from_other_threads_go_on(index, photos):
         thread.join()
     assert not failures
     assert index.search(photos[140], k=1).ids[0, 0] == "other"
+
+
+def test_closing_ends_the_work_and_waits_for_its_piece(folder, photos):
+    index = opened(folder, Basis(16, 0))
+    migration = index.migrate(Basis(10, 1, pause=0.002), pairs=50)
+    index.close()
+    assert not migration._work.is_running
+    assert migration._work.failure is None
+    with opened(folder, Basis(10, 1)) as again:
+        assert again.migration.wait()
+
+
+def test_finish_while_items_are_embedded_ends_nothing(index):
+    migration = index.migrate(Basis(10, 1, pause=0.002), pairs=50)
+    with pytest.raises(errors.InputError, match="items have no new vector"):
+        migration.finish()
+    assert migration.wait()
+    migration.start()
+    migration.finish()
+    assert (index.migration, index.dim) == (None, 10)

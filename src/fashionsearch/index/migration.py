@@ -214,18 +214,22 @@ class Migration:
             StorageError: if it can't be written; the migration goes on.
         """
         self._check_under_way()
+        self._check_whole()
+        self._stop()  # before the lock is taken, for which its piece may wait
         with self._engine.changing:
-            left = self._left(list(self._engine))
-            if left:
-                raise errors.InputError(
-                    f"{len(left):,} items have no new vector, such as {left[0]!r}{self._why(left[0])}; wait(), give their "
-                    "photos to start(), remove them, or let translate() give them what the map makes of their old vectors"
-                )
-            self._stop()
+            self._check_whole()
             if self._note is not None and self._host._folder is not None:
                 relocation.adopt(self._host._folder, self._note, self.encoder)
             self._end("finished", self._engine.new, self.encoder, self._host._learned, self._host._items)
         self._engine.old.close()
+
+    def _check_whole(self) -> None:
+        left = self._left(list(self._engine))
+        if left:
+            raise errors.InputError(
+                f"{len(left):,} items have no new vector, such as {left[0]!r}{self._why(left[0])}; wait(), give their photos to "
+                "start(), remove them, or let translate() give them what the map makes of their old vectors"
+            )
 
     def rollback(self) -> tuple[Id, ...]:
         """Go back to the old encoder and its vectors; items that were added meanwhile are embedded by it.

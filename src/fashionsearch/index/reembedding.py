@@ -91,6 +91,7 @@ class Reembedding:
             return
         self._stop, self.failure = False, None
         self._thread = threading.Thread(target=self._run, name="fashionsearch-migration", daemon=True)
+        self._engine.stop = self.stop
         _running.add(self)
         self._thread.start()
 

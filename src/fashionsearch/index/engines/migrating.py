@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import contextlib
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -50,6 +50,7 @@ class MigratingEngine:
         new: as given.
         mapping: as given.
         moved: how often new rows were put or taken away from here.
+        stop: ends the embedding in the background, if there is any.
         failure: what ended the embedding before its time, until the next call has told it.
     """
 
@@ -57,6 +58,7 @@ class MigratingEngine:
         self.old, self.new, self.mapping = old, new, mapping
         self.moved = 0
         self.failure: BaseException | None = None
+        self.stop: Callable[[], None] | None = None
         # A server would be asked for each candidate of each search.
         self._known: set[Id] | None = set(new) if new.settings.server is not None else None
 
@@ -322,7 +324,9 @@ class MigratingEngine:
         self.new.refresh()
 
     def close(self) -> None:
-        """Give back files and connections of both."""
+        """Give back files and connections of both, once nobody embeds for them any more."""
+        if self.stop is not None:
+            self.stop()
         with contextlib.closing(self.old):
             self.new.close()
 
