@@ -227,8 +227,8 @@ class Migration:
         left = self._left(list(self._engine))
         if left:
             raise errors.InputError(
-                f"{len(left):,} items have no new vector, such as {left[0]!r}{self._why(left[0])}; wait(), give their photos to "
-                "start(), remove them, or let translate() give them what the map makes of their old vectors"
+                f"{len(left):,} items have no new vector, such as {left[0]!r}{self._why(left[0])}; wait(), give their "
+                "photos to start(), remove them, or let translate() give them what the map makes of their old vectors"
             )
 
     def rollback(self) -> tuple[Id, ...]:
