@@ -135,7 +135,12 @@ def _seconds(data: Data, known: _Embedded) -> list[Row]:
     asking = (time.process_time() - start) / len(texts)
     return [
         {"measure": "CPU seconds to learn", "value": learning, "examples": len(images), "form": ".1f"},
-        {"measure": "CPU milliseconds a text query", "value": 1000 * asking, "examples": len(texts), "form": ".2f"},
+        {
+            "measure": "CPU milliseconds a text query",
+            "value": 1000 * asking,
+            "examples": len(texts),
+            "form": ".2f",
+        },
     ]
 
 

@@ -31,6 +31,7 @@ class Learning(Searching):
 
     progress: bool
     _folder: Path | None  # of an opened index
+    _items: str  # where in that folder the rows are, and what was learned of them
 
     def learn_text(
         self, titles: str | Sequence[str | None], images: Images | None = None, *, random_state: int = 0
@@ -155,13 +156,14 @@ class Learning(Searching):
             parts = {**self._learned, part.name: part}
             if self._folder is not None:
                 self._check_writing()
-                learned.keep(self._folder, parts)
+                learned.keep(self._folder / self._items, parts)
             self._learned = parts
 
     def _check_writing(self) -> None:
         from fashionsearch.index.engines.durable import DurableEngine
+        from fashionsearch.index.engines.migrating import MigratingEngine
 
-        if isinstance(self._engine, DurableEngine) and not self._engine.is_writing:
+        if isinstance(self._engine, DurableEngine | MigratingEngine) and not self._engine.is_writing:
             raise errors.StorageError(
                 f"{self._folder} was opened with read_only=True or is closed, so nothing learned can be kept; open it "
                 "for writing"
