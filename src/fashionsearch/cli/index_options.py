@@ -65,16 +65,41 @@ def add_index_commands(subcommands: Any) -> None:
     _add_place(index_copy)
     index_copy.add_argument("--source-url", help="the server of the source, instead of the saved address")
 
+    learn_text = command(
+        subcommands,
+        "learn-text",
+        changing.learn_text,
+        "learn what words mean in photos from the items' titles, for search --text",
+        "fashionsearch learn-text catalogue --titles productDisplayName",
+    )
+    _add_index(learn_text)
+    learn_text.add_argument("--titles", required=True, metavar="FIELD", help="the metadata field of titles")
+
     search = command(
         subcommands,
         "search",
         indexing.search,
-        "find the items that look most like a photo",
+        "find the items that look most like a photo, or like what words say",
         "fashionsearch search catalogue photo.jpg -k 5\n"
+        "fashionsearch search catalogue --text 'red floral dress'\n"
         "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'",
     )
     search.add_argument("index", type=Path, help="folder of an index, saved or opened")
-    search.add_argument("photos", nargs="+", help="one or several photos, each a query")
+    search.add_argument(
+        "photos", nargs="*", help="one or several photos, each a query; none with --text alone"
+    )
+    search.add_argument("--text", help="what is wanted in words, alone or beside each photo")
+    search.add_argument(
+        "--text-weight",
+        type=float,
+        default=0.5,
+        help="what the words count beside photos, 0 to 1 (%(default)s)",
+    )
+    search.add_argument(
+        "--text-match",
+        action="store_true",
+        help="also find items whose own text holds the words, as they are written",
+    )
     search.add_argument("-k", type=int, default=5, help="items to find for each (%(default)s)")
     search.add_argument(
         "--where",

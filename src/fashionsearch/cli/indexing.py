@@ -106,10 +106,20 @@ def search(options: argparse.Namespace) -> int:
     where = parse_where(options.where)
     check_index(options.index)
     check_photos(options.photos)
+    if not options.photos and options.text is None:
+        raise errors.InputError("nothing says what to search for; name a photo, or give --text")
 
     index = open_index(options.index, rebuild=options.rebuild, url=options.url)
-    matches = index.search(options.photos, k=options.k, where=where, exact=options.exact)
-    for photo, hits in zip(options.photos, matches, strict=True):
+    matches = index.search(
+        options.photos or None,
+        k=options.k,
+        text=options.text,
+        text_weight=options.text_weight,
+        text_match=options.text_match,
+        where=where,
+        exact=options.exact,
+    )
+    for photo, hits in zip(options.photos or [options.text], matches, strict=True):
         if options.json:
             found = [
                 {

@@ -12,8 +12,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
-from fashionsearch.images import Images
-from fashionsearch.index import encoders, filters, learned, paging, queries
+from fashionsearch.index import encoders, filters, learned, paging, queries, text_match, wording
 from fashionsearch.index.attributes import tagger_of
 from fashionsearch.index.candidates import Ranking
 from fashionsearch.index.chances import EVIDENCE, Calibration, judged
@@ -23,8 +22,10 @@ from fashionsearch.index.ranking import source_first
 from fashionsearch.index.rows import Id, as_ids, check_id, check_number, check_share, check_vectors
 from fashionsearch.results import Matches
 from fashionsearch.values import Value
+from fashionsearch.words import Words
 
 if TYPE_CHECKING:
+    from fashionsearch.images import Images
     from fashionsearch.tagging.tagger import Tagger
 
 _MAX_K = 1_000_000
@@ -68,6 +69,7 @@ class Searching(Items):
         id: Id | None = None,
         text: str | Sequence[str] | None = None,
         text_weight: float = 0.5,
+        text_match: bool = False,
         region: Sequence[float] | None = None,
         where: filters.Where | None = None,
         exact: bool = False,
@@ -86,6 +88,9 @@ class Searching(Items):
             id: search by this stored item, itself left out, beside or in place of a photo.
             text: what is wanted in words, one text for all queries or one for each.
             text_weight: what the words count beside photos, from 0 to 1; the photos count the rest.
+            text_match: let items whose own text holds the words come first too: their metadata field that `learn_text` was
+                given, or every field of text, is ranked by BM25, and joined with the other ranking by reciprocal ranks. The
+                words are looked for as they are written.
             region: (left, top, right, bottom) of the part of each photo to search by, as shares of its width and height.
             where: only among items whose metadata fit, for example
                 `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`; "contains", "exists", "not",
@@ -117,21 +122,29 @@ class Searching(Items):
                 encoder.
         """
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
-        pictures, terms = self._photos(images, region), []
+        pictures = self._photos(images, region)
+        terms: list[queries.Weighed] = []
         if pictures is not None:
             embedded = encoders.embed_queries(self._required_encoder("search by photo"), pictures)
             weight = 1.0 if text is None else 1 - check_share("text_weight", text_weight)
             terms.append(queries.Likeness("photo", check_vectors(embedded, self.dim), weight))
         if text is not None:
             weight = 1.0 if pictures is None else check_share("text_weight", text_weight)
-            terms.append(queries.Likeness("text", self._embed_text(text), weight))
+            terms.append(wording.term(self._encoder, self._words, text, weight, self.dim))
+            said = len(terms[-1].probes)
+            if pictures is not None and said not in (1, len(pictures)):
+                raise errors.InputError(
+                    f"there are {said:,} texts and {len(pictures):,} photos; give one text for all photos, one for each, or "
+                    "texts alone"
+                )
         if id is not None:
             vectors = self._engine.fetch([check_id(id)]).vectors
             terms.append(queries.Likeness("item", vectors))
             asked = replace(asked, exclude=asked.exclude | {check_id(id)})
         if not terms:
             raise errors.InputError("nothing says what to search for; give photos, text= or id=")
-        found = self._answer(terms, asked, pictures if len(terms) == 1 else None)
+        matching = _texts_to_match(text, text_match)
+        found = self._answer(terms, asked, pictures if len(terms) == 1 else None, matching)
         return self._with_photos(found, pictures)
 
     def search_vectors(
@@ -211,14 +224,11 @@ class Searching(Items):
             return pictures
         return [cut(picture, region, position=position) for position, picture in enumerate(pictures)]
 
-    def _embed_text(self, text: str | Sequence[str]) -> NDArray[np.float32]:
-        texts = [text] if isinstance(text, str) else list(text)
-        encoder: Any = self._encoder
-        if not callable(getattr(encoder, "embed_text", None)):
-            raise errors.InputError(
-                "this index knows no words: its encoder embeds photos alone; use an encoder that has embed_text"
-            )
-        return check_vectors(encoder.embed_text(texts), self.dim)
+    @property
+    def _words(self) -> Words | None:
+        """The words that were learned here, if any were."""
+        found = self._learned.get("words")
+        return found if isinstance(found, Words) else None
 
     def _with_photos(self, found: Matches, pictures: Sequence[Any] | None) -> Matches:
         """Return matches with what a notebook shows of the queried photos."""
@@ -229,21 +239,25 @@ class Searching(Items):
         return found.of_photos(shown, thumbnail_uri, shows_sources=self.show_photos)
 
     def _answer(
-        self, terms: Sequence[queries.Likeness], asked: _Asked, pictures: Sequence[Any] | None = None
+        self,
+        terms: Sequence[queries.Weighed],
+        asked: _Asked,
+        pictures: Sequence[Any] | None = None,
+        matching: Sequence[str] = (),
     ) -> Matches:
         """Return what a page shows of the items that terms rank best."""
-        from fashionsearch.images import source_of
-
         self._keep_goal()
         count = max(len(term.probes) for term in terms)
         joint = [queries.spread(term, count) for term in terms]
-        if len(joint) > 1 or asked.diversity:
+        if len(joint) > 1 or asked.diversity or not joint[0].is_linear:
             self._require_cosine(" and ".join(term.name for term in joint))
             joint = queries.balanced(joint)
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
-        sources = [source_of(picture) for picture in pictures or ()]
+        if len(joint) == 1 and isinstance(joint[0], wording.Said) and not asked.diversity:
+            ranking = replace(ranking, depth=wording.POOL)
+        sources = _sources(pictures) if pictures else []
         is_plain = ranking.is_linear and bool(sources)
-        calibration = self._calibration(asked)
+        calibration = self._calibration(asked, joint)
         evidence = None if calibration is None else ranking.find(max(EVIDENCE, asked.k + _TWINS))
 
         def find(count: int, exact: bool) -> Matches:
@@ -252,14 +266,15 @@ class Searching(Items):
             found = evidence if evidence is not None and known else ranking.find(width, exact)
             return source_first(found, sources, count) if is_plain else found.first(count)
 
+        finding = self._fused(find, matching, ranking) if matching else find
         if asked.offset or asked.exclude or asked.group_by is not None:
             if asked.group_by is not None:
                 self._engine.check_field(asked.group_by, "group_by")
             found = paging.page(
-                find, asked.k, offset=asked.offset, exclude=asked.exclude, group_by=asked.group_by
+                finding, asked.k, offset=asked.offset, exclude=asked.exclude, group_by=asked.group_by
             )
         else:
-            found = find(asked.k, asked.exact)
+            found = finding(asked.k, asked.exact)
         is_first = not (asked.offset or asked.exclude)
         if asked.condition is not None and is_first and count and not found.counts.any() and len(self):
             told = filters.nothing_fits(asked.condition, self._engine.counts)
@@ -293,18 +308,32 @@ class Searching(Items):
             self._tagger_of = (self._encoder, tagger_of(self._encoder))
         return self._tagger_of[1]
 
-    def _calibration(self, asked: _Asked) -> Calibration | None:
-        """Return what a likeness is worth here, if that was learned."""
+    def _calibration(self, asked: _Asked, terms: Sequence[queries.Weighed]) -> Calibration | None:
+        """Return what a likeness is worth here, if that was learned; of photos to words it was not."""
         found = self._learned.get("calibration")
-        if isinstance(found, Calibration):
+        has_words = any(term.name == "text" for term in terms)
+        if isinstance(found, Calibration) and not has_words:
             return found
         for name in ("min_probability", "coverage"):
             if getattr(asked, name) is not None:
                 raise errors.InputError(
-                    f"{name}={getattr(asked, name):g} asks for chances, and this index is not calibrated; call "
-                    "index.calibrate(field) first"
+                    f"{name}={getattr(asked, name):g} asks for chances, and "
+                    + (
+                        "those of words are not known; leave text= or it out"
+                        if has_words
+                        else "this index is not calibrated; call index.calibrate(field) first"
+                    )
                 )
         return None
+
+    def _fused(self, find: paging.Find, texts: Sequence[str], ranking: Ranking) -> paging.Find:
+        """Return what also finds items by their own texts, of which one is said for each query or one for all."""
+        words = self._words
+        fields = [words.field] if words is not None and words.field else text_match.text_fields(self._engine)
+        matching = text_match.TextMatch(self._engine, fields, ranking.condition)
+        probes = ranking.probes
+        told = [texts[query if len(texts) > 1 else 0] for query in range(len(probes))]
+        return text_match.fused(find, [matching.find(*each) for each in zip(told, probes, strict=True)])
 
     def _require_cosine(self, said: str) -> None:
         if self._engine.settings.metric != "cosine":
@@ -332,3 +361,23 @@ class Searching(Items):
                 "VisualIndex.load an encoder"
             )
         return self._encoder
+
+
+def _texts_to_match(text: str | Sequence[str] | None, asked: bool) -> list[str]:
+    """Return the texts that items' own texts are compared with, if that is asked for."""
+    if not isinstance(asked, bool):
+        raise errors.InputError(f"text_match={asked!r} is neither True nor False")
+    if not asked:
+        return []
+    if text is None:
+        raise errors.InputError(
+            "text_match=True compares items' texts with a text, and there is none; give text= too"
+        )
+    return [text] if isinstance(text, str) else list(text)
+
+
+def _sources(pictures: Sequence[Any]) -> list[str | None]:
+    """Return the files of photos, None of those that are in none."""
+    from fashionsearch.images import source_of  # here, since a search by vectors needs none of it
+
+    return [source_of(picture) for picture in pictures]
