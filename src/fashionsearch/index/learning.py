@@ -12,14 +12,14 @@ from fashionsearch import errors
 from fashionsearch.index import learned
 from fashionsearch.index.engines.base import fetch_present
 from fashionsearch.index.queries import unit
-from fashionsearch.index.searching import Searching
+from fashionsearch.index.substituting import Substituting
 from fashionsearch.index.whitening import Whitening
 
 _SAMPLE = 5000
 _GROWN = 1.5
 
 
-class Learning(Searching):
+class Learning(Substituting):
     """Items, and what was learned of them."""
 
     _folder: Path | None  # of an opened index

@@ -37,6 +37,10 @@ class Term(Protocol):
         """Whether its scores are the inner products of its probes with the items' unit vectors."""
         ...
 
+    def repeated(self, n: int) -> Term:
+        """Return what one query says, said in n."""
+        ...
+
     def scores(self, query: int, rows: Rows) -> NDArray[np.float32]:
         """Return (m,) scores of m items for one of the queries."""
         ...
@@ -61,6 +65,10 @@ class Likeness:
         """Whether the engine's own order is that of the scores: yes."""
         return True
 
+    def repeated(self, n: int) -> Likeness:
+        """Return what one query says, said in n."""
+        return replace(self, probes=np.repeat(self.probes, n, axis=0))
+
     def scores(self, query: int, rows: Rows) -> NDArray[np.float32]:
         """Return (m,) scores of m items for one of the queries."""
         found: NDArray[np.float32] = unit(rows.vectors) @ self.probes[query]
@@ -73,7 +81,7 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return found
 
 
-def spread(term: Likeness, n: int) -> Likeness:
+def spread(term: Term, n: int) -> Term:
     """Return a term of n queries, which a term of one query says in each.
 
     Raises:
@@ -83,18 +91,24 @@ def spread(term: Likeness, n: int) -> Likeness:
     if said == n:
         return term
     if said == 1:
-        return replace(term, probes=np.repeat(term.probes, n, axis=0))
+        return term.repeated(n)
     raise errors.InputError(
         f"{term.name!r} is said for {said} queries, and there are {n}; say one for all, or one for each"
     )
 
 
-def balanced(terms: Sequence[Likeness]) -> list[Likeness]:
-    """Return terms by their weights, whose probes make up unit vectors together, so that their scores add up to a cosine.
+def balanced(terms: Sequence[Term]) -> list[Term]:
+    """Return terms in which likenesses are weighed, whose probes make up unit vectors: their scores add up to a cosine.
 
     Raises:
         InputError: if they cancel each other out.
     """
+    likenesses = [term for term in terms if isinstance(term, Likeness)]
+    others = [term for term in terms if not isinstance(term, Likeness)]
+    return [*_weighed(likenesses), *others] if likenesses else others
+
+
+def _weighed(terms: Sequence[Likeness]) -> list[Likeness]:
     weighed = [replace(term, probes=unit(term.probes) * np.float32(term.weight)) for term in terms]
     lengths = row_lengths(np.sum([term.probes for term in weighed], axis=0))
     if (lengths < _CANCELLED).any():

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -20,6 +20,10 @@ from fashionsearch.index.items import Items
 from fashionsearch.index.ranking import source_first
 from fashionsearch.index.rows import Id, as_ids, check_id, check_number, check_share, check_vectors
 from fashionsearch.results import Matches
+
+if TYPE_CHECKING:
+    from fashionsearch.index.attributes import Attributes
+    from fashionsearch.tagging.tagger import Tagger
 
 _MAX_K = 1_000_000
 _TWINS = 8  # items beyond k among which that of the queried file itself may be
@@ -49,6 +53,7 @@ class Searching(Items):
     _audited: int  # items when `ef_search` was last set for the goal of recall
     _auditing: bool
     _encoder: Embeds | None
+    _own_tagger: tuple[Embeds | None, Tagger | None] | None = None  # of an encoder, found at the first use
 
     def search(
         self,
@@ -59,6 +64,8 @@ class Searching(Items):
         text: str | Sequence[str] | None = None,
         text_weight: float = 0.5,
         region: Sequence[float] | None = None,
+        towards: Mapping[str, Any] | None = None,
+        tagger: Tagger | None = None,
         where: filters.Where | None = None,
         exact: bool = False,
         offset: int = 0,
@@ -75,6 +82,11 @@ class Searching(Items):
             text: what is wanted in words, one text for all queries or one for each.
             text_weight: what the words count beside photos, from 0 to 1; the photos count the rest.
             region: (left, top, right, bottom) of the part of each photo to search by, as shares of its width and height.
+            towards: attributes that are wanted other than the photo or the item has them, such as {"baseColour": "Red"}, by
+                what a tagger says of the items; their kind stays as it is, unless that is asked for, and so do other
+                attributes where it can be had. Alone, it finds what has the attributes.
+            tagger: whose attributes `towards` names; None is the index's encoder, if that is a `Tagger` or "fashion". One that
+                embeds otherwise looks at the photos of the candidates, which takes a while.
             where: only among items whose metadata fit, for example
                 `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`; "contains", "exists", "not",
                 "and" and "or" are there too (the page of the reference has them all).
@@ -95,11 +107,11 @@ class Searching(Items):
         Raises:
             ImageError: if a photo can't be read.
             UnknownIdError: if there is no item of the id.
-            InputError: if k, the filter or another argument can't be used, nothing says what is wanted, or there is no
-                encoder.
+            InputError: if k, the filter or another argument can't be used, nothing says what is wanted, there is no encoder,
+                or the tagger lacks an attribute or value.
         """
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity)
-        pictures, terms = self._photos(images, region), []
+        pictures, terms = self._photos(images, region), list[queries.Term]()
         if pictures is not None:
             embedded = encoders.embed_queries(self._required_encoder("search by photo"), pictures)
             weight = 1.0 if text is None else 1 - check_share("text_weight", text_weight)
@@ -111,8 +123,12 @@ class Searching(Items):
             vectors = self._engine.fetch([check_id(id)]).vectors
             terms.append(queries.Likeness("item", vectors))
             asked = replace(asked, exclude=asked.exclude | {check_id(id)})
+        if towards is not None:
+            terms.append(self._towards(towards, tagger, pictures, terms, id))
+        elif tagger is not None:
+            raise errors.InputError("tagger= says whose attributes towards= names; give towards= too")
         if not terms:
-            raise errors.InputError("nothing says what to search for; give photos, text= or id=")
+            raise errors.InputError("nothing says what to search for; give photos, text=, id= or towards=")
         found = self._answer(terms, asked, pictures if len(terms) == 1 else None)
         return self._with_photos(found, pictures)
 
@@ -183,6 +199,44 @@ class Searching(Items):
             )
         return check_vectors(encoder.embed_text(texts), self.dim)
 
+    def _towards(
+        self,
+        asked: Mapping[str, Any],
+        tagger: Tagger | None,
+        pictures: Sequence[Any] | None,
+        terms: Sequence[queries.Term],
+        id: Id | None,
+    ) -> queries.Term:
+        from fashionsearch.index.towards import towards
+
+        attributes = self._attributes(tagger)
+        own = None
+        if pictures:
+            own = attributes.of_photos(pictures, terms[0].probes)
+        elif id is not None:
+            own, known = attributes.of_items(self._engine.fetch([check_id(id)]))
+            own = own if known.all() else None
+        return towards(asked, attributes, own, self.dim, alone=not terms)
+
+    def _attributes(self, tagger: object) -> Attributes:
+        """Return by whom items are tagged: a given tagger, or the one in the encoder.
+
+        Raises:
+            InputError: if there is none, or it would have to open photos that a folder names.
+        """
+        from fashionsearch.index.attributes import attributes_of, tagger_of
+
+        own = self._own_tagger
+        if tagger is None and (own is None or own[0] is not self._encoder):
+            self._own_tagger = own = self._encoder, tagger_of(self._encoder)
+        found = attributes_of(own[1] if own and tagger is None else None, tagger, self._encoder, self.dim)
+        if not found.on_vectors and not self.show_photos:
+            raise errors.InputError(
+                "this tagger embeds otherwise than the index's encoder, so it would open the photos that the folder names; "
+                "set index.show_photos = True if you trust the folder, or give a tagger that embeds as the index does"
+            )
+        return found
+
     def _with_photos(self, found: Matches, pictures: Sequence[Any] | None) -> Matches:
         """Return matches with what a notebook shows of the queried photos."""
         from fashionsearch.images import thumbnail_uri
@@ -192,7 +246,7 @@ class Searching(Items):
         return replace(found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos)
 
     def _answer(
-        self, terms: Sequence[queries.Likeness], asked: _Asked, pictures: Sequence[Any] | None = None
+        self, terms: Sequence[queries.Term], asked: _Asked, pictures: Sequence[Any] | None = None
     ) -> Matches:
         """Return what a page shows of the items that terms rank best."""
         from fashionsearch.images import source_of
@@ -200,7 +254,7 @@ class Searching(Items):
         self._keep_goal()
         count = max(len(term.probes) for term in terms)
         joint = [queries.spread(term, count) for term in terms]
-        if len(joint) > 1 or asked.diversity:
+        if len(joint) > 1 or asked.diversity or not all(term.is_linear for term in joint):
             self._require_cosine(" and ".join(term.name for term in joint))
             joint = queries.balanced(joint)
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
