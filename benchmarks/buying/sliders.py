@@ -1,8 +1,8 @@
 """“Like this, but red”, and pages that show each product once.
 
-Each photo is asked for in another colour, by the vectors of the gallery alone. The colours are drawn in two ways: one of those
-that its type has in the gallery, each as probable; and that of one of the gallery's items of its type, so that common colours
-are common. Many of the first have fewer than five items there, so the share of the first five has a ceiling below 1, which is
+Each photo is asked for in another colour, by the vectors of the gallery alone. The colours are drawn in two ways: one of
+those that its type has in the gallery, each as probable; and that of one of the gallery's items of its type, so that common
+colours are common. Many of the first have fewer than five items there, so the share of the first five has a ceiling below 1, which is
 given beside it. What was learned from looks at no validation name, of which the weights were chosen.
 """
 
@@ -12,10 +12,10 @@ from functools import lru_cache
 from typing import Any
 
 import numpy as np
-from buying.data import FIELDS, Array, Data, Part, embedded, encoder
 from pretrained import ATTRIBUTES
 
 import fashionsearch as fs
+from buying.data import FIELDS, Array, Data, Part, embedded, encoder
 
 SEED = 0
 _FIRST, _PAGE = 5, 10

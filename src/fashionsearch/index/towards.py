@@ -61,7 +61,7 @@ class Towards:
         return replace(self, wanted=wanted, probes=np.repeat(self.probes, n, axis=0))
 
     def scores(self, query: int, rows: Rows) -> NDArray[np.float32]:
-        """Return (m,) weighed logarithms of chances, at most 0; the least there is for items whose attributes can't be told."""
+        """Return (m,) weighed logarithms of chances, at most 0; the least where attributes can't be told."""
         embeddings, known = self.attributes.of_items(rows)
         heads, found = self.attributes.tagger.heads_, np.zeros(len(rows))
         for name, wanted in self.wanted.items():
