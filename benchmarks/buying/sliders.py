@@ -2,8 +2,8 @@
 
 Each photo is asked for in another colour, by the vectors of the gallery alone. The colours are drawn in two ways: one of
 those that its type has in the gallery, each as probable; and that of one of the gallery's items of its type, so that common
-colours are common. Many of the first have fewer than five items there, so the share of the first five has a ceiling below 1, which is
-given beside it. What was learned from looks at no validation name, of which the weights were chosen.
+colours are common. Many of the first have fewer than five items there, so the share of the first five has a ceiling
+below 1, which is given beside it. What was learned from looks at no validation name, of which the weights were chosen.
 """
 
 from __future__ import annotations

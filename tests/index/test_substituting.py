@@ -15,7 +15,7 @@ def index():
         "stock": [0, 3, 2, 0, 1],
         "price": [20, 20, 30, 25, 90],
     }
-    angles = np.linspace(0, 1, 5)
+    angles = np.array([0, 0.2, 0.45, 0.75, 1.1])
     made.add_vectors(np.stack([np.cos(angles), np.sin(angles)], axis=1), ids=list("abcde"), metadata=shop)
     return made
 

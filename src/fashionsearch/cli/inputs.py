@@ -15,6 +15,7 @@ from fashionsearch.cli.console import shown
 if TYPE_CHECKING:
     from fashionsearch.datasets.table import Table
     from fashionsearch.index import VisualIndex
+    from fashionsearch.tagging.tagger import Tagger
 
 _OPERATORS = ((">=", "gte"), ("<=", "lte"), (">", "gt"), ("<", "lt"))
 _LABELS = ("masterCategory", "label")

@@ -85,8 +85,8 @@ class Searching(Items):
             towards: attributes that are wanted other than the photo or the item has them, such as {"baseColour": "Red"}, by
                 what a tagger says of the items; their kind stays as it is, unless that is asked for, and so do other
                 attributes where it can be had. Alone, it finds what has the attributes.
-            tagger: whose attributes `towards` names; None is the index's encoder, if that is a `Tagger` or "fashion". One that
-                embeds otherwise looks at the photos of the candidates, which takes a while.
+            tagger: whose attributes `towards` names; None is the index's encoder, if that is a `Tagger` or "fashion". One
+                that embeds otherwise looks at the photos of the candidates, which takes a while.
             where: only among items whose metadata fit, for example
                 `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`; "contains", "exists", "not",
                 "and" and "or" are there too (the page of the reference has them all).
