@@ -8,18 +8,20 @@ below 1, which is given beside it. What was learned from looks at no validation 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 from pretrained import ATTRIBUTES
 
 import fashionsearch as fs
-from buying.data import FIELDS, Array, Data, Part, embedded, encoder
+from buying.data import FIELDS, Array, Data, Part, embedded
 
 SEED = 0
 _FIRST, _PAGE = 5, 10
-_COMPARED = 300  # queries whose first five are compared with those among all items
+_COMPARED = 100  # queries whose first five are compared with those among all items
 _DIVERSITY = 0.3
 Row = dict[str, Any]
 
@@ -32,13 +34,36 @@ def measure(data: Data, name: str, *, validation: bool = False) -> list[Row]:
         if validation
         else (data.test, data.gallery)
     )
-    used = encoder(name) if name == "fashion" else _tagger(name, data)
-    vectors = _embedded(name, used, gallery)
+    tagger = fs.Tagger.from_pretrained(name, progress=False) if name == "fashion" else _tagger(name, data)
+    vectors = _embedded(name, tagger, gallery)
+    used = Known(tagger, queries.images, _embedded(name, tagger, queries))
     rows = []
     for way in ("colours", "items"):
         places, colours = drawn(queries, gallery, way)
         rows += sliders(used, vectors, queries.rows(places), colours, gallery, way)
     return rows + pages(used, vectors, queries, gallery)
+
+
+class Known:
+    """An encoder that embeds each photo once: what was embedded before is looked up by its path.
+
+    Args:
+        tagger: that embeds.
+        images: paths of photos.
+        vectors: (n, dim) their embeddings.
+    """
+
+    def __init__(self, tagger: fs.Tagger, images: Sequence[Any], vectors: Array) -> None:
+        self.tagger, self.dim = tagger, tagger.dim
+        self._places = {str(image): place for place, image in enumerate(images)}
+        self._vectors = vectors
+
+    def embed(self, images: Any) -> Array:
+        """Return (n, dim) float32."""
+        if all(isinstance(image, str | Path) and str(image) in self._places for image in images):
+            return self._vectors[[self._places[str(image)] for image in images]]
+        embeddings: Array = self.tagger.embed(images)
+        return embeddings
 
 
 @lru_cache
@@ -54,8 +79,11 @@ def _labels(part: Part) -> dict[str, Array]:
     return {field: part[field] for field in ATTRIBUTES}
 
 
-def _embedded(name: str, used: Any, part: Part) -> Array:
-    return embedded(name, part.images) if isinstance(used, fs.Backbone) else used.embed(part.images)
+def _embedded(name: str, tagger: fs.Tagger, part: Part) -> Array:
+    if name == "fashion":
+        return embedded(name, part.images)
+    embeddings: Array = tagger.backbone_.embed(part.images, cache=fs.EmbeddingCache())
+    return embeddings
 
 
 def drawn(queries: Part, gallery: Part, way: str) -> tuple[Array, Array]:
@@ -71,7 +99,7 @@ def drawn(queries: Part, gallery: Part, way: str) -> tuple[Array, Array]:
     return np.array(places), np.array(colours)
 
 
-def sliders(used: Any, vectors: Array, queries: Part, colours: Array, gallery: Part, way: str) -> list[Row]:
+def sliders(used: Known, vectors: Array, queries: Part, colours: Array, gallery: Part, way: str) -> list[Row]:
     """Return what is right in the first five, and how near the candidates come to comparing with all."""
     index = fs.VisualIndex(used, progress=False)
     index.add_vectors(vectors)
@@ -80,11 +108,12 @@ def sliders(used: Any, vectors: Array, queries: Part, colours: Array, gallery: P
     for colour in np.unique(colours):
         places = np.flatnonzero(colours == colour)
         photos = [queries.images[place] for place in places]
-        found[places] = index.search(photos, k=_FIRST, towards={"baseColour": colour}).ids.astype(int)
+        said: dict[str, Any] = {"towards": {"baseColour": str(colour)}, "tagger": used.tagger, "k": _FIRST}
+        found[places] = index.search(photos, **said).ids.astype(int)
         compared = places[places < _COMPARED]
         if len(compared):
             photos = [queries.images[place] for place in compared]
-            whole = index.search(photos, k=_FIRST, towards={"baseColour": colour}, exact=True).ids.astype(int)
+            whole = index.search(photos, exact=True, **said).ids.astype(int)
             same += [np.isin(a, b).mean() for a, b in zip(found[compared], whole, strict=True)]
     type_right = gallery["articleType"][found] == queries["articleType"][:, None]
     colour_right = gallery["baseColour"][found] == colours[:, None]
@@ -115,12 +144,12 @@ def sliders(used: Any, vectors: Array, queries: Part, colours: Array, gallery: P
     ]
 
 
-def pages(used: Any, vectors: Array, queries: Part, gallery: Part) -> list[Row]:
+def pages(used: Known, vectors: Array, queries: Part, gallery: Part) -> list[Row]:
     """Return what a page of ten that shows each name once loses in precision, and how often it shows one twice."""
     index = fs.VisualIndex(used, progress=False)
     index.add_vectors(vectors, metadata={field: gallery[field] for field in FIELDS})
     known = queries.rows(queries["articleType"] != "")
-    asked = _embedded("", used, known) if isinstance(used, fs.Tagger) else embedded("fashion", known.images)
+    asked = used.embed(known.images)
 
     def page(**options: Any) -> tuple[Array, Array]:
         found = index.search_vectors(asked, k=_PAGE, **options)

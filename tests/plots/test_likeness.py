@@ -56,7 +56,7 @@ def test_an_item_is_drawn_from_its_file_where_that_may_be_opened(index, table, t
     made = fs.VisualIndex(index.encoder, progress=False)
     made.add([tmp_path / "item.png", table.images[1]], ids=[1, 2])
     assert len(plots.why(made, table.images[2], 1, figure=Figure())) == 3
-    with pytest.raises(errors.InputError, match="item 2 was added without a file; .* item_photo="):
+    with pytest.raises(errors.InputError, match=r"item 2 was added without a file; .* item_photo="):
         plots.why(made, table.images[2], 2, figure=Figure())
     made.show_photos = False
     with pytest.raises(errors.InputError, match="show_photos = True if you trust"):

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from fashionsearch.tagging.likeness import Place
 
 _MOST_LINES = 10
+_FADED = 0.3  # of the strongest likeness: what is weaker keeps no colour
 _SHARED, _OTHER = "#2f8f5b", "#8a919c"
 
 
@@ -146,8 +147,8 @@ def _lines(
 
 def _draw_photo(ax: Axes, photo: RGB, heat: NDArray[np.float32], words: str, places: list[Place]) -> None:
     # What is unlike fades into white, so that colours stay what they are where the photos are alike.
-    strength = np.sqrt(np.clip(heat, 0, 1))[:, :, None]
-    faded = 255 - (255 - photo.mean(axis=2, keepdims=True)) * 0.35
+    strength = np.sqrt(np.clip((heat - _FADED) / (1 - _FADED), 0, 1))[:, :, None]
+    faded = 255 - (255 - photo.mean(axis=2, keepdims=True)) * 0.25
     ax.imshow((photo * strength + faded * (1 - strength)).astype(np.uint8))
     for number, (x, y) in enumerate(places, start=1):
         ax.plot(x, y, "o", markersize=13, markerfacecolor="white", markeredgecolor=BLUE, markeredgewidth=1.6)
