@@ -43,11 +43,17 @@ def kind_of(folder: Path) -> str | None:
 
     Raises:
         StorageError: if that can't be read.
+        CorruptFileError: if it held an opened index, which has lost its manifest.
     """
     try:
         is_there = (folder / storage.MANIFEST).exists()
+        is_beheaded = not is_there and (folder / DATABASE).exists()
     except OSError as error:
         raise errors.StorageError(f"{folder} can't be read: {error.strerror or error}") from error
+    if is_beheaded:
+        raise errors.CorruptFileError(
+            f"{folder / storage.MANIFEST} is missing beside {DATABASE}; restore it from a copy"
+        )
     return storage.open_saved(folder).kind if is_there else None
 
 

@@ -92,7 +92,8 @@ class Searching(Items):
                 "and" and "or" are there too (the page of the reference has them all).
             exact: compare with every item, instead of walking the graph.
             offset: leave out so many of the nearest, which were on the pages before. While the index doesn't change, pages of
-                one size hold each item once; those after the first compare with every item.
+                one size hold each item once; those after the first compare with every item. While a graph is being made,
+                `exact=True` for all pages is needed.
             exclude: ids that are no answers, such as what was shown; those that aren't there don't matter.
             group_by: a metadata field, such as the product's id: of the items that share a value only the nearest is shown.
                 Items without a value are shown each.
@@ -225,7 +226,7 @@ class Searching(Items):
 
         asked = pictures or [None] * len(found)
         shown = tuple(asked[i] if i < _SHOWN else None for i in range(len(asked)))
-        return replace(found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos)
+        return found.of_photos(shown, thumbnail_uri, shows_sources=self.show_photos)
 
     def _answer(
         self, terms: Sequence[queries.Likeness], asked: _Asked, pictures: Sequence[Any] | None = None

@@ -248,10 +248,7 @@ class VisualIndex(Searchable):
                 self._learned, self.show_photos = learned.read(saved), False
                 return self
             engines.server_of(parameters["engine"], url, None, api_key, timeout)
-            try:
-                self = cls._made_with(chosen, parameters, progress)
-            except errors.InputError as error:
-                raise ValueError(f"index.json: {error}") from error
+            self = cls._restored(chosen, parameters, progress)
             self._engine.read(saved, config, rebuild=rebuild)
             self._learned = learned.read(saved)
         self.show_photos = False
@@ -265,6 +262,14 @@ class VisualIndex(Searchable):
         self = cls(encoder, ef_search=ef_search, progress=progress, **rest)
         self.recall = check_recall(recall, None)
         return self
+
+    @classmethod
+    def _restored(cls, encoder: Embeds | None, parameters: dict[str, Any], progress: bool) -> VisualIndex:
+        """Return an index with what its folder notes; what can't be is damage, and ValueError."""
+        try:
+            return cls._made_with(encoder, parameters, progress)
+        except errors.InputError as error:
+            raise ValueError(f"index.json: {error}") from error
 
     @classmethod
     def open(
@@ -369,18 +374,14 @@ class VisualIndex(Searchable):
             if recall is not None:
                 parameters["recall"] = check_recall(recall, ef_search if kind is not None else None)
             elif ef_search is not None:
+                check_number("ef_search", ef_search, low=1, high=_MAX_EF)
                 parameters |= {"ef_search": ef_search, "recall": None}
-            self = cls._made_with(chosen, parameters, progress)
+            self = cls._restored(chosen, parameters, progress)
+        items, settings = opening.items_of(config), self._engine.settings
         self._engine = opening.start(
-            root,
-            saved.generation,
-            self.engine,
-            self._engine.settings,
-            items=opening.items_of(config),
-            read_only=read_only,
-            rebuild=rebuild,
+            root, saved.generation, self.engine, settings, items=items, read_only=read_only, rebuild=rebuild
         )
-        self._folder, self._items = root, opening.items_of(config)
+        self._folder, self._items = root, items
         self._learned = learned.kept(root / self._items)
         if newer is not None:
             resume(self, newer, before, read_only=read_only, rebuild=rebuild)
