@@ -108,7 +108,7 @@ class Answering(Saying):
             joint = queries.balanced(joint)
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
         if len(joint) == 1 and isinstance(joint[0], wording.Said) and not asked.diversity:
-            ranking = replace(ranking, depth=wording.POOL)
+            ranking = replace(ranking, depth=wording.POOL, breadth=wording.BREADTH)
         sources = _sources(pictures) if pictures else []
         is_plain = ranking.is_linear and bool(sources)
         calibration = self._calibration(asked, joint)
