@@ -82,7 +82,8 @@ def add_index_commands(subcommands: Any) -> None:
         "find the items that look most like a photo, or like what words say",
         "fashionsearch search catalogue photo.jpg -k 5\n"
         "fashionsearch search catalogue --text 'red floral dress'\n"
-        "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'",
+        "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'\n"
+        "fashionsearch search catalogue photo.jpg --towards baseColour=Red --group-by productDisplayName --exclude 1163",
     )
     search.add_argument("index", type=Path, help="folder of an index, saved or opened")
     search.add_argument(
@@ -107,6 +108,29 @@ def add_index_commands(subcommands: Any) -> None:
         default=[],
         metavar="FIELD=VALUE[,VALUE…]",
         help="only among items with such metadata; also >=, <=, > and <; may be given several times",
+    )
+    search.add_argument(
+        "--towards",
+        action="append",
+        default=[],
+        metavar="ATTRIBUTE=VALUE",
+        help="like the photo, but so, by what a tagger says of the items, such as baseColour=Red; may be given several times",
+    )
+    search.add_argument(
+        "--tagger",
+        type=Path,
+        help="folder of a saved tagger, or fashion, whose attributes --towards names; default: the index's own",
+    )
+    search.add_argument("--group-by", metavar="FIELD", help="show each value of this metadata field once")
+    search.add_argument(
+        "--diversity",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="from 0 to 1, what unlikeness to the items before counts (%(default)s)",
+    )
+    search.add_argument(
+        "--exclude", nargs="+", default=[], metavar="ID", help="items that are no answers, such as those seen"
     )
     search.add_argument("--url", help="the server of the items, instead of the saved address")
     search.add_argument("--exact", action="store_true", help="compare with every item")

@@ -14,7 +14,7 @@ from fashionsearch.index import encoders, learned, wording
 from fashionsearch.index.engines.base import fetch_present
 from fashionsearch.index.queries import unit
 from fashionsearch.index.rows import check_vectors, metadata_rows
-from fashionsearch.index.searching import Searching
+from fashionsearch.index.substituting import Substituting
 from fashionsearch.index.whitening import Whitening
 from fashionsearch.results import Calibrated
 from fashionsearch.values import Value
@@ -26,7 +26,7 @@ _SAMPLE = 5000
 _GROWN = 1.5
 
 
-class Learning(Searching):
+class Learning(Substituting):
     """Items, and what was learned of them."""
 
     progress: bool

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,11 +37,16 @@ class Term(Protocol):
         """Whether its scores are the inner products of its probes with the items' unit vectors."""
         ...
 
+    def repeated(self, n: int) -> Term:
+        """Return a term of one query as one of n."""
+        ...
+
     def scores(self, query: int, rows: Rows) -> NDArray[np.float32]:
         """Return (m,) scores of m items for one of the queries."""
         ...
 
 
+@runtime_checkable
 class Weighed(Term, Protocol):
     """A term that is said beside others, for as many queries as they are."""
 
@@ -98,7 +103,7 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return found
 
 
-def spread(term: Weighed, n: int) -> Weighed:
+def spread(term: Term, n: int) -> Term:
     """Return a term of n queries, which a term of one query says in each.
 
     Raises:
@@ -114,12 +119,18 @@ def spread(term: Weighed, n: int) -> Weighed:
     )
 
 
-def balanced(terms: Sequence[Weighed]) -> list[Weighed]:
-    """Return terms by their weights, whose probes make up unit vectors together, so that their scores add up to a cosine.
+def balanced(terms: Sequence[Term]) -> list[Term]:
+    """Return terms in which likenesses are weighed, whose probes make up unit vectors: their scores add up to a cosine.
 
     Raises:
         InputError: if they cancel each other out.
     """
+    likenesses = [term for term in terms if isinstance(term, Weighed)]
+    others = [term for term in terms if not isinstance(term, Weighed)]
+    return [*_balanced(likenesses), *others] if likenesses else others
+
+
+def _balanced(terms: Sequence[Weighed]) -> list[Weighed]:
     weighed = [
         term.times((term.weight / row_lengths(term.probes)[:, None]).astype(np.float32)) for term in terms
     ]
