@@ -108,11 +108,16 @@ def search(options: argparse.Namespace) -> int:
     where, towards = parse_where(options.where), parse_towards(options.towards)
     check_index(options.index)
     check_photos(options.photos)
+    if not options.photos and options.text is None:
+        raise errors.InputError("nothing says what to search for; name a photo, or give --text")
 
     index = open_index(options.index, rebuild=options.rebuild, url=options.url)
     matches = index.search(
-        options.photos,
+        options.photos or None,
         k=options.k,
+        text=options.text,
+        text_weight=options.text_weight,
+        text_match=options.text_match,
         towards=towards,
         tagger=None if options.tagger is None else loaded_tagger(options.tagger),
         where=where,
@@ -121,7 +126,7 @@ def search(options: argparse.Namespace) -> int:
         group_by=options.group_by,
         diversity=options.diversity,
     )
-    for photo, hits in zip(options.photos, matches, strict=True):
+    for photo, hits in zip(options.photos or [options.text], matches, strict=True):
         if options.json:
             found = [
                 {

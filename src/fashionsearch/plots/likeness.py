@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -77,20 +77,20 @@ def why(
     from fashionsearch.index import encoders
     from fashionsearch.tagging.likeness import correspondence
 
-    item = index.get(id)
+    item, encoder = index.get(id), cast("Any", index.encoder)
     require(
-        index.encoder is not None,
+        encoder is not None,
         "this index has no encoder that could say where two photos are alike; load it with the one its vectors came from",
     )
-    backbone = getattr(index.encoder, "backbone_", index.encoder)
+    backbone = getattr(encoder, "backbone_", encoder)
     require(
         hasattr(backbone, "module") and hasattr(backbone, "preprocess"),
-        f"{type(index.encoder).__name__} has no network whose feature maps could be compared; this works with a backbone, "
+        f"{type(encoder).__name__} has no network whose feature maps could be compared; this works with a backbone, "
         "a Classifier or a Tagger",
     )
     photos = read_image(photo), read_image(_photo_of(index, item, item_photo))
     found = correspondence(backbone, *photos)
-    vectors = encoders.embed_queries(index.encoder, [photos[0]])[0], item.vector
+    vectors = encoders.embed_queries(encoder, [photos[0]])[0], item.vector
     lengths = np.linalg.norm(vectors[0]) * np.linalg.norm(vectors[1])
     lines = _lines(index, vectors, item.metadata, metadata)
     figure = new_figure(figure, (6.4 if lines else 4.4, 3.4))

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from fashionsearch.results.audit import Audit
+from fashionsearch.results.calibrated import Calibrated
 from fashionsearch.results.evaluation import ClassRow, Evaluation
 from fashionsearch.results.fidelity import Fidelity
 from fashionsearch.results.findings import Broken, Contradiction, Duplicate, Leak, LeakFree, Mislabel
 from fashionsearch.results.health import Health
 from fashionsearch.results.history import History
 from fashionsearch.results.matches import Added, Item, Match, Matches, Sharded, Synced
+from fashionsearch.results.migrated import MigrationReport
 from fashionsearch.results.tables import html_table, text_table
 from fashionsearch.results.tags import Tags
 
@@ -16,6 +18,7 @@ __all__ = [
     "Added",
     "Audit",
     "Broken",
+    "Calibrated",
     "ClassRow",
     "Contradiction",
     "Duplicate",
@@ -28,6 +31,7 @@ __all__ = [
     "LeakFree",
     "Match",
     "Matches",
+    "MigrationReport",
     "Mislabel",
     "Sharded",
     "Synced",

@@ -475,3 +475,62 @@ def test_it_audits_itself(make):
     assert health.items == 62
     assert health.recall == 1.0
     assert health.duplicates == pytest.approx(4 / 62)
+
+
+COLOURS, KINDS = ("red", "blue", "green", "black"), ("shirt", "dress", "shoes", "belt", "watch")
+
+
+def titled(dim=16):
+    """Return vectors that show colours and kinds, and titles that name them beside a brand."""
+    rng = np.random.default_rng(0)
+    shown = {word: rng.normal(size=dim) for word in COLOURS + KINDS}
+    pairs = [(COLOURS[n % 4], KINDS[n // 4 % 5]) for n in range(160)]
+    held = np.array([shown[one] + shown[two] + 0.2 * rng.normal(size=dim) for one, two in pairs], np.float32)
+    return held, [f"Brand{n % 9} {one} {two}" for n, (one, two) in enumerate(pairs)]
+
+
+def test_words_find_what_they_say(make, monkeypatch):
+    monkeypatch.setattr("fashionsearch.words.learning._FEWEST_STEPS", 60)
+    held, titles = titled()
+    index = make(dim=16)
+    index.add_vectors(
+        held, ids=[f"p{n}" for n in range(160)], metadata={"title": titles, "row": list(range(160))}
+    )
+    with pytest.raises(errors.InputError, match=r"knows no words: call index.learn_text"):
+        index.search(text="red shirt")
+    index.learn_text("title")
+    found = index.search(text=["red shirt", "black wacth"], k=4, where={"row": {"lt": 120}})
+    assert all("red shirt" in match.metadata["title"] for match in found[0])
+    assert all("black watch" in match.metadata["title"] for match in found[1])
+    assert all(set(match.parts) == {"text"} and match.metadata["row"] < 120 for match in found[0])
+    pages = [index.search(text="red", k=7, offset=7 * page).ids[0].tolist() for page in range(3)]
+    assert len({item for page in pages for item in page}) == 21
+    both = index.search(id="p0", text="blue dress", text_weight=0.5, k=3)
+    assert set(both[0][0].parts) == {"item", "text"}
+    for text in (
+        "赤いドレス",
+        "'; DROP TABLE items; --",
+        '"red" OR NEAR(',
+        "half \ud800 pair",
+        "zero\0inside",
+    ):
+        assert index.search(text=text, text_match=True, k=3).counts.tolist() == [3]
+
+
+def test_items_whose_own_text_holds_the_words_come_first(make, monkeypatch):
+    monkeypatch.setattr("fashionsearch.words.learning._FEWEST_STEPS", 60)
+    held, titles = titled()
+    titles[77] = "Brand3 green shoes ZX900"
+    index = make(dim=16)
+    index.add_vectors(
+        held, ids=[f"p{n}" for n in range(160)], metadata={"title": titles, "shop": ["one", "two"] * 80}
+    )
+    index.learn_text("title")
+    assert index.search(text="zx900", text_match=True, k=3).ids[0, 0] == "p77"
+    assert "p77" not in index.search(text="zx900", text_match=True, k=160, where={"shop": "one"}).ids
+    pages = [
+        index.search(text="red shirt", text_match=True, k=10, offset=10 * page).ids[0] for page in range(16)
+    ]
+    assert sorted(np.concatenate(pages)) == sorted(index)
+    with pytest.raises(errors.InputError, match="there is none; give text= too"):
+        index.search(id="p0", text_match=True)
