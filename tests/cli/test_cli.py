@@ -251,7 +251,7 @@ def test_more_errors(photos, saved, capsys, tmp_path):
 
 
 def test_wrong_command_lines_exit_with_2(capsys):
-    for arguments in ([], ["tain"], ["train"], ["search", "index"]):
+    for arguments in ([], ["tain"], ["train"], ["search"]):
         with pytest.raises(SystemExit) as stop:
             cli.main(arguments)
         assert stop.value.code == 2
