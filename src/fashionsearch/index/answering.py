@@ -149,6 +149,8 @@ class Answering(Saying):
     def _calibration(self, asked: Asked, terms: Sequence[queries.Term]) -> Calibration | None:
         """Return what a likeness is worth here, if that was learned; of photos to words it was not."""
         found = self._learned.get("calibration")
+        if found is None and asked.min_probability is None and asked.coverage is None:
+            return None
         has_words = any(term.name == "text" for term in terms)
         if isinstance(found, Calibration) and not has_words:
             return found
