@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -25,7 +25,7 @@ from fashionsearch.device import (
     torch_defaults,
 )
 from fashionsearch.embedding import PhotoTransform, Pipeline
-from fashionsearch.encoder import Batch
+from fashionsearch.encoder import Batch, embeds_text, only_with_texts
 from fashionsearch.images import Images
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.results import Fidelity
@@ -320,6 +320,25 @@ class Backbone:
             `Batch(positions, vectors, failures)`: positions in the input, (m, dim) float32, and what was left out.
         """
         return self._open()[2].batches(images, on_error=on_error, cache=cache, view=view)
+
+    @only_with_texts(lambda backbone: backbone._ready is None and embeds_text(backbone.module))
+    def embed_text(self, texts: str | Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts into the space of the photos; a backbone whose network has seen photos alone hasn't this method.
+
+        Args:
+            texts: one text or many, none of them empty; one gives a first axis of 1.
+
+        Returns:
+            (n, dim) float32, in the order of the texts.
+
+        Raises:
+            InputError: if there is something else than text, or nothing in one.
+            MissingPackageError: if the network reads texts by a package that isn't installed.
+            WeightsError: if it needs a file for that which can't be fetched.
+        """
+        from fashionsearch.backbones.texts import embed_texts
+
+        return embed_texts(self.module, texts, self.placement, self.dim, progress=self.progress)
 
     def __getstate__(self) -> dict[str, Any]:
         # A running session can't be copied or sent to another process; it is opened again at the first use.

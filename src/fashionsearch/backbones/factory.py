@@ -36,8 +36,8 @@ def create_backbone(
     """Make a backbone by its name.
 
     Args:
-        name: a built-in name, a plug-in's, "timm:…" or "torchvision:…".
-        weights: "default" (trained on ImageNet), None (untrained), or a `.safetensors` or `.pth` file of the same
+        name: a built-in name, a plug-in's, "timm:…", "torchvision:…" or "open_clip:…".
+        weights: "default" (trained on ImageNet, or on photos with their captions), None (untrained), or a `.safetensors` or `.pth` file of the same
             architecture.
         image_size: side, or (height, width), in pixels; None is the backbone's own.
         resize: "squash" the whole photo, "pad" it with white, or "crop" its middle.
@@ -98,7 +98,9 @@ def _network(
             return module, load(module)
     from fashionsearch.backbones.weights import fit_weights, read_weights
 
-    fit_weights(module, read_weights(weights), os.fspath(weights))
+    tensors = read_weights(weights)
+    adapt = find_architecture(name).adapt
+    fit_weights(module, tensors if adapt is None else adapt(module, tensors), os.fspath(weights))
     return module, f"file:{Path(weights).name}"
 
 
