@@ -236,3 +236,13 @@ def file_system(path: Path) -> str | None:
         if where.is_relative_to(mount) and len(mount.parts) >= found[0]:
             found = len(mount.parts), kind
     return found[1]
+
+
+def bytes_of(folder: Path) -> int:
+    """Return what the files in a folder, and in those inside, hold together."""
+    total = 0
+    for parent, _, names in os.walk(folder):
+        for name in names:
+            with contextlib.suppress(OSError):  # another process may be removing what is old
+                total += Path(parent, name).stat().st_size
+    return total

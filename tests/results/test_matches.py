@@ -74,6 +74,7 @@ def test_rows_go_into_json(matches):
         "probability": None,
         "metadata": {"price": 5, "sale": True},
         "source": "a.jpg",
+        "parts": {},
     }
 
 

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import argparse
 import json
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from fashionsearch import errors
 from fashionsearch.cli.console import shown, shown_lines
@@ -13,15 +12,12 @@ from fashionsearch.cli.inputs import (
     check_index,
     check_photos,
     ids_of,
-    key_of,
     loaded,
     open_index,
     parse_where,
     read_table,
 )
-
-if TYPE_CHECKING:
-    from fashionsearch.index import VisualIndex
+from fashionsearch.cli.target import is_new, opened, place_of
 
 
 def index(options: argparse.Namespace) -> int:
@@ -32,12 +28,15 @@ def index(options: argparse.Namespace) -> int:
 
     if options.sync:
         return _sync(options)
-    if not _is_new(options.data / "run"):
+    if not is_new(options.data / "run"):
         return _add_shards(options)
     storage.check_target(options.out, "index")
     table = read_table(options, labelled=False)
     index = VisualIndex(
-        loaded(options.encoder or "fashion"), metric=options.metric, engine=options.engine, **_place(options)
+        loaded(options.encoder or "fashion"),
+        metric=options.metric,
+        engine=options.engine,
+        **place_of(options),
     )
     with EmbeddingCache() as cache:
         index.add(table.images, ids=ids_of(table, options.id_column), metadata=table.metadata, cache=cache)
@@ -51,57 +50,11 @@ def _add_shards(options: argparse.Namespace) -> int:
     from fashionsearch.index.runs import open_run
 
     run, encoder = open_run(options.data)
-    given = {"metric": options.metric, "engine": options.engine} if _is_new(options.out) else {}
-    with _opened(options, options.out, encoder, given) as found:
+    given = {"metric": options.metric, "engine": options.engine} if is_new(options.out) else {}
+    with opened(options, options.out, encoder, given) as found:
         added = found.add_shards(options.data)
         print(f"{added:,} of {run['rows']:,} photos added; search with: {_search_with(options)}")
     return 0
-
-
-def _place(options: argparse.Namespace) -> dict[str, Any]:
-    """Return where an index on a server is; nothing for the others."""
-    if options.url is None and options.collection is None:
-        return {}
-    return {"url": options.url, "collection": options.collection, "api_key": key_of(options.url)}
-
-
-def _is_new(folder: Path) -> bool:
-    from fashionsearch import storage
-
-    return not (folder / storage.MANIFEST).exists()
-
-
-def _opened(
-    options: argparse.Namespace, folder: Path, encoder: Any, given: dict[str, Any], dim: int | None = None
-) -> VisualIndex:
-    """Return the index of a folder, to be changed: opened in it, or on the server that the options name.
-
-    Args:
-        options: with `url`, `collection` and `engine`.
-        folder: of an opened index, or of one on a server that an earlier call saved; made where it is missing.
-        encoder: of a new index, or to be compared with its own; None takes its own.
-        given: what a new index is made with.
-        dim: length of its vectors where there is no encoder.
-    """
-    from fashionsearch import storage
-    from fashionsearch.index import VisualIndex
-
-    place = _place(options)
-    if not place:
-        return VisualIndex.open(folder, encoder, dim=dim, **given)
-    if _is_new(folder):
-        made = VisualIndex(encoder, dim=dim, **given, **place)
-        made.save(folder)
-        return made
-    config = storage.open_saved(folder, "index").json("index.json")
-    asked = {"collection": options.collection, "engine": options.engine if options.engine != "hnsw" else None}
-    for name, value in asked.items():
-        if value is not None and value != config.get(name):
-            raise errors.InputError(
-                f"{folder} was made with --{name} {config.get(name)}, and --{name} {value} is asked for; leave it out, or "
-                "give another folder"
-            )
-    return VisualIndex.load(folder, encoder=encoder, url=options.url, api_key=key_of(options.url))
 
 
 def _search_with(options: argparse.Namespace) -> str:
@@ -113,13 +66,13 @@ def _sync(options: argparse.Namespace) -> int:
 
     if options.id_column is not None:
         raise errors.InputError("--id-column is not for --sync: ids are the column id, or the photos' paths")
-    is_new = _is_new(options.out)
-    chosen = options.encoder or ("fashion" if is_new else None)
+    new = is_new(options.out)
+    chosen = options.encoder or ("fashion" if new else None)
     encoder = None if chosen is None else loaded(chosen)
     folder = options.data.expanduser().is_dir() and not (options.data / "styles.csv").exists()
     table = None if folder else read_table(options, labelled=False)
-    given = {"metric": options.metric, "engine": options.engine} if is_new else {}
-    with _opened(options, options.out, encoder, given) as found, EmbeddingCache() as cache:
+    given = {"metric": options.metric, "engine": options.engine} if new else {}
+    with opened(options, options.out, encoder, given) as found, EmbeddingCache() as cache:
         done = found.sync(options.data, table, cache=cache)
         print(shown_lines(repr(done)))
         print(f"{len(found):,} photos in {options.out}; search with: {_search_with(options)}")
@@ -131,16 +84,16 @@ def index_copy(options: argparse.Namespace) -> int:
     check_index(options.source)
     source = open_index(options.source, url=options.source_url)
     made_with = {name: getattr(source, name) for name in ("metric", "m", "ef_construction")}
-    is_new = _is_new(options.target)
-    if _place(options) and is_new and options.engine is None:
+    new = is_new(options.target)
+    if place_of(options) and new and options.engine is None:
         raise errors.InputError("--url and --collection need --engine qdrant or --engine pgvector")
     engine = options.engine or (
-        "hnsw" if is_new and source.engine in ("qdrant", "pgvector") else source.engine if is_new else None
+        "hnsw" if new and source.engine in ("qdrant", "pgvector") else source.engine if new else None
     )
-    given: dict[str, Any] = {"engine": engine, **(made_with if is_new else {})}
-    encoder = source.encoder if is_new else None
-    dim = source.dim if is_new and encoder is None else None
-    with _opened(options, options.target, encoder, given, dim) as target:
+    given: dict[str, Any] = {"engine": engine, **(made_with if new else {})}
+    encoder = source.encoder if new else None
+    dim = source.dim if new and encoder is None else None
+    with opened(options, options.target, encoder, given, dim) as target:
         copied = source.copy_to(target)
         print(f"{copied:,} of {len(source):,} items copied to {options.target}, the others were there")
     return 0

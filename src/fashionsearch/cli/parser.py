@@ -3,23 +3,14 @@
 from __future__ import annotations
 
 import argparse
-import textwrap
 from pathlib import Path
-from typing import Any
 
 from fashionsearch import __version__
-from fashionsearch.cli import commands, indexing
+from fashionsearch.cli import commands
 from fashionsearch.cli.evaluate import evaluate as run_evaluate
+from fashionsearch.cli.index_options import add_index_commands
+from fashionsearch.cli.options import DATA_HELP, EXIT_CODES, add_data, add_encoder, add_label, command
 from fashionsearch.cli.tag import tag as run_tag
-
-_DATA_HELP = (
-    "a folder with styles.csv and images/ (the Kaggle layout), a folder of class folders, a folder of photos, "
-    "or a CSV file with a column of image paths"
-)
-_EXIT_CODES = """
-exit codes: 0 done; 1 something could not be done, and the message says what; 2 the command line is wrong;
-130 interrupted
-"""
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -27,30 +18,30 @@ def make_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="fashionsearch",
         description="Tag product photos and search them by image.",
-        epilog="start with: fashionsearch demo" + _EXIT_CODES,
+        epilog="start with: fashionsearch demo" + EXIT_CODES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("--version", action="version", version=f"fashionsearch {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
 
-    demo = _command(
+    demo = command(
         subcommands,
         "demo",
         commands.demo,
         "do it all on a catalogue, and write a report",
         "fashionsearch demo\nfashionsearch demo --data fashion-product-images-small --out report",
     )
-    demo.add_argument("--data", type=Path, help=f"{_DATA_HELP}; without it a catalogue is drawn")
+    demo.add_argument("--data", type=Path, help=f"{DATA_HELP}; without it a catalogue is drawn")
     demo.add_argument(
         "--out", type=Path, default=Path("fashionsearch-demo"), help="folder to write to (%(default)s)"
     )
-    _add_label(demo)
+    add_label(demo)
     demo.add_argument("--backbone", default="fashion", help="the network (%(default)s)")
     demo.add_argument(
         "--fine-tune", action="store_true", help="let the network learn too, and show how; takes longer"
     )
 
-    train = _command(
+    train = command(
         subcommands,
         "train",
         commands.train,
@@ -60,11 +51,11 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch train photos/ --autoencoder --out encoder\n"
         "fashionsearch train products.csv --image-column file --label kind --out classifier",
     )
-    _add_data(train)
+    add_data(train)
     train.add_argument(
         "--out", type=Path, required=True, help="folder to save the classifier or autoencoder to"
     )
-    _add_label(train)
+    add_label(train)
     _add_training(train)
     train.add_argument("--test", type=float, default=0.2, help="fraction held out for the test (%(default)s)")
     train.add_argument(
@@ -72,7 +63,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     train.add_argument("--seed", type=int, default=42, help="of the split and of training (%(default)s)")
 
-    evaluate = _command(
+    evaluate = command(
         subcommands,
         "evaluate",
         run_evaluate,
@@ -86,7 +77,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         help="folder of a saved classifier or tagger, or fashion, the tagger that ships",
     )
-    _add_data(evaluate)
+    add_data(evaluate)
     evaluate.add_argument(
         "--label",
         help="the column to compare with; default: masterCategory or label, and of a tagger all that the data has",
@@ -94,7 +85,7 @@ def make_parser() -> argparse.ArgumentParser:
     evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluate.set_defaults(json_file=None)
 
-    audit = _command(
+    audit = command(
         subcommands,
         "audit",
         commands.audit,
@@ -103,7 +94,7 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch audit fashion-product-images-small --group productDisplayName --attributes articleType gender\n"
         "fashionsearch audit products.csv --image-column file --split part --tagger tagger --out audit",
     )
-    _add_data(audit, skips=False)
+    add_data(audit, skips=False)
     audit.add_argument(
         "--out",
         type=Path,
@@ -126,10 +117,10 @@ def make_parser() -> argparse.ArgumentParser:
         "--tagger", type=Path, help="folder of a saved tagger whose network looks at the photos"
     )
     # A network that has learned a photo's label finds even a wrong one right.
-    _add_encoder(what, default="efficientnet_lite0")
+    add_encoder(what, default="efficientnet_lite0")
     audit.add_argument("--seed", type=int, default=0, help="of what is learned to check (%(default)s)")
 
-    explain = _command(
+    explain = command(
         subcommands,
         "explain",
         commands.explain,
@@ -144,7 +135,7 @@ def make_parser() -> argparse.ArgumentParser:
     explain.add_argument("--label", help=argparse.SUPPRESS)
     explain.add_argument("--out", type=Path, required=True, help="picture to write, such as why.png")
 
-    tag = _command(
+    tag = command(
         subcommands,
         "tag",
         run_tag,
@@ -153,7 +144,7 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch tag photos/ --out tags.csv --report tags.html --confidence 0.9\n"
         "fashionsearch tag photos/ --out tags.csv --tagger my-tagger --again",
     )
-    _add_data(tag)
+    add_data(tag)
     tag.add_argument(
         "--out",
         type=Path,
@@ -170,7 +161,7 @@ def make_parser() -> argparse.ArgumentParser:
     tag.add_argument("--report", type=Path, help="HTML file to write, with the photos and their tags")
     tag.add_argument("--again", action="store_true", help="tag all photos, and write the file anew")
 
-    embed = _command(
+    embed = command(
         subcommands,
         "embed",
         commands.embed,
@@ -179,7 +170,7 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch embed photos/ --out shards --workers 2\n"
         "python -c \"import numpy; print(numpy.load('vectors.npz')['embeddings'].shape)\"",
     )
-    _add_data(embed)
+    add_data(embed)
     embed.add_argument(
         "--out",
         type=Path,
@@ -196,9 +187,9 @@ def make_parser() -> argparse.ArgumentParser:
         default=0,
         help="actors of Ray that embed such a folder; 0 is this process (%(default)s)",
     )
-    _add_encoder(embed)
+    add_encoder(embed)
 
-    optimize = _command(
+    optimize = command(
         subcommands,
         "optimize",
         commands.optimize,
@@ -206,8 +197,8 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch optimize photos/ --label label --out fast\n"
         "fashionsearch index photos/ --encoder fast --out catalogue",
     )
-    _add_data(optimize)
-    _add_encoder(optimize)
+    add_data(optimize)
+    add_encoder(optimize)
     optimize.add_argument(
         "--label",
         help="a column of classes that must stay recognisable; default: the 10 nearest must stay the same",
@@ -217,84 +208,9 @@ def make_parser() -> argparse.ArgumentParser:
     )
     optimize.add_argument("--out", type=Path, help="folder to save the fastest encoder to")
 
-    index = _command(
-        subcommands,
-        "index",
-        indexing.index,
-        "make photos searchable",
-        "fashionsearch index photos/ --out catalogue\nfashionsearch index photos/ --out catalogue --sync",
-    )
-    _add_data(index)
-    index.add_argument(
-        "--out",
-        type=Path,
-        required=True,
-        help="folder to save the index to; with --sync, to open, and a saved index becomes an opened one",
-    )
-    index.add_argument(
-        "--encoder",
-        help="a network's name, or a saved classifier, tagger, autoencoder or backbone (fashion, or what the folder holds)",
-    )
-    index.add_argument(
-        "--sync",
-        action="store_true",
-        help="open the folder, and bring it in step with the photos: only new and changed ones are embedded",
-    )
-    index.add_argument(
-        "--id-column", help="the column of ids; default: id, or the photos' paths where there is none"
-    )
-    index.add_argument("--metric", default="cosine", help="cosine or euclidean (%(default)s)")
-    index.add_argument(
-        "--engine", default="hnsw", help="hnsw, faiss, exact, qdrant or pgvector (%(default)s)"
-    )
-    _add_place(index)
+    add_index_commands(subcommands)
 
-    index_copy = _command(
-        subcommands,
-        "index-copy",
-        indexing.index_copy,
-        "copy an index to another folder or engine",
-        "fashionsearch index-copy catalogue copy\nfashionsearch index-copy catalogue copy --engine faiss\n"
-        "fashionsearch index-copy catalogue shop --engine pgvector --url postgresql://me@host/shop --collection items",
-    )
-    index_copy.add_argument("source", type=Path, help="folder of an index, saved or opened")
-    index_copy.add_argument(
-        "target", type=Path, help="folder to open and copy to; what it has unchanged is left"
-    )
-    index_copy.add_argument(
-        "--engine", help="hnsw, faiss, exact, qdrant or pgvector, of a new target (the source's)"
-    )
-    _add_place(index_copy)
-    index_copy.add_argument("--source-url", help="the server of the source, instead of the saved address")
-
-    search = _command(
-        subcommands,
-        "search",
-        indexing.search,
-        "find the items that look most like a photo",
-        "fashionsearch search catalogue photo.jpg -k 5\n"
-        "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'",
-    )
-    search.add_argument("index", type=Path, help="folder of an index, saved or opened")
-    search.add_argument("photos", nargs="+", help="one or several photos, each a query")
-    search.add_argument("-k", type=int, default=5, help="items to find for each (%(default)s)")
-    search.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE[,VALUE…]",
-        help="only among items with such metadata; also >=, <=, > and <; may be given several times",
-    )
-    search.add_argument("--url", help="the server of the items, instead of the saved address")
-    search.add_argument("--exact", action="store_true", help="compare with every item")
-    search.add_argument("--json", action="store_true", help="print JSON, one line a query")
-    search.add_argument(
-        "--rebuild",
-        action="store_true",
-        help="build the HNSW graph from the vectors, and read none: for a folder from somebody you don't know",
-    )
-
-    export = _command(
+    export = command(
         subcommands,
         "export",
         commands.export,
@@ -309,54 +225,6 @@ def make_parser() -> argparse.ArgumentParser:
     )
     export.add_argument("--format", default="onnx", help="onnx or openvino (%(default)s)")
     return parser
-
-
-def _command(subcommands: Any, name: str, run: Any, summary: str, examples: str) -> argparse.ArgumentParser:
-    parser: argparse.ArgumentParser = subcommands.add_parser(
-        name,
-        help=summary,
-        description=summary[0].upper() + summary[1:] + ".",
-        epilog="examples:\n" + textwrap.indent(examples, "  ") + "\n" + _EXIT_CODES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.set_defaults(run=run)
-    return parser
-
-
-def _add_data(parser: argparse.ArgumentParser, *, skips: bool = True) -> None:
-    parser.add_argument("data", type=Path, help=_DATA_HELP)
-    parser.add_argument(
-        "--image-column", default="image", help="the CSV file's column of image paths (%(default)s)"
-    )
-    parser.add_argument(
-        "--image-root", type=Path, help="the folder those paths start from; default: the CSV file's own"
-    )
-    if skips:
-        parser.add_argument(
-            "--skip-bad", action="store_true", help="leave out photos that can't be read, and name them"
-        )
-
-
-def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--url",
-        help="address of the server, with qdrant (its key: QDRANT_API_KEY in the environment) and pgvector",
-    )
-    parser.add_argument("--collection", help="name of the items' collection or table there")
-
-
-def _add_encoder(parser: Any, default: str = "fashion") -> None:
-    parser.add_argument(
-        "--encoder",
-        default=default,
-        help="a network's name, or a saved classifier, tagger, autoencoder or backbone (%(default)s)",
-    )
-
-
-def _add_label(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--label", help="the column to learn; default: masterCategory, or the class folder's name"
-    )
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:

@@ -17,13 +17,16 @@ from fashionsearch.images.inputs import (
     source_of,
     thumbnail_uri,
 )
+from fashionsearch.images.region import check_region, cut
 
 __all__ = [
     "WORKERS",
     "ImageCheck",
     "Images",
     "check_images",
+    "check_region",
     "count",
+    "cut",
     "digests",
     "iterate",
     "named",

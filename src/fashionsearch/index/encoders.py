@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.device import Execution
-from fashionsearch.encoder import Embeds, as_encoder, probe
+from fashionsearch.encoder import Batch, Embeds, as_encoder, probe
 from fashionsearch.index.rows import check_number
 
 if TYPE_CHECKING:
@@ -81,21 +81,18 @@ def embed_all(
     )
 
 
-def embed_queries(encoder: Embeds, images: Images) -> tuple[list[Image], NDArray[np.float32]]:
-    """Return the single photos of a search, and their embeddings.
+def embed_queries(encoder: Embeds, pictures: Sequence[Image]) -> NDArray[np.float32]:
+    """Return the embeddings of the single photos of a search.
 
     Raises:
         InputError: if the encoder returns more or fewer than there are photos.
     """
-    from fashionsearch.images import iterate
-
-    pictures = list(iterate(images))
     vectors = as_encoder(encoder).embed(pictures)
     if len(vectors) != len(pictures):
         raise errors.InputError(
             f"the encoder returned {len(vectors)} embeddings of {len(pictures)} photos; it must return one for each"
         )
-    return pictures, vectors
+    return vectors
 
 
 def identity(encoder: Embeds) -> dict[str, Any]:
@@ -170,6 +167,43 @@ _READERS: dict[str, Callable[[storage.Saved, Execution], Embeds]] = {
 }
 
 
+class Unread:
+    """The encoder that a folder keeps, as long as nothing is embedded: recognised and kept, and never read.
+
+    Args:
+        saved: the folder.
+        expected: by what the encoder is recognised.
+    """
+
+    def __init__(self, saved: storage.Saved, expected: Mapping[str, Any]) -> None:
+        self._saved, self._expected = saved, expected
+        self.name, self.dim = str(expected["name"]), int(expected["dim"])
+
+    def embed(self, images: Images) -> NDArray[np.float32]:
+        """Refuse: who embeds opens the index with its encoder.
+
+        Raises:
+            InputError: always.
+        """
+        raise errors.InputError(f"{self._saved.folder} was opened without reading its encoder; open it anew")
+
+    def embed_batches(
+        self, images: Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
+    ) -> Iterator[Batch]:
+        """Refuse likewise."""
+        self.embed(images)
+        yield from ()
+
+    def identity(self) -> dict[str, Any]:
+        """Return by what the encoder is recognised."""
+        return dict(self._expected)
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return what copies its files, each verified."""
+        names = [name for name in self._saved.files if name.startswith(_PREFIX)]
+        return {prefix + name[len(_PREFIX) :]: storage.write_copy(self._saved, name) for name in names}
+
+
 def replacement(used: Embeds | None, given: Embeds | None, dim: int, *, empty: bool) -> Embeds | None:
     """Return the encoder that is to take another's place, if an index's vectors may come from it.
 
@@ -207,6 +241,8 @@ def check_same(
     """
     if int(given.dim) == expected["dim"]:
         own = identity(given)
+        if own == expected:
+            return
         if expected["fingerprint"] is not None and own["fingerprint"] is not None:
             same = own["fingerprint"] == expected["fingerprint"]
         else:

@@ -2,9 +2,10 @@
 
 ```text
 manifest.json         kind "opened index"; its generation holds index.json (parameters, and by what the encoder is
-                      recognised) and encoder/, which never change
+                      recognised) and encoder/, which change only where another encoder that embeds alike is set
 journal.sqlite        all rows: the truth
 changes               the number of the last change, and the lock of whoever writes
+learned/              what was learned beside the rows
 checkpoint/           what a saved index holds, and at which change: read first, and made again when it doesn't fit
 ```
 """
@@ -21,7 +22,7 @@ from typing import Any
 from fashionsearch import errors, storage
 from fashionsearch.encoder import Embeds
 from fashionsearch.files import file_system
-from fashionsearch.index import encoders, engines
+from fashionsearch.index import encoders, engines, learned
 from fashionsearch.index.claim import COUNTER, claim
 from fashionsearch.index.engines.base import Engine, Settings
 from fashionsearch.index.engines.durable import DurableEngine
@@ -66,21 +67,56 @@ def check_near(folder: Path) -> None:
 
 
 def create(
-    folder: Path, encoder: Embeds | None, parameters: Mapping[str, Any], *, replaces: str | None = None
+    folder: Path,
+    encoder: Embeds | None,
+    parameters: Mapping[str, Any],
+    *,
+    replaces: str | None = None,
+    identity: Mapping[str, Any] | None = None,
 ) -> None:
-    """Write what of an opened index never changes.
+    """Write what of an opened index is no row.
+
+    Args:
+        folder: of the index.
+        encoder: of the index, if there is one.
+        parameters: what it is made with.
+        replaces: the kind of what is saved there already; None refuses a folder with anything.
+        identity: by what an encoder that isn't at hand is recognised.
 
     Raises:
         StorageError: if the folder holds something else or can't be written.
     """
     files = {} if encoder is None else encoders.writers(encoder)
-    identity = None if encoder is None else encoders.identity(encoder)
-    files["index.json"] = storage.write_json({**parameters, "encoder": identity})
+    noted = identity if encoder is None else encoders.identity(encoder)
+    files["index.json"] = storage.write_json({**parameters, "encoder": noted})
     storage.save(folder, OPENED, files, replaces=replaces, first=replaces is None)
 
 
+def keep_encoder(folder: Path, engine: DurableEngine, encoder: Embeds | None) -> None:
+    """Keep another encoder in the folder of an opened index, atomically; one that only reads leaves the folder as it is.
+
+    Raises:
+        EncoderMismatchError: if the rows came from another one, which is known only by how it embeds.
+        StorageError: if it can't be written; the folder has the one before.
+    """
+    with engine.changing:
+        if not engine.is_writing:
+            return
+        config = storage.open_saved(folder, OPENED).json("index.json")
+        held = config["encoder"]
+        if encoder is not None and held is not None and held["fingerprint"] is None and len(engine):
+            encoders.check_same(encoder, held, f"{folder} holds")
+        if held != (None if encoder is None else encoders.identity(encoder)):
+            create(folder, encoder, config, replaces=OPENED)
+
+
 def convert(
-    folder: Path, generation: Path, engine: Engine, encoder: Embeds | None, parameters: Mapping[str, Any]
+    folder: Path,
+    generation: Path,
+    engine: Engine,
+    encoder: Embeds | None,
+    parameters: Mapping[str, Any],
+    parts: Mapping[str, learned.Part],
 ) -> None:
     """Make a saved index, whose generation has been loaded, an opened one; until the manifest is renamed it stays saved.
 
@@ -89,7 +125,8 @@ def convert(
     """
     counter = claim(folder)
     try:
-        if storage.open_saved(folder, SAVED).generation != generation:
+        saved = storage.open_saved(folder, SAVED)
+        if saved.generation != generation:
             raise errors.StorageError(
                 f"{folder} was saved to or opened elsewhere at this moment; open it again"
             )
@@ -109,7 +146,10 @@ def convert(
         for start in range(0, len(ids), _AT_ONCE):
             journal.upsert(engine.fetch(ids[start : start + _AT_ONCE]))
         journal.note_next_id(engine.next_id)
-        create(folder, encoder, parameters, replaces=SAVED)
+        if parts or (folder / learned.FOLDER).exists():  # of an attempt that was interrupted
+            learned.keep(folder, parts)
+        held = saved.json("index.json")["encoder"]
+        create(folder, encoder, parameters, replaces=SAVED, identity=held)
 
 
 def check_same(folder: Path, given: Mapping[str, Any], made_with: Mapping[str, Any]) -> None:

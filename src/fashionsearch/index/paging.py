@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
 from typing import Any, TypeAlias
-
-import numpy as np
 
 from fashionsearch.index.rows import Id
 from fashionsearch.results import Matches
+from fashionsearch.results.matches import joined
 
 Find: TypeAlias = Callable[
     [int, bool], Matches
@@ -57,7 +55,7 @@ def _distinct(
         ]
         enough = (len(order) >= k or count < width for order, count in zip(orders, found.counts, strict=True))
         if all(enough):
-            return _taken(found, orders, min(k, found.ids.shape[1]))
+            return found.chosen(orders, min(k, found.ids.shape[1]))
         width *= _WIDER
 
 
@@ -86,34 +84,10 @@ def _key(found: Matches, query: int, place: int, group_by: str | None) -> tuple[
     return ("item", found.ids[query, place]) if value is None else ("group", type(value), value)
 
 
-def _padded(found: Matches) -> Matches:
-    """Return matches with an empty place behind the others."""
-    fill = {"ids": None, "metadata": None, "sources": None, "similarities": np.nan, "probabilities": np.nan}
-    arrays: dict[str, Any] = {}
-    for name, nothing in fill.items():
-        array = getattr(found, name)
-        arrays[name] = np.concatenate([array, np.full((len(array), 1), nothing, array.dtype)], axis=1)
-    return replace(found, **arrays)
-
-
-def _taken(found: Matches, orders: Sequence[Sequence[int]], width: int) -> Matches:
-    """Return some places of each query, and empty ones up to a width."""
-    empty = found.ids.shape[1]
-    places = [[*order[:width], *[empty] * (width - len(order))] for order in orders]
-    return _padded(found).rearranged(np.array(places, dtype=np.intp).reshape(len(orders), width))
-
-
 def _slice(first: Matches, rest: Matches, offset: int) -> Matches:
     """Return as many places as there are in what is first, from an offset on, of that and what comes then."""
-    one, other, k = _padded(first), _padded(rest), first.ids.shape[1]
-    names = ("ids", "similarities", "metadata", "sources", "probabilities")
-    joined = {name: np.concatenate([getattr(one, name), getattr(other, name)], axis=1) for name in names}
-    width, end = one.ids.shape[1], one.ids.shape[1] + other.ids.shape[1] - 1
-    orders, counts = [], []
+    k = first.ids.shape[1]
+    orders = []
     for before, after in zip(first.counts.tolist(), rest.counts.tolist(), strict=True):
-        filled = [*range(before), *range(width, width + after)][offset : offset + k]
-        counts.append(len(filled))
-        orders.append([*filled, *[end] * (k - len(filled))])
-    order = np.array(orders, dtype=np.intp).reshape(len(orders), k)
-    taken: dict[str, Any] = {name: np.take_along_axis(array, order, axis=1) for name, array in joined.items()}
-    return replace(first, **taken, counts=np.array(counts, dtype=np.int64))
+        orders.append([*range(before), *range(k, k + after)][offset : offset + k])
+    return joined([first, rest]).chosen(orders, k)

@@ -47,6 +47,14 @@ def check_number(name: str, value: object, *, low: int, high: int | None = None)
     return int(value)  # type: ignore[call-overload,no-any-return]
 
 
+def check_share(name: str, value: object) -> float:
+    """Return a number from 0 to 1, or raise InputError."""
+    is_number = isinstance(value, int | float | np.number) and not isinstance(value, bool)
+    if not is_number or not 0 <= value <= 1:  # type: ignore[operator]
+        raise errors.InputError(f"{name}={value!r} is not a number from 0 to 1")
+    return float(value)  # type: ignore[arg-type]
+
+
 def check_choice(name: str, value: object, known: Sequence[str]) -> None:
     """Raise InputError unless a value is one of those known."""
     if value not in known:

@@ -1,71 +1,44 @@
-"""What an index takes in and answers: photos or vectors, and the nearest items."""
+"""What an index takes in: photos or vectors, a folder in step, shards, another index."""
 
 from __future__ import annotations
 
-import dataclasses
 import os
-import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
-from fashionsearch.index import encoders, filters, paging
-from fashionsearch.index.health import reach
-from fashionsearch.index.items import Items
-from fashionsearch.index.ranking import source_first
+from fashionsearch.index import encoders
+from fashionsearch.index.learning import Learning
 from fashionsearch.index.rows import (
     Id,
     Rows,
     as_ids,
-    check_id,
     check_ids,
-    check_number,
     check_vectors,
     metadata_rows,
 )
-from fashionsearch.results import Added, Health, Matches, Synced
+from fashionsearch.results import Added, Health, Synced
 
 if TYPE_CHECKING:
     from fashionsearch.cache import EmbeddingCache
     from fashionsearch.datasets.table import Table
     from fashionsearch.images import Images
 
-_MAX_K = 1_000_000
-_TWINS = 8  # items beyond k among which that of the queried file itself may be
-_GROWN = 1.5
-_SHOWN = 10  # queries whose photos are kept for a notebook's view
 
-
-@dataclasses.dataclass(frozen=True)
-class _Asked:
-    """What a search asks, checked; the arguments of `search` of the same names."""
-
-    k: int
-    condition: filters.Condition | None
-    exact: bool
-    offset: int
-    exclude: frozenset[Id]
-    group_by: str | None
-
-
-class Searchable(Items):
+class Searchable(Learning):
     """Items that photos and vectors are added to, and searched by."""
 
-    dim: int
-    show_photos: bool
     progress: bool
-    recall: float | None
-    _audited: int  # items when `ef_search` was last set for the goal of recall
-    _auditing: bool
-    _encoder: Embeds | None
 
     @property
     def encoder(self) -> Embeds | None:
-        """What embeds photos; another one is refused with EncoderMismatchError unless it embeds alike."""
+        """What embeds photos; another one is refused with EncoderMismatchError unless it embeds alike.
+
+        One that is set is kept in the folder of an opened index, unless that was opened with `read_only=True`.
+        """
         return self._encoder
 
     @encoder.setter
@@ -144,95 +117,6 @@ class Searchable(Items):
         rows = metadata_rows(metadata, len(checked))
         n = len(checked)
         return Added(self._upsert(Rows(range(n), checked, rows, [None] * n), ids, n))
-
-    def search(
-        self,
-        images: Images,
-        k: int = 5,
-        *,
-        where: filters.Where | None = None,
-        exact: bool = False,
-        offset: int = 0,
-        exclude: Iterable[Id] = (),
-        group_by: str | None = None,
-    ) -> Matches:
-        """Find the items nearest to one or several photos.
-
-        Args:
-            images: n photos, each a query, in any form.
-            k: how many items to find for each.
-            where: only among items whose metadata fit, for example
-                `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`; "contains", "exists", "not",
-                "and" and "or" are there too (the page of the reference has them all).
-            exact: compare with every item, instead of walking the graph.
-            offset: leave out so many of the nearest, which were on the pages before. While the index doesn't change, pages of
-                one size hold each item once; those after the first compare with every item.
-            exclude: ids that are no answers, such as what was shown; those that aren't there don't matter.
-            group_by: a metadata field, such as the product's id: of the items that share a value only the nearest is shown.
-                Items without a value are shown each.
-
-        Returns:
-            `Matches` of shape (n, k), nearest first, or (n, items) where there are fewer than k items. A filter may leave
-            less: places beyond `counts` hold None and NaN.
-
-        Raises:
-            ImageError: if a photo can't be read.
-            InputError: if k, the filter or another argument can't be used, or there is no encoder.
-        """
-        from fashionsearch.images import source_of, thumbnail_uri
-
-        encoder, ask = (
-            self._required_encoder("search by photo"),
-            self._asked(k, where, exact, offset, exclude, group_by),
-        )
-        pictures, embedded = encoders.embed_queries(encoder, images)
-        found = self._search(
-            check_vectors(embedded, self.dim), ask, [source_of(picture) for picture in pictures]
-        )
-        shown = tuple(pictures[i] if i < _SHOWN else None for i in range(len(pictures)))
-        return dataclasses.replace(
-            found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos
-        )
-
-    def search_vectors(
-        self,
-        vectors: ArrayLike,
-        k: int = 5,
-        *,
-        where: filters.Where | None = None,
-        exact: bool = False,
-        offset: int = 0,
-        exclude: Iterable[Id] = (),
-        group_by: str | None = None,
-    ) -> Matches:
-        """Find the items nearest to one or several vectors, (n, dim) or (dim,); the rest is as for `search`.
-
-        Raises:
-            InputError: if a vector, k, the filter or another argument can't be used.
-        """
-        return self._search(
-            check_vectors(vectors, self.dim), self._asked(k, where, exact, offset, exclude, group_by)
-        )
-
-    def _asked(
-        self,
-        k: int,
-        where: filters.Where | None,
-        exact: bool,
-        offset: int,
-        exclude: Iterable[Id],
-        group_by: str | None,
-    ) -> _Asked:
-        if group_by is not None and not isinstance(group_by, str):
-            raise errors.InputError(f"group_by={group_by!r} is not the name of a metadata field")
-        return _Asked(
-            check_number("k", k, low=1, high=_MAX_K),
-            filters.parse(where),
-            exact,
-            check_number("offset", offset, low=0, high=_MAX_K),
-            frozenset(check_id(item) for item in as_ids(exclude)),
-            group_by,
-        )
 
     def sync(
         self,
@@ -328,47 +212,3 @@ class Searchable(Items):
         from fashionsearch.index.health import check
 
         return check(self._engine)
-
-    def _search(
-        self, queries: NDArray[np.float32], asked: _Asked, sources: Sequence[str | None] = ()
-    ) -> Matches:
-        self._keep_goal()
-        extra = _TWINS if sources else 0
-
-        def find(count: int, exact: bool) -> Matches:
-            found = self._engine.search(queries, count + extra, asked.condition, exact or asked.exact)
-            return source_first(found, sources, count) if sources else found
-
-        if asked.offset or asked.exclude or asked.group_by is not None:
-            if asked.group_by is not None:
-                self._engine.check_field(asked.group_by, "group_by")
-            found = paging.page(
-                find, asked.k, offset=asked.offset, exclude=asked.exclude, group_by=asked.group_by
-            )
-        else:
-            found = find(asked.k, False)
-        is_first = not (asked.offset or asked.exclude)
-        if asked.condition is not None and is_first and len(queries) and not found.counts.any() and len(self):
-            told = filters.nothing_fits(asked.condition, self._engine.counts)
-            warnings.warn(told, errors.DataWarning, stacklevel=3)
-        return found
-
-    def _keep_goal(self) -> None:
-        """Set `ef_search` for the goal of recall, if there is one, and the index has grown much since that was last done."""
-        if self.recall is None or self._auditing or len(self) <= _GROWN * self._audited:
-            return
-        if self._engine.has_graph:
-            self._auditing = True
-            try:
-                reach(self._engine, self.recall)
-                self._audited = len(self)
-            finally:
-                self._auditing = False
-
-    def _required_encoder(self, purpose: str) -> Embeds:
-        if self._encoder is None:
-            raise errors.InputError(
-                f"this index has no encoder to {purpose}; use the methods for vectors, or give VisualIndex or "
-                "VisualIndex.load an encoder"
-            )
-        return self._encoder

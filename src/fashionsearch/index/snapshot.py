@@ -3,6 +3,7 @@
 ```text
 index.json            parameters, by what the encoder is recognised, and the engine's notes
 encoder/              the encoder, if there is one that can be saved
+learned….json         what was learned beside the items, and learned….safetensors
 
 by the local engine:
 vectors.safetensors   vectors, and for each metadata field the number of each item's value
@@ -20,12 +21,16 @@ from typing import Any
 
 from fashionsearch import errors, storage
 from fashionsearch.encoder import Embeds
-from fashionsearch.index import encoders
+from fashionsearch.index import encoders, learned
 from fashionsearch.index.engines.base import DAMAGE, Engine
 
 
 def write(
-    folder: storage.PathLike, engine: Engine, encoder: Embeds | None, parameters: Mapping[str, Any]
+    folder: storage.PathLike,
+    engine: Engine,
+    encoder: Embeds | None,
+    parameters: Mapping[str, Any],
+    parts: Mapping[str, learned.Part],
 ) -> None:
     """Write an index's folder, atomically; whoever calls holds `engine.changing`.
 
@@ -40,12 +45,16 @@ def write(
     }
     if encoder is not None:
         files |= encoders.writers(encoder)
+    if parts:
+        files |= learned.writers(parts)
     files["index.json"] = storage.write_json(config)
     storage.save(folder, "index", files)
 
 
 @contextlib.contextmanager
-def reading(folder: storage.PathLike, kind: str = "index") -> Iterator[tuple[storage.Saved, dict[str, Any]]]:
+def reading(
+    folder: storage.PathLike, kind: str | None = "index"
+) -> Iterator[tuple[storage.Saved, dict[str, Any]]]:
     """Give a saved index's files and the content of `index.json`; what doesn't fit them is damage, and named.
 
     Raises:
@@ -64,3 +73,14 @@ def reading(folder: storage.PathLike, kind: str = "index") -> Iterator[tuple[sto
         raise errors.CorruptFileError(
             f"{Path(folder)} is damaged: {type(error).__name__}: {str(error)[:200]}; restore it from a copy"
         ) from error
+
+
+def unread_encoder(folder: storage.PathLike) -> encoders.Unread | None:
+    """Return the encoder of a saved or opened index without reading it, for a change that embeds nothing.
+
+    Raises:
+        StorageError: if the folder holds nothing saved.
+    """
+    with reading(folder, None) as (saved, config):
+        expected = config["encoder"]
+        return None if expected is None else encoders.Unread(saved, expected)

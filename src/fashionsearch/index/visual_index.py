@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+from collections.abc import Mapping
+from pathlib import Path
 from typing import Any
 
 from fashionsearch import errors, neighbours
 from fashionsearch.encoder import Embeds
 from fashionsearch.files import as_path
-from fashionsearch.index import encoders, engines, snapshot
+from fashionsearch.index import encoders, engines, learned, snapshot
 from fashionsearch.index.engines.base import Settings
 from fashionsearch.index.health import LOWEST_EF
 from fashionsearch.index.items import PATIENCE
@@ -112,6 +114,8 @@ class VisualIndex(Searchable):
         self.show_photos = True
         self.recall = check_recall(recall, ef_search)
         self._audited, self._auditing = 0, False
+        self._folder: Path | None = None  # of an opened index
+        self._learned: Mapping[str, learned.Part] = {}
         if ef_search is None or recall is not None:
             ef_search = _EF_SEARCH if recall is None else LOWEST_EF
         self._engine = engines.ENGINES[self.engine](
@@ -128,6 +132,15 @@ class VisualIndex(Searchable):
             )
         )
         self._check_encoder(encoder)
+
+    def _check_encoder(self, encoder: Embeds | None) -> None:
+        super()._check_encoder(encoder)
+        if self._folder is not None:
+            from fashionsearch.index.engines.durable import DurableEngine
+            from fashionsearch.index.opening import keep_encoder
+
+            if isinstance(self._engine, DurableEngine):
+                keep_encoder(self._folder, self._engine, encoder)
 
     @property
     def ef_search(self) -> int:
@@ -162,7 +175,8 @@ class VisualIndex(Searchable):
         if not self.has_graph:
             self._engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
         with self._engine.changing:
-            snapshot.write(folder, self._engine, self.encoder, {name: getattr(self, name) for name in _SAVED})
+            parameters = {name: getattr(self, name) for name in _SAVED}
+            snapshot.write(folder, self._engine, self.encoder, parameters, self._learned)
 
     @classmethod
     def load(
@@ -215,13 +229,17 @@ class VisualIndex(Searchable):
             parameters = _parameters(config)
             chosen = encoders.restore(saved, config["encoder"], encoder, options)
             if parameters["engine"] in engines.REMOTE:
-                place = {"url": url or config["url"], "collection": config["collection"], "timeout": timeout}
+                place = {
+                    "url": url or engines.saved_url(parameters["engine"], config["url"]),
+                    "collection": config["collection"],
+                    "timeout": timeout,
+                }
                 place["api_key"] = api_key
                 server = engines.server_of(parameters["engine"], **place)
                 if server is not None:
                     engines.check_there(parameters["engine"], server)
                 self = cls._made_with(chosen, parameters | place, progress)
-                self.show_photos = False
+                self._learned, self.show_photos = learned.read(saved), False
                 return self
             engines.server_of(parameters["engine"], url, None, api_key, timeout)
             try:
@@ -229,6 +247,7 @@ class VisualIndex(Searchable):
             except errors.InputError as error:
                 raise ValueError(f"index.json: {error}") from error
             self._engine.read(saved, config, rebuild=rebuild)
+            self._learned = learned.read(saved)
         self.show_photos = False
         self._engine.settle(PATIENCE)
         return self
@@ -332,7 +351,7 @@ class VisualIndex(Searchable):
             made = cls.load(root, encoder=encoder, rebuild=rebuild, **options)
             opening.check_local(made.engine)
             made_with = {name: getattr(made, name) for name in _SAVED}
-            opening.convert(root, generation, made._engine, made.encoder, made_with)
+            opening.convert(root, generation, made._engine, made.encoder, made_with, made._learned)
         with snapshot.reading(root, opening.OPENED) as (saved, config):
             parameters = _parameters(config)
             opening.check_same(root, given, parameters)
@@ -345,6 +364,9 @@ class VisualIndex(Searchable):
         self._engine = opening.start(
             root, saved.generation, self.engine, self._engine.settings, read_only=read_only, rebuild=rebuild
         )
+        self._folder, self._learned = root, learned.kept(root)
+        if config["encoder"] is None:
+            self._check_encoder(chosen)
         self.show_photos = kind is None
         return self
 

@@ -6,7 +6,7 @@ import html
 import math
 import operator
 import os
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, overload
 
@@ -17,6 +17,7 @@ from fashionsearch import errors
 from fashionsearch.results.tables import html_table
 from fashionsearch.values import plain_value
 
+_ARRAYS = ("ids", "similarities", "metadata", "sources", "probabilities")
 _SHOWN = 10  # queries in a notebook's view
 
 
@@ -30,6 +31,7 @@ class Match(NamedTuple):
             calibrated.
         metadata: field -> value.
         source: the path its photo was added from, or None.
+        parts: what it is ranked by, which adds up: "photo", "item", "vector", "text" and so on -> what that adds.
     """
 
     id: str | int
@@ -37,6 +39,7 @@ class Match(NamedTuple):
     probability: float
     metadata: Mapping[str, Any]
     source: str | None
+    parts: Mapping[str, float]
 
 
 @dataclass(frozen=True, repr=False, eq=False)
@@ -74,6 +77,7 @@ class Matches:
     probabilities: NDArray[np.float32] = None  # type: ignore[assignment]
     _thumbnail: Callable[[Any], str] | None = field(default=None, repr=False)
     _shows_sources: bool = field(default=True, repr=False)
+    _parts: Mapping[str, NDArray[np.float32]] = field(default_factory=dict, repr=False)
 
     def __post_init__(self) -> None:
         if self.probabilities is None:
@@ -103,10 +107,19 @@ class Matches:
 
     def _found(self, queries: slice) -> Iterator[list[Match]]:
         # Lists of the whole answer: made a query at a time they take longer than the search.
-        parts = (self.ids, self.similarities, self.probabilities, self.metadata, self.sources)
-        columns = [column[queries].tolist() for column in parts]
+        arrays = (self.ids, self.similarities, self.probabilities, self.metadata, self.sources)
+        columns = [*(array[queries].tolist() for array in arrays), self._itemised(queries)]
         for count, *row in zip(self.counts[queries].tolist(), *columns, strict=True):
             yield list(map(Match._make, zip(*(values[:count] for values in row), strict=True)))
+
+    def _itemised(self, queries: slice) -> list[list[dict[str, float]]]:
+        """Return of what each item's score is made, query by query."""
+        names = list(self._parts)
+        columns = [self._parts[name][queries].tolist() for name in names]
+        if not columns:
+            return [[{} for _ in row] for row in self.ids[queries]]
+        rows = (zip(*values, strict=True) for values in zip(*columns, strict=True))
+        return [[dict(zip(names, item, strict=True)) for item in row] for row in rows]
 
     def to_rows(self) -> list[dict[str, Any]]:
         """Return one dictionary a match, of plain Python values: for `json.dumps`, a CSV file or a data frame.
@@ -121,7 +134,7 @@ class Matches:
             >>> _ = index.add_vectors([[1, 0]], ids=["a"], metadata={"colour": ["red"]})
             >>> index.search_vectors([1, 0]).to_rows()
             [{'query': 0, 'rank': 0, 'id': 'a', 'similarity': 1.0, 'probability': None, 'metadata': {'colour': 'red'},
-              'source': None}]
+              'source': None, 'parts': {'vector': 1.0}}]
         """
         return [
             {
@@ -132,6 +145,7 @@ class Matches:
                 "probability": _number(match.probability),
                 "metadata": {str(name): plain_value(value, name) for name, value in match.metadata.items()},
                 "source": None if match.source is None else os.fspath(match.source),
+                "parts": dict(match.parts),
             }
             for query, found in enumerate(self)
             for rank, match in enumerate(found)
@@ -141,13 +155,17 @@ class Matches:
         """Return the matches of each query in another order, or fewer of them.
 
         Args:
-            order: (n, m) places to take, in [0, k), the filled ones first.
+            order: (n, m) places to take, in [0, k), the filled ones first; −1 leaves a place empty.
         """
-        names = ("ids", "similarities", "metadata", "sources", "probabilities")
-        arrays: dict[str, Any] = {
-            name: np.take_along_axis(getattr(self, name), order, axis=1) for name in names
-        }
-        return replace(self, **arrays, counts=(order < self.counts[:, None]).sum(axis=1))
+        arrays: dict[str, Any] = {name: _taken(getattr(self, name), order) for name in _ARRAYS}
+        parts = {name: _taken(array, order) for name, array in self._parts.items()}
+        counts = ((order >= 0) & (order < self.counts[:, None])).sum(axis=1)
+        return replace(self, **arrays, _parts=parts, counts=counts)
+
+    def chosen(self, places: Sequence[Sequence[int]], width: int) -> Matches:
+        """Return some places of each query, in any order, and empty ones up to a width."""
+        orders = [[*order[:width], *[-1] * (width - len(order))] for order in places]
+        return self.rearranged(np.array(orders, dtype=np.intp).reshape(len(orders), width))
 
     def __repr__(self) -> str:
         lines = [f"Matches: {len(self)} queries, up to {self.ids.shape[1]} items each"]
@@ -175,6 +193,20 @@ class Matches:
             notes.append("the index was loaded: its photos are shown after index.show_photos = True")
         caption = f"<caption>{'; '.join(notes)}</caption>" if notes else ""
         return f"<table>{caption}<tbody>{''.join(rows)}</tbody></table>"
+
+
+def joined(parts: Sequence[Matches]) -> Matches:
+    """Return the places of several answers to the same n queries side by side, (n, k₁ + k₂ + …), filled or not."""
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts], axis=1) for name in _ARRAYS
+    }
+    return Matches(**arrays, counts=np.full(len(parts[0]), arrays["ids"].shape[1]))
+
+
+def _taken(array: NDArray[Any], order: NDArray[np.intp]) -> NDArray[Any]:
+    taken = np.take_along_axis(array, order, axis=1)
+    taken[order < 0] = None if array.dtype == object else np.nan
+    return taken
 
 
 def _number(value: float) -> float | None:

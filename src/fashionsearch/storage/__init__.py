@@ -20,7 +20,7 @@ from fashionsearch.files import PathLike, write_atomically
 from fashionsearch.storage.arrays import parse_arrays, parse_metadata, write_arrays
 from fashionsearch.storage.fields import Fields, write_json
 from fashionsearch.storage.folder import MANIFEST, Writer, check_target, open_saved, save, write_bytes
-from fashionsearch.storage.saved import Saved
+from fashionsearch.storage.saved import Saved, write_copy
 
 __all__ = [
     "MANIFEST",
@@ -36,5 +36,6 @@ __all__ = [
     "write_arrays",
     "write_atomically",
     "write_bytes",
+    "write_copy",
     "write_json",
 ]

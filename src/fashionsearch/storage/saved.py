@@ -6,8 +6,9 @@ import contextlib
 import hashlib
 import mmap
 import os
+import shutil
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -151,6 +152,15 @@ class Saved:
             raise errors.CorruptFileError(
                 f"{self.generation / name} is not the file that was saved: its SHA-256 differs; restore it from a copy"
             )
+
+
+def write_copy(saved: Saved, name: str) -> Callable[[Path], None]:
+    """Return a writer of a copy of a saved file, which raises CorruptFileError if that isn't what was written."""
+
+    def write(path: Path) -> None:
+        shutil.copyfile(saved.path(name), path)
+
+    return write
 
 
 def sha256(file: BinaryIO) -> str:

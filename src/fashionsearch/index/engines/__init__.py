@@ -24,6 +24,8 @@ GRAPHS: Mapping[str, type[Graph] | None] = {
 _MADE_OF = {"hnsw": (hnsw, "hnswlib"), "faiss": (faiss, "faiss-cpu")}
 # These keep their rows on a server.
 REMOTE: Mapping[str, Callable[[Settings], Engine]] = {"qdrant": QdrantEngine, "pgvector": PgvectorEngine}
+# What may be sent to a server that a folder names, and not the caller.
+_WITHOUT_PASSWORD = {"pgvector": session.without_password}
 _IS_THERE = {"qdrant": collections.is_there, "pgvector": session.is_there}
 ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
     **{name: partial(LocalEngine, graph_type=graph) for name, graph in GRAPHS.items()},
@@ -69,6 +71,15 @@ def check_there(engine: str, server: Server) -> None:
             f"the items of this index were in {server.collection!r} on a server, which has nothing of that name any more; "
             "give url= for another server"
         )
+
+
+def saved_url(engine: str, url: str) -> str:
+    """Return the address that a folder names such that nothing of the environment that is secret is sent there.
+
+    Raises:
+        InputError: if it is no address.
+    """
+    return _WITHOUT_PASSWORD.get(engine, str)(url)
 
 
 def server_of(

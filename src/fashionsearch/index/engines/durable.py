@@ -18,6 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
+from fashionsearch.files import bytes_of
 from fashionsearch.index.codec import Head
 from fashionsearch.index.engines.base import DAMAGE, Facts, Graph, Settings
 from fashionsearch.index.engines.blocks import DamagedBlockError
@@ -84,6 +85,11 @@ class DurableEngine(MappedEngine):
             self._journal.check()
             self._follow()
             self._tidy()
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether changes are possible: it is neither closed nor a reader's."""
+        return not (self._read_only or self._closed)
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Store]:
@@ -345,7 +351,7 @@ class DurableEngine(MappedEngine):
         with self._changing:
             if not self._closed:
                 self._catch_up()
-        return replace(super().facts(), disk=_bytes_of(self._folder), checkpoint=written)
+        return replace(super().facts(), disk=bytes_of(self._folder), checkpoint=written)
 
     def close(self) -> None:
         """Write a checkpoint, if anything has changed, and give the files back."""
@@ -389,12 +395,3 @@ class DurableEngine(MappedEngine):
 def _room_in(folder: Path) -> Path | None:
     """Return where unnamed files are made: in the folder, unless a reader may not write there."""
     return folder if os.access(folder, os.W_OK) else None
-
-
-def _bytes_of(folder: Path) -> int:
-    total = 0
-    for parent, _, names in os.walk(folder):
-        for name in names:
-            with contextlib.suppress(OSError):  # another process may be removing what is old
-                total += Path(parent, name).stat().st_size
-    return total

@@ -252,6 +252,17 @@ def without_secrets(url: str) -> str:
     return make_conninfo("", **{name: value for name, value in parts.items() if name in _KEPT})
 
 
+def without_password(url: str) -> str:
+    """Return a connection string with which libpq doesn't look for PGPASSWORD; a line of ~/.pgpass for its host is taken.
+
+    Raises:
+        InputError: if it is none.
+    """
+    from psycopg.conninfo import make_conninfo
+
+    return make_conninfo(without_secrets(url), password="")
+
+
 def _is_passing(error: Exception) -> bool:
     import psycopg
     from psycopg_pool import PoolTimeout
@@ -261,4 +272,7 @@ def _is_passing(error: Exception) -> bool:
 
 
 def _first_line(error: Exception) -> str:
-    return (str(error).splitlines() or [type(error).__name__])[0][:200]
+    line = (str(error).splitlines() or [type(error).__name__])[0][:200]
+    if "no password supplied" in line:
+        line += " (to an address that a folder names PGPASSWORD isn't sent; give url= for that)"
+    return line

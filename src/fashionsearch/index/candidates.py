@@ -1,0 +1,159 @@
+"""Items ranked by what a buyer says: candidates from any engine, and the order of their scores.
+
+Where every term is linear the engine's own order is the answer. Else candidates are searched by the terms' probes, and
+those that were found are ordered by their scores; places beyond them follow by similarity, so that a page doesn't depend on
+how many were asked for.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from functools import reduce
+from operator import add
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch.index.engines.base import Engine, fetch_present
+from fashionsearch.index.filters import Condition
+from fashionsearch.index.queries import Term, unit
+from fashionsearch.index.rows import Id, Rows
+from fashionsearch.results import Matches
+from fashionsearch.results.matches import joined
+
+_POOL = 300  # candidates of each probe
+
+
+@dataclass(frozen=True, eq=False)
+class Ranking:
+    """n queries on an engine.
+
+    Attributes:
+        engine: holds the items.
+        terms: what is said in each query.
+        condition: that items must meet, or None.
+        exact: compare with every item.
+        diversity: what an item's likeness to those before it counts, from 0 to 1, against its own score.
+        exclude: ids that are no answers.
+        depth: candidates of each probe.
+    """
+
+    engine: Engine
+    terms: Sequence[Term]
+    condition: Condition | None = None
+    exact: bool = False
+    diversity: float = 0.0
+    exclude: frozenset[Id] = field(default_factory=frozenset)
+    depth: int = _POOL
+
+    @property
+    def is_linear(self) -> bool:
+        """Whether the engine's own order is the answer."""
+        return not self.diversity and all(term.is_linear for term in self.terms)
+
+    @property
+    def probes(self) -> NDArray[np.float32]:
+        """(n, dim): what all terms together are nearest to."""
+        return reduce(add, (term.probes for term in self.terms))
+
+    def find(self, count: int, exact: bool = False) -> Matches:
+        """Return the `count` best items of each query; their similarities are the cosines to all probes together."""
+        exact = exact or self.exact
+        if self.is_linear:
+            return self.engine.search(self.probes, count, self.condition, exact)
+        depth = len(self.engine) if self.exact else self.depth + len(self.exclude)
+        base = self.engine.search(self.probes, max(count, depth, 1), self.condition, self.exact)
+        others = [] if self.exact else [self._searched(probes, depth) for probes in self._more_probes()]
+        everything = joined([base, *others])
+        width = base.ids.shape[1]
+        orders = []
+        for query in range(len(everything)):
+            places = self._pool(everything, query, min(depth, width), width)
+            orders.append(self._ordered(everything, query, places, count))
+        return everything.chosen(orders, min(count, max(map(len, orders), default=0)))
+
+    def itemised(self, found: Matches) -> Matches:
+        """Return matches with what each term adds to each item's score, and its cosine to all probes together."""
+        if len(self.terms) == 1 and self.is_linear:
+            return replace(found, _parts={self.terms[0].name: found.similarities})
+        similarities = np.full(found.ids.shape, np.nan, dtype=np.float32)
+        parts = {term.name: similarities.copy() for term in self.terms}
+        asked = unit(self.probes)
+        for query, count in enumerate(found.counts.tolist()):
+            rows, places = self._rows(found.ids[query, :count].tolist())
+            similarities[query, places] = unit(rows.vectors) @ asked[query]
+            for term in self.terms:
+                others = np.nan_to_num(parts[term.name][query, places])  # of a term of the same name
+                parts[term.name][query, places] = others + term.scores(query, rows)
+        return replace(found, similarities=similarities, _parts=parts)
+
+    def _more_probes(self) -> list[NDArray[np.float32]]:
+        """Return the probes of linear terms together, and of each other term by itself."""
+        linear = [term.probes for term in self.terms if term.is_linear]
+        alone = [term.probes for term in self.terms if not term.is_linear]
+        probes = [
+            *([reduce(add, linear)] if linear and alone else []),
+            *(alone if linear or len(alone) > 1 else []),
+        ]
+        return [probe for probe in probes if np.linalg.norm(probe, axis=1).all()]
+
+    def _searched(self, probes: NDArray[np.float32], depth: int) -> Matches:
+        return self.engine.search(probes, depth, self.condition, False)
+
+    def _rows(self, ids: list[Id]) -> tuple[Rows, list[int]]:
+        """Return the rows of those ids that are still there, and their places among the ids."""
+        rows = fetch_present(self.engine, ids)
+        place = {item: number for number, item in enumerate(ids)}
+        return rows, [place[item] for item in rows.ids]
+
+    def _pool(self, everything: Matches, query: int, first: int, width: int) -> list[int]:
+        """Return the places of the candidates of a query, each item once, the excluded ones left out."""
+        seen: set[Id | None] = {None, *self.exclude}
+        ids = everything.ids[query].tolist()
+        places = []
+        for place in [*range(first), *range(width, len(ids))]:
+            if ids[place] not in seen:
+                seen.add(ids[place])
+                places.append(place)
+        return places
+
+    def _ordered(self, everything: Matches, query: int, places: list[int], count: int) -> list[int]:
+        """Return the places of the best items of a query: of its candidates by their scores, then the rest by similarity."""
+        ids = everything.ids[query].tolist()
+        rows, there = self._rows([ids[place] for place in places])
+        kept = np.array(places, dtype=np.intp)[there]
+        scores = np.sum([term.scores(query, rows) for term in self.terms], axis=0)
+        if self.diversity and len(kept):
+            order = diverse(unit(rows.vectors), scores, self.diversity, min(count, len(kept)))
+        else:
+            order = np.argsort(-scores, kind="stable")
+        best: list[int] = kept[order].tolist()
+        if len(best) < count:
+            known = {None, *self.exclude, *(ids[place] for place in places)}
+            best += [place for place, item in enumerate(ids) if item not in known]
+        return best[:count]
+
+
+def diverse(
+    vectors: NDArray[np.float32], scores: NDArray[np.float32], diversity: float, count: int
+) -> NDArray[np.intp]:
+    """Return the order of maximal marginal relevance (Carbonell and Goldstein 1998): good ones that are unlike each other.
+
+    Args:
+        vectors: (m, dim) unit vectors.
+        scores: (m,).
+        diversity: from 0, the order of the scores, to 1, as unlike as possible.
+        count: how many to choose.
+    """
+    chosen = [int(np.argmax(scores))]
+    closest = vectors @ vectors[chosen[0]]
+    free = np.ones(len(scores), dtype=bool)
+    free[chosen] = False
+    while len(chosen) < count:
+        value = np.where(free, (1 - diversity) * scores - diversity * closest, -np.inf)
+        best = int(np.argmax(value))
+        chosen.append(best)
+        free[best] = False
+        np.maximum(closest, vectors @ vectors[best], out=closest)
+    return np.array(chosen, dtype=np.intp)

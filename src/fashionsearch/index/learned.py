@@ -1,0 +1,104 @@
+"""What an index has learned beside its items, saved with it: how its embeddings lie, words, what a likeness is worth.
+
+In a saved index, and in the folder `learned` of an opened one:
+
+```text
+learned.json               the names of the parts
+learned-NAME.json          a part's numbers and texts
+learned-NAME.safetensors   its arrays
+```
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any, Protocol, TypeAlias
+
+from numpy.typing import NDArray
+
+from fashionsearch import errors, storage
+from fashionsearch.index.whitening import Whitening
+
+FOLDER = "learned"  # of an opened index; also the kind of what is saved there
+_NAMES = "learned.json"
+
+State: TypeAlias = "tuple[dict[str, Any], dict[str, NDArray[Any]]]"
+
+
+class Part(Protocol):
+    """Something that was learned."""
+
+    @property
+    def name(self) -> str:
+        """What it is kept under: its key in `_READERS`."""
+        ...
+
+    def state(self) -> State:
+        """Return what `_READERS` makes it of again: what JSON holds, and arrays."""
+        ...
+
+
+def _read_whitening(config: storage.Fields, arrays: dict[str, NDArray[Any]]) -> Part:
+    return Whitening.from_state(config, arrays)
+
+
+_READERS: dict[str, Callable[[storage.Fields, dict[str, NDArray[Any]]], Part]] = {
+    "whitening": _read_whitening,
+}
+
+
+def writers(parts: Mapping[str, Part]) -> dict[str, storage.Writer]:
+    """Return what `storage.save` needs to keep them."""
+    files: dict[str, storage.Writer] = {}
+    for name, part in parts.items():
+        config, arrays = part.state()
+        files[f"learned-{name}.json"] = storage.write_json(config)
+        files[f"learned-{name}.safetensors"] = storage.write_arrays(arrays)
+    files[_NAMES] = storage.write_json({"names": list(parts)})
+    return files
+
+
+def read(saved: storage.Saved) -> dict[str, Part]:
+    """Return the parts that a folder keeps; none if it was written before there were any.
+
+    Raises:
+        CorruptFileError: if they aren't what was written.
+    """
+    if _NAMES not in saved.files:
+        return {}
+    parts = {}
+    for name in saved.json(_NAMES)["names"]:
+        if name not in _READERS:
+            raise errors.CorruptFileError(
+                f"{saved.folder} holds {str(name)[:40]!r} that was learned, not one of {', '.join(_READERS)}; load it "
+                "with the version of fashionsearch that wrote it"
+            )
+        config = saved.json(f"learned-{name}.json")
+        try:
+            parts[name] = _READERS[name](config, saved.arrays(f"learned-{name}.safetensors"))
+        except (ValueError, TypeError, errors.InputError) as error:
+            raise errors.CorruptFileError(
+                f"{saved.folder}: learned-{name} is damaged: {error}; restore it from a copy"
+            ) from error
+    return parts
+
+
+def keep(folder: Path, parts: Mapping[str, Part]) -> None:
+    """Write the parts of an opened index, atomically.
+
+    Raises:
+        StorageError: if they can't be written; the folder has those before.
+    """
+    storage.save(folder / FOLDER, FOLDER, writers(parts))
+
+
+def kept(folder: Path) -> dict[str, Part]:
+    """Return the parts of an opened index.
+
+    Raises:
+        CorruptFileError: if they aren't what was written.
+    """
+    if not (folder / FOLDER / storage.MANIFEST).exists():
+        return {}
+    return read(storage.open_saved(folder / FOLDER, FOLDER))
