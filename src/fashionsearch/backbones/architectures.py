@@ -1,5 +1,4 @@
-"""Networks by name: the built-in table, what plug-ins register, and the prefixes `timm:`, `torchvision:` and
-`open_clip:`.
+"""Networks by name: the built-in table, what plug-ins register, and `timm:…`, `torchvision:…` and `open_clip:…`.
 
 Nothing here imports torch before a network is built.
 """

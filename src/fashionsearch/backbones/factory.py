@@ -37,8 +37,8 @@ def create_backbone(
 
     Args:
         name: a built-in name, a plug-in's, "timm:…", "torchvision:…" or "open_clip:…".
-        weights: "default" (trained on ImageNet, or on photos with their captions), None (untrained), or a `.safetensors` or `.pth` file of the same
-            architecture.
+        weights: "default" (trained on ImageNet, or those of "open_clip:…" on photos and their captions), None
+            (untrained), or a `.safetensors` or `.pth` file of the same architecture.
         image_size: side, or (height, width), in pixels; None is the backbone's own.
         resize: "squash" the whole photo, "pad" it with white, or "crop" its middle.
         device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
@@ -50,6 +50,7 @@ def create_backbone(
 
     Raises:
         UnknownBackboneError: if the name isn't known; similar names are listed.
+        MissingPackageError: if it is a name of OpenCLIP's, which isn't installed.
         WeightsError: if the weights can't be fetched, read or fitted.
         DeviceError: if the device or precision isn't there.
 

@@ -26,7 +26,7 @@ from fashionsearch.images.preprocess import Preprocess
 Tensors: TypeAlias = dict[str, torch.Tensor]
 
 # Of an architecture's published weights, those whose name begins with the earliest of these are the default.
-_PREFERRED = ("laion2b", "datacomp_xl", "dfn", "webli", "openai")
+_PREFERRED = ("laion2b_s", "laion2b", "datacomp_xl", "dfn", "webli", "openai")
 _FILES = (
     "open_clip_model.safetensors",
     "open_clip_pytorch_model.safetensors",
@@ -121,7 +121,9 @@ def _default_weights(name: str, *, quick_gelu: bool) -> dict[str, Any]:
     ]
 
     def rank(tag: str) -> int:
-        return next((place for place, start in enumerate(_PREFERRED) if tag.startswith(start)), len(_PREFERRED))
+        return next(
+            (place for place, start in enumerate(_PREFERRED) if tag.startswith(start)), len(_PREFERRED)
+        )
 
     return published[min(fitting, key=rank)] if fitting else {}
 
@@ -157,16 +159,16 @@ def _as_here(module: nn.Module, tensors: Tensors) -> Tensors:
         WeightsError: if they are of another kind of network.
     """
     try:
-        return _renamed(module.model, tensors)  # type: ignore[arg-type]
+        return _renamed(module.model, tensors)
     # Conversions take much for granted of what they are given.
-    except (KeyError, RuntimeError, TypeError) as error:
+    except (AttributeError, KeyError, RuntimeError, TypeError) as error:
         raise errors.WeightsError(
             f"the file's tensors are not those of 'open_clip:{module.name}' ({error!r:.200}); give weights of the same "
             "architecture"
         ) from error
 
 
-def _renamed(model: nn.Module, tensors: Tensors) -> Tensors:
+def _renamed(model: Any, tensors: Tensors) -> Tensors:
     from open_clip.convert import convert_state_dict
     from open_clip.model import convert_to_custom_text_state_dict
 
@@ -182,7 +184,7 @@ def _renamed(model: nn.Module, tensors: Tensors) -> Tensors:
             tensors[name] = own[name]
     places = tensors.get("visual.positional_embedding")
     if places is not None and "visual.positional_embedding" in own and places.ndim == 2:
-        grid = list(model.visual.grid_size)  # type: ignore[union-attr]
+        grid = list(model.visual.grid_size)
         tensors["visual.positional_embedding"] = resample_abs_pos_embed(places[None], grid)[0]
     return {f"model.{name}": tensor for name, tensor in tensors.items()}
 

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
-from torch import nn
 
 from fashionsearch import errors
 from fashionsearch.device import Placement, torch_defaults
 from fashionsearch.embedding import progress_bar
+
+if TYPE_CHECKING:
+    from torch import nn
 
 _BATCH = 64
 
@@ -25,6 +27,8 @@ def embed_texts(
         InputError: if there is something else than text, or nothing in one, or the network returns something else than
             (n, dim) finite numbers.
     """
+    import torch
+
     checked = _checked(texts)
     found = np.zeros((len(checked), dim), np.float32)
     with progress_bar(len(checked), "embedding", "text", shown=progress) as advance, torch_defaults():

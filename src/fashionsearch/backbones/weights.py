@@ -161,9 +161,7 @@ def weights_hash(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def fetch_from_hugging_face(
-    repository: str, name: str, files: Sequence[str] = ("model.safetensors",)
-) -> str:
+def fetch_from_hugging_face(repository: str, name: str, files: Sequence[str] = ("model.safetensors",)) -> str:
     """Return the path of a repository's weights, from the local cache or the network.
 
     Args:
