@@ -180,8 +180,8 @@ class DurableEngine(MappedEngine):
 
     def _read_checkpoint(self, engine: MappedEngine, head: Head) -> int:
         """Fill a new engine from the checkpoint, and return its change; 0 where there is none that fits."""
-        if not (self._folder / CHECKPOINT).exists():
-            return 0
+        if not (self._folder / CHECKPOINT / storage.MANIFEST).exists():
+            return 0  # none yet, or the first was interrupted
         try:
             saved = storage.open_saved(self._folder / CHECKPOINT, CHECKPOINT)
             notes = saved.json(_NOTES)
