@@ -18,7 +18,16 @@ from fashionsearch.index.candidates import Ranking
 from fashionsearch.index.health import reach
 from fashionsearch.index.items import Items
 from fashionsearch.index.ranking import source_first
-from fashionsearch.index.rows import Id, as_ids, check_id, check_number, check_share, check_vectors
+from fashionsearch.index.rows import (
+    Id,
+    as_ids,
+    check_choice,
+    check_cosine,
+    check_id,
+    check_number,
+    check_share,
+    check_vectors,
+)
 from fashionsearch.results import Matches
 
 _MAX_K = 1_000_000
@@ -44,6 +53,7 @@ class Searching(Items):
     """Items that are searched by photos, vectors, stored items and words."""
 
     dim: int
+    background: str
     show_photos: bool
     recall: float | None
     _audited: int  # items when `ef_search` was last set for the goal of recall
@@ -59,6 +69,7 @@ class Searching(Items):
         text: str | Sequence[str] | None = None,
         text_weight: float = 0.5,
         region: Sequence[float] | None = None,
+        background: str | None = None,
         where: filters.Where | None = None,
         exact: bool = False,
         offset: int = 0,
@@ -75,6 +86,8 @@ class Searching(Items):
             text: what is wanted in words, one text for all queries or one for each.
             text_weight: what the words count beside photos, from 0 to 1; the photos count the rest.
             region: (left, top, right, bottom) of the part of each photo to search by, as shares of its width and height.
+            background: "fuse" searches by each photo and by what it shows, alone on white, for photos taken in cluttered
+                places; "keep" by the photo as it is. None is what the index was made with.
             where: only among items whose metadata fit, for example
                 `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`; "contains", "exists", "not",
                 "and" and "or" are there too (the page of the reference has them all).
@@ -97,11 +110,13 @@ class Searching(Items):
             UnknownIdError: if there is no item of the id.
             InputError: if k, the filter or another argument can't be used, nothing says what is wanted, or there is no
                 encoder.
+            MissingPackageError: if a background is to be told from what lies before it, and the network for that is nowhere.
         """
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity)
         pictures, terms = self._photos(images, region), []
         if pictures is not None:
-            embedded = encoders.embed_queries(self._required_encoder("search by photo"), pictures)
+            encoder = self._seeing(self._required_encoder("search by photo"), background)
+            embedded = encoders.embed_queries(encoder, pictures)
             weight = 1.0 if text is None else 1 - check_share("text_weight", text_weight)
             terms.append(queries.Likeness("photo", check_vectors(embedded, self.dim), weight))
         if text is not None:
@@ -174,6 +189,15 @@ class Searching(Items):
             return pictures
         return [cut(picture, region, position=position) for position, picture in enumerate(pictures)]
 
+    def _seeing(self, encoder: Embeds, background: str | None) -> Embeds:
+        """Return an encoder that does about backgrounds what is asked for."""
+        if background is None:
+            return encoders.seeing(encoder, self.background)
+        check_choice("background", background, encoders.BACKGROUNDS)
+        if background == "fuse":
+            check_cosine("background='fuse'", self._engine.settings.metric)
+        return encoders.seeing(encoder, background)
+
     def _embed_text(self, text: str | Sequence[str]) -> NDArray[np.float32]:
         texts = [text] if isinstance(text, str) else list(text)
         encoder: Any = self._encoder
@@ -201,7 +225,7 @@ class Searching(Items):
         count = max(len(term.probes) for term in terms)
         joint = [queries.spread(term, count) for term in terms]
         if len(joint) > 1 or asked.diversity:
-            self._require_cosine(" and ".join(term.name for term in joint))
+            check_cosine(" and ".join(term.name for term in joint), self._engine.settings.metric)
             joint = queries.balanced(joint)
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
         sources = [source_of(picture) for picture in pictures or ()]
@@ -224,13 +248,6 @@ class Searching(Items):
             told = filters.nothing_fits(asked.condition, self._engine.counts)
             warnings.warn(told, errors.DataWarning, stacklevel=3)
         return ranking.itemised(found)
-
-    def _require_cosine(self, said: str) -> None:
-        if self._engine.settings.metric != "cosine":
-            raise errors.InputError(
-                f"{said} can be weighed only by the cosine, and this index has metric={self._engine.settings.metric!r}; "
-                "make it with metric='cosine'"
-            )
 
     def _keep_goal(self) -> None:
         """Set `ef_search` for the goal of recall, if there is one, and the index has grown much since that was last done."""
