@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.index import learned
+from fashionsearch.index import encoders, learned
 from fashionsearch.index.engines.base import fetch_present
 from fashionsearch.index.queries import unit
+from fashionsearch.index.rows import check_vectors, metadata_rows
 from fashionsearch.index.searching import Searching
 from fashionsearch.index.whitening import Whitening
+from fashionsearch.results import Calibrated
+from fashionsearch.values import Value
+
+if TYPE_CHECKING:
+    from fashionsearch.images import Images
 
 _SAMPLE = 5000
 _GROWN = 1.5
@@ -22,8 +29,86 @@ _GROWN = 1.5
 class Learning(Searching):
     """Items, and what was learned of them."""
 
+    progress: bool
     _folder: Path | None  # of an opened index
-    _learned: Mapping[str, learned.Part]
+
+    def calibrate(
+        self, field: str = "articleType", *, images: Images | None = None, labels: Sequence[Any] | None = None
+    ) -> Calibrated:
+        """Learn what a likeness is worth, so that every match bears the chance that it is of the query's kind.
+
+        `search` then fills `matches.probabilities`, and takes `min_probability` and `coverage`. The index keeps it; learn it
+        again when the catalogue has changed much.
+
+        Args:
+            field: the metadata field whose value is an item's kind.
+            images: photos that are not in the index, to search by; None takes up to 2,000 of the index's own items, without
+                those that the encoder is known to have learned from, whose likeness would promise too much.
+            labels: the value of the field for each of the images.
+
+        Returns:
+            `Calibrated`: how well the chances hold on queries that were held out.
+
+        Raises:
+            InputError: if no item has the field, there are fewer than 50 queries whose kind is known, or nothing can be told
+                apart.
+            ImageError: if an image can't be read.
+            StorageError: if the folder of an opened index can't be written.
+
+        Examples:
+            >>> import fashionsearch as fs
+            >>> shop = fs.datasets.make_catalogue(300, seed=0)
+            >>> index = fs.VisualIndex("fashion", progress=False)
+            >>> _ = index.add(shop.images, metadata={"articleType": shop["articleType"]})
+            >>> report = index.calibrate("articleType")
+            >>> bool(index.search(shop.images[0], k=3).probabilities[0, 0] > 0.5)
+            True
+        """
+        from fashionsearch.index import calibrating
+
+        if self._engine.settings.metric != "cosine":
+            raise errors.InputError(
+                f"chances are learned of cosines, and this index has metric={self._engine.settings.metric!r}; make it with "
+                "metric='cosine'"
+            )
+        self._engine.check_field(field, "calibrate")
+        if (images is None) != (labels is None):
+            raise errors.InputError("images and labels belong together; give both, or neither")
+        if images is None:
+            asked = calibrating.own_queries(self._engine, field, self._learned_from)
+        else:
+            vectors = self._embedded(images)
+            kinds = metadata_rows({field: labels}, len(vectors))
+            known = [n for n, row in enumerate(kinds) if row[field] not in (None, "")]
+            asked = calibrating.Queries(vectors[known], [kinds[n][field] for n in known])
+        is_tagged = self._seen(field, asked.vectors[:1]) is not None
+
+        def told(vectors: NDArray[np.float32]) -> list[dict[Value, float]]:
+            return self._seen(field, vectors) or []
+
+        calibration, report = calibrating.fit(
+            self._engine, field, asked, told if is_tagged else None, progress=self.progress
+        )
+        self._keep(calibration)
+        return report
+
+    def _embedded(self, images: Images) -> NDArray[np.float32]:
+        from fashionsearch.images import iterate
+
+        pictures = list(iterate(images))
+        return check_vectors(
+            encoders.embed_queries(self._required_encoder("embed photos"), pictures), self.dim
+        )
+
+    def _learned_from(self, sources: Sequence[str | None]) -> NDArray[np.bool_]:
+        """Return (n,) bool: from which photos the encoder is known to have learned, as far as they may be opened."""
+        from fashionsearch.pretrained import learned_from
+
+        found = np.zeros(len(sources), dtype=bool)
+        there = {n: source for n, source in enumerate(sources) if source is not None}
+        if there and self.show_photos:
+            found[list(there)] = learned_from(self._encoder, list(there.values()))
+        return found
 
     def _keep(self, part: learned.Part) -> None:
         """Take over what was learned, and keep it in the folder of an opened index.

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -13,8 +13,10 @@ from numpy.typing import ArrayLike, NDArray
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.images import Images
-from fashionsearch.index import encoders, filters, paging, queries
+from fashionsearch.index import encoders, filters, learned, paging, queries
+from fashionsearch.index.attributes import tagger_of
 from fashionsearch.index.candidates import Ranking
+from fashionsearch.index.chances import EVIDENCE, Calibration, judged
 from fashionsearch.index.health import reach
 from fashionsearch.index.items import Items
 from fashionsearch.index.ranking import source_first
@@ -29,6 +31,10 @@ from fashionsearch.index.rows import (
     check_vectors,
 )
 from fashionsearch.results import Matches
+from fashionsearch.values import Value
+
+if TYPE_CHECKING:
+    from fashionsearch.tagging.tagger import Tagger
 
 _MAX_K = 1_000_000
 _TWINS = 8  # items beyond k among which that of the queried file itself may be
@@ -47,6 +53,8 @@ class _Asked:
     exclude: frozenset[Id]
     group_by: str | None
     diversity: float
+    min_probability: float | None
+    coverage: float | None
 
 
 class Searching(Items):
@@ -59,6 +67,8 @@ class Searching(Items):
     _audited: int  # items when `ef_search` was last set for the goal of recall
     _auditing: bool
     _encoder: Embeds | None
+    _learned: Mapping[str, learned.Part]
+    _tagger_of: tuple[Embeds | None, Tagger | None] = (None, None)
 
     def search(
         self,
@@ -76,6 +86,8 @@ class Searching(Items):
         exclude: Iterable[Id] = (),
         group_by: str | None = None,
         diversity: float = 0.0,
+        min_probability: float | None = None,
+        coverage: float | None = None,
     ) -> Matches:
         """Find the items nearest to one or several photos, to words, or to a stored item.
 
@@ -99,6 +111,11 @@ class Searching(Items):
                 Items without a value are shown each.
             diversity: from 0 to 1, what unlikeness to the items before it counts for an item, against its own score
                 (maximal marginal relevance, Carbonell and Goldstein 1998).
+            min_probability: leave out items whose chance to be of the query's kind is smaller, and all of them where the
+                index has no such thing; after `calibrate`.
+            coverage: above 0 and below 1: return the shortest list that holds an item of the query's kind with this chance,
+                which is the nearest item of each likely kind, at most k, and none where the index has no such thing; after
+                `calibrate`.
 
         Returns:
             `Matches` of shape (n, k), best first, or (n, items) where there are fewer than k items. A filter may leave
@@ -112,7 +129,7 @@ class Searching(Items):
                 encoder.
             MissingPackageError: if a background is to be told from what lies before it, and the network for that is nowhere.
         """
-        asked = self._asked(k, where, exact, offset, exclude, group_by, diversity)
+        asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
         pictures, terms = self._photos(images, region), []
         if pictures is not None:
             encoder = self._seeing(self._required_encoder("search by photo"), background)
@@ -142,6 +159,8 @@ class Searching(Items):
         exclude: Iterable[Id] = (),
         group_by: str | None = None,
         diversity: float = 0.0,
+        min_probability: float | None = None,
+        coverage: float | None = None,
     ) -> Matches:
         """Find the items nearest to one or several vectors, (n, dim) or (dim,); the rest is as for `search`.
 
@@ -149,7 +168,7 @@ class Searching(Items):
             InputError: if a vector, k, the filter or another argument can't be used.
         """
         checked = check_vectors(vectors, self.dim)
-        asked = self._asked(k, where, exact, offset, exclude, group_by, diversity)
+        asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
         return self._answer([queries.Likeness("vector", checked)], asked)
 
     def _asked(
@@ -161,6 +180,8 @@ class Searching(Items):
         exclude: Iterable[Id],
         group_by: str | None,
         diversity: float,
+        min_probability: float | None,
+        coverage: float | None,
     ) -> _Asked:
         if group_by is not None and not isinstance(group_by, str):
             raise errors.InputError(f"group_by={group_by!r} is not the name of a metadata field")
@@ -172,7 +193,22 @@ class Searching(Items):
             frozenset(check_id(item) for item in as_ids(exclude)),
             group_by,
             check_share("diversity", diversity),
+            None if min_probability is None else check_share("min_probability", min_probability),
+            self._check_coverage(coverage, offset),
         )
+
+    def _check_coverage(self, coverage: object, offset: int) -> float | None:
+        if coverage is None:
+            return None
+        if isinstance(coverage, bool) or not isinstance(coverage, int | float) or not 0 < coverage < 1:
+            raise errors.InputError(
+                f"coverage={coverage!r} is not a number above 0 and below 1, such as 0.95"
+            )
+        if offset:
+            raise errors.InputError(
+                f"coverage={coverage:g} is a promise of the whole list, which begins at its first place; leave offset out"
+            )
+        return float(coverage)
 
     def _photos(self, images: Images | None, region: Sequence[float] | None) -> list[Any] | None:
         """Return the single photos of a search, cut to a region of each."""
@@ -230,10 +266,14 @@ class Searching(Items):
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
         sources = [source_of(picture) for picture in pictures or ()]
         is_plain = ranking.is_linear and bool(sources)
+        calibration = self._calibration(asked)
+        evidence = None if calibration is None else ranking.find(max(EVIDENCE, asked.k + _TWINS))
 
         def find(count: int, exact: bool) -> Matches:
-            found = ranking.find(count + (_TWINS if is_plain else 0), exact)
-            return source_first(found, sources, count) if is_plain else found
+            width = count + (_TWINS if is_plain else 0)
+            known = evidence is not None and exact == asked.exact and width <= evidence.ids.shape[1]
+            found = evidence if evidence is not None and known else ranking.find(width, exact)
+            return source_first(found, sources, count) if is_plain else found.first(count)
 
         if asked.offset or asked.exclude or asked.group_by is not None:
             if asked.group_by is not None:
@@ -242,12 +282,52 @@ class Searching(Items):
                 find, asked.k, offset=asked.offset, exclude=asked.exclude, group_by=asked.group_by
             )
         else:
-            found = find(asked.k, False)
+            found = find(asked.k, asked.exact)
         is_first = not (asked.offset or asked.exclude)
         if asked.condition is not None and is_first and count and not found.counts.any() and len(self):
             told = filters.nothing_fits(asked.condition, self._engine.counts)
             warnings.warn(told, errors.DataWarning, stacklevel=3)
-        return ranking.itemised(found)
+        found = ranking.itemised(found)
+        if calibration is None or evidence is None:
+            return found
+        seen = self._seen(calibration.field, ranking.probes) if calibration.tagged else None
+        return judged(
+            calibration,
+            ranking.itemised(evidence),
+            found,
+            seen,
+            least=asked.min_probability,
+            coverage=asked.coverage,
+        )
+
+    def _seen(self, field: str, vectors: NDArray[np.float32]) -> list[dict[Value, float]] | None:
+        """Return of each vector the chances that the encoder's tagger gives each kind; None if it tags no such field."""
+        tagger = self._own_tagger
+        if tagger is None or field not in tagger.attributes_:
+            return None
+        classes = tagger.classes_[field].tolist()
+        chances = tagger.heads_[field].probabilities(queries.unit(vectors)).tolist()
+        return [dict(zip(classes, row, strict=True)) for row in chances]
+
+    @property
+    def _own_tagger(self) -> Tagger | None:
+        """The tagger that the encoder is, or whose network it is."""
+        if self._tagger_of[0] is not self._encoder:
+            self._tagger_of = (self._encoder, tagger_of(self._encoder))
+        return self._tagger_of[1]
+
+    def _calibration(self, asked: _Asked) -> Calibration | None:
+        """Return what a likeness is worth here, if that was learned."""
+        found = self._learned.get("calibration")
+        if isinstance(found, Calibration):
+            return found
+        for name in ("min_probability", "coverage"):
+            if getattr(asked, name) is not None:
+                raise errors.InputError(
+                    f"{name}={getattr(asked, name):g} asks for chances, and this index is not calibrated; call "
+                    "index.calibrate(field) first"
+                )
+        return None
 
     def _keep_goal(self) -> None:
         """Set `ef_search` for the goal of recall, if there is one, and the index has grown much since that was last done."""

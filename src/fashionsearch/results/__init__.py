@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fashionsearch.results.audit import Audit
+from fashionsearch.results.calibrated import Calibrated
 from fashionsearch.results.evaluation import ClassRow, Evaluation
 from fashionsearch.results.fidelity import Fidelity
 from fashionsearch.results.findings import Broken, Contradiction, Duplicate, Leak, LeakFree, Mislabel
@@ -16,6 +17,7 @@ __all__ = [
     "Added",
     "Audit",
     "Broken",
+    "Calibrated",
     "ClassRow",
     "Contradiction",
     "Duplicate",

@@ -162,6 +162,11 @@ class Matches:
         counts = ((order >= 0) & (order < self.counts[:, None])).sum(axis=1)
         return replace(self, **arrays, _parts=parts, counts=counts)
 
+    def first(self, count: int) -> Matches:
+        """Return the first places of each query, at most `count`."""
+        width = self.ids.shape[1]
+        return self if count >= width else self.rearranged(np.tile(np.arange(count), (len(self), 1)))
+
     def chosen(self, places: Sequence[Sequence[int]], width: int) -> Matches:
         """Return some places of each query, in any order, and empty ones up to a width."""
         orders = [[*order[:width], *[-1] * (width - len(order))] for order in places]
