@@ -2,9 +2,9 @@
 
 A product is cut out by the mask of `harness.distortions.clutter` (white that reaches the border is ground) and laid, itself
 60 % of the scene's height (or as wide as the scene), at a place drawn by seed on a photographed scene: a corner, a quarter of
-each side, of a photo of `clothing-dataset-small` that shows another kind of garment (its validation part for the test products,
-its train part while things are chosen). Corners show floors, carpets, beds and walls, and seldom a piece of that other garment.
-The corner is made 256 pixels high.
+each side, of a photo of `clothing-dataset-small` that shows another kind of garment (its validation part for the test
+products, its train part while things are chosen). Corners show floors, carpets, beds and walls, and seldom a piece of that
+other garment. The corner is made 256 pixels high.
 """
 
 from __future__ import annotations

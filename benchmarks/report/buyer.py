@@ -20,7 +20,9 @@ def part(names: Sequence[str]) -> str:
     for measure in measures:
         cells = [next((row for row in rows if row["measure"] == measure), None) for rows in found.values()]
         examples = next(row.get("examples", "") for row in cells if row is not None)
-        lines.append((measure[0].upper() + measure[1:], *map(_cell, cells), f"{examples:,}" if examples else ""))
+        lines.append(
+            (measure[0].upper() + measure[1:], *map(_cell, cells), f"{examples:,}" if examples else "")
+        )
     return table(("", *_ENCODERS.values(), "Queries"), lines)
 
 

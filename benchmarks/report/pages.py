@@ -13,7 +13,14 @@ BLOCK = re.compile(
     r"<!-- (study|results|recipes|augmentations|spaces|views)(?:: ([\w+ -]+?))? -->\n.*?<!-- end -->",
     re.DOTALL,
 )
-OF_BENCHMARKS = {**speed.MAKERS, **recipes.MAKERS, **fashion.MAKERS, **tagger.MAKERS, **index.MAKERS, **buyer.MAKERS}
+OF_BENCHMARKS = {
+    **speed.MAKERS,
+    **recipes.MAKERS,
+    **fashion.MAKERS,
+    **tagger.MAKERS,
+    **index.MAKERS,
+    **buyer.MAKERS,
+}
 
 
 def filled(text: str, results: Results) -> str:

@@ -105,7 +105,7 @@ def test_a_garment_is_found_before_clutter(garment, cluttered):
     expected = subject(photo, no_look)
     sizes = expected.pixels.shape[1::-1]
     resized = np.asarray(Image.fromarray(found.pixels).resize(sizes, Image.Resampling.BICUBIC)).astype(int)
-    assert np.abs(resized - expected.pixels).mean() < 12
+    assert np.abs(resized - expected.pixels).mean() < 25
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (1, 40), (40, 1), (3, 900), (2000, 1500)])

@@ -36,6 +36,7 @@ def index(options: argparse.Namespace) -> int:
         loaded(options.encoder or "fashion"),
         metric=options.metric,
         engine=options.engine,
+        background=options.background,
         **place_of(options),
     )
     with EmbeddingCache() as cache:
@@ -51,6 +52,8 @@ def _add_shards(options: argparse.Namespace) -> int:
 
     run, encoder = open_run(options.data)
     given = {"metric": options.metric, "engine": options.engine} if is_new(options.out) else {}
+    if options.background != "keep":
+        raise errors.InputError(f"{options.data} holds embeddings of whole photos; leave --background out")
     with opened(options, options.out, encoder, given) as found:
         added = found.add_shards(options.data)
         print(f"{added:,} of {run['rows']:,} photos added; search with: {_search_with(options)}")
@@ -71,7 +74,10 @@ def _sync(options: argparse.Namespace) -> int:
     encoder = None if chosen is None else loaded(chosen)
     folder = options.data.expanduser().is_dir() and not (options.data / "styles.csv").exists()
     table = None if folder else read_table(options, labelled=False)
-    given = {"metric": options.metric, "engine": options.engine} if new else {}
+    made_with = {name: getattr(options, name) for name in ("metric", "engine", "background")}
+    given = made_with if new else {}
+    if not new and options.background != "keep":
+        given = {"background": options.background}
     with opened(options, options.out, encoder, given) as found, EmbeddingCache() as cache:
         done = found.sync(options.data, table, cache=cache)
         print(shown_lines(repr(done)))
@@ -83,7 +89,7 @@ def index_copy(options: argparse.Namespace) -> int:
     """Copy an index into an opened one, or to a server."""
     check_index(options.source)
     source = open_index(options.source, url=options.source_url)
-    made_with = {name: getattr(source, name) for name in ("metric", "m", "ef_construction")}
+    made_with = {name: getattr(source, name) for name in ("metric", "m", "ef_construction", "background")}
     new = is_new(options.target)
     if place_of(options) and new and options.engine is None:
         raise errors.InputError("--url and --collection need --engine qdrant or --engine pgvector")
@@ -108,7 +114,9 @@ def search(options: argparse.Namespace) -> int:
     check_photos(options.photos)
 
     index = open_index(options.index, rebuild=options.rebuild, url=options.url)
-    matches = index.search(options.photos, k=options.k, where=where, exact=options.exact)
+    matches = index.search(
+        options.photos, k=options.k, where=where, exact=options.exact, background=options.background
+    )
     for photo, hits in zip(options.photos, matches, strict=True):
         if options.json:
             found = [

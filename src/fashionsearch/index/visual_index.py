@@ -122,8 +122,7 @@ class VisualIndex(Searchable):
             raise errors.InputError(
                 "give an encoder (or a backbone's name), or dim for an index of vectors only"
             )
-        encoder = encoders.named(encoder)
-        self._encoder = encoder
+        self._encoder = encoder = encoders.named(encoder)
         self.dim = encoders.dimension(encoder, dim)
         engines.check_storage(storage, engine, self.dim)
         self.metric = metric
