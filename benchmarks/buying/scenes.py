@@ -9,17 +9,23 @@ other garment. The corner is made 256 pixels high.
 
 from __future__ import annotations
 
+import time
+from collections.abc import Sequence
+from typing import Any
+
 import numpy as np
 import numpy.typing as npt
 from PIL import Image
 from scipy import ndimage
 
 import fashionsearch as fs
+from buying.data import Data, encoder
 from fashionsearch.images import read_image
 
 Pixels = npt.NDArray[np.uint8]
 
 HEIGHT = 256
+_PRODUCTS, _CHOSEN_ON = 1000, 150
 _CORNER = 0.25
 _SHARE = 0.6
 _WHITE = 235
@@ -81,3 +87,46 @@ def composed(photo: Pixels, ground: Pixels, rng: np.random.Generator) -> Pixels:
         product.resize(size, Image.Resampling.BICUBIC), place, mask.resize(size, Image.Resampling.BILINEAR)
     )
     return np.asarray(whole)
+
+
+def measure(data: Data, name: str, *, validation: bool) -> list[dict[str, Any]]:
+    """Return how often the product itself is first, for photos in scenes and clean ones, with backgrounds kept and fused."""
+    own = data.is_validation[: len(data.gallery)]
+    images = [*data.gallery.images, *([] if validation else data.test.images)]
+    places = np.flatnonzero(own) if validation else len(data.gallery) + np.arange(_PRODUCTS)
+    if validation:
+        places = np.sort(np.random.default_rng(3).choice(places, _CHOSEN_ON, replace=False))
+    table = fs.datasets.load_fashion_products(data.folder / "fashion-product-images-small")
+    scenes = fs.datasets.load_folder(
+        data.folder / "clothing-dataset-small" / ("train" if validation else "validation")
+    )
+    clean = [read_image(images[place]) for place in places]
+    cluttered = []
+    for place, photo in zip(places, clean, strict=True):
+        rng = np.random.default_rng([0, int(place)])
+        cluttered.append(composed(photo, scene(table["subCategory"][place], scenes, rng), rng))
+    rows = []
+    for indexed in ("keep", "fuse"):
+        index = fs.VisualIndex(encoder(name), engine="exact", background=indexed)
+        index.add(images, cache=fs.EmbeddingCache())
+        for what, photos in (("in scenes", cluttered), ("clean", clean)):
+            for asked in ("keep", "fuse"):
+                began = time.process_time()
+                first = _first(index, photos, asked) == places
+                rows.append(
+                    {
+                        "measure": f"same product first, {what}",
+                        "indexed": indexed,
+                        "searched": asked,
+                        "value": float(first.mean()),
+                        "interval": fs.metrics.bootstrap_interval(first.astype(float)),
+                        "queries": len(first),
+                        "cpu_seconds_a_query": (time.process_time() - began) / len(first),
+                    }
+                )
+                print(rows[-1], flush=True)
+    return rows
+
+
+def _first(index: fs.VisualIndex, photos: Sequence[Pixels], background: str) -> npt.NDArray[np.int64]:
+    return index.search(list(photos), k=1, background=background).ids[:, 0].astype(np.int64)

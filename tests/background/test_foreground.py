@@ -12,23 +12,8 @@ def no_look(pixels, side):
 
 
 def seen(mask):
-    """Return a network that sees a mask, (H, W) of chances, and closely what lies where it looks."""
-    calls = []
-
-    def find(pixels, side):
-        calls.append(pixels.shape)
-        part = mask if len(calls) == 1 else closely(mask, pixels.shape)
-        return np.asarray(Image.fromarray(part.astype(np.float32)).resize((side, side)))
-
-    return find
-
-
-def closely(mask, shape):
-    top, bottom, left, right = foreground._wider(
-        foreground._box(foreground._main_parts(mask > 0.5)), mask.shape
-    )
-    assert shape[:2] == (bottom - top, right - left)
-    return mask[top:bottom, left:right]
+    """Return a network that sees a mask, (H, W) of chances."""
+    return lambda pixels, side: np.asarray(Image.fromarray(mask.astype(np.float32)).resize((side, side)))
 
 
 def noise(height=120, width=90):
@@ -96,6 +81,14 @@ def test_a_pair_is_one_subject_and_a_speck_is_none():
     assert foreground._main_parts(mask > 0.5).sum() == (mask > 0.5).sum()
     speck = mask + block(100, 103, 10, 13)
     assert foreground._main_parts(speck > 0.5).sum() == (mask > 0.5).sum()
+
+
+def test_the_seam_is_left_out_but_not_what_is_all_seam():
+    thin = np.zeros((120, 90), bool)
+    thin[10:110, 40] = True
+    assert np.array_equal(foreground._without_seam(thin), thin)
+    wide = block() > 0
+    assert foreground._without_seam(wide).sum() == 58 * 38
 
 
 def test_a_garment_is_found_before_clutter(garment, cluttered):

@@ -20,10 +20,10 @@ Box: TypeAlias = tuple[int, int, int, int]
 LONGEST = 512  # pixels of the longer side that are looked at: encoders look at fewer
 _LIKE = 20  # of 255: how far from the border's colour plain ground may be
 _PLAIN = 0.8  # of the border must be ground, or it isn't plain
-_FIRST, _CLOSELY = 160, 224  # pixels of a side that the network looks at; time goes by the square
+_SIDE = 224  # pixels of a side that the network looks at; time goes by the square
 _HALF = 0.5
 _PART = 0.25  # of the largest part: what is smaller isn't kept
-_AROUND = 0.12  # of the subject's sides, beyond it, that the second look takes in
+_SEAM = 0.012  # of the subject's longer side
 _LEAST, _MOST = 0.01, 0.9  # of the photo, for a subject
 _DOUBT = 0.5  # of the subject's area may be pixels that could be either
 _UNSURE = (0.2, 0.8)
@@ -52,9 +52,8 @@ class Subject:
 def subject(pixels: RGB, look: Look) -> Subject | None:
     """Return what a photo shows, or None where that can't be told.
 
-    Ground of one colour that reaches the border is recognised by itself. Else a network looks twice: at the whole photo, and
-    at what it found there, closely. What it found is not relied on where it is tiny or all of the photo, runs out of the
-    photo all around, or is vague.
+    Ground of one colour that reaches the border is recognised by itself. Else a network tells what stands out. That is not
+    relied on where it is tiny or all of the photo, runs out of the photo all around, or is vague.
 
     Args:
         pixels: (H, W, 3) uint8.
@@ -65,20 +64,12 @@ def subject(pixels: RGB, look: Look) -> Subject | None:
     kept = _off_plain_ground(pixels)
     if kept is not None:
         return _laid(pixels, kept, kept.astype(np.float32), was_plain=True) if kept.any() else None
-    chances = _resized(look(pixels, _FIRST), pixels.shape)
-    found = _main_parts(chances > _HALF)
-    if not found.any():
+    chances = _resized(look(pixels, _SIDE), pixels.shape)
+    kept = _main_parts(chances > _HALF)
+    if not _is_reliable(kept, chances):
         return None
-    top, bottom, left, right = _wider(_box(found), pixels.shape)
-    near = np.zeros_like(chances)
-    part = pixels[top:bottom, left:right]
-    near[top:bottom, left:right] = _resized(look(part, _CLOSELY), part.shape)
-    kept = _main_parts(near > _HALF)
-    if not _is_reliable(kept, near):
-        return None
-    # Soft at its edge alone: what is vague elsewhere is no part of it.
-    alpha = np.where(ndimage.binary_dilation(kept, iterations=2), near, np.float32(0))
-    return _laid(pixels, kept, alpha, was_plain=False)
+    kept = _without_seam(kept)
+    return _laid(pixels, kept, ndimage.gaussian_filter(kept.astype(np.float32), 1), was_plain=False)
 
 
 def _small(pixels: RGB) -> RGB:
@@ -126,20 +117,17 @@ def _box(kept: Kept) -> Box:
     return int(rows[0]), int(rows[-1]) + 1, int(columns[0]), int(columns[-1]) + 1
 
 
-def _wider(box: Box, shape: tuple[int, ...]) -> Box:
-    top, bottom, left, right = box
-    down, across = (2 + int(_AROUND * side) for side in (bottom - top, right - left))
-    return (
-        max(0, top - down),
-        min(shape[0], bottom + down),
-        max(0, left - across),
-        min(shape[1], right + across),
-    )
+def _without_seam(kept: Kept) -> Kept:
+    """Return a mask without its edge, where the ground shines through."""
+    top, bottom, left, right = _box(kept)
+    width = max(1, round(_SEAM * max(bottom - top, right - left)))
+    inner: Kept = ndimage.binary_erosion(kept, iterations=width, border_value=1)
+    return inner if inner.any() else kept
 
 
 def _is_reliable(kept: Kept, chances: NDArray[np.float32]) -> bool:
     """Return whether a mask is to be relied on."""
-    share = kept.mean()
+    share = float(kept.mean())
     doubtful = ((chances > _UNSURE[0]) & (chances < _UNSURE[1])).mean()
     reached = sum(side.mean() > _REACHED for side in (kept[0], kept[-1], kept[:, 0], kept[:, -1]))
     return bool(_LEAST <= share <= _MOST and doubtful <= _DOUBT * share and reached < _SIDES)
