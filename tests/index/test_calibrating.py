@@ -43,12 +43,9 @@ def test_what_is_known_already_is_no_answer_to_itself():
     vectors, kinds = clustered(300)
     index = fs.VisualIndex(dim=6, progress=False)
     index.add_vectors(vectors, metadata={"kind": kinds})
-    seen = []
     own = calibrating.own_queries(index._engine, "kind", lambda sources: np.zeros(len(sources), dtype=bool))
-    for query in calibrating._evidence(
-        index._engine, "kind", own, [None] * 300, lambda done: None, lacking=False
-    ):
-        seen.append(float(query.similarities[0]))
+    found = calibrating._evidence(index._engine, "kind", own, [None] * 300, lambda done: None, lacking=False)
+    seen = [float(query.similarities[0]) for query in found]
     assert max(seen) < 0.99999
 
 

@@ -133,7 +133,7 @@ def test_a_damaged_state_is_refused(index):
         ("same", arrays["same"][:-1]),
         ("absent", arrays["absent"].astype(np.float32)),
     ):
-        with pytest.raises(ValueError, match="."):
+        with pytest.raises(ValueError, match=r"."):
             Calibration.from_state(fields, {**arrays, name: worse})
     with pytest.raises(errors.CorruptFileError):
         Calibration.from_state(Fields({**fields, "threshold": 2}), arrays)

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fashionsearch.cli import changing, indexing
-from fashionsearch.cli.options import add_data, add_reading, command
+from fashionsearch.cli import changing, indexing, migrating
+from fashionsearch.cli.options import add_data, add_encoder, add_reading, command
 
 
 def add_index_commands(subcommands: Any) -> None:
@@ -51,6 +51,7 @@ def add_index_commands(subcommands: Any) -> None:
     _add_place(index)
 
     _add_changes(subcommands)
+    _add_migration(subcommands)
 
     index_copy = command(
         subcommands,
@@ -70,16 +71,42 @@ def add_index_commands(subcommands: Any) -> None:
     _add_place(index_copy)
     index_copy.add_argument("--source-url", help="the server of the source, instead of the saved address")
 
+    learn_text = command(
+        subcommands,
+        "learn-text",
+        changing.learn_text,
+        "learn what words mean in photos from the items' titles, for search --text",
+        "fashionsearch learn-text catalogue --titles productDisplayName",
+    )
+    _add_index(learn_text)
+    learn_text.add_argument("--titles", required=True, metavar="FIELD", help="the metadata field of titles")
+
     search = command(
         subcommands,
         "search",
         indexing.search,
-        "find the items that look most like a photo",
+        "find the items that look most like a photo, or like what words say",
         "fashionsearch search catalogue photo.jpg -k 5\n"
-        "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'",
+        "fashionsearch search catalogue --text 'red floral dress'\n"
+        "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'\n"
+        "fashionsearch search catalogue photo.jpg --towards baseColour=Red --group-by productDisplayName --exclude 1163",
     )
     search.add_argument("index", type=Path, help="folder of an index, saved or opened")
-    search.add_argument("photos", nargs="+", help="one or several photos, each a query")
+    search.add_argument(
+        "photos", nargs="*", help="one or several photos, each a query; none with --text alone"
+    )
+    search.add_argument("--text", help="what is wanted in words, alone or beside each photo")
+    search.add_argument(
+        "--text-weight",
+        type=float,
+        default=0.5,
+        help="what the words count beside photos, 0 to 1 (%(default)s)",
+    )
+    search.add_argument(
+        "--text-match",
+        action="store_true",
+        help="also find items whose own text holds the words, as they are written",
+    )
     search.add_argument("-k", type=int, default=5, help="items to find for each (%(default)s)")
     search.add_argument(
         "--where",
@@ -87,6 +114,29 @@ def add_index_commands(subcommands: Any) -> None:
         default=[],
         metavar="FIELD=VALUE[,VALUE…]",
         help="only among items with such metadata; also >=, <=, > and <; may be given several times",
+    )
+    search.add_argument(
+        "--towards",
+        action="append",
+        default=[],
+        metavar="ATTRIBUTE=VALUE",
+        help="like the photo, but so, by what a tagger says of the items, such as baseColour=Red; may be given several times",
+    )
+    search.add_argument(
+        "--tagger",
+        type=Path,
+        help="folder of a saved tagger, or fashion, whose attributes --towards names; default: the index's own",
+    )
+    search.add_argument("--group-by", metavar="FIELD", help="show each value of this metadata field once")
+    search.add_argument(
+        "--diversity",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="from 0 to 1, what unlikeness to the items before counts (%(default)s)",
+    )
+    search.add_argument(
+        "--exclude", nargs="+", default=[], metavar="ID", help="items that are no answers, such as those seen"
     )
     search.add_argument("--url", help="the server of the items, instead of the saved address")
     search.add_argument(
@@ -168,6 +218,39 @@ def _add_changes(subcommands: Any) -> None:
         "an unknown value; fields that aren't named stay",
     )
     _add_json(update)
+
+
+def _add_migration(subcommands: Any) -> None:
+    migrate = command(
+        subcommands,
+        "migrate",
+        migrating.migrate,
+        "give an index another encoder, and embed its photos again; a run that was interrupted goes on",
+        "fashionsearch migrate catalogue --encoder fashion\n"
+        "fashionsearch migrate catalogue --encoder fashion --photos photos/ --field articleType --keep-old\n"
+        "fashionsearch migrate catalogue --rollback",
+    )
+    _add_index(migrate)
+    add_encoder(migrate)
+    migrate.add_argument(
+        "--photos", type=Path, help="folder of the photos, instead of the paths that they were added from"
+    )
+    migrate.add_argument(
+        "--field", help="a metadata field in which the first match is to agree, to measure the loss by too"
+    )
+    migrate.add_argument(
+        "--pairs", type=int, default=1500, help="items that the map is learned from (%(default)s)"
+    )
+    migrate.add_argument(
+        "--translate", action="store_true", help="map the old vectors of items whose photos are missing"
+    )
+    ending = migrate.add_mutually_exclusive_group()
+    ending.add_argument(
+        "--keep-old", action="store_true", help="keep the old vectors too, so that --rollback can go back"
+    )
+    ending.add_argument(
+        "--rollback", action="store_true", help="go back to the encoder before, and its vectors"
+    )
 
 
 def _add_index(parser: argparse.ArgumentParser) -> None:

@@ -13,7 +13,9 @@ from fashionsearch.cli.inputs import (
     check_photos,
     ids_of,
     loaded,
+    loaded_tagger,
     open_index,
+    parse_towards,
     parse_where,
     read_table,
 )
@@ -109,20 +111,35 @@ def search(options: argparse.Namespace) -> int:
     """Print the items that look most like photos."""
     if options.k < 1:
         raise errors.InputError(f"-k {options.k}: k={options.k} is not a whole number from 1 up")
-    where = parse_where(options.where)
+    where, towards = parse_where(options.where), parse_towards(options.towards)
     check_index(options.index)
     check_photos(options.photos)
+    if not options.photos and options.text is None:
+        raise errors.InputError("nothing says what to search for; name a photo, or give --text")
 
     index = open_index(options.index, rebuild=options.rebuild, url=options.url)
     matches = index.search(
-        options.photos, k=options.k, where=where, exact=options.exact, background=options.background
+        options.photos or None,
+        k=options.k,
+        text=options.text,
+        text_weight=options.text_weight,
+        text_match=options.text_match,
+        background=options.background,
+        towards=towards,
+        tagger=None if options.tagger is None else loaded_tagger(options.tagger),
+        where=where,
+        exact=options.exact,
+        exclude=[*options.exclude, *(int(item) for item in options.exclude if item.isdecimal())],
+        group_by=options.group_by,
+        diversity=options.diversity,
     )
-    for photo, hits in zip(options.photos, matches, strict=True):
+    for photo, hits in zip(options.photos or [options.text], matches, strict=True):
         if options.json:
             found = [
                 {
                     "id": match.id,
                     "similarity": round(match.similarity, 4),
+                    "parts": {name: round(part, 4) for name, part in match.parts.items()},
                     "source": match.source,
                     "metadata": match.metadata,
                 }

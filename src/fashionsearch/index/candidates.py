@@ -8,7 +8,7 @@ how many were asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
@@ -37,6 +37,7 @@ class Ranking:
         diversity: what an item's likeness to those before it counts, from 0 to 1, against its own score.
         exclude: ids that are no answers.
         depth: candidates of each probe.
+        breadth: how many are searched for at least: a walk through a graph misses fewer of the first the more it looks for.
     """
 
     engine: Engine
@@ -46,6 +47,7 @@ class Ranking:
     diversity: float = 0.0
     exclude: frozenset[Id] = field(default_factory=frozenset)
     depth: int = _POOL
+    breadth: int = 1
 
     @property
     def is_linear(self) -> bool:
@@ -63,7 +65,7 @@ class Ranking:
         if self.is_linear:
             return self.engine.search(self.probes, count, self.condition, exact)
         depth = len(self.engine) if self.exact else self.depth + len(self.exclude)
-        base = self.engine.search(self.probes, max(count, depth, 1), self.condition, self.exact)
+        base = self.engine.search(self.probes, max(count, depth, self.breadth), self.condition, self.exact)
         others = [] if self.exact else [self._searched(probes, depth) for probes in self._more_probes()]
         everything = joined([base, *others])
         width = base.ids.shape[1]
@@ -76,7 +78,7 @@ class Ranking:
     def itemised(self, found: Matches) -> Matches:
         """Return matches with what each term adds to each item's score, and its cosine to all probes together."""
         if len(self.terms) == 1 and self.is_linear:
-            return replace(found, _parts={self.terms[0].name: found.similarities})
+            return found.of_scores(parts={self.terms[0].name: found.similarities})
         similarities = np.full(found.ids.shape, np.nan, dtype=np.float32)
         parts = {term.name: similarities.copy() for term in self.terms}
         asked = unit(self.probes)
@@ -86,7 +88,7 @@ class Ranking:
             for term in self.terms:
                 others = np.nan_to_num(parts[term.name][query, places])  # of a term of the same name
                 parts[term.name][query, places] = others + term.scores(query, rows)
-        return replace(found, similarities=similarities, _parts=parts)
+        return found.of_scores(similarities=similarities, parts=parts)
 
     def _more_probes(self) -> list[NDArray[np.float32]]:
         """Return the probes of linear terms together, and of each other term by itself."""

@@ -9,7 +9,7 @@ of the query's kind with a chance that is asked for is split-conformal (Vovk et 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -164,7 +164,7 @@ def judged(
         if least is not None:
             places = [place for place in places if chances[place] >= least]
         kept.append(places)
-    changed = replace(found, probabilities=probabilities)
+    changed = found.of_scores(probabilities=probabilities)
     return changed if least is None and coverage is None else changed.chosen(kept, found.ids.shape[1])
 
 

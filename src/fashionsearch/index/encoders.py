@@ -11,14 +11,14 @@ from numpy.typing import NDArray
 from fashionsearch import errors, storage
 from fashionsearch.device import Execution
 from fashionsearch.encoder import Batch, Embeds, as_encoder, probe
-from fashionsearch.index.rows import check_number
+from fashionsearch.index.rows import check_choice, check_cosine, check_number
 
 if TYPE_CHECKING:
     from fashionsearch.cache import EmbeddingCache
     from fashionsearch.images import Images
     from fashionsearch.images.decoding import Image
 
-BACKGROUNDS = ("keep", "fuse")
+_BACKGROUNDS = ("keep", "fuse")
 _PREFIX = "encoder/"
 _SAME = 0.999
 _MAX_DIM = 1_000_000
@@ -66,6 +66,14 @@ def dimension(encoder: Embeds | None, dim: int | None) -> int:
 def name(encoder: Embeds) -> str:
     """Return what to call an encoder."""
     return str(getattr(encoder, "name", type(encoder).__name__))
+
+
+def check_background(background: str, metric: str) -> str:
+    """Return what is to be done about backgrounds, or raise InputError if it isn't known or needs another metric."""
+    check_choice("background", background, _BACKGROUNDS)
+    if background == "fuse":
+        check_cosine("background='fuse'", metric)
+    return background
 
 
 def seeing(encoder: Embeds, background: str) -> Embeds:

@@ -10,6 +10,7 @@ from fashionsearch.results.findings import Broken, Contradiction, Duplicate, Lea
 from fashionsearch.results.health import Health
 from fashionsearch.results.history import History
 from fashionsearch.results.matches import Added, Item, Match, Matches, Sharded, Synced
+from fashionsearch.results.migrated import MigrationReport
 from fashionsearch.results.tables import html_table, text_table
 from fashionsearch.results.tags import Tags
 
@@ -30,6 +31,7 @@ __all__ = [
     "LeakFree",
     "Match",
     "Matches",
+    "MigrationReport",
     "Mislabel",
     "Sharded",
     "Synced",
