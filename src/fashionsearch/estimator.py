@@ -9,10 +9,11 @@ from __future__ import annotations
 import inspect
 import os
 import warnings
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
+from fashionsearch.encoder import embeds_text, only_with_texts
 
 if TYPE_CHECKING:
     import numpy as np
@@ -142,6 +143,11 @@ class ImageEstimator:
         """
         self._check_fitted()
         return self.backbone_.embed_batches(images, on_error=on_error, cache=cache)
+
+    @only_with_texts(lambda estimator: embeds_text(getattr(estimator, "backbone_", None)))
+    def embed_text(self, texts: str | Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts as the backbone does, (n, dim) float32; it is there where the backbone's own `embed_text` is."""
+        return self.backbone_.embed_text(texts)
 
     def identity(self) -> dict[str, Any]:
         """Return by what the embeddings are recognised: the backbone's identity, of this estimator's kind.

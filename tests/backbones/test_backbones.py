@@ -32,6 +32,7 @@ CASES = [
     ("timm:efficientnet_b0", None, 64),
     ("timm:vit_tiny_patch16_224", None, 64),
     ("torchvision:alexnet", None, 64),
+    ("open_clip:ViT-S-32-alt", None, 64),
     ("test_plugin", None, 24),
     ("test_plugin", "default", 24),
 ]
@@ -48,6 +49,7 @@ DIMS = {
     "timm:efficientnet_b0": 1280,
     "timm:vit_tiny_patch16_224": 192,
     "torchvision:alexnet": 4096,
+    "open_clip:ViT-S-32-alt": 256,
     "test_plugin": 12,
 }
 PUBLISHED = {

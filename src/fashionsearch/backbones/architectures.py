@@ -1,4 +1,4 @@
-"""Networks by name: the built-in table, what plug-ins register, and the prefixes `timm:` and `torchvision:`.
+"""Networks by name: the built-in table, what plug-ins register, and `timm:…`, `torchvision:…` and `open_clip:…`.
 
 Nothing here imports torch before a network is built.
 """
@@ -133,7 +133,7 @@ def list_backbones(pattern: str | None = None) -> list[str]:
 
     Args:
         pattern: shell-style, such as "*vgg*" or "timm:resnet*", matched against built-in names, plug-ins and all
-            names of timm and torchvision; None lists built-in names and plug-ins only.
+            names of timm, torchvision and, if it is installed, OpenCLIP; None lists built-in names and plug-ins only.
 
     Examples:
         >>> list_backbones("vgg*")
@@ -145,12 +145,13 @@ def list_backbones(pattern: str | None = None) -> list[str]:
     own = sorted({*BUILTIN, *_registered})
     if pattern is None:
         return own
-    from fashionsearch.backbones import libraries
+    from fashionsearch.backbones import libraries, open_clip
 
     everything = [
         *own,
         *(f"timm:{name}" for name in libraries.timm_names()),
         *(f"torchvision:{name}" for name in libraries.torchvision_names()),
+        *(f"open_clip:{name}" for name in open_clip.names()),
     ]
     return fnmatch.filter(everything, pattern)
 
@@ -160,6 +161,7 @@ def find_architecture(name: str) -> Architecture:
 
     Raises:
         UnknownBackboneError: if the name isn't known; similar names are listed.
+        MissingPackageError: if it is a name of OpenCLIP's, which isn't installed.
     """
     if not isinstance(name, str):
         raise errors.InputError(f"a backbone's name is text, such as 'resnet50', and not {name!r}")
@@ -169,18 +171,20 @@ def find_architecture(name: str) -> Architecture:
         return BUILTIN[name]
     prefix, colon, architecture = name.partition(":")
     if colon:
-        from fashionsearch.backbones import libraries
+        from fashionsearch.backbones import libraries, open_clip
 
         if prefix == "timm" and architecture in libraries.timm_names():
             return libraries.timm_architecture(architecture)
         if prefix == "torchvision" and architecture in libraries.torchvision_names():
             return libraries.torchvision_architecture(architecture)
+        if prefix == "open_clip" and (found := open_clip.architecture(architecture)) is not None:
+            return found
     _read_plugins()
     if name in _registered:
         return _registered[name][0]
     raise errors.UnknownBackboneError(
-        f"there is no backbone {name!r}; the names are {', '.join(list_backbones())}, and any 'timm:…' or "
-        f"'torchvision:…' (fashionsearch.list_backbones('*') lists all)."
+        f"there is no backbone {name!r}; the names are {', '.join(list_backbones())}, and any 'timm:…', "
+        f"'torchvision:…' or 'open_clip:…' (fashionsearch.list_backbones('*') lists all)."
         + errors.did_you_mean(name, list_backbones("*"))
     )
 

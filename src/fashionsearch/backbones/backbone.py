@@ -6,7 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors, storage
 from fashionsearch.backbones import snapshot
 from fashionsearch.backbones.ready import ReadyNetwork
+from fashionsearch.backbones.texts import embed_texts
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.device import (
     CPU_BATCH_SIZE,
@@ -25,7 +26,7 @@ from fashionsearch.device import (
     torch_defaults,
 )
 from fashionsearch.embedding import PhotoTransform, Pipeline
-from fashionsearch.encoder import Batch
+from fashionsearch.encoder import Batch, embeds_text, only_with_texts
 from fashionsearch.images import Images
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.results import Fidelity
@@ -58,11 +59,10 @@ class Backbone:
         dim: length of an embedding, where it is known; None measures it by a forward pass.
 
     Attributes:
-        name, preprocess, origin: as given.
+        name, preprocess, origin, progress: as given.
         precision: "fp32", "bf16", "fp16" or "int8"; the module beside an int8 graph stays in fp32.
         lowered: as given, if it is in use.
         runtime_option: the runtime as given.
-        progress: as given.
         dim: length of an embedding.
 
     Raises:
@@ -95,11 +95,9 @@ class Backbone:
         lowered: LowPrecision | None = None,
         dim: int | None = None,
     ) -> None:
-        execution = Execution(device, precision, runtime, batch_size, progress)
-        self.name, self.origin = name, origin
-        self.preprocess = preprocess
+        self._execution = Execution(device, precision, runtime, batch_size, progress)
+        self.name, self.origin, self.preprocess = name, origin, preprocess
         self.runtime_option, self.progress = runtime, progress
-        self._execution = execution
         self._session: tuple[int, Runtime, Pipeline] | None = None
         self._ready: ReadyNetwork | None = None
         self.lowered: LowPrecision | None = None
@@ -124,11 +122,10 @@ class Backbone:
                 "create_backbone makes one by name"
             )
         self.placement, self.precision, self.lowered = decide(self._execution, lowered)
-        if dim is None:
-            check_finite(module, f"backbone {self.name!r}")
         with torch_defaults():
             self.module = module.eval().to(self.placement.device)
         if dim is None:
+            check_finite(self.module, f"backbone {self.name!r}")
             dim = measured_dim(self.module, self.name, self.preprocess.image_size, self.placement.device)
         self.dim = dim
 
@@ -172,8 +169,7 @@ class Backbone:
     @functools.cached_property
     def _cache_salt(self) -> str:
         # Networks without a registered name, or with no weights at all, may differ in their layers alone.
-        described = repr(self.module) if self._ready is None else repr(self._ready)
-        layers = hashlib.sha256(described.encode()).hexdigest()
+        layers = hashlib.sha256(repr(self._ready or self.module).encode()).hexdigest()
         return f"{self.fingerprint} {layers}"
 
     def _open(self) -> tuple[int, Runtime, Pipeline]:
@@ -321,9 +317,24 @@ class Backbone:
         """
         return self._open()[2].batches(images, on_error=on_error, cache=cache, view=view)
 
+    @only_with_texts(lambda backbone: backbone._ready is None and embeds_text(backbone.module))
+    def embed_text(self, texts: str | Sequence[str]) -> NDArray[np.float32]:
+        """Embed texts among the photos; only a backbone has this whose network knows words, such as CLIP's.
+
+        Args:
+            texts: one text or many, none of them empty; one gives a first axis of 1.
+
+        Returns:
+            (n, dim) float32, in the order of the texts.
+
+        Raises:
+            InputError: if something is no text, or an empty one.
+            MissingPackageError, WeightsError: if the network's tokenizer needs a package, or files, that aren't there.
+        """
+        return embed_texts(self.module, texts, self.placement, self.dim, progress=self.progress)
+
     def __getstate__(self) -> dict[str, Any]:
-        # A running session can't be copied or sent to another process; it is opened again at the first use.
-        return {**vars(self), "_session": None}
+        return {**vars(self), "_session": None}  # which can't be copied or sent to another process
 
     def identity(self) -> dict[str, Any]:
         """Return by what the embeddings are recognised: a fingerprint, and the parts of which it is made."""
@@ -367,8 +378,8 @@ class Backbone:
             StorageError: if the folder holds no backbone or is damaged.
             UnknownBackboneError: if its architecture came from a plug-in that isn't installed.
         """
-        execution = Execution(device, precision, runtime, batch_size, progress)
-        return cls.read(storage.open_saved(folder, "backbone"), execution)
+        saved = storage.open_saved(folder, "backbone")
+        return cls.read(saved, Execution(device, precision, runtime, batch_size, progress))
 
     @classmethod
     def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Backbone:

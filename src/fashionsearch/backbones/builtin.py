@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from fashionsearch.images.preprocess import Preprocess
 
 if TYPE_CHECKING:
+    import torch
     from torch import nn
 
 
@@ -20,11 +21,13 @@ class Architecture:
         preprocess: what its images look like at its own size.
         build: makes the untrained network for a preprocessing.
         load_default: puts the default weights into the network and returns where they came from; None has none.
+        adapt: brings the tensors of a published file into this network's names and shapes; None where they have them.
     """
 
     preprocess: Preprocess
     build: Callable[[Preprocess], nn.Module]
     load_default: Callable[[nn.Module], str] | None
+    adapt: Callable[[nn.Module, dict[str, torch.Tensor]], dict[str, torch.Tensor]] | None = None
 
 
 def _vgg(architecture: str) -> Callable[[Preprocess], nn.Module]:

@@ -36,9 +36,9 @@ def create_backbone(
     """Make a backbone by its name.
 
     Args:
-        name: a built-in name, a plug-in's, "timm:…" or "torchvision:…".
-        weights: "default" (trained on ImageNet), None (untrained), or a `.safetensors` or `.pth` file of the same
-            architecture.
+        name: a built-in name, a plug-in's, "timm:…", "torchvision:…" or "open_clip:…".
+        weights: "default" (trained on ImageNet, or those of "open_clip:…" on photos and their captions), None
+            (untrained), or a `.safetensors` or `.pth` file of the same architecture.
         image_size: side, or (height, width), in pixels; None is the backbone's own.
         resize: "squash" the whole photo, "pad" it with white, or "crop" its middle.
         device: "auto" (CUDA, then MPS, then CPU), "cpu", "cuda", "cuda:1", "mps".
@@ -50,6 +50,7 @@ def create_backbone(
 
     Raises:
         UnknownBackboneError: if the name isn't known; similar names are listed.
+        MissingPackageError: if it is a name of OpenCLIP's, which isn't installed.
         WeightsError: if the weights can't be fetched, read or fitted.
         DeviceError: if the device or precision isn't there.
 
@@ -98,7 +99,9 @@ def _network(
             return module, load(module)
     from fashionsearch.backbones.weights import fit_weights, read_weights
 
-    fit_weights(module, read_weights(weights), os.fspath(weights))
+    tensors = read_weights(weights)
+    adapt = find_architecture(name).adapt
+    fit_weights(module, tensors if adapt is None else adapt(module, tensors), os.fspath(weights))
     return module, f"file:{Path(weights).name}"
 
 

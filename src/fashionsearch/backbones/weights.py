@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import os
 import re
 import socket
 import urllib.parse
 import urllib.request
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import safetensors
 import safetensors.torch
@@ -160,25 +161,35 @@ def weights_hash(module: nn.Module) -> str:
     return digest.hexdigest()
 
 
-def fetch_from_hugging_face(repository: str, name: str) -> str:
-    """Return the path of a repository's `model.safetensors`, from the local cache or the network.
+def fetch_from_hugging_face(repository: str, name: str, files: Sequence[str] = ("model.safetensors",)) -> str:
+    """Return the path of a repository's weights, from the local cache or the network.
+
+    Args:
+        repository: its owner and name.
+        name: of the backbone, for the message.
+        files: what the weights may be called there; the first that is there is taken.
 
     Raises:
         WeightsError: if it can't be fetched; the message says which file to get and how to pass it.
     """
     import huggingface_hub
     from huggingface_hub.constants import ENDPOINT
+    from huggingface_hub.errors import EntryNotFoundError
 
-    file = "model.safetensors"
-    kept = huggingface_hub.try_to_load_from_cache(repository, file)
-    if isinstance(kept, str):
-        return kept
+    for file in files:
+        kept = huggingface_hub.try_to_load_from_cache(repository, file)
+        if isinstance(kept, str):
+            return kept
     try:
         check_reachable(ENDPOINT)
-        return huggingface_hub.hf_hub_download(repository, file)
+        for file in files[:-1]:
+            with contextlib.suppress(EntryNotFoundError):
+                return huggingface_hub.hf_hub_download(repository, file)
+        return huggingface_hub.hf_hub_download(repository, files[-1])
     # The client raises its own, its HTTP library's and the system's errors.
     except Exception as error:
-        raise unreachable(name, f"{file} of the Hugging Face repository {repository}", error) from error
+        wanted = f"{' or '.join(files)} of the Hugging Face repository {repository}"
+        raise unreachable(name, wanted, error) from error
 
 
 def unreachable(name: str, file: str, error: Exception) -> errors.WeightsError:

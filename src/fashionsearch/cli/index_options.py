@@ -38,6 +38,12 @@ def add_index_commands(subcommands: Any) -> None:
     index.add_argument(
         "--id-column", help="the column of ids; default: id, or the photos' paths where there is none"
     )
+    index.add_argument(
+        "--background",
+        choices=("keep", "fuse"),
+        default="keep",
+        help="of photos taken in cluttered places: fuse looks also at what each shows, alone on white (%(default)s)",
+    )
     index.add_argument("--metric", default="cosine", help="cosine or euclidean (%(default)s)")
     index.add_argument(
         "--engine", default="hnsw", help="hnsw, faiss, exact, qdrant or pgvector (%(default)s)"
@@ -133,6 +139,11 @@ def add_index_commands(subcommands: Any) -> None:
         "--exclude", nargs="+", default=[], metavar="ID", help="items that are no answers, such as those seen"
     )
     search.add_argument("--url", help="the server of the items, instead of the saved address")
+    search.add_argument(
+        "--background",
+        choices=("keep", "fuse"),
+        help="of the photos: fuse looks also at what each shows, alone on white (default: as the index was made)",
+    )
     search.add_argument("--exact", action="store_true", help="compare with every item")
     search.add_argument("--json", action="store_true", help="print JSON, one line a query")
     search.add_argument(

@@ -38,6 +38,7 @@ def index(options: argparse.Namespace) -> int:
         loaded(options.encoder or "fashion"),
         metric=options.metric,
         engine=options.engine,
+        background=options.background,
         **place_of(options),
     )
     with EmbeddingCache() as cache:
@@ -53,6 +54,8 @@ def _add_shards(options: argparse.Namespace) -> int:
 
     run, encoder = open_run(options.data)
     given = {"metric": options.metric, "engine": options.engine} if is_new(options.out) else {}
+    if options.background != "keep":
+        raise errors.InputError(f"{options.data} holds embeddings of whole photos; leave --background out")
     with opened(options, options.out, encoder, given) as found:
         added = found.add_shards(options.data)
         print(f"{added:,} of {run['rows']:,} photos added; search with: {_search_with(options)}")
@@ -73,7 +76,10 @@ def _sync(options: argparse.Namespace) -> int:
     encoder = None if chosen is None else loaded(chosen)
     folder = options.data.expanduser().is_dir() and not (options.data / "styles.csv").exists()
     table = None if folder else read_table(options, labelled=False)
-    given = {"metric": options.metric, "engine": options.engine} if new else {}
+    made_with = {name: getattr(options, name) for name in ("metric", "engine", "background")}
+    given = made_with if new else {}
+    if not new and options.background != "keep":
+        given = {"background": options.background}
     with opened(options, options.out, encoder, given) as found, EmbeddingCache() as cache:
         done = found.sync(options.data, table, cache=cache)
         print(shown_lines(repr(done)))
@@ -85,7 +91,7 @@ def index_copy(options: argparse.Namespace) -> int:
     """Copy an index into an opened one, or to a server."""
     check_index(options.source)
     source = open_index(options.source, url=options.source_url)
-    made_with = {name: getattr(source, name) for name in ("metric", "m", "ef_construction")}
+    made_with = {name: getattr(source, name) for name in ("metric", "m", "ef_construction", "background")}
     new = is_new(options.target)
     if place_of(options) and new and options.engine is None:
         raise errors.InputError("--url and --collection need --engine qdrant or --engine pgvector")
@@ -118,6 +124,7 @@ def search(options: argparse.Namespace) -> int:
         text=options.text,
         text_weight=options.text_weight,
         text_match=options.text_match,
+        background=options.background,
         towards=towards,
         tagger=None if options.tagger is None else loaded_tagger(options.tagger),
         where=where,

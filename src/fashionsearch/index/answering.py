@@ -13,7 +13,7 @@ from fashionsearch.index.candidates import Ranking
 from fashionsearch.index.chances import EVIDENCE, Calibration, judged
 from fashionsearch.index.health import reach
 from fashionsearch.index.ranking import source_first
-from fashionsearch.index.rows import Id, as_ids, check_id, check_number, check_share
+from fashionsearch.index.rows import Id, as_ids, check_cosine, check_id, check_number, check_share
 from fashionsearch.index.saying import Saying
 from fashionsearch.results import Matches
 
@@ -104,7 +104,7 @@ class Answering(Saying):
         count = max(len(term.probes) for term in terms)
         joint = [queries.spread(term, count) for term in terms]
         if len(joint) > 1 or asked.diversity or not all(term.is_linear for term in joint):
-            self._require_cosine(" and ".join(term.name for term in joint))
+            check_cosine(" and ".join(term.name for term in joint), self._engine.settings.metric)
             joint = queries.balanced(joint)
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
         if len(joint) == 1 and isinstance(joint[0], wording.Said) and not asked.diversity:
@@ -174,13 +174,6 @@ class Answering(Saying):
         probes = ranking.probes
         told = [texts[query if len(texts) > 1 else 0] for query in range(len(probes))]
         return text_match.fused(find, [matching.find(*each) for each in zip(told, probes, strict=True)])
-
-    def _require_cosine(self, said: str) -> None:
-        if self._engine.settings.metric != "cosine":
-            raise errors.InputError(
-                f"{said} can be weighed only by the cosine, and this index has metric={self._engine.settings.metric!r}; "
-                "make it with metric='cosine'"
-            )
 
     def _keep_goal(self) -> None:
         """Set `ef_search` for the goal of recall, if there is one, and the index has grown much since that was last done."""

@@ -51,7 +51,7 @@ def migrate(
     if chosen is None:
         raise errors.InputError("encoder=None embeds nothing; give the new encoder")
     encoders.check(chosen)
-    found = Photos(photos)
+    found = Photos(photos, host.background)
     if going is not None:
         going.check_encoder(chosen)
         going.encoder = chosen

@@ -11,13 +11,14 @@ from numpy.typing import NDArray
 from fashionsearch import errors, storage
 from fashionsearch.device import Execution
 from fashionsearch.encoder import Batch, Embeds, as_encoder, probe
-from fashionsearch.index.rows import check_number
+from fashionsearch.index.rows import check_choice, check_cosine, check_number
 
 if TYPE_CHECKING:
     from fashionsearch.cache import EmbeddingCache
     from fashionsearch.images import Images
     from fashionsearch.images.decoding import Image
 
+_BACKGROUNDS = ("keep", "fuse")
 _PREFIX = "encoder/"
 _SAME = 0.999
 _MAX_DIM = 1_000_000
@@ -67,6 +68,23 @@ def name(encoder: Embeds) -> str:
     return str(getattr(encoder, "name", type(encoder).__name__))
 
 
+def check_background(background: str, metric: str) -> str:
+    """Return what is to be done about backgrounds, or raise InputError if it isn't known or needs another metric."""
+    check_choice("background", background, _BACKGROUNDS)
+    if background == "fuse":
+        check_cosine("background='fuse'", metric)
+    return background
+
+
+def seeing(encoder: Embeds, background: str) -> Embeds:
+    """Return the encoder, or for "fuse" one that sees beside each photo what it shows alone on white."""
+    if background == "keep":
+        return encoder
+    from fashionsearch.background import Fused
+
+    return Fused(encoder)
+
+
 def embed_all(
     encoder: Embeds, images: Images, on_error: str, cache: EmbeddingCache | None
 ) -> tuple[NDArray[np.float32], list[int], list[str | None], tuple[errors.ImageFailure, ...]]:
@@ -106,7 +124,7 @@ def writers(encoder: Embeds) -> dict[str, storage.Writer]:
 
 
 def restore(
-    saved: storage.Saved, expected: Mapping[str, Any] | None, given: Embeds | None, options: dict[str, Any]
+    saved: storage.Saved, expected: Mapping[str, Any] | None, given: Embeds | None, execution: Execution
 ) -> Embeds | None:
     """Return the encoder of a saved index: the given one if it is the same, else the saved one.
 
@@ -118,21 +136,24 @@ def restore(
         check(given)
         if expected is not None:
             check_same(
-                given, expected, f"{saved.folder} holds", lambda: _read(saved, expected, {"progress": False})
+                given,
+                expected,
+                f"{saved.folder} holds",
+                lambda: _read(saved, expected, Execution(progress=False)),
             )
         return given
     if expected is None or expected["fingerprint"] is None:
         return None
-    return _read(saved, expected, options)
+    return _read(saved, expected, execution)
 
 
-def _read(saved: storage.Saved, expected: Mapping[str, Any], options: dict[str, Any]) -> Embeds:
+def _read(saved: storage.Saved, expected: Mapping[str, Any], execution: Execution) -> Embeds:
     kind = expected.get("kind", "backbone")  # all that version 0.1 saved, and it didn't say so
     if kind not in _READERS:
         raise errors.CorruptFileError(
             f"{saved.folder}: the index's encoder is of kind {str(kind)[:40]!r}, which is not one of {', '.join(_READERS)}"
         )
-    return _READERS[kind](saved, Execution(**options))
+    return _READERS[kind](saved, execution)
 
 
 def _read_backbone(saved: storage.Saved, execution: Execution) -> Embeds:

@@ -133,7 +133,7 @@ class Learning(Substituting):
 
         pictures = list(iterate(images))
         return check_vectors(
-            encoders.embed_queries(self._required_encoder("embed photos"), pictures), self.dim
+            encoders.embed_queries(self._seeing(self._required_encoder("embed photos")), pictures), self.dim
         )
 
     def _learned_from(self, sources: Sequence[str | None]) -> NDArray[np.bool_]:

@@ -46,6 +46,7 @@ class Host(Protocol):
 
     engine: str
     dim: int
+    background: str
     progress: bool
     _engine: Engine
     _encoder: Embeds | None
@@ -155,7 +156,7 @@ class Migration:
             raise errors.InputError(
                 "the new encoder is of a class of your own; open the index with it to go on"
             )
-        found = Photos(photos)
+        found = Photos(photos, self._host.background)
         if self._work is not None and self._work.is_running:
             return
         self._work = Reembedding(self._engine, self.encoder, found, cache)
@@ -246,7 +247,7 @@ class Migration:
         self._stop()
         encoder, old = self._before.encoder(), self._engine.old
         with self._engine.changing:
-            kept = self._repaired(encoder, photos or Photos(None))
+            kept = self._repaired(encoder, photos or Photos(None, self._host.background))
             if self._note is not None and self._host._folder is not None:
                 relocation.cancel(self._host._folder)
             self._end("rolled back", old, encoder, self._before.learned, self._before.items)

@@ -19,13 +19,15 @@ class Photos:
     Args:
         given: id -> photo, in any form that `add` takes; or a folder, in which a photo's name is that of the item, with or
             without an ending, or that of the file it was added from; None is the paths that items were added from.
+        background: what the index does about backgrounds.
 
     Raises:
         InputError: if it is none of these.
         DataError: if there is no such folder.
     """
 
-    def __init__(self, given: Mapping[Any, Any] | str | os.PathLike[str] | None) -> None:
+    def __init__(self, given: Mapping[Any, Any] | str | os.PathLike[str] | None, background: str) -> None:
+        self.background = background
         self._given = given if isinstance(given, Mapping) else None
         self.folder: Path | None = None
         if given is None or self._given is not None:

@@ -46,7 +46,9 @@ def embedded(
             missing[item] = str(error.args[0])
     if not places:
         return [], np.zeros((0, int(encoder.dim)), np.float32), missing
-    vectors, positions, _, failures = encoders.embed_all(encoder, found, "skip", cache)
+    vectors, positions, _, failures = encoders.embed_all(
+        encoders.seeing(encoder, photos.background), found, "skip", cache
+    )
     for failure in failures:
         missing[rows.ids[places[failure.position]]] = failure.reason
     good = np.isfinite(vectors).all(axis=1) & (row_lengths(vectors) > 0)

@@ -24,6 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
+from fashionsearch.device import Execution
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, learned, opening, snapshot
 from fashionsearch.index.claim import COUNTER
@@ -86,7 +87,7 @@ def read(root: Path, config: Mapping[str, Any]) -> Note | None:
 
 
 def encoder_of(
-    note: Note | None, encoder: Embeds | None, options: dict[str, Any]
+    note: Note | None, encoder: Embeds | None, execution: Execution
 ) -> tuple[Note, Embeds | None] | None:
     """Return the note with the new encoder, if an index is to be opened with that: where that or none is given.
 
@@ -95,7 +96,7 @@ def encoder_of(
     if note is None or note.mapping is None or note.saved is None:
         return None
     try:
-        return note, encoders.restore(note.saved, note.identity, encoder, options)
+        return note, encoders.restore(note.saved, note.identity, encoder, execution)
     except errors.EncoderMismatchError:
         return None  # the index as it was
 

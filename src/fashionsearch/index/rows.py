@@ -63,6 +63,14 @@ def check_choice(name: str, value: object, known: Sequence[str]) -> None:
         )
 
 
+def check_cosine(said: str, metric: str) -> None:
+    """Raise InputError, which says what needs it, unless a metric is the cosine."""
+    if metric != "cosine":
+        raise errors.InputError(
+            f"{said} can be weighed only by the cosine, and this index has metric={metric!r}; make it with metric='cosine'"
+        )
+
+
 def check_recall(recall: object, ef_search: object) -> float | None:
     """Return a goal for recall, or raise InputError; with `ef_search` beside it, it wins, with a warning."""
     if recall is None:

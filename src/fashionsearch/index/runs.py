@@ -22,6 +22,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from fashionsearch import errors, storage
+from fashionsearch.device import Execution
 from fashionsearch.encoder import Embeds
 from fashionsearch.files import sync
 from fashionsearch.index import encoders
@@ -89,14 +90,7 @@ def open_run(root: Path) -> tuple[dict[str, Any], Embeds]:
     """
     saved = storage.open_saved(root / RUN, KIND)
     run = saved.json("run.json")
-    options = {
-        "device": "auto",
-        "precision": "auto",
-        "runtime": "auto",
-        "batch_size": None,
-        "progress": False,
-    }
-    encoder = encoders.restore(saved, run["encoder"], None, options)
+    encoder = encoders.restore(saved, run["encoder"], None, Execution(progress=False))
     if encoder is None:
         raise errors.InputError(
             "an encoder of your own class can't be brought to workers; give workers=0, or one that can be saved"

@@ -27,6 +27,7 @@ class Saying(Items):
     """Items, and what it takes to understand what is said of them."""
 
     dim: int
+    background: str
     show_photos: bool
     _encoder: Embeds | None
     _learned: Mapping[str, learned.Part]
@@ -35,6 +36,7 @@ class Saying(Items):
     def _terms(
         self,
         pictures: Sequence[Any] | None,
+        background: str | None,
         text: str | Sequence[str] | None,
         text_weight: float,
         id: Id | None,
@@ -44,7 +46,8 @@ class Saying(Items):
         """Return what is said; the arguments are those of `search`."""
         terms: list[queries.Term] = []
         if pictures is not None:
-            embedded = encoders.embed_queries(self._required_encoder("search by photo"), pictures)
+            encoder = self._seeing(self._required_encoder("search by photo"), background)
+            embedded = encoders.embed_queries(encoder, pictures)
             weight = 1.0 if text is None else 1 - check_share("text_weight", text_weight)
             terms.append(queries.Likeness("photo", check_vectors(embedded, self.dim), weight))
         if text is not None:
@@ -78,6 +81,11 @@ class Saying(Items):
         if region is None:
             return pictures
         return [cut(picture, region, position=position) for position, picture in enumerate(pictures)]
+
+    def _seeing(self, encoder: Embeds, background: str | None = None) -> Embeds:
+        """Return an encoder that does about backgrounds what is asked for; None is what the index was made with."""
+        chosen = self.background if background is None else background
+        return encoders.seeing(encoder, encoders.check_background(chosen, self._engine.settings.metric))
 
     @property
     def _words(self) -> Words | None:

@@ -98,7 +98,8 @@ class Searchable(Learning):
         if known is not None:  # embedding takes long, so what can be refused is refused before
             rows = metadata_rows(metadata, known)
             check_ids(names, known, self._engine.id_kind, self._engine.next_id)
-        vectors, positions, sources, failures = encoders.embed_all(encoder, images, on_error, cache)
+        seeing = self._seeing(encoder)
+        vectors, positions, sources, failures = encoders.embed_all(seeing, images, on_error, cache)
         total = len(positions) + len(failures)
         if rows is None or len(rows) != total:
             rows = metadata_rows(metadata, total)
@@ -155,7 +156,8 @@ class Searchable(Learning):
         """
         from fashionsearch.index.sync import sync
 
-        return sync(self._engine, self._required_encoder("embed photos"), photos, table, cache)
+        encoder = self._seeing(self._required_encoder("embed photos"))
+        return sync(self._engine, encoder, photos, table, cache)
 
     def add_shards(self, folder: str | os.PathLike[str]) -> int:
         """Add what `embed_shards` embedded; items that are there unchanged are left, so an interrupted call goes on.
@@ -170,10 +172,15 @@ class Searchable(Learning):
             StorageError: if the folder holds no such run.
             CorruptFileError: if a shard is missing or damaged; those before it are in the index.
             EncoderMismatchError: if its embeddings come from another encoder than this index's.
-            InputError: if its ids are of another kind.
+            InputError: if its ids are of another kind, or the index has background="fuse".
         """
         from fashionsearch.index.shards import add_shards
 
+        if self.background != "keep":
+            raise errors.InputError(
+                "shards hold embeddings of whole photos, and this index has background='fuse'; add its photos, or make an "
+                "index with background='keep'"
+            )
         return add_shards(self._engine, self._encoder, folder, progress=self.progress)
 
     def copy_to(self, other: Searchable) -> int:
@@ -188,7 +195,7 @@ class Searchable(Learning):
             How many items were added or replaced.
 
         Raises:
-            EncoderMismatchError: if its vectors come from another encoder.
+            EncoderMismatchError: if its vectors come from another encoder, or from photos with another `background`.
             InputError: if its ids are of another kind, or this index is being migrated to another encoder.
 
         Examples:
@@ -206,6 +213,11 @@ class Searchable(Learning):
             )
         if self.dim != other.dim:
             raise errors.EncoderMismatchError(f"vectors here have length {self.dim}, and there {other.dim}")
+        if self.background != other.background:
+            raise errors.EncoderMismatchError(
+                f"vectors here are made with background={self.background!r}, and there with {other.background!r}; make both "
+                "indexes with one"
+            )
         if self._encoder is not None and (other._encoder is not None or not len(other)):
             other.encoder = encoders.replacement(
                 other._encoder, self._encoder, other.dim, empty=not len(other)

@@ -32,6 +32,7 @@ class Searching(Answering):
         text_weight: float = 0.5,
         text_match: bool = False,
         region: Sequence[float] | None = None,
+        background: str | None = None,
         towards: Mapping[str, Any] | None = None,
         tagger: Tagger | None = None,
         where: filters.Where | None = None,
@@ -55,6 +56,8 @@ class Searching(Answering):
                 given, or every field of text, is ranked by BM25, and joined with the other ranking by reciprocal ranks. The
                 words are looked for as they are written.
             region: (left, top, right, bottom) of the part of each photo to search by, as shares of its width and height.
+            background: "fuse" searches by each photo and by what it shows, alone on white, for photos taken in cluttered
+                places; "keep" by the photo as it is. None is what the index was made with.
             towards: attributes that are wanted other than the photo or the item has them, such as {"baseColour": "Red"}, by
                 what a tagger says of the items; their kind stays as it is, unless that is asked for, and so do other
                 attributes where it can be had. Alone, it finds what has the attributes.
@@ -88,10 +91,11 @@ class Searching(Answering):
             UnknownIdError: if there is no item of the id.
             InputError: if k, the filter or another argument can't be used, nothing says what is wanted, there is no encoder,
                 or the tagger lacks an attribute or value.
+            MissingPackageError: if a background is to be told from what lies before it, and the network for that is nowhere.
         """
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
         pictures = self._photos(images, region)
-        terms = self._terms(pictures, text, text_weight, id, towards, tagger)
+        terms = self._terms(pictures, background, text, text_weight, id, towards, tagger)
         if not terms:
             raise errors.InputError("nothing says what to search for; give photos, text=, id= or towards=")
         if id is not None:

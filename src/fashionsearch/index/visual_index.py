@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from fashionsearch import errors, neighbours
+from fashionsearch.device import Execution
 from fashionsearch.encoder import Embeds
 from fashionsearch.files import as_path
 from fashionsearch.index import encoders, engines, learned, snapshot
@@ -19,8 +20,12 @@ from fashionsearch.index.rows import check_choice, check_number, check_recall
 from fashionsearch.index.searchable import Searchable
 from fashionsearch.storage import PathLike, open_saved
 
-_SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state", "storage", "recall")
-_OLDER: dict[str, Any] = {"storage": "float32", "recall": None}  # what older versions didn't save
+_OLDER: dict[str, Any] = {
+    "storage": "float32",
+    "recall": None,
+    "background": "keep",
+}  # not saved by older versions
+_SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state", *_OLDER)
 _EF_SEARCH = 50
 _MAX_EF = 1_000_000
 
@@ -48,6 +53,8 @@ class VisualIndex(Searchable):
         recall: a goal for recall@10, above 0 and below 1, instead of `ef_search`: once there is a graph, whenever the index
             has grown by half, and at the first search after it was loaded or opened, it is compared with exact search on 500
             queries between its own items, and `ef_search` is set.
+        background: what is done about the backgrounds of the photos that are added, and of those that are searched by:
+            "keep" embeds photos as they are, "fuse" embeds what each shows beside it, alone on white (metric "cosine").
         random_state: of the graph's levels.
         url: address of the server of an engine beyond this process, such as "http://host:6333" or
             "postgresql://user@host/database".
@@ -90,6 +97,7 @@ class VisualIndex(Searchable):
         ef_search: int | None = None,
         storage: str = "float32",
         recall: float | None = None,
+        background: str = "keep",
         random_state: int = 0,
         url: str | None = None,
         collection: str | None = None,
@@ -103,11 +111,11 @@ class VisualIndex(Searchable):
             raise errors.InputError(
                 "give an encoder (or a backbone's name), or dim for an index of vectors only"
             )
-        encoder = encoders.named(encoder)
-        self._encoder = encoder
+        self._encoder = encoder = encoders.named(encoder)
         self.dim = encoders.dimension(encoder, dim)
         engines.check_storage(storage, engine, self.dim)
         self.metric = metric
+        self.background = encoders.check_background(background, metric)
         self.m = check_number("m", m, low=2, high=512)
         self.ef_construction = check_number("ef_construction", ef_construction, low=1, high=_MAX_EF)
         self.random_state = check_number("random_state", random_state, low=0, high=2**32 - 1)
@@ -224,16 +232,10 @@ class VisualIndex(Searchable):
             EncoderMismatchError: if the encoder isn't the one the vectors came from.
             InputError: if an address is given and the items are not on a server.
         """
-        options = {
-            "device": device,
-            "precision": precision,
-            "runtime": runtime,
-            "batch_size": batch_size,
-            "progress": progress,
-        }
+        execution = Execution(device, precision, runtime, batch_size, progress)
         with snapshot.reading(folder) as (saved, config):
             parameters = _parameters(config)
-            chosen = encoders.restore(saved, config["encoder"], encoder, options)
+            chosen = encoders.restore(saved, config["encoder"], encoder, execution)
             if parameters["engine"] in engines.REMOTE:
                 place = {
                     "url": url or engines.saved_url(parameters["engine"], config["url"]),
@@ -285,6 +287,7 @@ class VisualIndex(Searchable):
         ef_search: int | None = None,
         storage: str | None = None,
         recall: float | None = None,
+        background: str | None = None,
         random_state: int | None = None,
         read_only: bool = False,
         rebuild: bool = False,
@@ -304,13 +307,14 @@ class VisualIndex(Searchable):
             folder: of the index; made where it is missing.
             encoder: as for `VisualIndex`; None takes the one that is kept in the folder.
             dim: likewise, of a new index.
-            metric: likewise, as are the next six; None is what the index was made with, or the default of a new one.
+            metric: likewise, as are the next seven; None is what the index was made with, or the default of a new one.
             engine: likewise.
             m: likewise.
             ef_construction: likewise.
             ef_search: likewise; it may be another each time, as may `recall`.
             storage: likewise.
             recall: likewise.
+            background: likewise.
             random_state: likewise.
             read_only: refuse changes, and follow those of another process.
             rebuild: read the rows from the database and not from the checkpoint, so that no native code reads a graph's file.
@@ -340,17 +344,11 @@ class VisualIndex(Searchable):
         from fashionsearch.index.beginning import resume
 
         root = as_path(folder)
-        wanted = (dim, metric, engine, m, ef_construction, ef_search, random_state, storage, recall)
+        wanted = dim, metric, engine, m, ef_construction, ef_search, random_state, storage, recall, background
         named = zip(_SAVED, wanted, strict=True)
         given: dict[str, Any] = {name: value for name, value in named if value is not None}
         encoder = encoders.named(encoder)
-        options: dict[str, Any] = {
-            "device": device,
-            "precision": precision,
-            "runtime": runtime,
-            "batch_size": batch_size,
-            "progress": progress,
-        }
+        execution = Execution(device, precision, runtime, batch_size, progress)
         opening.check_local(engine)
         opening.check_near(root)
         kind = opening.kind_of(root)
@@ -360,7 +358,7 @@ class VisualIndex(Searchable):
             given.pop("engine", None)  # which may be another, where its library isn't installed
         elif kind == opening.SAVED and not read_only:
             generation = open_saved(root).generation
-            made = cls.load(root, encoder=encoder, rebuild=rebuild, **options)
+            made = cls.load(root, encoder=encoder, rebuild=rebuild, **dataclasses.asdict(execution))
             opening.check_local(made.engine)
             made_with = {name: getattr(made, name) for name in _SAVED}
             opening.convert(root, generation, made._engine, made.encoder, made_with, made._learned)
@@ -368,9 +366,9 @@ class VisualIndex(Searchable):
             parameters = _parameters(config)
             opening.check_same(root, given, parameters)
             note = relocation.read(root, config)
-            newer = relocation.encoder_of(note, encoder, options)
-            before = partial(encoders.restore, saved, config["encoder"], None, options)
-            chosen = None if newer else encoders.restore(saved, config["encoder"], encoder, options)
+            newer = relocation.encoder_of(note, encoder, execution)
+            before = partial(encoders.restore, saved, config["encoder"], None, execution)
+            chosen = None if newer else encoders.restore(saved, config["encoder"], encoder, execution)
             if recall is not None:
                 parameters["recall"] = check_recall(recall, ef_search if kind is not None else None)
             elif ef_search is not None:

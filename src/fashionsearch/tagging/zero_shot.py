@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from numbers import Integral, Real
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,7 +13,16 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone
 from fashionsearch.cache import EmbeddingCache
-from fashionsearch.encoder import AdaptedEncoder, Batch, Embeds, EmbedsText, Encoder, as_encoder
+from fashionsearch.encoder import (
+    AdaptedEncoder,
+    Batch,
+    Embeds,
+    EmbedsText,
+    Encoder,
+    as_encoder,
+    embeds_text,
+    only_with_texts,
+)
 from fashionsearch.images import Images
 from fashionsearch.storage import Writer
 from fashionsearch.tagging.head import LinearHead
@@ -35,6 +44,7 @@ class UnitEncoder:
 
     def __init__(self, encoder: Embeds) -> None:
         used = as_encoder(encoder)
+        self._given = encoder
         self._encoder: Encoder = used if isinstance(used, Backbone) else AdaptedEncoder(encoder)
 
     @property
@@ -46,6 +56,12 @@ class UnitEncoder:
         """Return (n, dim) float32 of length 1."""
         pieces = [batch.vectors for batch in self.embed_batches(images)]
         return np.concatenate([np.zeros((0, self.dim), np.float32), *pieces])
+
+    @only_with_texts(lambda encoder: embeds_text(encoder._given))
+    def embed_text(self, texts: str | Sequence[str]) -> NDArray[np.float32]:
+        """Return (n, dim) float32 of length 1, where the encoder embeds texts."""
+        given = cast("EmbedsText", self._given)
+        return unit(np.asarray(given.embed_text([texts] if isinstance(texts, str) else texts), np.float32))
 
     def embed_batches(
         self, images: Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
@@ -100,10 +116,10 @@ def _check_encoder(encoder: object) -> None:
             f"{type(encoder).__name__} is not an encoder: it needs dim, embed(images) -> (n, dim) and embed_text(texts) -> "
             "(n, dim)"
         )
-    if not callable(getattr(encoder, "embed_text", None)):
+    if not embeds_text(encoder):
         raise errors.InputError(
             f"{type(encoder).__name__} has no embed_text(texts) -> (n, dim), so names can't be compared with photos; give an "
-            "encoder of photos and texts, such as CLIP, or fit a Tagger on labelled photos"
+            "encoder of photos and texts, such as create_backbone('open_clip:ViT-B-32'), or fit a Tagger on labelled photos"
         )
 
 

@@ -477,6 +477,25 @@ def test_it_audits_itself(make):
     assert health.duplicates == pytest.approx(4 / 62)
 
 
+def test_backgrounds_are_fused_alike(make):
+    from fashionsearch.background import fuse
+
+    encoder = fs.create_backbone(
+        "cnn", weights=None, image_size=32, random_state=0, runtime="torch", progress=False
+    )
+    photos = [np.full((40, 30, 3), 255, np.uint8) for _ in range(6)]
+    for n, pixels in enumerate(photos):
+        pixels[3 * n : 3 * n + 10, 5:20] = (40 * n, 90, 200 - 30 * n)
+    index = make(encoder=encoder, background="fuse")
+    index.add(photos, ids=[f"p{n}" for n in range(6)])
+    for asked in ("fuse", "keep"):
+        queries = fuse(encoder, photos) if asked == "fuse" else encoder.embed(photos)
+        places, scores = nearest(queries, fuse(encoder, photos), 3)
+        found = index.search(photos, k=3, background=asked)
+        np.testing.assert_allclose(found.similarities, scores, atol=1e-5)
+        assert found.ids[:, 0].tolist() == [f"p{place}" for place in places[:, 0]]
+
+
 COLOURS, KINDS = ("red", "blue", "green", "black"), ("shirt", "dress", "shoes", "belt", "watch")
 
 
