@@ -2,28 +2,53 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from pathlib import Path
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING
 
 from fashionsearch import errors
 from fashionsearch.index import learned
-from fashionsearch.index.engines.base import fetch_present
-from fashionsearch.index.queries import unit
+from fashionsearch.index.filters import Where
+from fashionsearch.index.rows import Id
 from fashionsearch.index.searching import Searching
-from fashionsearch.index.whitening import Whitening
+from fashionsearch.index.session import Session
 
-_SAMPLE = 5000
-_GROWN = 1.5
+if TYPE_CHECKING:
+    from fashionsearch.images import Images
 
 
 class Learning(Searching):
     """Items, and what was learned of them."""
 
     _folder: Path | None  # of an opened index
-    _learned: Mapping[str, learned.Part]
+
+    def session(
+        self,
+        images: Images | None = None,
+        *,
+        text: str | None = None,
+        id: Id | None = None,
+        where: Where | None = None,
+    ) -> Session:
+        """Return a buyer's session: `session.next(k)` shows a page, and `session.like(id)` makes the next ones better.
+
+        Args:
+            images: one photo to start from, in any form.
+            text: words to start from.
+            id: a stored item to start from. Without any of these the first pages are varied.
+            where: only items whose metadata fit, as for `search`.
+
+        Raises:
+            InputError: if there are several photos or texts.
+
+        Examples:
+            >>> import fashionsearch as fs
+            >>> index = fs.VisualIndex(dim=2)
+            >>> _ = index.add_vectors([[1, 0], [0, 1], [1, 0.1]], ids=["a", "b", "c"])
+            >>> session = index.session(id="a")
+            >>> session.next(1).ids, session.next(1).ids
+            (array([['c']], dtype=object), array([['b']], dtype=object))
+        """
+        return Session(self, images, text=text, id=id, where=where)
 
     def _keep(self, part: learned.Part) -> None:
         """Take over what was learned, and keep it in the folder of an opened index.
@@ -46,22 +71,3 @@ class Learning(Searching):
                 f"{self._folder} was opened with read_only=True or is closed, so nothing learned can be kept; open it "
                 "for writing"
             )
-
-    def _sample(self, count: int = _SAMPLE) -> NDArray[np.float32]:
-        """Return unit vectors of some items, the same each time while the items don't change."""
-        ids = list(self._engine)
-        if len(ids) > count:
-            chosen = np.sort(np.random.default_rng(0).choice(len(ids), count, replace=False))
-            ids = [ids[place] for place in chosen.tolist()]
-        return unit(fetch_present(self._engine, ids).vectors)
-
-    def _whitening(self) -> Whitening:
-        """Return how the embeddings lie, which is looked at again when the index has grown by half.
-
-        It is saved with the index, but it is no change of it: a folder that is only read stays as it is.
-        """
-        known = self._learned.get("whitening")
-        if not isinstance(known, Whitening) or len(self) > _GROWN * known.items:
-            known = Whitening.fitted(self._sample(), items=len(self))
-            self._learned = {**self._learned, known.name: known}
-        return known

@@ -66,6 +66,10 @@ class Likeness:
         found: NDArray[np.float32] = unit(rows.vectors) @ self.probes[query]
         return found
 
+    def repeated(self, n: int) -> Likeness:
+        """Return a term of one query as one of n."""
+        return replace(self, probes=np.repeat(self.probes, n, axis=0))
+
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (n, dim) vectors of length 1."""
@@ -83,7 +87,7 @@ def spread(term: Likeness, n: int) -> Likeness:
     if said == n:
         return term
     if said == 1:
-        return replace(term, probes=np.repeat(term.probes, n, axis=0))
+        return term.repeated(n)
     raise errors.InputError(
         f"{term.name!r} is said for {said} queries, and there are {n}; say one for all, or one for each"
     )

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import Any
 
 import numpy as np
@@ -13,17 +15,21 @@ from numpy.typing import ArrayLike, NDArray
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.images import Images
-from fashionsearch.index import encoders, filters, paging, queries
+from fashionsearch.index import encoders, feedback, filters, learned, paging, queries
 from fashionsearch.index.candidates import Ranking
+from fashionsearch.index.engines.base import fetch_present
 from fashionsearch.index.health import reach
 from fashionsearch.index.items import Items
+from fashionsearch.index.judgements import Judgements, judgements
 from fashionsearch.index.ranking import source_first
 from fashionsearch.index.rows import Id, as_ids, check_id, check_number, check_share, check_vectors
+from fashionsearch.index.whitening import Whitening
 from fashionsearch.results import Matches
 
 _MAX_K = 1_000_000
 _TWINS = 8  # items beyond k among which that of the queried file itself may be
 _GROWN = 1.5
+_SAMPLE = 5000
 _SHOWN = 10  # queries whose photos are kept for a notebook's view
 
 
@@ -49,6 +55,7 @@ class Searching(Items):
     _audited: int  # items when `ef_search` was last set for the goal of recall
     _auditing: bool
     _encoder: Embeds | None
+    _learned: Mapping[str, learned.Part]
 
     def search(
         self,
@@ -58,6 +65,8 @@ class Searching(Items):
         id: Id | None = None,
         text: str | Sequence[str] | None = None,
         text_weight: float = 0.5,
+        like: Any = (),
+        unlike: Any = (),
         region: Sequence[float] | None = None,
         where: filters.Where | None = None,
         exact: bool = False,
@@ -74,6 +83,11 @@ class Searching(Items):
             id: search by this stored item, itself left out, beside or in place of a photo.
             text: what is wanted in words, one text for all queries or one for each.
             text_weight: what the words count beside photos, from 0 to 1; the photos count the rest.
+            like: what is good: ids of stored items, photos in any form, or both. A text that is an id of the index is that
+                item, any other is a path. They may be said beside photos, words and an id, or alone; the likes of several
+                kinds may be of several kinds.
+            unlike: what is not, likewise; there must be something that is wanted beside it. Stored items that are liked or
+                not are no answers, since whoever judged them has seen them.
             region: (left, top, right, bottom) of the part of each photo to search by, as shares of its width and height.
             where: only among items whose metadata fit, for example
                 `{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}`; "contains", "exists", "not",
@@ -90,11 +104,12 @@ class Searching(Items):
         Returns:
             `Matches` of shape (n, k), best first, or (n, items) where there are fewer than k items. A filter may leave
             less: places beyond `counts` hold None and NaN. With several things said, a similarity is the cosine to all of
-            them together, and `parts` says what each adds to it.
+            them together, and `parts` says what each adds to it. With likes, items are in the order of the sum of their
+            `parts`.
 
         Raises:
             ImageError: if a photo can't be read.
-            UnknownIdError: if there is no item of the id.
+            UnknownIdError: if there is no item of an id; in `like` and `unlike`, if a text is neither an id nor a file.
             InputError: if k, the filter or another argument can't be used, nothing says what is wanted, or there is no
                 encoder.
         """
@@ -111,9 +126,14 @@ class Searching(Items):
             vectors = self._engine.fetch([check_id(id)]).vectors
             terms.append(queries.Likeness("item", vectors))
             asked = replace(asked, exclude=asked.exclude | {check_id(id)})
-        if not terms:
-            raise errors.InputError("nothing says what to search for; give photos, text= or id=")
-        found = self._answer(terms, asked, pictures if len(terms) == 1 else None)
+        liked, unliked = self._judged("like", like), self._judged("unlike", unlike)
+        feedback.overlap(liked.ids, unliked.ids)
+        if not terms and not liked:
+            told = "unlike= says only what is not wanted" if unliked else "nothing says what to search for"
+            raise errors.InputError(f"{told}; give photos, text=, id= or like=")
+        if liked or unliked:
+            asked = replace(asked, exclude=asked.exclude.union(liked.ids, unliked.ids))
+        found = self._answer(terms, asked, pictures if len(terms) == 1 else None, (liked, unliked))
         return self._with_photos(found, pictures)
 
     def search_vectors(
@@ -191,18 +211,40 @@ class Searching(Items):
         shown = tuple(asked[i] if i < _SHOWN else None for i in range(len(asked)))
         return replace(found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos)
 
+    def _judged(self, name: str, given: Any) -> Judgements:
+        """Return what is liked, or is not, in the items' space."""
+
+        def embed(photos: list[Any]) -> NDArray[np.float32]:
+            encoder = self._required_encoder(f"look at the photos of {name}")
+            return check_vectors(encoders.embed_queries(encoder, photos), self.dim)
+
+        return judgements(name, given, self._engine, embed)
+
     def _answer(
-        self, terms: Sequence[queries.Likeness], asked: _Asked, pictures: Sequence[Any] | None = None
+        self,
+        terms: Sequence[queries.Likeness],
+        asked: _Asked,
+        pictures: Sequence[Any] | None = None,
+        judged: tuple[Judgements, Judgements] | None = None,
     ) -> Matches:
-        """Return what a page shows of the items that terms rank best."""
+        """Return what a page shows of the items that terms and judgements rank best."""
         from fashionsearch.images import source_of
 
         self._keep_goal()
-        count = max(len(term.probes) for term in terms)
-        joint = [queries.spread(term, count) for term in terms]
-        if len(joint) > 1 or asked.diversity:
-            self._require_cosine(" and ".join(term.name for term in joint))
-            joint = queries.balanced(joint)
+        count = max((len(term.probes) for term in terms), default=1)
+        linear = [queries.spread(term, count) for term in terms]
+        is_judged = judged is not None and any(judged)
+        if len(linear) > 1 or asked.diversity or is_judged:
+            named = [*(term.name for term in linear), *(["feedback"] if is_judged else [])]
+            self._require_cosine(" and ".join(named))
+            linear = queries.balanced(linear) if linear else []
+        joint: list[queries.Term] = [*linear]
+        if judged is not None and any(judged) and count:
+            wanted = reduce(add, (term.probes for term in linear)) if linear else None
+            liked, unliked = judged
+            joint.append(
+                feedback.Feedback.given(wanted, liked.vectors, unliked.vectors, self._whitening())
+            )
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
         sources = [source_of(picture) for picture in pictures or ()]
         is_plain = ranking.is_linear and bool(sources)
@@ -231,6 +273,25 @@ class Searching(Items):
                 f"{said} can be weighed only by the cosine, and this index has metric={self._engine.settings.metric!r}; "
                 "make it with metric='cosine'"
             )
+
+    def _sample(self, count: int = _SAMPLE) -> NDArray[np.float32]:
+        """Return unit vectors of some items, the same each time while the items don't change."""
+        ids = list(self._engine)
+        if len(ids) > count:
+            chosen = np.sort(np.random.default_rng(0).choice(len(ids), count, replace=False))
+            ids = [ids[place] for place in chosen.tolist()]
+        return queries.unit(fetch_present(self._engine, ids).vectors)
+
+    def _whitening(self) -> Whitening:
+        """Return how the embeddings lie, which is looked at again when the index has grown by half.
+
+        It is saved with the index, but it is no change of it: a folder that is only read stays as it is.
+        """
+        known = self._learned.get("whitening")
+        if not isinstance(known, Whitening) or len(self) > _GROWN * known.items:
+            known = Whitening.fitted(self._sample(), items=len(self))
+            self._learned = {**self._learned, known.name: known}
+        return known
 
     def _keep_goal(self) -> None:
         """Set `ef_search` for the goal of recall, if there is one, and the index has grown much since that was last done."""
