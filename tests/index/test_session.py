@@ -11,7 +11,7 @@ from fashionsearch import errors
 def index():
     rng = np.random.default_rng(0)
     kinds = rng.integers(5, size=100)
-    vectors = 0.2 * rng.normal(size=(100, 5))
+    vectors = 0.1 * rng.normal(size=(100, 5))
     vectors[np.arange(100), kinds] += 1
     found = fs.VisualIndex(dim=5)
     found.add_vectors(vectors, metadata={"kind": kinds.tolist()})

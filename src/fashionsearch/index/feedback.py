@@ -8,7 +8,6 @@ of their embeddings and of their whitened embeddings, which tell apart what an e
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -133,12 +132,3 @@ def _probe(
     if length < _NOTHING:
         return np.zeros(points.shape[1], dtype=np.float32)
     return (found / length).astype(np.float32)
-
-
-def overlap(likes: Sequence[object], unlikes: Sequence[object]) -> None:
-    """Raise InputError if an id is both liked and not liked."""
-    both = [item for item in likes if item in unlikes]
-    if both:
-        raise errors.InputError(
-            f"{both[0]!r} is both in like and in unlike; leave it out of one of them"
-        )

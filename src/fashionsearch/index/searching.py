@@ -15,9 +15,10 @@ from numpy.typing import ArrayLike, NDArray
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.images import Images
-from fashionsearch.index import encoders, feedback, filters, learned, paging, queries
+from fashionsearch.index import encoders, filters, learned, paging, queries
 from fashionsearch.index.candidates import Ranking
 from fashionsearch.index.engines.base import fetch_present
+from fashionsearch.index.feedback import Feedback
 from fashionsearch.index.health import reach
 from fashionsearch.index.items import Items
 from fashionsearch.index.judgements import Judgements, judgements
@@ -126,14 +127,14 @@ class Searching(Items):
             vectors = self._engine.fetch([check_id(id)]).vectors
             terms.append(queries.Likeness("item", vectors))
             asked = replace(asked, exclude=asked.exclude | {check_id(id)})
-        liked, unliked = self._judged("like", like), self._judged("unlike", unlike)
-        feedback.overlap(liked.ids, unliked.ids)
-        if not terms and not liked:
-            told = "unlike= says only what is not wanted" if unliked else "nothing says what to search for"
+        judged = self._judgements(like, unlike)
+        if not terms and not judged[0]:
+            told = "unlike= says only what is not wanted" if judged[1] else "nothing says what to search for"
             raise errors.InputError(f"{told}; give photos, text=, id= or like=")
-        if liked or unliked:
-            asked = replace(asked, exclude=asked.exclude.union(liked.ids, unliked.ids))
-        found = self._answer(terms, asked, pictures if len(terms) == 1 else None, (liked, unliked))
+        is_plain = len(terms) == 1 and not any(judged)
+        found = self._answer(
+            terms, _without(asked, judged), pictures if is_plain else None, judged=judged
+        )
         return self._with_photos(found, pictures)
 
     def search_vectors(
@@ -141,6 +142,8 @@ class Searching(Items):
         vectors: ArrayLike,
         k: int = 5,
         *,
+        like: Any = (),
+        unlike: Any = (),
         where: filters.Where | None = None,
         exact: bool = False,
         offset: int = 0,
@@ -151,11 +154,13 @@ class Searching(Items):
         """Find the items nearest to one or several vectors, (n, dim) or (dim,); the rest is as for `search`.
 
         Raises:
+            UnknownIdError: if something is liked or not that is neither an id nor a file.
             InputError: if a vector, k, the filter or another argument can't be used.
         """
         checked = check_vectors(vectors, self.dim)
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity)
-        return self._answer([queries.Likeness("vector", checked)], asked)
+        terms, judged = [queries.Likeness("vector", checked)], self._judgements(like, unlike)
+        return self._answer(terms, _without(asked, judged), judged=judged)
 
     def _asked(
         self,
@@ -211,8 +216,21 @@ class Searching(Items):
         shown = tuple(asked[i] if i < _SHOWN else None for i in range(len(asked)))
         return replace(found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos)
 
+    def _judgements(self, like: Any, unlike: Any) -> tuple[Judgements, Judgements]:
+        """Return what is liked and what is not.
+
+        Raises:
+            InputError: if an item is both.
+        """
+        liked, unliked = self._judged("like", like), self._judged("unlike", unlike)
+        both = [item for item in liked.ids if item in unliked.ids]
+        if both:
+            raise errors.InputError(
+                f"{both[0]!r} is both in like and in unlike; leave it out of one of them"
+            )
+        return liked, unliked
+
     def _judged(self, name: str, given: Any) -> Judgements:
-        """Return what is liked, or is not, in the items' space."""
 
         def embed(photos: list[Any]) -> NDArray[np.float32]:
             encoder = self._required_encoder(f"look at the photos of {name}")
@@ -225,7 +243,8 @@ class Searching(Items):
         terms: Sequence[queries.Likeness],
         asked: _Asked,
         pictures: Sequence[Any] | None = None,
-        judged: tuple[Judgements, Judgements] | None = None,
+        *,
+        judged: tuple[Judgements, Judgements],
     ) -> Matches:
         """Return what a page shows of the items that terms and judgements rank best."""
         from fashionsearch.images import source_of
@@ -233,18 +252,16 @@ class Searching(Items):
         self._keep_goal()
         count = max((len(term.probes) for term in terms), default=1)
         linear = [queries.spread(term, count) for term in terms]
-        is_judged = judged is not None and any(judged)
+        is_judged = any(judged)
         if len(linear) > 1 or asked.diversity or is_judged:
             named = [*(term.name for term in linear), *(["feedback"] if is_judged else [])]
             self._require_cosine(" and ".join(named))
             linear = queries.balanced(linear) if linear else []
         joint: list[queries.Term] = [*linear]
-        if judged is not None and any(judged) and count:
+        if is_judged and count:
             wanted = reduce(add, (term.probes for term in linear)) if linear else None
-            liked, unliked = judged
-            joint.append(
-                feedback.Feedback.given(wanted, liked.vectors, unliked.vectors, self._whitening())
-            )
+            goods = [each.vectors for each in judged]
+            joint.append(Feedback.given(wanted, *goods, self._whitening()))
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
         sources = [source_of(picture) for picture in pictures or ()]
         is_plain = ranking.is_linear and bool(sources)
@@ -312,3 +329,8 @@ class Searching(Items):
                 "VisualIndex.load an encoder"
             )
         return self._encoder
+
+
+def _without(asked: _Asked, judged: tuple[Judgements, Judgements]) -> _Asked:
+    """Return what is asked for, stored items that were judged left out: whoever judged them has seen them."""
+    return replace(asked, exclude=asked.exclude.union(*(each.ids for each in judged)))
