@@ -54,7 +54,7 @@ def judgements(
         is_number = isinstance(item, int | np.integer) and not isinstance(item, bool)
         if (is_number or isinstance(item, str)) and check_id(item) in engine:
             ids.append(check_id(item))
-        elif is_number or (isinstance(item, str) and not _is_file(item)):
+        elif is_number or (isinstance(item, str) and not is_file(item)):
             unknown.append(check_id(item))
         else:
             photos.append(item)
@@ -84,7 +84,8 @@ def _single(name: str, given: Any) -> list[Any]:
         raise errors.InputError(f"{name}: {error}") from error
 
 
-def _is_file(text: str) -> bool:
+def is_file(text: str) -> bool:
+    """Return whether a text names a file."""
     try:
         return as_path(text).is_file()
     except (OSError, ValueError):  # too long for a path, or with a zero in it

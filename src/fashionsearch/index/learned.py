@@ -18,6 +18,7 @@ from typing import Any, Protocol, TypeAlias
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
+from fashionsearch.index.clicks import ClickMetric
 from fashionsearch.index.whitening import Whitening
 
 FOLDER = "learned"  # of an opened index; also the kind of what is saved there
@@ -43,8 +44,13 @@ def _read_whitening(config: storage.Fields, arrays: dict[str, NDArray[Any]]) -> 
     return Whitening.from_state(config, arrays)
 
 
+def _read_clicks(config: storage.Fields, arrays: dict[str, NDArray[Any]]) -> Part:
+    return ClickMetric.from_state(config, arrays)
+
+
 _READERS: dict[str, Callable[[storage.Fields, dict[str, NDArray[Any]]], Part]] = {
     "whitening": _read_whitening,
+    "clicks": _read_clicks,
 }
 
 

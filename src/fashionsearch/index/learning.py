@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.index import learned
+from fashionsearch.index import click_log, encoders, learned
+from fashionsearch.index.click_log import Log
 from fashionsearch.index.filters import Where
-from fashionsearch.index.rows import Id
+from fashionsearch.index.rows import Id, check_vectors
 from fashionsearch.index.searching import Searching
 from fashionsearch.index.session import Session
+from fashionsearch.results import ClickReport
 
 if TYPE_CHECKING:
     from fashionsearch.images import Images
@@ -49,6 +54,62 @@ class Learning(Searching):
             (array([['c']], dtype=object), array([['b']], dtype=object))
         """
         return Session(self, images, text=text, id=id, where=where)
+
+    def learn_clicks(self, log: Log) -> ClickReport:
+        """Learn from what was clicked which of the embeddings' axes matter, with the bias of positions taken out.
+
+        The weights are kept with the index, and searches are by them once `use_clicks(True)` was called; the report says what
+        that is likely to bring. Weights that were learned before are replaced, and are out of use until then.
+
+        Args:
+            log: one (query, shown ids in their order, clicked ids) a page. A query is an id of the index, a photo in any form,
+                a vector (dim,), or a text: that of a file is a photo, and any other is words.
+
+        Raises:
+            InputError: if the log can't be used or has fewer than 200 clicks, or clicks don't rise with likeness.
+            UnknownIdError: if it names items that aren't there.
+            ImageError: if a photo can't be read.
+            StorageError: if the folder of an opened index can't be written.
+
+        Examples:
+            >>> import numpy as np
+            >>> import fashionsearch as fs
+            >>> rng = np.random.default_rng(0)
+            >>> index = fs.VisualIndex(dim=8)
+            >>> vectors = rng.normal(size=(300, 8))
+            >>> _ = index.add_vectors(vectors)
+            >>> pages = [(number, index.search(id=number, k=10).ids[0].tolist()) for number in range(300)]
+            >>> log = [(number, shown, [i for i in shown if (vectors[i] * vectors[number])[:2].sum() > 1])
+            ...        for number, shown in pages]
+            >>> report = index.learn_clicks(log)
+            >>> report.pages, report.interval[0] <= report.gain <= report.interval[1]
+            (300, True)
+            >>> index.use_clicks(True)
+        """
+        self._require_cosine("clicks")
+        read = click_log.read(log, self._engine, self._embed_photos, self._embed_text)
+        metric, report = click_log.learn(read, self._engine, self._sample())
+        self._keep(metric)
+        return report
+
+    def use_clicks(self, use: bool) -> None:
+        """Search by what was learned from clicks, or as before; saved with the index.
+
+        Raises:
+            InputError: if nothing was learned from clicks.
+            StorageError: if the folder of an opened index can't be written.
+        """
+        if not isinstance(use, bool):
+            raise errors.InputError(f"use_clicks takes True or False, and not {use!r}")
+        known = self._clicks
+        if known is not None:
+            self._keep(known.used(use))
+        elif use:
+            raise errors.InputError("nothing was learned from clicks; call learn_clicks with a log first")
+
+    def _embed_photos(self, photos: list[Any]) -> NDArray[np.float32]:
+        encoder = self._required_encoder("look at the photos of a log")
+        return check_vectors(encoders.embed_queries(encoder, photos), self.dim)
 
     def _keep(self, part: learned.Part) -> None:
         """Take over what was learned, and keep it in the folder of an opened index.

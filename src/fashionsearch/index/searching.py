@@ -17,6 +17,7 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.images import Images
 from fashionsearch.index import encoders, filters, learned, paging, queries
 from fashionsearch.index.candidates import Ranking
+from fashionsearch.index.clicks import ClickMetric
 from fashionsearch.index.engines.base import fetch_present
 from fashionsearch.index.feedback import Feedback
 from fashionsearch.index.health import reach
@@ -251,7 +252,7 @@ class Searching(Items):
 
         self._keep_goal()
         count = max((len(term.probes) for term in terms), default=1)
-        linear = [queries.spread(term, count) for term in terms]
+        linear = [queries.spread(self._by_clicks(term), count) for term in terms]
         is_judged = any(judged)
         if len(linear) > 1 or asked.diversity or is_judged:
             named = [*(term.name for term in linear), *(["feedback"] if is_judged else [])]
@@ -283,6 +284,19 @@ class Searching(Items):
             told = filters.nothing_fits(asked.condition, self._engine.counts)
             warnings.warn(told, errors.DataWarning, stacklevel=3)
         return ranking.itemised(found)
+
+    @property
+    def _clicks(self) -> ClickMetric | None:
+        """What was learned from clicks, if anything was."""
+        found = self._learned.get("clicks")
+        return found if isinstance(found, ClickMetric) else None
+
+    def _by_clicks(self, term: queries.Likeness) -> queries.Likeness:
+        """Return a term as clicks weigh it, if they are in use."""
+        metric = self._clicks
+        if metric is None or not metric.in_use:
+            return term
+        return replace(term, probes=metric(term.probes))
 
     def _require_cosine(self, said: str) -> None:
         if self._engine.settings.metric != "cosine":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fashionsearch.results.audit import Audit
+from fashionsearch.results.clicks import ClickReport
 from fashionsearch.results.evaluation import ClassRow, Evaluation
 from fashionsearch.results.fidelity import Fidelity
 from fashionsearch.results.findings import Broken, Contradiction, Duplicate, Leak, LeakFree, Mislabel
@@ -17,6 +18,7 @@ __all__ = [
     "Audit",
     "Broken",
     "ClassRow",
+    "ClickReport",
     "Contradiction",
     "Duplicate",
     "Evaluation",
