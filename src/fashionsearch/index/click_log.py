@@ -177,11 +177,16 @@ def learn(log: ClickLog, engine: Engine, sample: NDArray[np.float32]) -> tuple[C
     """
     axes = principal_axes(sample)
     chances = looked_at(log.pages)
+    model = goodness(log.pages, chances, axes)
+    if model.slope <= 0:
+        raise errors.InputError(
+            "clicks don't rise with the likeness of query and item in this log, so it says nothing of what likeness is; "
+            "check that queries and ids belong together, or wait for more clicks"
+        )
     fair, naive = (
         _gains(log, pages, engine, axes, looks)
         for pages, looks in ((log.pages, chances), (log.pages.without_bias(), np.ones(1)))
     )
-    metric = goodness(log.pages, chances, axes).metric()
     before, gains = fair
     report = ClickReport(
         len(log.shown),
@@ -193,7 +198,7 @@ def learn(log: ClickLog, engine: Engine, sample: NDArray[np.float32]) -> tuple[C
         float(naive[1].mean()),
         bootstrap_interval(naive[1]),
     )
-    return metric, report
+    return model.metric(), report
 
 
 def _gains(

@@ -14,11 +14,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionsearch import errors
 from fashionsearch.storage.arrays import check_arrays
 
 AXES = 128  # that are weighed; what lies across them keeps the weight 1
-_TIGHTNESS = 300.0  # of the weights about 1, in numbers of places; chosen on validation
+_TIGHTNESS = 30.0  # of the weights about 1, in places that were shown
 _STEPS = 200
 _TINY = 1e-9
 
@@ -131,10 +130,16 @@ class Goodness:
         products = (queries @ self.axes.T).astype(np.float64) * (items @ self.axes.T)
         return _sigmoid(np.hstack([plain, products]) @ self.coefficients)
 
+    @property
+    def slope(self) -> float:
+        """How steeply goodness rises with likeness; where it doesn't, there is nothing to weigh."""
+        return float(self.coefficients[1] / self.centre[1])
+
     def metric(self) -> ClickMetric:
         """Return what it says of the axes."""
-        slope = self.coefficients[1] / self.centre[1]
-        weights = np.maximum(1 + self.coefficients[3:] / slope, 0)
+        weights = np.ones(len(self.axes))
+        if self.slope > 0:
+            weights = np.maximum(weights + self.coefficients[3:] / self.slope, 0)
         return ClickMetric(self.axes, weights.astype(np.float32))
 
 
@@ -186,11 +191,7 @@ def looked_at(pages: Pages) -> Floats:
 
 
 def goodness(pages: Pages, chances: Floats, axes: NDArray[np.float32]) -> Goodness:
-    """Fit how good items are, given the chances of places to be looked at.
-
-    Raises:
-        InputError: if the clicks don't rise with likeness, so that there is nothing to weigh.
-    """
+    """Fit how good items are, given the chances of places to be looked at."""
     queries = pages.queries[pages.page]
     alike = likenesses(queries, pages.items)
     centre = (float(alike.mean()), max(float(alike.std()), _TINY))
@@ -208,20 +209,12 @@ def goodness(pages: Pages, chances: Floats, axes: NDArray[np.float32]) -> Goodne
             (shown.T @ (slopes * (1 - good)) + more) / len(clicks),
         )
 
-    begin = _minimised(loss, np.zeros(3))
+    begin = np.concatenate([_minimised(loss, np.zeros(3)), np.zeros(len(axes))])
     slope = begin[1] / centre[1]
     if slope <= 0:
-        raise errors.InputError(
-            "clicks don't rise with the likeness of query and item in this log, so it says nothing of what likeness is; "
-            "check that queries and ids belong together, or wait for more clicks"
-        )
-    tightness = _TIGHTNESS / slope**2
-    all_ = _minimised(
-        lambda values: loss(values, tightness), np.concatenate([begin, np.zeros(len(axes))])
-    )
-    if all_[1] <= 0:
-        all_ = np.concatenate([begin, np.zeros(len(axes))])
-    return Goodness(axes, all_, centre)
+        return Goodness(axes, begin, centre)
+    found = _minimised(lambda values: loss(values, _TIGHTNESS / slope**2), begin)
+    return Goodness(axes, found if found[1] > 0 else begin, centre)
 
 
 def _sigmoid(values: Floats) -> Floats:
