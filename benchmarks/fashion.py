@@ -16,6 +16,7 @@ from typing import Any
 
 import numpy as np
 from harness.distortions import DISTORTIONS, distorted
+from harness.figures import calibration_by_chance, calibration_interval
 from pretrained import ATTRIBUTES, TEST_FROM, WORN, catalogue, precisions
 from timing import write
 
@@ -24,6 +25,7 @@ from fashionsearch.pretrained import learned_from
 
 _COPIES = 1000
 _SURE = 0.85
+_UNKNOWN = ", names in no training row"
 Row = dict[str, Any]
 Array = np.ndarray[Any, Any]
 
@@ -55,6 +57,12 @@ def mean(measure: str, values: Array, **more: object) -> Row:
     }
 
 
+def between(measure: str, found: tuple[float, float, float], examples: int) -> Row:
+    """Return a row of a figure and the bounds it came with."""
+    value, low, high = found
+    return {"measure": measure, "value": value, "low": low, "high": high, "examples": examples}
+
+
 def tags(tagger: fs.Tagger, images: Sequence[Any], table: fs.datasets.Table, unknown: Array) -> list[Row]:
     """Return accuracies, calibration, and what the surest tags of articleType are right in."""
     rows = []
@@ -62,19 +70,18 @@ def tags(tagger: fs.Tagger, images: Sequence[Any], table: fs.datasets.Table, unk
     for name in ATTRIBUTES:
         classes, truth = tagger.classes_[name], table[name]
         known = truth != ""
-        given, labels = probabilities[name][known], truth[known]
+        given, labels, new = probabilities[name][known], truth[known], unknown[known]
         right = classes[given.argmax(axis=1)] == labels
-        rows.append(share(f"{name} accuracy", right))
-        rows.append(share(f"{name} accuracy, names in no training row", right[unknown[known]]))
-        error = fs.metrics.calibration_error(labels, given, classes)
-        rows.append({"measure": f"{name} calibration error", "value": error, "examples": len(labels)})
-        if name == "articleType":
-            order = np.argsort(-given.max(axis=1), kind="stable")
-            rows.append(
-                share(
-                    f"articleType accuracy on the surest {_SURE:.0%}", right[order[: int(_SURE * len(order))]]
-                )
-            )
+        for which, chosen in (("", np.ones_like(new)), (_UNKNOWN, new)):
+            rows.append(share(f"{name} accuracy{which}", right[chosen]))
+            error = calibration_interval(labels[chosen], given[chosen], classes, equal_mass=True)
+            chance = calibration_by_chance(given[chosen], classes)
+            rows.append(between(f"{name} calibration error{which}", error, int(chosen.sum())))
+            rows.append(between(f"{name} calibration error by chance{which}", chance, int(chosen.sum())))
+            if name == "articleType":
+                order = np.argsort(-given[chosen].max(axis=1), kind="stable")
+                surest = right[chosen][order[: int(_SURE * len(order))]]
+                rows.append(share(f"articleType accuracy on the surest {_SURE:.0%}{which}", surest))
     return rows
 
 
@@ -93,7 +100,7 @@ def retrieval(
         )
         each = precisions(queries, vectors, wanted, there)
         rows.append(mean(f"precision@5 by {what}", each))
-        rows.append(mean(f"precision@5 by {what}, names in no training row", each[unknown]))
+        rows.append(mean(f"precision@5 by {what}{_UNKNOWN}", each[unknown]))
     return rows
 
 
@@ -167,9 +174,9 @@ def main() -> None:
     copied = places[:_COPIES]
     for name in DISTORTIONS:
         queries = tagger.embed(distorted([small.images[place] for place in copied], name, seed=0))
-        rows.append(
-            share(f"the same product first, {name}", (queries @ everything.T).argmax(axis=1) == copied)
-        )
+        found = (queries @ everything.T).argmax(axis=1) == copied
+        rows.append(share(f"the same product first, {name}", found))
+        rows.append(share(f"the same product first, {name}{_UNKNOWN}", found[unknown[:_COPIES]]))
     rows += worn(tagger, options.data)
     rows += clothing(fs.create_backbone("fashion", progress=False), options.data, "fashion")
     rows += clothing(

@@ -3,12 +3,13 @@
     python benchmarks/filters.py
 
 100,000 vectors drawn as those of `search.py`, 128 numbers long; m = 16 and ef_construction = 200. A filter keeps a share of
-the items: at random; those that lie the way of the queries ("with"); or those that lie the other way ("against"): the way is
-a direction, the queries are the thousand that lie farthest along it, and the items are kept from one end of it. The callback
-is a set's own `__contains__`, the fastest there is. Both sides read the metadata, four columns, of every hit, have one core,
-and search at the smallest ef of a list whose recall@10 is at least 0.99; where the callback reaches that at none, its recall
-at the largest is what is compared. A batch is 1,000 queries, or 100 where a filter keeps less than 1 %, for which the
-callback takes long. Singles are 200 queries one by one, with the same filter, as a page of a shop asks.
+the items: at random; those that lie the way of the queries ("with"); or those that lie the other way ("against"): the way
+is a direction, the queries are the thousand that lie farthest along it, and the items are kept from one end of it. The
+callback is a set's own `__contains__`, the fastest there is. Both sides read the metadata, four columns, of every hit, have
+one core, and search at the smallest ef of a list whose recall@10 is at least 0.99, batches and singles each at theirs;
+where the callback reaches that at none, its recall at the largest is what is compared. A batch is 1,000 queries, or 100
+where a filter keeps less than 1 %, for which the callback takes long. Singles are 200 queries one by one, with the same
+filter, as a page of a shop asks.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ if hasattr(os, "sched_setaffinity"):
 import argparse
 import tempfile
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,10 +33,11 @@ from search import DIM, Ids, K, Sizes, Vectors, draw
 from timing import alternate, median, ratio, write
 
 import fashionsearch as fs
+from fashionsearch.index.engines.column import Column
 
 SHARES = (0.0001, 0.001, 0.01, 0.1, 0.5)
 WAYS = ("random", "with", "against")
-EFS = (10, 20, 40, 80, 160, 320)
+EFS = (10, 14, 20, 28, 40, 56, 80, 112, 160, 224, 320)
 GOAL, SINGLES, JUDGED, FEW = 0.99, 200, 200, 100
 Row = dict[str, Any]
 
@@ -76,7 +78,12 @@ def measured(
     return EFS[-1], found, False
 
 
-def compare(items: Vectors, queries: Vectors, rounds: int, shares: Sequence[float]) -> list[Row]:
+def one_by_one(search: Callable[[Vectors, int], Ids]) -> Callable[[Vectors, int], Ids]:
+    """Return a search of each query by itself."""
+    return lambda some, ef: np.concatenate([search(query[None], ef) for query in some])
+
+
+def compare(items: Vectors, queries: Vectors, rounds: int, shares: Sequence[float]) -> Iterator[Row]:
     """Measure all filters."""
     direction = np.random.default_rng(5).standard_normal(DIM).astype(np.float32)
     queries = queries[np.argsort(queries @ direction)[-1000:]]
@@ -89,21 +96,20 @@ def compare(items: Vectors, queries: Vectors, rounds: int, shares: Sequence[floa
         for name, size in (("colour", 46), ("kind", 140))
     }
     columns["price"] = [n % 5000 for n in range(len(items))]  # type: ignore[misc]
-    rows = []
     cases = [(share, way) for share in shares for way in WAYS]
     keeps = {case: kept_of(items, direction, *case) for case in cases}
-    marks = np.full((len(items), len(cases)), False)
-    for number, case in enumerate(cases):
-        marks[keeps[case], number] = True
     index = fs.VisualIndex(dim=DIM, ef_search=EFS[0], progress=False)
-    index.add_vectors(
-        items, metadata={**columns, **{f"case {n}": marks[:, n].tolist() for n in range(len(cases))}}
-    )
+    index.add_vectors(items, metadata=columns)
     index._engine.settle(600)
     held = [{name: values[n] for name, values in columns.items()} for n in range(len(items))]
-    for number, (share, way) in enumerate(cases):
+    store = index._engine._state.store  # type: ignore[attr-defined]
+    where = {"kept": True}
+    for share, way in cases:
         kept = keeps[share, way]
-        where = {f"case {number}": True}
+        marks = np.zeros(len(items), dtype=np.int32)
+        marks[kept] = 1
+        store.columns = {**store.columns, "kept": Column([False, True], marks)}  # in no time
+        store._kept.clear()
         inside = set(kept.tolist()).__contains__
         scores = queries @ items[kept].T
         truth = kept[np.argpartition(-scores, K - 1, axis=1)[:, :K]]
@@ -111,7 +117,11 @@ def compare(items: Vectors, queries: Vectors, rounds: int, shares: Sequence[floa
         def ours(some: Vectors, ef: int, where: dict[str, Any] = where) -> Ids:
             if index.ef_search != ef:
                 index.ef_search = ef
-            return index.search_vectors(some, k=K, where=where).ids  # the metadata are there with them
+            found = index.search_vectors(some, k=K, where=where)
+            for row in found.metadata.tolist():
+                for item in row:
+                    item  # noqa: B018 - read
+            return found.ids
 
         def callback(some: Vectors, ef: int, inside: Callable[[int], bool] = inside) -> Ids:
             raw.set_ef(ef)
@@ -121,40 +131,29 @@ def compare(items: Vectors, queries: Vectors, rounds: int, shares: Sequence[floa
                     held[item]
             return ids
 
-        sides = {
-            name: (search, *measured(name, search, queries[:JUDGED], truth[:JUDGED]))
-            for name, search in (("ours", ours), ("callback", callback))
-        }
         for batch in ("batch", "single"):
             most = len(queries) if share >= 0.01 else FEW
             some = queries[:most] if batch == "batch" else queries[: min(SINGLES, most)]
-
-            def run(search: Any, ef: int, some: Vectors = some, batch: str = batch) -> None:
-                if batch == "batch":
-                    search(some, ef)
-                else:
-                    for query in some:
-                        search(query[None], ef)
-
             row: Row = {"share": share, "way": way, "queries": batch, "kept": len(kept)}
             able = {}
-            for name, (search, ef, found, reached) in sides.items():
+            for name, side in (("ours", ours), ("callback", callback)):
+                search = side if batch == "batch" else one_by_one(side)
+                judged = min(JUDGED, len(some))
+                ef, found, reached = measured(name, search, some[:judged], truth[:judged])
                 row |= {f"{name} ef": ef, f"{name} recall": found, f"{name} reaches": reached}
                 try:
-                    run(search, ef)
+                    search(some, ef)
                 except RuntimeError:
                     row[f"{name} reaches"] = False
                     continue
-                able[name] = lambda search=search, ef=ef, run=run: run(search, ef)
+                able[name] = lambda search=search, ef=ef, some=some: search(some, ef)
             seconds = alternate(able, pairs=rounds, progress=False)
             for name in able:
                 row[f"{name} ms"] = median(1000 * np.array(seconds[name]) / len(some)).row()
             if len(able) == 2:
                 row["times callback"] = ratio(seconds["callback"], seconds["ours"]).row()
-            rows.append(row)
-            told = row.get("times callback", {}).get("value")
-            print(share, way, batch, sides["ours"][1:], sides["callback"][1:], told, flush=True)
-    return rows
+            print(row, flush=True)
+            yield row
 
 
 def qdrant(rounds: int) -> list[Row]:
@@ -204,7 +203,10 @@ def main() -> None:
     parser.add_argument("--out", type=Path, default=Path(__file__).parent / "results")
     options = parser.parse_args()
     items, queries = draw(Sizes(items=options.items, queries=4000))
-    rows = compare(items, queries, options.rounds, options.shares)
+    rows: list[Row] = []
+    for row in compare(items, queries, options.rounds, options.shares):
+        rows.append(row)
+        write("filters", rows, folder=options.out, about={"items": options.items})  # it takes hours
     rows += qdrant(min(3, options.rounds))
     write("filters", rows, folder=options.out, about={"items": options.items})
 

@@ -11,6 +11,7 @@ OF_THE_WHOLE = {
     "index/test_interruption.py",
     "index/test_damage.py",
     "index/test_power.py",
+    "index/test_full_disk.py",
     "index/test_threads.py",
     "index/test_stateful.py",  # every call of an index, stopped at every line
     "plugin/test_plugin.py",  # the example beside it, installed

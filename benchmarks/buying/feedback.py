@@ -4,10 +4,10 @@
 not. Precision@10 of what comes next: without the judgements the places 11 to 20, with them what `like=` and `unlike=` find.
 The gain is that of the mean, with a bootstrap over queries.
 
-`clicks`: 5,000 pages of the first ten, of photos of the validation names, which `fashion` never learned from; a place is seen
-with chance 1/rank, or 1/√rank, and what is seen is clicked with chance 0.8 if it is of the query's articleType and baseColour,
-0.1 if not. The gain that `learn_clicks` estimates, the one that ignores the bias of positions, and the true gain in
-precision@10 on photos that are no queries of the log, in shares.
+`clicks`: 5,000 pages of the first ten, of photos of the validation names, which `fashion` never learned from. A place is
+seen with chance 1/rank, or 1/√rank, and what is seen is clicked with chance 0.8 if it is of the query's articleType and
+baseColour, 0.1 if not. The gain that `learn_clicks` estimates, the one that ignores the bias of positions, and the true gain
+in precision@10 on photos that are no queries of the log, in shares.
 """
 
 from __future__ import annotations
@@ -76,7 +76,12 @@ def next_pages(kinds: Array, vectors: Array, wanted: Array, queries: Array) -> l
 
 
 def clicks(
-    data: Data, encoder_name: str, gallery: tuple[Array, Array], test: tuple[Array, Array], *, validation: bool
+    data: Data,
+    encoder_name: str,
+    gallery: tuple[Array, Array],
+    test: tuple[Array, Array],
+    *,
+    validation: bool,
 ) -> list[Row]:
     """Return estimated and true gains of what is learned from simulated clicks."""
     kinds, vectors = gallery
@@ -133,4 +138,10 @@ def clicks(
 
 def _mean(measure: str, values: Array) -> Row:
     low, high = fs.metrics.bootstrap_interval(values)
-    return {"measure": measure, "value": float(values.mean()), "low": low, "high": high, "examples": len(values)}
+    return {
+        "measure": measure,
+        "value": float(values.mean()),
+        "low": low,
+        "high": high,
+        "examples": len(values),
+    }

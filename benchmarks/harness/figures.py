@@ -122,21 +122,58 @@ def macro_f1(evaluation: fs.Evaluation, min_support: int) -> Figure:
 
 
 def calibration(evaluation: fs.Evaluation) -> Figure:
-    """Return the expected calibration error over 15 bins, with a bootstrap interval.
+    """Return the expected calibration error over 15 bins of equal width, with a bootstrap interval."""
+    value, low, high = calibration_interval(evaluation.labels, evaluation.probabilities, evaluation.classes)
+    return Figure("calibration_error", value, low, high, examples=len(evaluation.labels))
+
+
+def calibration_interval(
+    labels: npt.NDArray[Any],
+    shares: npt.NDArray[np.floating[Any]],
+    classes: npt.NDArray[Any],
+    *,
+    equal_mass: bool = False,
+) -> tuple[float, float, float]:
+    """Return the expected calibration error over 15 bins, and its bootstrap interval.
 
     Drawing photos again adds chance, and so error, to every resample: the interval is their spread about their own mean,
     laid around the value.
     """
-    labels, shares, classes = evaluation.labels, evaluation.probabilities, evaluation.classes
 
     def error(rows: npt.NDArray[np.intp]) -> float:
-        return fs.metrics.calibration_error(labels[rows], shares[rows], classes, bins=BINS)
+        return fs.metrics.calibration_error(
+            labels[rows], shares[rows], classes, bins=BINS, equal_mass=equal_mass
+        )
 
     rng, n = np.random.default_rng(0), len(labels)
     drawn = np.array([error(rng.integers(n, size=n)) for _ in range(500)])
     value = error(np.arange(n))
     low, high = value + np.quantile(drawn - drawn.mean(), [0.025, 0.975])
-    return Figure("calibration_error", value, max(0.0, float(low)), min(1.0, float(high)), examples=n)
+    return value, max(0.0, float(low)), min(1.0, float(high))
+
+
+def calibration_by_chance(
+    shares: npt.NDArray[np.floating[Any]], classes: npt.NDArray[Any]
+) -> tuple[float, float, float]:
+    """Return the calibration error over 15 bins of equal mass of a network whose confidences are exactly right.
+
+    Of each photo it is drawn 500 times whether its most probable class is right: so many photos show the mean of the errors,
+    and in 95 % of the draws one between the bounds.
+    """
+    rng, confidence = np.random.default_rng(0), shares.max(axis=1)
+    said = classes[shares.argmax(axis=1)]
+    drawn = [
+        fs.metrics.calibration_error(
+            np.where(rng.random(len(said)) < confidence, said, ""),  # "" is no class, and so wrong
+            shares,
+            classes,
+            bins=BINS,
+            equal_mass=True,
+        )
+        for _ in range(500)
+    ]
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(np.mean(drawn)), float(low), float(high)
 
 
 def retrieval_figures(relevant: npt.NDArray[np.bool_], available: npt.NDArray[np.int64]) -> list[Figure]:

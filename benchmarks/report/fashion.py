@@ -33,37 +33,59 @@ def _tags(found: Mapping[str, Row]) -> str:
                 f"`{name}`",
                 percent(accuracy),
                 percent(found[f"{name} accuracy{_UNKNOWN}"]),
-                f"{found[f'{name} calibration error']['value']:.3f}",
                 percent(found[f"{name} agrees in pairs of one product name"]),
                 f"{accuracy['examples']:,}",
             )
         )
     return table(
-        (
-            "Attribute",
-            "Accuracy, %",
-            "Names in no training row, %",
-            "Calibration error",
-            "Pairs of one name agree, %",
-            "Photos",
-        ),
+        ("Attribute", "Accuracy, %", "Names in no training row, %", "Pairs of one name agree, %", "Photos"),
         rows,
     )
 
 
-def _retrieval(found: Mapping[str, Row]) -> str:
-    names = [name for name in found if name.startswith("precision@5") and not name.endswith(_UNKNOWN)]
-    rows = [(name, percent(found[name]), percent(found[name + _UNKNOWN])) for name in names]
-    sure = next(name for name in found if "surest" in name)
+def _calibration(found: Mapping[str, Row]) -> str:
     return table(
-        ("Measure", "All, %", "Names in no training row, %"), [*rows, (sure, percent(found[sure]), "")]
+        ("Attribute", "Calibration error", "By chance alone", "Names in no training row", "By chance alone"),
+        [
+            (
+                f"`{name}`",
+                *(
+                    interval(found[f"{name} calibration error{chance}{which}"], ".3f")
+                    for which in ("", _UNKNOWN)
+                    for chance in ("", " by chance")
+                ),
+            )
+            for name in _ATTRIBUTES
+        ],
+    )
+
+
+def _retrieval(found: Mapping[str, Row]) -> str:
+    names = [
+        name
+        for name in found
+        if (name.startswith("precision@5") or "surest" in name) and not name.endswith(_UNKNOWN)
+    ]
+    names.sort(key=lambda name: "surest" in name)
+    return table(
+        ("Measure", "All, %", "Names in no training row, %"),
+        [
+            (name.replace("85%", "85 %"), percent(found[name]), percent(found[name + _UNKNOWN]))
+            for name in names
+        ],
     )
 
 
 def _distortions(found: Mapping[str, Row]) -> str:
-    names = [name for name in found if name.startswith("the same product first")]
+    names = [
+        name for name in found if name.startswith("the same product first") and not name.endswith(_UNKNOWN)
+    ]
     return table(
-        [_HEADINGS[name.partition(", ")[2]] for name in names], [[percent(found[name]) for name in names]]
+        ("Photos", *(_HEADINGS[name.partition(", ")[2]] for name in names)),
+        [
+            (which, *(percent(found[name + ending]) for name in names))
+            for which, ending in (("all", ""), ("names in no training row", _UNKNOWN))
+        ],
     )
 
 
@@ -106,6 +128,7 @@ def _speed(_: Mapping[str, Row]) -> str:
 
 _PARTS: dict[str, Callable[[Mapping[str, Row]], str]] = {
     "tags": _tags,
+    "calibration": _calibration,
     "retrieval": _retrieval,
     "distortions": _distortions,
     "clothing": _clothing,

@@ -185,7 +185,81 @@ def billion(_: Sequence[str]) -> str:
     )
 
 
+_WRONG = ("lost", "returned", "not opened", "wrong answers", "outside the tree", "crashes or hangs")
+_FULL = "the disk is full: "
+# What some tests can't meet is left empty: a kill is no exception, and a damaged file may be refused.
+_DONE = {
+    "a writer is killed": "Writer killed",
+    "the power goes": "Power gone",
+    "a file is damaged": "File damaged",
+    "a file is damaged, and its hashes fit": "File damaged, its hashes made to fit, `rebuild=True`",
+    "a run of embedding is killed": "Run of `embed_shards` killed",
+    "threads are interrupted, in memory": "Change or search by one of eight threads that are interrupted, in memory",
+    "threads are interrupted, opened": "Likewise, opened",
+}
+
+
+def reliability(_: Sequence[str]) -> str:
+    """Return what was left after kills, power failures, damage, full disks and interruptions."""
+    of: dict[str, Row] = {row["what"]: row for row in newest("reliability")["rows"]}
+    full = [row for what, row in of.items() if what.startswith(_FULL)]
+    shown = [(words, of[what]) for what, words in _DONE.items() if what in of]
+    if full:
+        total = {name: sum(row[name] for row in full) for name in ("cases", "wrong answers")}
+        shown.append(("Disk full at a write", total))
+    head = ("What", "Cases", "Acknowledged items lost", "Removed items found", "Not opened", "Wrong answers")
+    return table(
+        (*head, "Errors outside the tree", "Crashes, hangs"),
+        [(words, f"{row['cases']:,}", *(row.get(name, "") for name in _WRONG)) for words, row in shown],
+    )
+
+
+def killed(_: Sequence[str]) -> str:
+    """Return what writers were about when they were killed, what damage led to, and how often threads were interrupted."""
+    of: dict[str, Row] = {row["what"]: row for row in newest("reliability")["rows"]}
+    about = of["a writer is killed"]["about"]
+    damage = [of[what] for what in ("a file is damaged", "a file is damaged, and its hashes fit")]
+    threads = [row for what, row in of.items() if what.startswith("threads")]
+    full = [row for what, row in of.items() if what.startswith(_FULL)]
+    rows = [
+        ("Killed while", ", ".join(f"{what} {count}" for what, count in about.items())),
+        *(
+            (
+                words,
+                f"as it was {row['as it was']}, repaired {row['repaired']}, refused {row['refused']}"
+                + (f", refused without a file's name {row['no file named']}" if row["no file named"] else ""),
+            )
+            for words, row in zip(("Damage", "Damage whose hashes fit"), damage, strict=True)
+        ),
+        (
+            "Interruptions of threads",
+            f"{sum(row['interrupted'] for row in threads):,} in {sum(row['seconds'] for row in threads)} s",
+        ),
+        (
+            "Full disks that a call was told of",
+            f"{sum(row['met'] for row in full)}, in {len(full)} kinds of calls",
+        ),
+    ]
+    return table(("", ""), rows)
+
+
+def syncing(_: Sequence[str]) -> str:
+    """Return what a sync embeds, and how long it takes."""
+    rows = newest("syncing")["rows"]
+    names = ("photos", "added", "changed", "removed", "embedded")
+    return table(
+        ("Sync", "Photos", "Added", "Changed", "Removed", "Embedded", "CPU seconds"),
+        [
+            (row["what"].capitalize(), *(f"{row[name]:,}" for name in names), f"{row['cpu seconds']:.1f}")
+            for row in rows[:3]
+        ],
+    )
+
+
 MAKERS = {
+    "reliability": reliability,
+    "killed": killed,
+    "syncing": syncing,
     "engines": engines,
     "million": million,
     "filters": filters,

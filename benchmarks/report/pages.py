@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from report import fashion, index, recipes, speed, study, tagger
+from report import buyer, fashion, index, recipes, speed, study, tagger
 from report.results import Results
 from report.tables import ROOT
 
@@ -13,7 +13,14 @@ BLOCK = re.compile(
     r"<!-- (study|results|recipes|augmentations|spaces|views)(?:: ([\w+ -]+?))? -->\n.*?<!-- end -->",
     re.DOTALL,
 )
-OF_BENCHMARKS = {**speed.MAKERS, **recipes.MAKERS, **fashion.MAKERS, **tagger.MAKERS, **index.MAKERS}
+OF_BENCHMARKS = {
+    **speed.MAKERS,
+    **recipes.MAKERS,
+    **fashion.MAKERS,
+    **tagger.MAKERS,
+    **index.MAKERS,
+    **buyer.MAKERS,
+}
 
 
 def filled(text: str, results: Results) -> str:

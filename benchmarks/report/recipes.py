@@ -13,7 +13,7 @@ from harness.rows import read
 from fashionsearch.training.augmentation import AUGMENTATIONS
 from fashionsearch.training.options import RECIPES
 from fashionsearch.tuning.candidates import SPACES
-from report.tables import RESULTS, cores, newest, table
+from report.tables import RESULTS, cores, newest, percent, table
 
 
 def recipes(_: Sequence[str]) -> str:
@@ -61,11 +61,11 @@ def learning(names: Sequence[str]) -> str:
             fmean(row[field] for row in measured) for field in ("value", "low", "high", "seconds", "epochs")
         )
         candidate = Candidate.of(measured[0])
-        accuracy = f"{value:.1%} ({low:.1%} – {high:.1%})"
+        accuracy = percent({"value": value, "low": low, "high": high})
         network = f"`{candidate.model}`, from {candidate.start}"
         rows.append([network, candidate.cells[-1], f"{epochs:g}", f"{seconds / 60:.0f} minutes", accuracy])
         used |= {row["environment"]["cores"] for row in measured}
-    accuracy = "Accuracy on the test part (95 % interval)"
+    accuracy = "Accuracy on the test part, % (95 % interval)"
     return table(("Network", "Size", "Epochs", f"Training, on {cores(*used)}", accuracy), rows)
 
 
@@ -81,11 +81,11 @@ def views(_: Sequence[str]) -> str:
                 f"`{row['label']}`, {row['classes']} classes",
                 row["photos_of_each_class"] or "all",
                 row["photos"],
-                *(f"{value:.1%}" for value in accuracy),
+                *(f"{100 * value:.1f}" for value in accuracy),
                 *(f"{value:.3f}" for value in loss),
             ]
         )
-    head = ("Label", "Photos of a class", "Photos", "Accuracy", "with views", "Log loss", "with views")
+    head = ("Label", "Photos of a class", "Photos", "Accuracy, %", "with views", "Log loss", "with views")
     return table(head, rows)
 
 

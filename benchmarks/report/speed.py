@@ -95,7 +95,7 @@ def training(_: Sequence[str]) -> str:
                 ours, theirs = (f"{row[name]['value']:.0f} s" for name in ("seconds", "fastai_seconds"))
                 speed = ("at least " if row["is_a_bound"] else "") + interval(row["ratio"], ".3g", "×")
             reached, their_reached = (
-                f"{row[f'{whose}accuracy']['value']:.1%}, {row[f'{whose}reached']} of {row['rounds']}"
+                f"{100 * row[f'{whose}accuracy']['value']:.1f} %, {row[f'{whose}reached']} of {row['rounds']}"
                 for whose in ("", "fastai_")
             )
             rows.append([row["contender"], ours, reached, theirs, their_reached, speed])

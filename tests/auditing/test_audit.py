@@ -1,5 +1,6 @@
 """The doctor for catalogues finds what was planted, and says nothing of what is in order."""
 
+import dataclasses
 import io
 
 import numpy as np
@@ -8,6 +9,9 @@ import torch
 from PIL import Image
 
 import fashionsearch as fs
+from fashionsearch import errors, pretrained
+from fashionsearch.images import digests
+from fashionsearch.pretrained import learned
 
 GRID = fs.Backbone(
     torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(4), torch.nn.Flatten()),
@@ -160,6 +164,25 @@ def test_the_accuracy_is_told_with_and_without_leaks(found):
     assert (each.learned, each.part, each.leaked) == ("train", "test", 2)
     assert 0.8 < each.without_leaks <= 1
     assert "without its leaks" in repr(found)
+
+
+def test_photos_that_a_shipped_network_learned_from_are_no_test(clean, monkeypatch):
+    shipped = pretrained.open_shipped("fashion")
+    tested = np.flatnonzero(clean["part"] == "test")
+
+    def taught(rows):
+        photos = [clean.images[row] for row in rows]
+        arrays = {**shipped.arrays, "learned": np.sort(digests(photos))}
+        monkeypatch.setattr(learned, "open_shipped", lambda name: dataclasses.replace(shipped, arrays=arrays))
+
+    taught(tested[:5])
+    told = f"the accuracies leave out 5 of {len(tested)} photos"
+    with pytest.warns(errors.DataWarning, match=told):
+        found = fs.audit(clean, "fashion", attributes="kind", split="part", progress=False)
+    assert [each.n for each in found.accuracies] == [len(tested) - 5]
+    taught(tested)
+    with pytest.warns(errors.DataWarning, match="the accuracies leave out"):
+        assert not fs.audit(clean, "fashion", attributes="kind", split="part", progress=False).accuracies
 
 
 def test_broken_photos_are_named(found):

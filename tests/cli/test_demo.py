@@ -106,9 +106,12 @@ def test_recall_is_told_in_words_where_there_is_a_graph():
 
     evaluation = evaluation_of([[0.9, 0.1], [0.8, 0.2]], ["blue", "red"])
     words = _in_short(evaluation, "colour", Index(), 0.9975)
-    assert "50.0% of 2 test photos get the right colour" in words
-    assert "finds 99.75% of the ten nearest that a comparison with all finds (recall@10)" in words
+    assert "50.0 % of 2 test photos get the right colour" in words
+    assert "1 get a wrong one, and are listed below." in words
+    assert "finds 99.75 % of the ten nearest that a comparison with all finds (recall@10)" in words
     Index.has_graph = False
+    right = evaluation_of([[0.9, 0.1], [0.2, 0.8]], ["blue", "red"])
+    assert "none gets a wrong one." in _in_short(right, "colour", Index(), 1.0)
     assert "compares the photo with all of them" in _in_short(evaluation, "colour", Index(), 1.0)
 
 

@@ -82,7 +82,9 @@ def test_the_report_shows_photos_and_their_tags(shop, tmp_path):
     page = report.read_text(encoding="utf-8")
     assert page.count("data:image/jpeg;base64,") == 5
     assert "articleType" in page
-    assert "at least 50%" in page
+    assert "at least 50 %" in page
+    assert " of 5 photos are for a person" in page
+    assert "<th>most often</th>" in page
 
 
 @pytest.mark.parametrize(

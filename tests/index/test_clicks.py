@@ -81,6 +81,10 @@ def test_it_comes_back_as_it_was_and_damage_is_told():
     again = clicks.ClickMetric.from_state(Fields(config), arrays)
     assert again.in_use
     assert again.weights.tolist() == [1, 1]
-    for damaged in ({"weights": -np.ones(2, np.float32)}, {"axes": np.eye(3, dtype=np.float32)}, {"axes": np.eye(2)}):
+    for damaged in (
+        {"weights": -np.ones(2, np.float32)},
+        {"axes": np.eye(3, dtype=np.float32)},
+        {"axes": np.eye(2)},
+    ):
         with pytest.raises(ValueError, match=r"weight|shape|dtype"):
             clicks.ClickMetric.from_state(Fields(config), {**arrays, **damaged})

@@ -168,7 +168,9 @@ def test_goodness_is_high_near_likes_and_nothing_far_away():
     vectors, _ = groups(count=400)
     whitening = Whitening.fitted(vectors / np.linalg.norm(vectors, axis=1, keepdims=True))
     term = Feedback.given(None, vectors[:1], vectors[1:2], whitening)
-    rows = Rows(["like", "unlike", "far"], np.stack([vectors[0], vectors[1], -vectors[2]]), [{}] * 3, [None] * 3)
+    rows = Rows(
+        ["like", "unlike", "far"], np.stack([vectors[0], vectors[1], -vectors[2]]), [{}] * 3, [None] * 3
+    )
     liked, unliked, far = term.scores(0, rows)
     assert liked > unliked
     assert liked > 1

@@ -1,9 +1,11 @@
 """Embeddings in shards: equal after any interruption, refused when they don't fit, and brought into an index."""
 
+import shutil
 import signal
 import subprocess
 import sys
 import textwrap
+import time
 
 import numpy as np
 import pyarrow.parquet
@@ -58,6 +60,37 @@ def test_each_photo_has_a_row_and_its_embedding(photos, encoder, tmp_path):
     assert (again.embedded, again.kept, len(again.failures)) == (0, 23, 1)
 
 
+def test_photos_that_could_not_be_read_are_tried_again(photos, encoder, tmp_path):
+    """A share that was away, a file that was half copied: what can be read now is embedded, and the rest stays as it is."""
+    own = tmp_path / "photos"
+    shutil.copytree(photos, own)
+    (own / "08.png").write_bytes(b"no picture")
+    folder = tmp_path / "shards"
+    assert len(embed(own, folder, encoder).failures) == 2
+    index = fs.VisualIndex(encoder, progress=False)
+    assert index.add_shards(folder) == 21
+    others = (folder / "shard-00002.parquet").stat().st_mtime_ns
+    before = (folder / "shard-00001.parquet").read_bytes()
+    shutil.copy(photos / "08.png", own / "08.png")
+    done = embed(own, folder, encoder)
+    assert (done.embedded, done.kept) == (1, 22)
+    assert [failure.source.rsplit("/")[-1] for failure in done.failures] == ["07.png"]
+    assert (folder / "shard-00002.parquet").stat().st_mtime_ns == others
+    assert (folder / "shard-00001.parquet").read_bytes() != before
+    assert index.add_shards(folder) == 1
+    np.testing.assert_allclose(index.get("08.png").vector, encoder.embed([photos / "08.png"])[0], atol=1e-6)
+    embed(photos, tmp_path / "whole", encoder)
+    found, truth = vectors_of(folder), vectors_of(tmp_path / "whole")
+    assert found.keys() == truth.keys()
+    np.testing.assert_allclose(found['"08.png"'], truth['"08.png"'], atol=1e-6)
+    before = (folder / "shard-00001.parquet").stat().st_mtime_ns
+    done = embed(own, folder, encoder)
+    assert (done.embedded, done.kept, len(done.failures)) == (0, 23, 1)
+    assert (folder / "shard-00001.parquet").stat().st_mtime_ns == before, (
+        "nothing is written where nothing changes"
+    )
+
+
 def test_an_interrupted_run_goes_on_and_ends_alike(photos, encoder, tmp_path, monkeypatch):
     embed(photos, tmp_path / "whole", encoder)
     write, left = runs.write_shard, [2]
@@ -77,8 +110,8 @@ def test_an_interrupted_run_goes_on_and_ends_alike(photos, encoder, tmp_path, mo
     assert vectors_of(tmp_path / "parts") == vectors_of(tmp_path / "whole")
 
 
-def _killed_run(photos, folder, after):
-    """Run in a process of its own, and kill it after so many seconds."""
+def _killed_run(photos, folder, shards, after):
+    """Run in a process of its own, and kill it so many seconds after it has written so many shards more."""
     program = textwrap.dedent(
         f"""
         import fashionsearch as fs
@@ -87,28 +120,39 @@ def _killed_run(photos, folder, after):
         fs.embed_shards("fashion", table, {str(folder)!r}, shard_size=2, progress=False)
         """
     )
+    begun = len(list(folder.glob("*.parquet")))
     process = subprocess.Popen([sys.executable, "-c", program], stderr=subprocess.DEVNULL)
-    try:
-        process.wait(after)
-    except subprocess.TimeoutExpired:
-        process.send_signal(signal.SIGKILL)
-        process.wait()
-    return process.returncode
+    while process.poll() is None and len(list(folder.glob("*.parquet"))) < begun + shards:
+        time.sleep(0.002)
+    time.sleep(after)
+    process.send_signal(signal.SIGKILL)
+    return process.wait()
 
 
 @pytest.mark.parametrize("kills", [3, pytest.param(50, marks=pytest.mark.slow)])
-def test_a_killed_run_goes_on_and_ends_alike(photos, encoder, tmp_path, kills):
+def test_a_killed_run_goes_on_and_ends_alike(photos, encoder, tmp_path, kills, tally):
     embed(photos, tmp_path / "whole", encoder, shard_size=2)
+    whole = vectors_of(tmp_path / "whole")
     rng = np.random.default_rng(kills)
-    killed = 0
+    counts = dict.fromkeys(("cases", "between shards", "lost", "wrong answers", "drafts left"), 0)
     for number in range(kills):
         folder = tmp_path / f"killed {number // 5}"
-        killed += _killed_run(photos, folder, float(rng.uniform(0.2, 1.5))) == -signal.SIGKILL
+        while True:  # a run that ended before it was killed is no case
+            code = _killed_run(photos, folder, int(rng.integers(1, 4)), float(rng.uniform(0, 0.05)))
+            if code == -signal.SIGKILL:
+                break
+            assert code == 0
+            shutil.rmtree(folder)
+        counts["cases"] += 1
+        counts["between shards"] += 0 < len(list(folder.glob("*.parquet"))) < 12
         if number % 5 == 4 or number == kills - 1:
             embed(photos, folder, encoder, shard_size=2)
-            assert vectors_of(folder) == vectors_of(tmp_path / "whole")
-            assert not list(folder.glob("*.new"))
-    assert killed
+            found = vectors_of(folder)
+            counts["lost"] += len(whole.keys() - found.keys())
+            counts["wrong answers"] += sum(found[item] != whole[item] for item in found if item in whole)
+            counts["drafts left"] += len(list(folder.glob("*.new")))
+    tally("a run of embedding is killed", **counts)
+    assert not counts["lost"] + counts["wrong answers"] + counts["drafts left"], counts
 
 
 def test_what_does_not_fit_a_run_is_refused(photos, encoder, tmp_path):

@@ -263,6 +263,20 @@ def test_the_calibration_error_is_the_distance_of_confidence_from_accuracy():
     assert calibration_error(["a", "b"], [[0.5, 0.5], [0.6, 0.4]], ["a", "b"], bins=2) == pytest.approx(0.55)
 
 
+def test_bins_of_equal_mass_hold_as_many_predictions():
+    # By hand, two bins: 0.6 wrong and 0.7 right; 0.8 right and 0.9 wrong. All four are in one bin of equal width.
+    shares = [[0.9, 0.1], [0.6, 0.4], [0.8, 0.2], [0.7, 0.3]]
+    expected = (abs((0 - 0.6) + (1 - 0.7)) + abs((1 - 0.8) + (0 - 0.9))) / 4
+    labels = ["b", "b", "a", "a"]
+    assert calibration_error(labels, shares, ["a", "b"], bins=2, equal_mass=True) == pytest.approx(expected)
+    # Equal confidences stay together, whatever their order.
+    same, labels = [[0.7, 0.3]] * 4, ["a", "b", "a", "b"]
+    assert calibration_error(labels, same, ["a", "b"], bins=2, equal_mass=True) == pytest.approx(0.2)
+    # More bins than predictions: each is alone.
+    alone = calibration_error(["a", "b"], [[0.9, 0.1], [0.6, 0.4]], ["a", "b"], bins=15, equal_mass=True)
+    assert alone == pytest.approx((0.1 + 0.6) / 2)
+
+
 @pytest.mark.parametrize(
     ("labels", "probabilities", "bins", "message"),
     [

@@ -99,11 +99,20 @@ def test_it_prints_and_shows_itself(tags):
     assert "for a person: 2, unfamiliar: 1" in repr(tags)
     html = tags._repr_html_()
     assert "&quot;é&quot;" in html
-    assert "<td><span style='opacity: 0.5'>d 0.50 ?</span></td>" in html
+    assert "<td><span style='opacity: 0.6'>d 0.50\xa0?</span></td>" in html
     assert "<td>a 0.98</td>" in html
     assert html.count("<b>unfamiliar</b>") == 1
     assert "3 photos, 2 for a person" in html
+    assert "sure is 0.95 and above" in html
     assert "<img" not in html
+
+
+def test_a_confidence_is_not_shown_as_more_than_it_is(tags):
+    nearly = replace(tags, confidence={**tags.confidence, "kind": np.array([0.9499, 0.29, 0.999])})
+    html = nearly._repr_html_()
+    assert "a 0.94" in html
+    assert "d 0.29\xa0?" in html
+    assert "0.95<" not in html
 
 
 def test_it_shows_the_first_photos_small(tags):

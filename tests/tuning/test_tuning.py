@@ -12,7 +12,9 @@ import pytest
 import torch
 
 import fashionsearch as fs
-from fashionsearch import errors
+from fashionsearch import errors, pretrained
+from fashionsearch.images import digests
+from fashionsearch.pretrained import learned
 from fashionsearch.training.options import RECIPES
 from fashionsearch.tuning.candidates import SPACES
 
@@ -254,6 +256,21 @@ def test_labels_are_checked_before_anything_is_tried():
     ):
         with pytest.raises(errors.InputError, match=words):
             fs.tune(TRAIN.images, TRAIN[LABEL], validation=validation, backbones=[SMALL], trials=1)
+
+
+def test_what_a_shipped_network_learned_from_is_not_chosen_by(monkeypatch):
+    shipped = pretrained.open_shipped("fashion")
+    arrays = {**shipped.arrays, "learned": np.sort(digests(VALIDATION.images[:4]))}
+    monkeypatch.setattr(learned, "open_shipped", lambda name: dataclasses.replace(shipped, arrays=arrays))
+    with pytest.warns(
+        errors.DataWarning, match="the choice leaves out 4 of 24 photos, which 'fashion' learned"
+    ):
+        tuning = tune(backbones=["fashion", SMALL], trials=1)
+    best = tuning.best.predict(VALIDATION.images[4:]) == VALIDATION[LABEL][4:]
+    assert tuning.accuracy == pytest.approx(best.mean())
+    arrays["learned"] = np.sort(digests(VALIDATION.images))
+    with pytest.raises(errors.DataError, match="the choice is refused"):
+        tune(backbones=["fashion"], trials=1)
 
 
 def test_what_a_classifier_sets_is_not_searched():

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import partial
@@ -19,6 +20,7 @@ from fashionsearch.auditing.photos import Look, broken_photos, copies_of, look_a
 from fashionsearch.datasets.table import Table
 from fashionsearch.images import source_of, thumbnail_uri
 from fashionsearch.images.decoding import Image
+from fashionsearch.pretrained import learned_from
 from fashionsearch.results import Audit, Leak, LeakFree
 from fashionsearch.targets import UNKNOWN, Targets
 
@@ -62,6 +64,9 @@ def audit(
         `Audit`: `mislabels`, `duplicates`, `leaks`, `broken` and `contradictions`, each with the most probable fault first,
         and with a split the `accuracies` with and without leaks. `report(path)` draws them, `to_csv(path)` writes them.
 
+    Warns:
+        DataWarning: if the accuracies leave out photos, because a network that ships has learned from them.
+
     Raises:
         DataError: if the table is empty or no column can be checked, a name is no column, or group or split have not one
             value for each row.
@@ -102,6 +107,9 @@ def audit(
     )
     if seen is None:
         return found
+    measured = np.ones(len(rows), dtype=bool)
+    if parts is not None:
+        measured = _unlearned(encoder, [images[row] for row in readable], parts[rows] != order[0])
     return _complete(
         found,
         seen,
@@ -109,6 +117,7 @@ def audit(
         products,
         None if parts is None else parts[rows],
         order,
+        measured,
         random_state or 0,
         progress,
     )
@@ -146,6 +155,7 @@ def _complete(
     products: NDArray[np.intp],
     parts: NDArray[np.str_] | None,
     order: list[str],
+    measured: NDArray[np.bool_],
     seed: int,
     progress: bool,
 ) -> Audit:
@@ -170,7 +180,8 @@ def _complete(
     together = {name: with_products(each, targets.of(name), products) for name, each in said.items()}
     accuracies: list[LeakFree] = []
     if parts is not None:
-        accuracies = _accuracies(seen.features, targets, parts, order, rows, leaked, seed)
+        clean = ~np.isin(rows, [leak.row for leak in leaked])
+        accuracies = _accuracies(seen.features, targets, parts, order, measured, clean, seed)
     return replace(
         found,
         mislabels=tuple(mislabels(together, targets, rows, found.sources)),
@@ -179,6 +190,19 @@ def _complete(
         ),
         accuracies=tuple(accuracies),
     )
+
+
+def _unlearned(encoder: object, images: list[Image], later: NDArray[np.bool_]) -> NDArray[np.bool_]:
+    """Return (m,) bool: which photos no shipped network learned from, and warn where some of the later parts are others."""
+    learned = learned_from(encoder, images)
+    if (learned & later).any():
+        warnings.warn(
+            f"the accuracies leave out {int((learned & later).sum()):,} of {int(later.sum()):,} photos, which the encoder "
+            "learned from",
+            errors.DataWarning,
+            stacklevel=3,
+        )
+    return ~learned
 
 
 def _targets(labels: dict[str, NDArray[np.str_]]) -> Targets:
@@ -204,24 +228,23 @@ def _accuracies(
     targets: Targets,
     parts: NDArray[np.str_],
     order: list[str],
-    rows: NDArray[np.intp],
-    leaked: list[Leak],
+    measured: NDArray[np.bool_],
+    clean: NDArray[np.bool_],
     seed: int,
 ) -> list[LeakFree]:
-    """Return how well the labels of each later part are predicted from the first part's."""
+    """Return how well the labels of each later part's measured photos are predicted from the first part's."""
     from fashionsearch.auditing.out_of_fold import predict
 
     learned = parts == order[0]
     if np.count_nonzero(learned) < _FEWEST:
         return []
     said = predict(vectors[learned], targets.indices[learned], targets, vectors, seed=seed)
-    clean = ~np.isin(rows, [leak.row for leak in leaked])
     found = []
     for name, probabilities in said.items():
         labels = targets.of(name)
         right = probabilities.argmax(axis=1) == labels
         for part in order[1:]:
-            known = (parts == part) & (labels != UNKNOWN)
+            known = (parts == part) & (labels != UNKNOWN) & measured
             if known.any():
                 without = known & clean
                 found.append(

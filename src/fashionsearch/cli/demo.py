@@ -267,15 +267,16 @@ def _looking_section(classifier: Classifier, shown: Table, label: str) -> Sectio
 def _in_short(evaluation: Evaluation, label: str, index: VisualIndex, recall: float) -> str:
     low, high = evaluation.interval("accuracy")
     wrong = int((evaluation.predictions != evaluation.labels).sum())
+    wrongly = f"{wrong:,} get a wrong one, and are listed below" if wrong else "none gets a wrong one"
     tagged = (
-        f"{evaluation.accuracy:.1%} of {len(evaluation.labels):,} test photos get the right {label} (95 % interval "
-        f"{low:.1%} – {high:.1%}); {wrong:,} get a wrong one, and are listed below."
+        f"{100 * evaluation.accuracy:.1f} % of {len(evaluation.labels):,} test photos get the right {label} (95 % interval "
+        f"{100 * low:.1f} – {100 * high:.1f}); {wrongly}."
     )
     if not index.has_graph:
         return f"{tagged}\n\nThe {len(index):,} items are so few that each search compares the photo with all of them."
     return (
         f"{tagged}\n\nA search walks a graph (HNSW) instead of comparing a photo with all {len(index):,} items, and finds "
-        f"{recall:.2%} of the ten nearest that a comparison with all finds (recall@10)."
+        f"{100 * recall:.2f} % of the ten nearest that a comparison with all finds (recall@10)."
     )
 
 

@@ -6,8 +6,8 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fashionsearch.cli import changing, indexing
-from fashionsearch.cli.options import add_data, add_reading, command
+from fashionsearch.cli import changing, indexing, migrating
+from fashionsearch.cli.options import add_data, add_encoder, add_reading, command
 
 
 def add_index_commands(subcommands: Any) -> None:
@@ -45,6 +45,7 @@ def add_index_commands(subcommands: Any) -> None:
     _add_place(index)
 
     _add_changes(subcommands)
+    _add_migration(subcommands)
 
     index_copy = command(
         subcommands,
@@ -157,6 +158,39 @@ def _add_changes(subcommands: Any) -> None:
         "an unknown value; fields that aren't named stay",
     )
     _add_json(update)
+
+
+def _add_migration(subcommands: Any) -> None:
+    migrate = command(
+        subcommands,
+        "migrate",
+        migrating.migrate,
+        "give an index another encoder, and embed its photos again; a run that was interrupted goes on",
+        "fashionsearch migrate catalogue --encoder fashion\n"
+        "fashionsearch migrate catalogue --encoder fashion --photos photos/ --field articleType --keep-old\n"
+        "fashionsearch migrate catalogue --rollback",
+    )
+    _add_index(migrate)
+    add_encoder(migrate)
+    migrate.add_argument(
+        "--photos", type=Path, help="folder of the photos, instead of the paths that they were added from"
+    )
+    migrate.add_argument(
+        "--field", help="a metadata field in which the first match is to agree, to measure the loss by too"
+    )
+    migrate.add_argument(
+        "--pairs", type=int, default=1500, help="items that the map is learned from (%(default)s)"
+    )
+    migrate.add_argument(
+        "--translate", action="store_true", help="map the old vectors of items whose photos are missing"
+    )
+    ending = migrate.add_mutually_exclusive_group()
+    ending.add_argument(
+        "--keep-old", action="store_true", help="keep the old vectors too, so that --rollback can go back"
+    )
+    ending.add_argument(
+        "--rollback", action="store_true", help="go back to the encoder before, and its vectors"
+    )
 
 
 def _add_index(parser: argparse.ArgumentParser) -> None:

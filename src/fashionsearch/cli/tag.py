@@ -99,13 +99,21 @@ def _check_columns(kept: list[dict[str, Any]], tags: Tags, out: Path) -> None:
 def _say(tags: Tags, out: Path, before: int) -> None:
     n = len(tags)
     print(f"{n:,} photo{'' if n == 1 else 's'} tagged{f', {before:,} tagged before' if before else ''}")
-    for name in tags.attributes:
-        often = Counter(value for value in tags.value[name].tolist() if value is not None).most_common(_NAMED)
-        values = ", ".join(f"{shown(value)} {count:,}" for value, count in often)
-        print(f"  {name}: {int(tags.sure[name].sum()):,} sure; most often {values}")
+    for name, sure, often in _by_attribute(tags):
+        print(f"  {name}: {sure} sure; most often {often}")
     review, strange = len(tags.for_review), int(tags.unfamiliar.sum())
     print(f"for a person to look at: {review:,}, of these unlike anything it knows: {strange:,}")
     print(f"written to {out}")
+
+
+def _by_attribute(tags: Tags) -> list[tuple[str, str, str]]:
+    """Return of each attribute how many tags are sure, and the most frequent."""
+    found = []
+    for name in tags.attributes:
+        often = Counter(value for value in tags.value[name].tolist() if value is not None).most_common(_NAMED)
+        values = ", ".join(f"{shown(value)} {count:,}" for value, count in often)
+        found.append((name, f"{int(tags.sure[name].sum()):,}", values))
+    return found
 
 
 @dataclass(frozen=True)
@@ -130,9 +138,10 @@ def _write_report(path: Path, tags: Tags) -> None:
     sections = [
         Section(
             "In short",
-            f"{len(tags):,} photos: all tags are sure of {len(rest):,}, and {len(review):,} are for a person to look at, "
-            f"{int(tags.unfamiliar.sum()):,} of them unlike anything that was learned from. A tag is sure where its chance "
-            f"to be right is at least {tags.threshold:.0%}; others are pale and have a question mark.",
+            f"{len(review):,} of {len(tags):,} photos are for a person to look at: a tag is not sure, or the photo is unlike "
+            f"anything that was learned from ({int(tags.unfamiliar.sum()):,}). A tag is sure where its chance to be right is "
+            f"at least {100 * tags.threshold:g} %; others are pale and have a question mark.",
+            tables=((("attribute", "sure", "most often"), _by_attribute(tags)),),
         )
     ]
     for heading, positions in (("For a person", review), ("Sure", rest)):

@@ -8,7 +8,7 @@ how many were asked for.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import reduce
 from operator import add
 
@@ -76,7 +76,7 @@ class Ranking:
     def itemised(self, found: Matches) -> Matches:
         """Return matches with what each term adds to each item's score, and its cosine to all probes together."""
         if len(self.terms) == 1 and self.is_linear:
-            return replace(found, _parts={self.terms[0].name: found.similarities})
+            return found.of_scores(parts={self.terms[0].name: found.similarities})
         similarities = np.full(found.ids.shape, np.nan, dtype=np.float32)
         parts = {term.name: similarities.copy() for term in self.terms}
         asked = unit(self.probes)
@@ -86,7 +86,7 @@ class Ranking:
             for term in self.terms:
                 others = np.nan_to_num(parts[term.name][query, places])  # of a term of the same name
                 parts[term.name][query, places] = others + term.scores(query, rows)
-        return replace(found, similarities=similarities, _parts=parts)
+        return found.of_scores(similarities=similarities, parts=parts)
 
     def _more_probes(self) -> list[NDArray[np.float32]]:
         """Return the probes of linear terms together, and of each other term by itself."""

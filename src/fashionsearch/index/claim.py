@@ -4,12 +4,17 @@ from __future__ import annotations
 
 import os
 import stat
+import sys
 from pathlib import Path
 
 from fashionsearch import errors
 from fashionsearch.files import lock
 
+if sys.platform == "win32":
+    import msvcrt
+
 COUNTER = "changes"  # the file that holds the number of the last change, and the lock of whoever writes
+_BEHIND = 2**20  # where Windows, which lets nobody read what is locked, locks a byte
 
 
 def claim(folder: Path) -> int:
@@ -28,8 +33,7 @@ def claim(folder: Path) -> int:
     try:
         if not stat.S_ISREG(os.fstat(counter).st_mode):
             raise errors.StorageError(f"{folder / COUNTER} is no regular file; remove it")
-        if os.name != "nt":  # where there are no such locks, SQLite's own keep changes apart
-            lock(counter)
+        _lock(counter)
     except BlockingIOError as error:
         os.close(counter)
         raise errors.StorageError(
@@ -43,3 +47,20 @@ def claim(folder: Path) -> int:
         os.close(counter)
         raise
     return counter
+
+
+def _lock(counter: int) -> None:
+    """Lock the open file.
+
+    Raises:
+        BlockingIOError: if somebody else has locked it.
+        OSError: if there are no locks here.
+    """
+    if sys.platform == "win32":
+        os.lseek(counter, _BEHIND, os.SEEK_SET)
+        try:
+            msvcrt.locking(counter, msvcrt.LK_NBLCK, 1)
+        except OSError as error:
+            raise BlockingIOError(str(error)) from error
+    else:
+        lock(counter)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Any, TypeAlias
 
 import numpy as np
@@ -121,7 +122,9 @@ def _queries(
         kind = _kind(query, engine)
         kinds[kind].append(place)
         is_named = isinstance(query, str | int | np.integer)
-        keys.append((kind, query) if is_named else (kind, np.asarray(query).tobytes() if kind == "vector" else place))
+        keys.append(
+            (kind, query) if is_named else (kind, np.asarray(query).tobytes() if kind == "vector" else place)
+        )
     made = np.zeros((len(given), engine.settings.dim), dtype=np.float32)
     for kind, places in kinds.items():
         if not places:
@@ -157,7 +160,9 @@ def _kind(query: Any, engine: Engine) -> str:
         raise errors.InputError(f"query {query!r} of the log is neither an id, a photo, a vector nor a text")
     if isinstance(query, int | np.integer):
         if check_id(query) not in engine:
-            raise errors.UnknownIdError(f"the log's query {query!r} is no id of the index; leave its pages out")
+            raise errors.UnknownIdError(
+                f"the log's query {query!r} is no id of the index; leave its pages out"
+            )
         return "item"
     if isinstance(query, str):
         return "item" if query in engine else "photo" if is_file(query) else "text"
@@ -262,5 +267,5 @@ def _by_page(pages: Pages) -> list[tuple[list[int], list[bool]]]:
     ends = np.searchsorted(pages.page, np.arange(len(pages.queries) + 1))
     return [
         (pages.places[begin:end].tolist(), pages.clicked[begin:end].tolist())
-        for begin, end in zip(ends[:-1], ends[1:], strict=True)
+        for begin, end in pairwise(ends.tolist())
     ]

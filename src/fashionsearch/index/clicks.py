@@ -99,9 +99,7 @@ class Pages:
     def some(self, chosen: NDArray[np.bool_]) -> Pages:
         """Return the places of some pages, (n,) bool; the queries stay."""
         kept = chosen[self.page]
-        return Pages(
-            self.queries, self.page[kept], self.items[kept], self.places[kept], self.clicked[kept]
-        )
+        return Pages(self.queries, self.page[kept], self.items[kept], self.places[kept], self.clicked[kept])
 
     def without_bias(self) -> Pages:
         """Return them as if each place were looked at alike."""
@@ -122,9 +120,7 @@ class Goodness:
     coefficients: Floats
     centre: tuple[float, float]
 
-    def __call__(
-        self, queries: NDArray[np.float32], items: NDArray[np.float32], means: Floats
-    ) -> Floats:
+    def __call__(self, queries: NDArray[np.float32], items: NDArray[np.float32], means: Floats) -> Floats:
         """Return (p,) chances of p pairs, (p, dim) and (p, dim), on pages of these mean likenesses, (p,)."""
         plain = features(queries, items, means, self.centre)
         products = (queries @ self.axes.T).astype(np.float64) * (items @ self.axes.T)
@@ -187,7 +183,8 @@ def looked_at(pages: Pages) -> Floats:
 
     begin = np.concatenate([-np.log(np.arange(2, count + 1)) / 2, np.zeros(known.shape[1])])
     bounds = [(-8.0, 2.0)] * (count - 1) + [(None, None)] * known.shape[1]
-    return np.exp(np.concatenate([[0.0], _minimised(loss, begin, bounds)[: count - 1]]))
+    found: Floats = np.exp(np.concatenate([[0.0], _minimised(loss, begin, bounds)[: count - 1]]))
+    return found
 
 
 def goodness(pages: Pages, chances: Floats, axes: NDArray[np.float32]) -> Goodness:
@@ -197,7 +194,11 @@ def goodness(pages: Pages, chances: Floats, axes: NDArray[np.float32]) -> Goodne
     centre = (float(alike.mean()), max(float(alike.std()), _TINY))
     plain = features(queries, pages.items, page_means(pages, alike)[pages.page], centre)
     products = (queries @ axes.T).astype(np.float64) * (pages.items @ axes.T)
-    known, clicks, seen = np.hstack([plain, products]), pages.clicked.astype(np.float64), chances[pages.places]
+    known, clicks, seen = (
+        np.hstack([plain, products]),
+        pages.clicked.astype(np.float64),
+        chances[pages.places],
+    )
 
     def loss(values: Floats, tightness: float = 0.0) -> tuple[float, Floats]:
         shown = known[:, : len(values)]
@@ -232,8 +233,6 @@ def _click_loss(chances: Floats, clicks: Floats) -> tuple[float, Floats]:
 def _minimised(loss: Any, begin: Floats, bounds: Any = None) -> Floats:
     from scipy.optimize import minimize
 
-    found = minimize(
-        loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS}
-    )
+    found = minimize(loss, begin, jac=True, method="L-BFGS-B", bounds=bounds, options={"maxiter": _STEPS})
     values: Floats = found.x
     return values

@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.index.rows import Rows
+from fashionsearch.index.rows import Rows, check_vectors, is_plain
 
 Record: TypeAlias = tuple[str, bytes, str, str, int, bytes]  # id, vector, metadata, source, change, digest
 _DIGEST_BYTES = 16
@@ -87,18 +87,28 @@ def rows_of(records: Sequence[Record], dim: int) -> Rows:
     """Return the rows of some records.
 
     Raises:
-        ValueError: if one isn't what was written, or its vector is of another length.
+        ValueError: if one isn't what was written, or holds what no index does: a digest tells of accidents and not of
+            attackers.
     """
     for record in records:
         if digest(*record[:-1]) != record[-1]:
             raise ValueError(f"the item {record[0]} isn't what was written")
-    vectors = np.frombuffer(b"".join(record[1] for record in records), dtype="<f4")
-    return Rows(
-        [json.loads(record[0]) for record in records],
-        vectors.reshape(len(records), dim).astype(np.float32),
-        [json.loads(record[2]) for record in records],
-        [json.loads(record[3]) for record in records],
-    )
+    vectors = np.frombuffer(b"".join(record[1] for record in records), dtype="<f4").reshape(len(records), dim)
+    ids = [json.loads(record[0]) for record in records]
+    metadata = [json.loads(record[2]) for record in records]
+    sources = [json.loads(record[3]) for record in records]
+    for record, item, fields, source in zip(records, ids, metadata, sources, strict=True):
+        if (
+            type(item) not in (str, int)
+            or type(fields) is not dict
+            or not (source is None or type(source) is str)
+            or not all(name and is_plain(value) for name, value in fields.items())
+        ):
+            raise ValueError(f"the item {record[0][:40]} holds what no item does")
+    try:
+        return Rows(ids, check_vectors(vectors, dim), metadata, sources)
+    except errors.InputError as error:
+        raise ValueError(str(error)) from error
 
 
 def digest_of_facts(facts: Mapping[str, Any]) -> bytes:

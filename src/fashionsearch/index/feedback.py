@@ -117,7 +117,8 @@ def _fitted(
 ) -> NDArray[np.float32]:
     """Return (m,) what being near to each of m points adds."""
     covariances = _likeness(points, points, whitening) + _NOISE * np.eye(len(points))
-    return np.linalg.solve(covariances, goods).astype(np.float32)
+    found: NDArray[np.float32] = np.linalg.solve(covariances, goods).astype(np.float32)
+    return found
 
 
 def _probe(
@@ -127,8 +128,8 @@ def _probe(
     white = (points - whitening.mean) @ whitening.matrix
     lengths = np.maximum(row_lengths(white), _NOTHING)[:, None]
     ways = points + (white / lengths**2) @ whitening.matrix.T
-    found = strengths @ ways
-    length = float(np.linalg.norm(found))
+    found: NDArray[np.float32] = (strengths @ ways).astype(np.float32)
+    length = np.float32(np.linalg.norm(found))
     if length < _NOTHING:
         return np.zeros(points.shape[1], dtype=np.float32)
-    return (found / length).astype(np.float32)
+    return np.divide(found, length)

@@ -162,6 +162,27 @@ def leaves(condition: Condition, *, negated: bool = False) -> Iterator[tuple[Lea
         yield condition, negated
 
 
+def lacking(condition: Condition, fields: Collection[str]) -> Condition | bool:
+    """Return what is left of a condition among rows that all lack some fields; True or False where that decides it.
+
+    Examples:
+        >>> condition = parse({"year": 2012, "price": {"exists": False}})
+        >>> lacking(condition, {"price"}), lacking(condition, {"year"})
+        (AllOf(conditions=(OneOf(field='year', options=(2012,)),)), False)
+    """
+    if isinstance(condition, Not):
+        inner = lacking(condition.condition, fields)
+        return not inner if isinstance(inner, bool) else Not(inner)
+    if isinstance(condition, AllOf | AnyOf):
+        decisive = isinstance(condition, AnyOf)
+        parts = [lacking(part, fields) for part in condition.conditions]
+        if any(part is decisive for part in parts):
+            return decisive
+        rest = tuple(part for part in parts if not isinstance(part, bool))
+        return (AnyOf(rest) if decisive else AllOf(rest)) if rest else not decisive
+    return condition.holds(None) if condition.field in fields else condition
+
+
 def words_of(text: str) -> list[str]:
     """Return the words of a text, in lower case: runs of letters, digits and underscores.
 

@@ -6,6 +6,7 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
+from fashionsearch import errors
 from fashionsearch.index import filters
 from fashionsearch.index.engines.base import Engine
 from fashionsearch.index.rows import PRIVATE, Id, Rows, as_ids, check_id, check_ids, metadata_row, unknown_id
@@ -56,6 +57,11 @@ class Items:
     def _upsert(self, rows: Rows, ids: Iterable[object] | None, total: int) -> tuple[Id, ...]:
         """Add rows whose ids are yet their positions among the `total` that the ids are for."""
         with self._engine.changing:
+            if rows.vectors.shape[1] != self._engine.settings.dim:
+                raise errors.InputError(
+                    f"the index was given an encoder of dim={self._engine.settings.dim} meanwhile, and these vectors have "
+                    f"length {rows.vectors.shape[1]}; add the photos again"
+                )
             checked = check_ids(ids, total, self._engine.id_kind, self._engine.next_id)
             kept = [checked[int(position)] for position in rows.ids]
             if kept:

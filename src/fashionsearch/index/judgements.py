@@ -100,5 +100,6 @@ def _unknown(name: str, unknown: Sequence[Id], engine: Engine) -> errors.Unknown
     kind = engine.id_kind
     hint = f"; ids here are of type {kind.__name__}" if kind and type(unknown[0]) is not kind else ""
     return errors.UnknownIdError(
-        f"{name} names {shown}{more}: no item has such an id, and there is no such file; the index holds {len(engine):,}{hint}"
+        f"{name} names {shown}{more}: no item has such an id, and there is no such file; the index holds {len(engine):,}"
+        f"{hint}"
     )

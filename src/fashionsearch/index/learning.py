@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,11 @@ from fashionsearch import errors
 from fashionsearch.index import click_log, encoders, learned
 from fashionsearch.index.click_log import Log
 from fashionsearch.index.filters import Where
-from fashionsearch.index.rows import Id, check_vectors
+from fashionsearch.index.rows import Id, check_vectors, metadata_rows
 from fashionsearch.index.searching import Searching
 from fashionsearch.index.session import Session
-from fashionsearch.results import ClickReport
+from fashionsearch.results import Calibrated, ClickReport
+from fashionsearch.values import Value
 
 if TYPE_CHECKING:
     from fashionsearch.images import Images
@@ -24,7 +26,9 @@ if TYPE_CHECKING:
 class Learning(Searching):
     """Items, and what was learned of them."""
 
+    progress: bool
     _folder: Path | None  # of an opened index
+    _items: str  # where in that folder the rows are, and what was learned of them
 
     def session(
         self,
@@ -62,8 +66,8 @@ class Learning(Searching):
         that is likely to bring. Weights that were learned before are replaced, and are out of use until then.
 
         Args:
-            log: one (query, shown ids in their order, clicked ids) a page. A query is an id of the index, a photo in any form,
-                a vector (dim,), or a text: that of a file is a photo, and any other is words.
+            log: one (query, shown ids in their order, clicked ids) a page. A query is an id of the index, a photo in any
+                form, a vector (dim,), or a text: that of a file is a photo, and any other is words.
 
         Raises:
             InputError: if the log can't be used or has fewer than 200 clicks, or clicks don't rise with likeness.
@@ -87,7 +91,7 @@ class Learning(Searching):
             >>> index.use_clicks(True)
         """
         self._require_cosine("clicks")
-        read = click_log.read(log, self._engine, self._embed_photos, self._embed_text)
+        read = click_log.read(log, self._engine, self._embedded, self._embed_text)
         metric, report = click_log.learn(read, self._engine, self._sample())
         self._keep(metric)
         return report
@@ -107,9 +111,83 @@ class Learning(Searching):
         elif use:
             raise errors.InputError("nothing was learned from clicks; call learn_clicks with a log first")
 
-    def _embed_photos(self, photos: list[Any]) -> NDArray[np.float32]:
-        encoder = self._required_encoder("look at the photos of a log")
-        return check_vectors(encoders.embed_queries(encoder, photos), self.dim)
+    def calibrate(
+        self, field: str = "articleType", *, images: Images | None = None, labels: Sequence[Any] | None = None
+    ) -> Calibrated:
+        """Learn what a likeness is worth, so that every match bears the chance that it is of the query's kind.
+
+        `search` then fills `matches.probabilities`, and takes `min_probability` and `coverage`. The index keeps it; learn it
+        again when the catalogue has changed much.
+
+        Args:
+            field: the metadata field whose value is an item's kind.
+            images: photos that are not in the index, to search by; None takes up to 2,000 of the index's own items, without
+                those that the encoder is known to have learned from, whose likeness would promise too much.
+            labels: the value of the field for each of the images.
+
+        Returns:
+            `Calibrated`: how well the chances hold on queries that were held out.
+
+        Raises:
+            InputError: if no item has the field, there are fewer than 50 queries whose kind is known, or nothing can be told
+                apart.
+            ImageError: if an image can't be read.
+            StorageError: if the folder of an opened index can't be written.
+
+        Examples:
+            >>> import fashionsearch as fs
+            >>> shop = fs.datasets.make_catalogue(300, seed=0)
+            >>> index = fs.VisualIndex("fashion", progress=False)
+            >>> _ = index.add(shop.images, metadata={"articleType": shop["articleType"]})
+            >>> report = index.calibrate("articleType")
+            >>> bool(index.search(shop.images[0], k=3).probabilities[0, 0] > 0.5)
+            True
+        """
+        from fashionsearch.index import calibrating
+
+        if self._engine.settings.metric != "cosine":
+            raise errors.InputError(
+                f"chances are learned of cosines, and this index has metric={self._engine.settings.metric!r}; make it with "
+                "metric='cosine'"
+            )
+        self._engine.check_field(field, "calibrate")
+        if (images is None) != (labels is None):
+            raise errors.InputError("images and labels belong together; give both, or neither")
+        if images is None:
+            asked = calibrating.own_queries(self._engine, field, self._learned_from)
+        else:
+            vectors = self._embedded(images)
+            kinds = metadata_rows({field: labels}, len(vectors))
+            known = [n for n, row in enumerate(kinds) if row[field] not in (None, "")]
+            asked = calibrating.Queries(vectors[known], [kinds[n][field] for n in known])
+        is_tagged = self._seen(field, asked.vectors[:1]) is not None
+
+        def told(vectors: NDArray[np.float32]) -> list[dict[Value, float]]:
+            return self._seen(field, vectors) or []
+
+        calibration, report = calibrating.fit(
+            self._engine, field, asked, told if is_tagged else None, progress=self.progress
+        )
+        self._keep(calibration)
+        return report
+
+    def _embedded(self, images: Images) -> NDArray[np.float32]:
+        from fashionsearch.images import iterate
+
+        pictures = list(iterate(images))
+        return check_vectors(
+            encoders.embed_queries(self._required_encoder("embed photos"), pictures), self.dim
+        )
+
+    def _learned_from(self, sources: Sequence[str | None]) -> NDArray[np.bool_]:
+        """Return (n,) bool: from which photos the encoder is known to have learned, as far as they may be opened."""
+        from fashionsearch.pretrained import learned_from
+
+        found = np.zeros(len(sources), dtype=bool)
+        there = {n: source for n, source in enumerate(sources) if source is not None}
+        if there and self.show_photos:
+            found[list(there)] = learned_from(self._encoder, list(there.values()))
+        return found
 
     def _keep(self, part: learned.Part) -> None:
         """Take over what was learned, and keep it in the folder of an opened index.
@@ -121,13 +199,14 @@ class Learning(Searching):
             parts = {**self._learned, part.name: part}
             if self._folder is not None:
                 self._check_writing()
-                learned.keep(self._folder, parts)
+                learned.keep(self._folder / self._items, parts)
             self._learned = parts
 
     def _check_writing(self) -> None:
         from fashionsearch.index.engines.durable import DurableEngine
+        from fashionsearch.index.engines.migrating import MigratingEngine
 
-        if isinstance(self._engine, DurableEngine) and not self._engine.is_writing:
+        if isinstance(self._engine, DurableEngine | MigratingEngine) and not self._engine.is_writing:
             raise errors.StorageError(
                 f"{self._folder} was opened with read_only=True or is closed, so nothing learned can be kept; open it "
                 "for writing"

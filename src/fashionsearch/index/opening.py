@@ -8,12 +8,15 @@ changes               the number of the last change, and the lock of whoever wri
 learned/              what was learned beside the rows
 checkpoint/           what a saved index holds, and at which change: read first, and made again when it doesn't fit
 ```
+
+The last three lie in a folder items-N where the index was given another encoder; index.json names it (see `relocation`).
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
+import re
 import warnings
 from collections.abc import Mapping
 from pathlib import Path
@@ -31,6 +34,7 @@ from fashionsearch.index.journal import DATABASE, Journal
 
 OPENED, SAVED = "opened index", "index"
 _AT_ONCE = 10_000  # rows that are written in one transaction when a saved index is opened
+ITEMS = re.compile(r"items-\d+")
 _FAR = ("nfs", "cifs", "smb", "ceph", "gluster", "lustre", "afs", "9p", "fuse.sshfs", "beegfs", "gpfs")
 
 
@@ -39,11 +43,17 @@ def kind_of(folder: Path) -> str | None:
 
     Raises:
         StorageError: if that can't be read.
+        CorruptFileError: if it held an opened index, which has lost its manifest.
     """
     try:
         is_there = (folder / storage.MANIFEST).exists()
+        is_beheaded = not is_there and (folder / DATABASE).exists()
     except OSError as error:
         raise errors.StorageError(f"{folder} can't be read: {error.strerror or error}") from error
+    if is_beheaded:
+        raise errors.CorruptFileError(
+            f"{folder / storage.MANIFEST} is missing beside {DATABASE}; restore it from a copy"
+        )
     return storage.open_saved(folder).kind if is_there else None
 
 
@@ -162,8 +172,27 @@ def check_same(folder: Path, given: Mapping[str, Any], made_with: Mapping[str, A
             )
 
 
+def items_of(config: Mapping[str, Any]) -> str:
+    """Return the name of the folder in an opened index's folder that holds its rows; "" for that folder itself.
+
+    Raises:
+        ValueError: if index.json names anything else.
+    """
+    name = config.get("items", "")
+    if name != "" and not (isinstance(name, str) and ITEMS.fullmatch(name)):
+        raise ValueError("index.json names no folder of items")
+    return str(name)
+
+
 def start(
-    folder: Path, generation: Path, name: str, settings: Settings, *, read_only: bool, rebuild: bool
+    folder: Path,
+    generation: Path,
+    name: str,
+    settings: Settings,
+    *,
+    items: str = "",
+    read_only: bool,
+    rebuild: bool,
 ) -> DurableEngine:
     """Return the engine of an opened index, its memory filled.
 
@@ -171,7 +200,7 @@ def start(
         StorageError: if it is open for writing elsewhere, or can't be read.
         CorruptFileError: if its journal is damaged.
     """
-    counter = None if read_only else claim(folder)
+    counter = None if read_only else claim(folder / items)
     try:
         if storage.open_saved(folder, OPENED).generation != generation:
             raise errors.StorageError(f"{folder} was made anew elsewhere at this moment; open it again")
@@ -179,6 +208,25 @@ def start(
         if counter is not None:
             os.close(counter)
         raise
+    return filled(folder / items, name, settings, counter, rebuild=rebuild)
+
+
+def filled(
+    folder: Path, name: str, settings: Settings, counter: int | None, *, rebuild: bool
+) -> DurableEngine:
+    """Return the engine of the rows in a folder, its memory filled.
+
+    Args:
+        folder: which holds the journal.
+        name: of the engine.
+        settings: of the index.
+        counter: what `claim` returned; None only reads.
+        rebuild: as for `VisualIndex.open`.
+
+    Raises:
+        StorageError: if it can't be read.
+        CorruptFileError: if its journal is damaged.
+    """
     journal = Journal(folder, settings.dim, counter=counter)
     try:
         if journal.lost:
@@ -186,9 +234,9 @@ def start(
                 f"{folder} has lost its last {journal.lost:,} changes, which the file {COUNTER} knows of: {DATABASE}-wal is "
                 "damaged or missing; the index is as it was before them",
                 errors.DataWarning,
-                stacklevel=4,
+                stacklevel=5,
             )
-        engine = DurableEngine(settings, engines.GRAPHS[name], folder, journal, read_only=read_only)
+        engine = DurableEngine(settings, engines.GRAPHS[name], folder, journal, read_only=counter is None)
         engine.start(rebuild=rebuild)
         if not engine.is_loading:
             engine.settle(PATIENCE)

@@ -11,6 +11,7 @@ and ends with what one that was not would have written.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import os
@@ -106,42 +107,81 @@ def open_run(root: Path) -> tuple[dict[str, Any], Embeds]:
 def write_shard(encoder: Embeds, table: Table, root: Path, shard: int, run: dict[str, Any]) -> int:
     """Embed the photos of one shard, and write its file; return how many there are."""
     import pyarrow
-    import pyarrow.parquet
 
     places = places_of(shard, run)
     part = table[places.start : places.stop]
-    vectors, positions, _, failures = encoders.embed_all(encoder, list(part.images), "skip", None)
-    checked = check_vectors(vectors, run["dim"])
-    embeddings: list[Any] = [None] * len(part)
-    for position, vector in zip(positions, checked, strict=True):
-        embeddings[position] = vector
-    reasons: list[str | None] = [None] * len(part)
-    for failure in failures:
-        reasons[failure.position] = failure.reason
+    embeddings, reasons = _embedded(encoder, list(part.images), run)
+    ids = part["id"].tolist() if "id" in part.columns else places
     rows = pyarrow.table(
         {
-            "id": pyarrow.array(
-                [text(item) for item in (part["id"].tolist() if "id" in part.columns else places)]
-            ),
+            "id": pyarrow.array([text(item) for item in ids]),
             "path": pyarrow.array([text(str(image)) for image in part.images]),
             "metadata": pyarrow.array([text(fields) for fields in metadata_rows(part.metadata, len(part))]),
-            "embedding": pyarrow.array(embeddings, type=pyarrow.list_(pyarrow.float32(), run["dim"])),
-            "error": pyarrow.array(reasons, type=pyarrow.string()),
-        },
-        metadata={_MARK: json.dumps([run["rows_digest"], shard]).encode()},
+            "embedding": embeddings,
+            "error": reasons,
+        }
     )
+    _write(root, shard, run, rows)
+    return len(part)
+
+
+def try_again(encoder: Embeds, root: Path, shard: int, run: dict[str, Any]) -> int:
+    """Embed those photos of a written shard that couldn't be read, and return how many can be now."""
+    import pyarrow
+
+    failures = failures_of(root, shard, run)
+    if not failures:
+        return 0
+    embeddings, reasons = _embedded(encoder, [failure.source for failure in failures], run)
+    if reasons.to_pylist() == [failure.reason for failure in failures]:
+        return 0
+    rows = read_shard(root, shard, run)
+    places = np.arange(len(rows))
+    start = places_of(shard, run).start
+    places[[failure.position - start for failure in failures]] = len(rows) + np.arange(len(failures))
+    for name, fresh in (("embedding", embeddings), ("error", reasons)):
+        held = rows[name].combine_chunks()
+        mended = pyarrow.concat_arrays([held, fresh.cast(held.type)]).take(pyarrow.array(places))
+        rows = rows.set_column(rows.schema.get_field_index(name), name, mended)
+    _write(root, shard, run, rows)
+    return int(reasons.null_count)
+
+
+def _embedded(
+    encoder: Embeds, photos: Sequence[Any], run: dict[str, Any]
+) -> tuple[pyarrow.Array, pyarrow.Array]:
+    """Return photos' embeddings, and why those that have none couldn't be read."""
+    import pyarrow
+
+    vectors, positions, _, failures = encoders.embed_all(encoder, photos, "skip", None)
+    embeddings: list[Any] = [None] * len(photos)
+    for position, vector in zip(positions, check_vectors(vectors, run["dim"]), strict=True):
+        embeddings[position] = vector
+    reasons: list[str | None] = [None] * len(photos)
+    for failure in failures:
+        reasons[failure.position] = failure.reason
+    kind = pyarrow.list_(pyarrow.float32(), run["dim"])
+    return pyarrow.array(embeddings, type=kind), pyarrow.array(reasons, type=pyarrow.string())
+
+
+def _write(root: Path, shard: int, run: dict[str, Any], rows: pyarrow.Table) -> None:
+    import pyarrow.parquet
+
+    marked = rows.replace_schema_metadata({_MARK: json.dumps([run["rows_digest"], shard]).encode()})
     path = _path(root, shard)
     draft = path.with_suffix(f".{os.getpid()}.new")
     try:
-        pyarrow.parquet.write_table(rows, draft, compression="zstd", write_page_checksum=True)
+        pyarrow.parquet.write_table(marked, draft, compression="zstd", write_page_checksum=True)
         sync(draft)
         draft.replace(path)
         sync(root)
     except OSError as error:
         raise errors.StorageError(f"{path} could not be written: {error}") from error
     finally:
-        draft.unlink(missing_ok=True)
-    return len(part)
+        with contextlib.suppress(
+            OSError
+        ):  # whatever stopped the writing may stop this too, and is the error to hear of
+            draft.unlink(missing_ok=True)
 
 
 def read_shard(

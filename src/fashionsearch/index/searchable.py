@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from numpy.typing import ArrayLike
@@ -11,6 +12,8 @@ from numpy.typing import ArrayLike
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders
+from fashionsearch.index.engines.base import Engine
+from fashionsearch.index.learned import Part
 from fashionsearch.index.learning import Learning
 from fashionsearch.index.rows import (
     Id,
@@ -26,12 +29,15 @@ if TYPE_CHECKING:
     from fashionsearch.cache import EmbeddingCache
     from fashionsearch.datasets.table import Table
     from fashionsearch.images import Images
+    from fashionsearch.index.migration import Migration
 
 
 class Searchable(Learning):
     """Items that photos and vectors are added to, and searched by."""
 
+    engine: str
     progress: bool
+    _migration: Migration | None = None
 
     @property
     def encoder(self) -> Embeds | None:
@@ -44,7 +50,10 @@ class Searchable(Learning):
     @encoder.setter
     def encoder(self, encoder: Embeds | None) -> None:
         chosen = encoders.replacement(self._encoder, encoder, self.dim, empty=not len(self))
-        self._check_encoder(chosen)
+        if chosen is not None and self._migration is not None:
+            self._migration.check_encoder(chosen)
+        else:
+            self._check_encoder(chosen)
         self._encoder = chosen
 
     def _check_encoder(self, encoder: Embeds | None) -> None:
@@ -180,7 +189,7 @@ class Searchable(Learning):
 
         Raises:
             EncoderMismatchError: if its vectors come from another encoder.
-            InputError: if its ids are of another kind.
+            InputError: if its ids are of another kind, or this index is being migrated to another encoder.
 
         Examples:
             >>> import fashionsearch as fs
@@ -191,6 +200,10 @@ class Searchable(Learning):
         """
         from fashionsearch.index.copying import copy
 
+        if self._migration is not None and self._migration.state != "switched":
+            raise errors.InputError(
+                "items of this index are still to be embedded again and have no vectors to copy; migration.wait() comes first"
+            )
         if self.dim != other.dim:
             raise errors.EncoderMismatchError(f"vectors here have length {self.dim}, and there {other.dim}")
         if self._encoder is not None and (other._encoder is not None or not len(other)):
@@ -198,6 +211,59 @@ class Searchable(Learning):
                 other._encoder, self._encoder, other.dim, empty=not len(other)
             )
         return copy(self._engine, other._engine, progress=self.progress)
+
+    @property
+    def migration(self) -> Migration | None:
+        """What `migrate` has begun, until it is finished or rolled back."""
+        return self._migration
+
+    def migrate(
+        self,
+        encoder: Embeds | str,
+        photos: Mapping[Any, Any] | str | Path | None = None,
+        *,
+        pairs: int = 1500,
+        field: str | None = None,
+        random_state: int = 0,
+        cache: EmbeddingCache | None = None,
+    ) -> Migration:
+        """Give the index another encoder: its queries search at once, and items are embedded again in the background.
+
+        Some items are embedded before the call returns, and a map between the two spaces is learned from them. What it loses
+        is measured on others and printed (unless `progress=False`). Then the new encoder's queries, mapped, search the old
+        vectors of the items that are still to be embedded, and as they are the new vectors of the others. Both encoders'
+        vectors are kept until `migration.finish()`; until then `migration.rollback()` goes back. The work of an opened index
+        goes on where it was when the folder is opened again; a second call goes on as well.
+
+        Args:
+            encoder: the new one, or a backbone's name. Two threads use it at once.
+            photos: of the items: id -> photo, or a folder of them; None is the paths that they were added from. Of a loaded
+                index these are whatever its folder says: leave them only where you trust it.
+            pairs: items to learn the map from; a quarter as many more are held out, and together they are at most half of the
+                items. An index of fewer than 50 items is embedded as a whole before the call returns.
+            field: a metadata field in which the first match is to agree with the query, to be measured too.
+            random_state: of the choice of these items.
+            cache: where a backbone looks for embeddings first, and keeps new ones.
+
+        Returns:
+            The migration: its `report`, its `state`, and what ends it.
+
+        Raises:
+            InputError: if too few photos can be embedded, the metric isn't "cosine", or the index is empty, only reads, or
+                has this encoder.
+            EncoderMismatchError: if it is being migrated to another encoder.
+            StorageError: if the new vectors can't be written; the index is as it was.
+        """
+        from fashionsearch.index.beginning import migrate
+
+        return migrate(
+            self, encoder, photos, pairs=pairs, field=field, random_state=random_state, cache=cache
+        )
+
+    def _take(self, engine: Engine, encoder: Embeds | None, parts: Mapping[str, Part], items: str) -> None:
+        """Go on with another engine, whose vectors come from another encoder, what was learned of these, and their folder."""
+        self._engine, self._encoder, self.dim, self._audited = engine, encoder, engine.settings.dim, 0
+        self._learned, self._items = parts, items
 
     def health(self) -> Health:
         """Audit the index on its own items: recall against exact search, what it takes up, and how its embeddings lie.

@@ -3,35 +3,30 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from fashionsearch import errors
-from fashionsearch.encoder import Embeds
 from fashionsearch.images import Images
-from fashionsearch.index import encoders, filters, learned, paging, queries
+from fashionsearch.index import encoders, filters, paging, queries
 from fashionsearch.index.candidates import Ranking
-from fashionsearch.index.clicks import ClickMetric
-from fashionsearch.index.engines.base import fetch_present
+from fashionsearch.index.chances import EVIDENCE, Calibration, judged
 from fashionsearch.index.feedback import Feedback
 from fashionsearch.index.health import reach
-from fashionsearch.index.items import Items
-from fashionsearch.index.judgements import Judgements, judgements
+from fashionsearch.index.judgements import Judgements
+from fashionsearch.index.knowing import Knowing
 from fashionsearch.index.ranking import source_first
 from fashionsearch.index.rows import Id, as_ids, check_id, check_number, check_share, check_vectors
-from fashionsearch.index.whitening import Whitening
 from fashionsearch.results import Matches
 
 _MAX_K = 1_000_000
 _TWINS = 8  # items beyond k among which that of the queried file itself may be
 _GROWN = 1.5
-_SAMPLE = 5000
 _SHOWN = 10  # queries whose photos are kept for a notebook's view
 
 
@@ -46,18 +41,17 @@ class _Asked:
     exclude: frozenset[Id]
     group_by: str | None
     diversity: float
+    min_probability: float | None
+    coverage: float | None
 
 
-class Searching(Items):
+class Searching(Knowing):
     """Items that are searched by photos, vectors, stored items and words."""
 
-    dim: int
     show_photos: bool
     recall: float | None
     _audited: int  # items when `ef_search` was last set for the goal of recall
     _auditing: bool
-    _encoder: Embeds | None
-    _learned: Mapping[str, learned.Part]
 
     def search(
         self,
@@ -76,6 +70,8 @@ class Searching(Items):
         exclude: Iterable[Id] = (),
         group_by: str | None = None,
         diversity: float = 0.0,
+        min_probability: float | None = None,
+        coverage: float | None = None,
     ) -> Matches:
         """Find the items nearest to one or several photos, to words, or to a stored item.
 
@@ -96,12 +92,18 @@ class Searching(Items):
                 "and" and "or" are there too (the page of the reference has them all).
             exact: compare with every item, instead of walking the graph.
             offset: leave out so many of the nearest, which were on the pages before. While the index doesn't change, pages of
-                one size hold each item once; those after the first compare with every item.
+                one size hold each item once; those after the first compare with every item. While a graph is being made,
+                `exact=True` for all pages is needed.
             exclude: ids that are no answers, such as what was shown; those that aren't there don't matter.
             group_by: a metadata field, such as the product's id: of the items that share a value only the nearest is shown.
                 Items without a value are shown each.
             diversity: from 0 to 1, what unlikeness to the items before it counts for an item, against its own score
                 (maximal marginal relevance, Carbonell and Goldstein 1998).
+            min_probability: leave out items whose chance to be of the query's kind is smaller, and all of them where the
+                index has no such thing; after `calibrate`.
+            coverage: above 0 and below 1: return the shortest list that holds an item of the query's kind with this chance,
+                which is the nearest item of each likely kind, at most k, and none where the index has no such thing; after
+                `calibrate`.
 
         Returns:
             `Matches` of shape (n, k), best first, or (n, items) where there are fewer than k items. A filter may leave
@@ -115,7 +117,7 @@ class Searching(Items):
             InputError: if k, the filter or another argument can't be used, nothing says what is wanted, or there is no
                 encoder.
         """
-        asked = self._asked(k, where, exact, offset, exclude, group_by, diversity)
+        asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
         pictures, terms = self._photos(images, region), []
         if pictures is not None:
             embedded = encoders.embed_queries(self._required_encoder("search by photo"), pictures)
@@ -128,13 +130,15 @@ class Searching(Items):
             vectors = self._engine.fetch([check_id(id)]).vectors
             terms.append(queries.Likeness("item", vectors))
             asked = replace(asked, exclude=asked.exclude | {check_id(id)})
-        judged = self._judgements(like, unlike)
-        if not terms and not judged[0]:
-            told = "unlike= says only what is not wanted" if judged[1] else "nothing says what to search for"
+        opinions = self._opinions(like, unlike)
+        if not terms and not opinions[0]:
+            told = (
+                "unlike= says only what is not wanted" if opinions[1] else "nothing says what to search for"
+            )
             raise errors.InputError(f"{told}; give photos, text=, id= or like=")
-        is_plain = len(terms) == 1 and not any(judged)
+        is_plain = len(terms) == 1 and not any(opinions)
         found = self._answer(
-            terms, _without(asked, judged), pictures if is_plain else None, judged=judged
+            terms, _without(asked, opinions), pictures if is_plain else None, opinions=opinions
         )
         return self._with_photos(found, pictures)
 
@@ -151,6 +155,8 @@ class Searching(Items):
         exclude: Iterable[Id] = (),
         group_by: str | None = None,
         diversity: float = 0.0,
+        min_probability: float | None = None,
+        coverage: float | None = None,
     ) -> Matches:
         """Find the items nearest to one or several vectors, (n, dim) or (dim,); the rest is as for `search`.
 
@@ -159,9 +165,9 @@ class Searching(Items):
             InputError: if a vector, k, the filter or another argument can't be used.
         """
         checked = check_vectors(vectors, self.dim)
-        asked = self._asked(k, where, exact, offset, exclude, group_by, diversity)
-        terms, judged = [queries.Likeness("vector", checked)], self._judgements(like, unlike)
-        return self._answer(terms, _without(asked, judged), judged=judged)
+        asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
+        terms, opinions = [queries.Likeness("vector", checked)], self._opinions(like, unlike)
+        return self._answer(terms, _without(asked, opinions), opinions=opinions)
 
     def _asked(
         self,
@@ -172,6 +178,8 @@ class Searching(Items):
         exclude: Iterable[Id],
         group_by: str | None,
         diversity: float,
+        min_probability: float | None,
+        coverage: float | None,
     ) -> _Asked:
         if group_by is not None and not isinstance(group_by, str):
             raise errors.InputError(f"group_by={group_by!r} is not the name of a metadata field")
@@ -183,7 +191,22 @@ class Searching(Items):
             frozenset(check_id(item) for item in as_ids(exclude)),
             group_by,
             check_share("diversity", diversity),
+            None if min_probability is None else check_share("min_probability", min_probability),
+            self._check_coverage(coverage, offset),
         )
+
+    def _check_coverage(self, coverage: object, offset: int) -> float | None:
+        if coverage is None:
+            return None
+        if isinstance(coverage, bool) or not isinstance(coverage, int | float) or not 0 < coverage < 1:
+            raise errors.InputError(
+                f"coverage={coverage!r} is not a number above 0 and below 1, such as 0.95"
+            )
+        if offset:
+            raise errors.InputError(
+                f"coverage={coverage:g} is a promise of the whole list, which begins at its first place; leave offset out"
+            )
+        return float(coverage)
 
     def _photos(self, images: Images | None, region: Sequence[float] | None) -> list[Any] | None:
         """Return the single photos of a search, cut to a region of each."""
@@ -200,44 +223,13 @@ class Searching(Items):
             return pictures
         return [cut(picture, region, position=position) for position, picture in enumerate(pictures)]
 
-    def _embed_text(self, text: str | Sequence[str]) -> NDArray[np.float32]:
-        texts = [text] if isinstance(text, str) else list(text)
-        encoder: Any = self._encoder
-        if not callable(getattr(encoder, "embed_text", None)):
-            raise errors.InputError(
-                "this index knows no words: its encoder embeds photos alone; use an encoder that has embed_text"
-            )
-        return check_vectors(encoder.embed_text(texts), self.dim)
-
     def _with_photos(self, found: Matches, pictures: Sequence[Any] | None) -> Matches:
         """Return matches with what a notebook shows of the queried photos."""
         from fashionsearch.images import thumbnail_uri
 
         asked = pictures or [None] * len(found)
         shown = tuple(asked[i] if i < _SHOWN else None for i in range(len(asked)))
-        return replace(found, queries=shown, _thumbnail=thumbnail_uri, _shows_sources=self.show_photos)
-
-    def _judgements(self, like: Any, unlike: Any) -> tuple[Judgements, Judgements]:
-        """Return what is liked and what is not.
-
-        Raises:
-            InputError: if an item is both.
-        """
-        liked, unliked = self._judged("like", like), self._judged("unlike", unlike)
-        both = [item for item in liked.ids if item in unliked.ids]
-        if both:
-            raise errors.InputError(
-                f"{both[0]!r} is both in like and in unlike; leave it out of one of them"
-            )
-        return liked, unliked
-
-    def _judged(self, name: str, given: Any) -> Judgements:
-
-        def embed(photos: list[Any]) -> NDArray[np.float32]:
-            encoder = self._required_encoder(f"look at the photos of {name}")
-            return check_vectors(encoders.embed_queries(encoder, photos), self.dim)
-
-        return judgements(name, given, self._engine, embed)
+        return found.of_photos(shown, thumbnail_uri, shows_sources=self.show_photos)
 
     def _answer(
         self,
@@ -245,7 +237,7 @@ class Searching(Items):
         asked: _Asked,
         pictures: Sequence[Any] | None = None,
         *,
-        judged: tuple[Judgements, Judgements],
+        opinions: tuple[Judgements, Judgements],
     ) -> Matches:
         """Return what a page shows of the items that terms and judgements rank best."""
         from fashionsearch.images import source_of
@@ -253,7 +245,7 @@ class Searching(Items):
         self._keep_goal()
         count = max((len(term.probes) for term in terms), default=1)
         linear = [queries.spread(self._by_clicks(term), count) for term in terms]
-        is_judged = any(judged)
+        is_judged = any(opinions)
         if len(linear) > 1 or asked.diversity or is_judged:
             named = [*(term.name for term in linear), *(["feedback"] if is_judged else [])]
             self._require_cosine(" and ".join(named))
@@ -261,15 +253,19 @@ class Searching(Items):
         joint: list[queries.Term] = [*linear]
         if is_judged and count:
             wanted = reduce(add, (term.probes for term in linear)) if linear else None
-            goods = [each.vectors for each in judged]
-            joint.append(Feedback.given(wanted, *goods, self._whitening()))
+            liked, unliked = (each.vectors for each in opinions)
+            joint.append(Feedback.given(wanted, liked, unliked, self._whitening()))
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
         sources = [source_of(picture) for picture in pictures or ()]
         is_plain = ranking.is_linear and bool(sources)
+        calibration = self._calibration(asked)
+        evidence = None if calibration is None else ranking.find(max(EVIDENCE, asked.k + _TWINS))
 
         def find(count: int, exact: bool) -> Matches:
-            found = ranking.find(count + (_TWINS if is_plain else 0), exact)
-            return source_first(found, sources, count) if is_plain else found
+            width = count + (_TWINS if is_plain else 0)
+            known = evidence is not None and exact == asked.exact and width <= evidence.ids.shape[1]
+            found = evidence if evidence is not None and known else ranking.find(width, exact)
+            return source_first(found, sources, count) if is_plain else found.first(count)
 
         if asked.offset or asked.exclude or asked.group_by is not None:
             if asked.group_by is not None:
@@ -278,25 +274,36 @@ class Searching(Items):
                 find, asked.k, offset=asked.offset, exclude=asked.exclude, group_by=asked.group_by
             )
         else:
-            found = find(asked.k, False)
+            found = find(asked.k, asked.exact)
         is_first = not (asked.offset or asked.exclude)
         if asked.condition is not None and is_first and count and not found.counts.any() and len(self):
             told = filters.nothing_fits(asked.condition, self._engine.counts)
             warnings.warn(told, errors.DataWarning, stacklevel=3)
-        return ranking.itemised(found)
+        found = ranking.itemised(found)
+        if calibration is None or evidence is None:
+            return found
+        seen = self._seen(calibration.field, ranking.probes) if calibration.tagged else None
+        return judged(
+            calibration,
+            ranking.itemised(evidence),
+            found,
+            seen,
+            least=asked.min_probability,
+            coverage=asked.coverage,
+        )
 
-    @property
-    def _clicks(self) -> ClickMetric | None:
-        """What was learned from clicks, if anything was."""
-        found = self._learned.get("clicks")
-        return found if isinstance(found, ClickMetric) else None
-
-    def _by_clicks(self, term: queries.Likeness) -> queries.Likeness:
-        """Return a term as clicks weigh it, if they are in use."""
-        metric = self._clicks
-        if metric is None or not metric.in_use:
-            return term
-        return replace(term, probes=metric(term.probes))
+    def _calibration(self, asked: _Asked) -> Calibration | None:
+        """Return what a likeness is worth here, if that was learned."""
+        found = self._learned.get("calibration")
+        if isinstance(found, Calibration):
+            return found
+        for name in ("min_probability", "coverage"):
+            if getattr(asked, name) is not None:
+                raise errors.InputError(
+                    f"{name}={getattr(asked, name):g} asks for chances, and this index is not calibrated; call "
+                    "index.calibrate(field) first"
+                )
+        return None
 
     def _require_cosine(self, said: str) -> None:
         if self._engine.settings.metric != "cosine":
@@ -304,25 +311,6 @@ class Searching(Items):
                 f"{said} can be weighed only by the cosine, and this index has metric={self._engine.settings.metric!r}; "
                 "make it with metric='cosine'"
             )
-
-    def _sample(self, count: int = _SAMPLE) -> NDArray[np.float32]:
-        """Return unit vectors of some items, the same each time while the items don't change."""
-        ids = list(self._engine)
-        if len(ids) > count:
-            chosen = np.sort(np.random.default_rng(0).choice(len(ids), count, replace=False))
-            ids = [ids[place] for place in chosen.tolist()]
-        return queries.unit(fetch_present(self._engine, ids).vectors)
-
-    def _whitening(self) -> Whitening:
-        """Return how the embeddings lie, which is looked at again when the index has grown by half.
-
-        It is saved with the index, but it is no change of it: a folder that is only read stays as it is.
-        """
-        known = self._learned.get("whitening")
-        if not isinstance(known, Whitening) or len(self) > _GROWN * known.items:
-            known = Whitening.fitted(self._sample(), items=len(self))
-            self._learned = {**self._learned, known.name: known}
-        return known
 
     def _keep_goal(self) -> None:
         """Set `ef_search` for the goal of recall, if there is one, and the index has grown much since that was last done."""
@@ -336,15 +324,7 @@ class Searching(Items):
             finally:
                 self._auditing = False
 
-    def _required_encoder(self, purpose: str) -> Embeds:
-        if self._encoder is None:
-            raise errors.InputError(
-                f"this index has no encoder to {purpose}; use the methods for vectors, or give VisualIndex or "
-                "VisualIndex.load an encoder"
-            )
-        return self._encoder
 
-
-def _without(asked: _Asked, judged: tuple[Judgements, Judgements]) -> _Asked:
+def _without(asked: _Asked, opinions: tuple[Judgements, Judgements]) -> _Asked:
     """Return what is asked for, stored items that were judged left out: whoever judged them has seen them."""
-    return replace(asked, exclude=asked.exclude.union(*(each.ids for each in judged)))
+    return replace(asked, exclude=asked.exclude.union(*(each.ids for each in opinions)))

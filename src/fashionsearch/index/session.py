@@ -57,7 +57,9 @@ class Session:
 
         pictures = None if images is None else list(iterate(images))
         if pictures is not None and len(pictures) != 1:
-            raise errors.InputError(f"a session starts from one photo, and there are {len(pictures)}; give one")
+            raise errors.InputError(
+                f"a session starts from one photo, and there are {len(pictures)}; give one"
+            )
         if text is not None and not isinstance(text, str):
             raise errors.InputError(f"text={text!r:.80} is of type {type(text).__name__}; give one text")
         self._index, self._pictures, self._text, self._id, self._where = index, pictures, text, id, where
@@ -105,9 +107,7 @@ class Session:
         self._judge(item, self.unliked)
 
     def __repr__(self) -> str:
-        return (
-            f"Session: {len(self.shown):,} items shown, {len(self.liked):,} liked, {len(self.unliked):,} not liked"
-        )
+        return f"Session: {len(self.shown):,} items shown, {len(self.liked):,} liked, {len(self.unliked):,} not liked"
 
     def _judge(self, item: Id, judged: list[Id]) -> None:
         known = check_id(item)

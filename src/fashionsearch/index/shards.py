@@ -34,7 +34,7 @@ def embed_shards(
     """Embed a table's photos into a folder of Parquet files, and go on where an earlier call was interrupted.
 
     `VisualIndex.add_shards` brings them into an index on any engine. A photo that can't be read has a row without an
-    embedding, and the reason; remove its shard to try again.
+    embedding, and the reason; the next call tries those photos again, and leaves the others as they are.
 
     Args:
         encoder: as for `VisualIndex`.
@@ -81,8 +81,10 @@ def embed_shards(
     encoders.check(chosen)
     run = runs.begin(root, chosen, table, shard_size)
     pending = [shard for shard in range(run["shards"]) if not runs.is_written(root, shard, run)]
-    there = len(table) - sum(len(runs.places_of(shard, run)) for shard in pending)
+    written = sorted(set(range(run["shards"])) - set(pending))
+    there = sum(len(runs.places_of(shard, run)) for shard in written)
     with progress_bar(len(table), "embedding", "photo", shown=progress) as advance:
+        mended = sum(runs.try_again(chosen, root, shard, run) for shard in written)
         advance(there)
         if workers and pending:
             from fashionsearch.index.cluster import embed_on_ray
@@ -98,7 +100,7 @@ def embed_shards(
     for draft in root.glob("shard-*.new"):  # of calls that were killed
         draft.unlink(missing_ok=True)
     failures = [failure for shard in range(run["shards"]) for failure in runs.failures_of(root, shard, run)]
-    return Sharded(str(root), run["shards"], len(table) - there, there, tuple(failures))
+    return Sharded(str(root), run["shards"], len(table) - there + mended, there - mended, tuple(failures))
 
 
 def _check_package(module: str, package: str) -> None:

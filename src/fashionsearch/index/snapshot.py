@@ -67,6 +67,10 @@ def reading(
         if not isinstance(config, dict):
             raise TypeError("index.json holds no mapping")
         yield saved, config
+    except errors.CorruptFileError as error:
+        if str(saved.folder) in str(error):
+            raise
+        raise errors.CorruptFileError(f"{saved.folder}: {error}") from error
     except errors.FashionSearchError:
         raise
     except DAMAGE as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -115,6 +116,7 @@ class VisualIndex(Searchable):
         self.recall = check_recall(recall, ef_search)
         self._audited, self._auditing = 0, False
         self._folder: Path | None = None  # of an opened index
+        self._items = ""  # where in that folder the rows are
         self._learned: Mapping[str, learned.Part] = {}
         if ef_search is None or recall is not None:
             ef_search = _EF_SEARCH if recall is None else LOWEST_EF
@@ -168,15 +170,19 @@ class VisualIndex(Searchable):
         """Save everything the index needs (vectors, ids, metadata, parameters, the graph, the encoder), atomically.
 
         An encoder is saved whole, a classifier with its head; of one of your own class only what it takes to recognise it.
+        While items are being embedded again for another encoder, the index is saved as it was, with a warning.
 
         Raises:
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
-        if not self.has_graph:
-            self._engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
-        with self._engine.changing:
-            parameters = {name: getattr(self, name) for name in _SAVED}
-            snapshot.write(folder, self._engine, self.encoder, parameters, self._learned)
+        engine, encoder, parts = self._engine, self.encoder, self._learned
+        if self._migration is not None:
+            engine, encoder, parts = self._migration.saved()
+        if not engine.has_graph:
+            engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
+        with engine.changing:
+            parameters = {name: getattr(self, name) for name in _SAVED} | {"dim": engine.settings.dim}
+            snapshot.write(folder, engine, encoder, parameters, parts)
 
     @classmethod
     def load(
@@ -242,10 +248,7 @@ class VisualIndex(Searchable):
                 self._learned, self.show_photos = learned.read(saved), False
                 return self
             engines.server_of(parameters["engine"], url, None, api_key, timeout)
-            try:
-                self = cls._made_with(chosen, parameters, progress)
-            except errors.InputError as error:
-                raise ValueError(f"index.json: {error}") from error
+            self = cls._restored(chosen, parameters, progress)
             self._engine.read(saved, config, rebuild=rebuild)
             self._learned = learned.read(saved)
         self.show_photos = False
@@ -259,6 +262,14 @@ class VisualIndex(Searchable):
         self = cls(encoder, ef_search=ef_search, progress=progress, **rest)
         self.recall = check_recall(recall, None)
         return self
+
+    @classmethod
+    def _restored(cls, encoder: Embeds | None, parameters: dict[str, Any], progress: bool) -> VisualIndex:
+        """Return an index with what its folder notes; what can't be is damage, and ValueError."""
+        try:
+            return cls._made_with(encoder, parameters, progress)
+        except errors.InputError as error:
+            raise ValueError(f"index.json: {error}") from error
 
     @classmethod
     def open(
@@ -325,7 +336,8 @@ class VisualIndex(Searchable):
             ...         list(index)
             ['a']
         """
-        from fashionsearch.index import opening
+        from fashionsearch.index import opening, relocation
+        from fashionsearch.index.beginning import resume
 
         root = as_path(folder)
         wanted = (dim, metric, engine, m, ef_construction, ef_search, random_state, storage, recall)
@@ -355,18 +367,33 @@ class VisualIndex(Searchable):
         with snapshot.reading(root, opening.OPENED) as (saved, config):
             parameters = _parameters(config)
             opening.check_same(root, given, parameters)
-            chosen = encoders.restore(saved, config["encoder"], encoder, options)
+            note = relocation.read(root, config)
+            newer = relocation.encoder_of(note, encoder, options)
+            before = partial(encoders.restore, saved, config["encoder"], None, options)
+            chosen = None if newer else encoders.restore(saved, config["encoder"], encoder, options)
             if recall is not None:
                 parameters["recall"] = check_recall(recall, ef_search if kind is not None else None)
             elif ef_search is not None:
+                check_number("ef_search", ef_search, low=1, high=_MAX_EF)
                 parameters |= {"ef_search": ef_search, "recall": None}
-            self = cls._made_with(chosen, parameters, progress)
+            self = cls._restored(chosen, parameters, progress)
         self._engine = opening.start(
-            root, saved.generation, self.engine, self._engine.settings, read_only=read_only, rebuild=rebuild
+            root,
+            saved.generation,
+            self.engine,
+            self._engine.settings,
+            items=opening.items_of(config),
+            read_only=read_only,
+            rebuild=rebuild,
         )
-        self._folder, self._learned = root, learned.kept(root)
-        if config["encoder"] is None:
+        self._folder, self._items = root, opening.items_of(config)
+        self._learned = learned.kept(root / self._items)
+        if newer is not None:
+            resume(self, newer, before, read_only=read_only, rebuild=rebuild)
+        elif config["encoder"] is None:
             self._check_encoder(chosen)
+        if note is None and not read_only:
+            relocation.tidy(root, self._items)
         self.show_photos = kind is None
         return self
 

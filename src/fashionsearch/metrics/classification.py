@@ -240,19 +240,26 @@ def _mean_auc(
 
 
 def calibration_error(
-    labels: ArrayLike, probabilities: ArrayLike, classes: ArrayLike, *, bins: int = 15
+    labels: ArrayLike,
+    probabilities: ArrayLike,
+    classes: ArrayLike,
+    *,
+    bins: int = 15,
+    equal_mass: bool = False,
 ) -> float:
     """Return the expected calibration error: how far the confidence in a prediction is from how often it is right.
 
-    Predictions are put into bins of equal width by the probability of the predicted class; the error is the mean over
-    all predictions of the distance between their bin's accuracy and its mean confidence (Naeini et al. 2015; Guo et al.
-    2017, arXiv:1706.04599).
+    Predictions are put into bins by the probability of the predicted class; the error is the mean over all predictions
+    of the distance between their bin's accuracy and its mean confidence (Naeini et al. 2015; Guo et al. 2017,
+    arXiv:1706.04599).
 
     Args:
         labels: (n,) true classes; one that isn't in `classes` counts as a wrong prediction.
         probabilities: (n, c) one column for each of `classes`.
         classes: (c,) the classes the classifier knows.
         bins: how many, from 1 up.
+        equal_mass: each bin holds as many predictions, those of one probability together (Nguyen and O'Connor 2015,
+            arXiv:1508.05154); without it each is as wide.
 
     Returns:
         A fraction in [0, 1]; 0 is calibrated.
@@ -277,6 +284,8 @@ def calibration_error(
         raise errors.InputError(f"bins={bins!r} is not a whole number from 1 up")
     confidence = scores.max(axis=1)
     gaps = (known[scores.argmax(axis=1)] == truth) - confidence
-    # A bin holds its upper edge, as in the papers.
-    places = np.clip(np.ceil(confidence * bins).astype(np.intp) - 1, 0, bins - 1)
+    if equal_mass:
+        places = np.searchsorted(np.sort(confidence), confidence) * bins // len(truth)
+    else:  # A bin holds its upper edge, as in the papers.
+        places = np.clip(np.ceil(confidence * bins).astype(np.intp) - 1, 0, bins - 1)
     return float(np.abs(np.bincount(places, weights=gaps, minlength=bins)).sum() / len(truth))

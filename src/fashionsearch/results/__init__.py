@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from fashionsearch.results.audit import Audit
+from fashionsearch.results.calibrated import Calibrated
 from fashionsearch.results.clicks import ClickReport
 from fashionsearch.results.evaluation import ClassRow, Evaluation
 from fashionsearch.results.fidelity import Fidelity
@@ -10,6 +11,7 @@ from fashionsearch.results.findings import Broken, Contradiction, Duplicate, Lea
 from fashionsearch.results.health import Health
 from fashionsearch.results.history import History
 from fashionsearch.results.matches import Added, Item, Match, Matches, Sharded, Synced
+from fashionsearch.results.migrated import MigrationReport
 from fashionsearch.results.tables import html_table, text_table
 from fashionsearch.results.tags import Tags
 
@@ -17,6 +19,7 @@ __all__ = [
     "Added",
     "Audit",
     "Broken",
+    "Calibrated",
     "ClassRow",
     "ClickReport",
     "Contradiction",
@@ -30,6 +33,7 @@ __all__ = [
     "LeakFree",
     "Match",
     "Matches",
+    "MigrationReport",
     "Mislabel",
     "Sharded",
     "Synced",

@@ -7,13 +7,14 @@ import math
 import operator
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple, overload
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.results.columns import MetadataColumns
 from fashionsearch.results.tables import html_table
 from fashionsearch.values import plain_value
 
@@ -42,6 +43,21 @@ class Match(NamedTuple):
     parts: Mapping[str, float]
 
 
+class _Metadata:
+    """The attribute `Matches.metadata`: an array, or columns of which that is made when it is first read."""
+
+    def __get__(self, owner: Matches | None, _: type | None = None) -> NDArray[np.object_]:
+        if owner is None:
+            raise AttributeError("metadata")  # what tells dataclasses that there is no default
+        held = owner.__dict__["metadata"]
+        if isinstance(held, MetadataColumns):
+            held = owner.__dict__["metadata"] = held.rows()
+        return held  # type: ignore[no-any-return]
+
+    def __set__(self, owner: Matches, value: NDArray[np.object_] | MetadataColumns) -> None:
+        owner.__dict__["metadata"] = value
+
+
 @dataclass(frozen=True, repr=False, eq=False)
 class Matches:
     """The k nearest items of each of n queries, nearest first; also for one query the first axis is there.
@@ -52,7 +68,7 @@ class Matches:
     Attributes:
         ids: (n, k) object; None beyond `counts`.
         similarities: (n, k) float32, cosine in [−1, 1] or minus the Euclidean distance; NaN beyond `counts`.
-        metadata: (n, k) object, a dict for each item; None beyond `counts`.
+        metadata: (n, k) object, a dict for each item, as it was when it was found; None beyond `counts`.
         counts: (n,) int64, how many places of each row are filled.
         sources: (n, k) object, the path an item's photo was added from, or None where it had none.
         queries: the queried photos as they were given: of the first ten queries, and None for the others and for vectors.
@@ -70,9 +86,9 @@ class Matches:
 
     ids: NDArray[np.object_]
     similarities: NDArray[np.float32]
-    metadata: NDArray[np.object_]
-    counts: NDArray[np.int64]
-    sources: NDArray[np.object_]
+    metadata: _Metadata = _Metadata()  # no default, which mypy takes it for
+    counts: NDArray[np.int64]  # type: ignore[misc]
+    sources: NDArray[np.object_]  # type: ignore[misc]
     queries: tuple[Any, ...] = ()
     probabilities: NDArray[np.float32] = None  # type: ignore[assignment]
     _thumbnail: Callable[[Any], str] | None = field(default=None, repr=False)
@@ -86,6 +102,43 @@ class Matches:
 
     def __len__(self) -> int:
         return len(self.counts)
+
+    def __getstate__(self) -> dict[str, Any]:
+        # With the metadata made: their columns hold the values of all items.
+        return {**self.__dict__, "metadata": self.metadata}
+
+    def of_photos(
+        self, queries: tuple[Any, ...], thumbnail: Callable[[Any], str], *, shows_sources: bool
+    ) -> Matches:
+        """Return the matches with the photos that were queried.
+
+        Args:
+            queries: as the attribute of this name.
+            thumbnail: returns the address of a photo's small picture.
+            shows_sources: whether the photos of items may be opened for a picture.
+        """
+        return self._changed(queries=queries, _thumbnail=thumbnail, _shows_sources=shows_sources)
+
+    def of_scores(
+        self,
+        *,
+        similarities: NDArray[np.float32] | None = None,
+        probabilities: NDArray[np.float32] | None = None,
+        parts: Mapping[str, NDArray[np.float32]] | None = None,
+    ) -> Matches:
+        """Return the matches with other scores; None leaves what there is.
+
+        Args:
+            similarities: (n, k).
+            probabilities: (n, k).
+            parts: name -> (n, k), of what a score is made.
+        """
+        scores = {"similarities": similarities, "probabilities": probabilities, "_parts": parts}
+        return self._changed(**{name: value for name, value in scores.items() if value is not None})
+
+    def _changed(self, **changes: Any) -> Matches:
+        # Not by `dataclasses.replace`, which would have the metadata made.
+        return Matches(**{**self.__dict__, **changes})
 
     @overload
     def __getitem__(self, query: int) -> list[Match]: ...
@@ -157,10 +210,20 @@ class Matches:
         Args:
             order: (n, m) places to take, in [0, k), the filled ones first; −1 leaves a place empty.
         """
-        arrays: dict[str, Any] = {name: _taken(getattr(self, name), order) for name in _ARRAYS}
+        changed: dict[str, Any] = {}
+        for name in _ARRAYS:
+            held = self.__dict__[name]
+            changed[name] = (
+                held.rearranged(order) if isinstance(held, MetadataColumns) else _taken(held, order)
+            )
         parts = {name: _taken(array, order) for name, array in self._parts.items()}
         counts = ((order >= 0) & (order < self.counts[:, None])).sum(axis=1)
-        return replace(self, **arrays, _parts=parts, counts=counts)
+        return self._changed(**changed, _parts=parts, counts=counts)
+
+    def first(self, count: int) -> Matches:
+        """Return the first places of each query, at most `count`."""
+        width = self.ids.shape[1]
+        return self if count >= width else self.rearranged(np.tile(np.arange(count), (len(self), 1)))
 
     def chosen(self, places: Sequence[Sequence[int]], width: int) -> Matches:
         """Return some places of each query, in any order, and empty ones up to a width."""

@@ -43,7 +43,8 @@ h1 { font-size: 2rem; line-height: 1.2; margin: 0 0 1.25rem; letter-spacing: -0.
 h2 { font-size: 1.35rem; line-height: 1.3; margin: 3rem 0 0.75rem; padding-top: 1.25rem; border-top: 1px solid var(--line); }
 p { max-width: 44rem; margin: 0 0 1rem; white-space: pre-line; }
 a { color: var(--link); }
-nav ol { columns: 16rem; margin: 0; padding: 1rem 1rem 1rem 2.5rem; background: var(--shade); border-radius: 8px; }
+nav ol { columns: 18rem; column-gap: 2.5rem; margin: 0; padding: 1rem 1rem 1rem 2.5rem; background: var(--shade);
+  border-radius: 8px; }
 figure { margin: 1.5rem 0; }
 figure img { display: block; max-width: 100%; height: auto; background: #fff; border-radius: 6px; }
 figcaption, caption { color: var(--quiet); font-size: 0.9rem; text-align: left; padding: 0.5rem 0; }
@@ -53,6 +54,8 @@ table { border-collapse: collapse; font-size: 0.9rem; font-variant-numeric: tabu
   overflow-wrap: normal; margin-bottom: 0.75rem; }
 th, td { padding: 0.35rem 1.25rem 0.35rem 0; text-align: left; border-bottom: 1px solid var(--line); white-space: nowrap; }
 thead th { position: sticky; top: 0; background: var(--paper); }
+.table:has(.tags) { max-height: none; }
+.tags :is(th, td) { padding-right: 0.9rem; white-space: normal; }
 .cards { display: grid; grid-template-columns: repeat(auto-fill, minmax(13rem, 1fr)); gap: 0.75rem; margin: 1.25rem 0;
   padding: 0; list-style: none; }
 .cards li { border: 1px solid var(--line); border-radius: 8px; padding: 0.75rem; font-size: 0.85rem; line-height: 1.4; }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import html
 import json
+import math
 import os
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ from fashionsearch import errors
 from fashionsearch.results.tables import data_frame, write_csv
 from fashionsearch.values import plain_value
 
-_NAME = "display: block; max-width: 8rem; white-space: normal; overflow-wrap: anywhere"
+# A name that is wider than its column is broken, and a shorter one is not.
+_NAME = "display: block; max-width: 8rem; white-space: normal; overflow-wrap: break-word"
 SHOWN = 20  # photos in a notebook's view
 IMAGE, UNFAMILIAR, REVIEW, TAGGED_AS = "image", "unfamiliar", "review", "tagged_as"
 TAKEN = (IMAGE, UNFAMILIAR, REVIEW, TAGGED_AS)  # by columns beside those of the attributes
@@ -195,19 +197,20 @@ class Tags:
         for position, row in zip(positions, self._rows(positions), strict=True):
             cells = [self._photo(position, str(row[IMAGE]))]
             for name in self.attributes:
-                said = html.escape(
-                    "–" if row[name] is None else f"{row[name]} {row[f'{name} confidence']:.2f}"
-                )
-                cells.append(said if row[f"{name} sure"] else f"<span style='opacity: 0.5'>{said} ?</span>")
+                sure, value = row[f"{name} sure"], row[name]
+                mark = "" if sure else "\N{NO-BREAK SPACE}?"
+                said = "–" if value is None else f"{value} {_floored(row[f'{name} confidence']):.2f}"
+                cell = html.escape(said + mark)
+                cells.append(cell if sure else f"<span style='opacity: 0.6'>{cell}</span>")
             cells.append("<b>unfamiliar</b>" if row[UNFAMILIAR] else "")
             rows.append("<tr>" + "".join(f"<td>{cell}</td>" for cell in cells) + "</tr>")
         first = f"{len(rows)} of " if len(rows) < len(self) else ""
         caption = (
             f"{first}{len(self)} photo{'' if len(self) == 1 else 's'}, {len(self.for_review)} for a person to look at; "
-            f"pale with ? is not sure (from {self.threshold:g} on)"
+            f"pale with ? is not sure; sure is {self.threshold:g} and above"
         )
         return (
-            f"<table><caption>{caption}</caption><thead><tr><th>image</th>{head}<th></th></tr></thead>"
+            f"<table class='tags'><caption>{caption}</caption><thead><tr><th>image</th>{head}<th></th></tr></thead>"
             f"<tbody>{''.join(rows)}</tbody></table>"
         )
 
@@ -219,3 +222,8 @@ class Tags:
             picture = f"<img alt='' src='{self._thumbnail(photo)}'><br>"
         last = PurePath(name).name or name
         return f"{picture}<small style='{_NAME}' title='{html.escape(name)}'>{html.escape(last)}</small>"
+
+
+def _floored(confidence: float) -> float:
+    """Return a confidence in hundredths, never above what it is: 0.949 isn't the 0.95 that was asked for."""
+    return math.floor(round(100 * confidence, 6)) / 100

@@ -72,17 +72,15 @@ class Saved:
         self._compare(name, hashlib.sha256(content).hexdigest())
         return content
 
-    def mapped(self, name: str) -> memoryview:
-        """Return the content of a file, mapped and to be read only, of which its size alone has been verified.
+    def mapped(self, name: str) -> Mapped:
+        """Return a file, mapped and to be read only, of which its size alone has been verified.
 
         Raises:
             CorruptFileError: if the file is missing or of another size.
             StorageError: if it may not be read.
         """
         with self._opened(name) as file:
-            if not self.files[name]["bytes"]:
-                return memoryview(b"")
-            return memoryview(mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ))
+            return Mapped(file)
 
     def json(self, name: str) -> Fields:
         """Return the fields of a verified JSON file.
@@ -152,6 +150,47 @@ class Saved:
             raise errors.CorruptFileError(
                 f"{self.generation / name} is not the file that was saved: its SHA-256 differs; restore it from a copy"
             )
+
+
+class Mapped:
+    """A mapped file.
+
+    A page of a map that the disk can't give, or that was cut off, ends the process (SIGBUS) when it is touched. So a part
+    is asked for by `read` first, which raises; then the system has it in memory.
+
+    Args:
+        file: an open one; it may be closed then.
+
+    Attributes:
+        content: of the whole file.
+    """
+
+    def __init__(self, file: BinaryIO) -> None:
+        self._descriptor = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
+        self._bytes = self.size()
+        mapped = mmap.mmap(self._descriptor, 0, access=mmap.ACCESS_READ) if self._bytes else b""
+        self.content = memoryview(mapped)
+
+    def size(self) -> int:
+        """Return how many bytes the file has now."""
+        return os.fstat(self._descriptor).st_size
+
+    def check(self) -> None:
+        """Raise OSError if the file isn't as long as it was."""
+        if self.size() < self._bytes:
+            raise OSError(f"it has {self.size():,} bytes, and had {self._bytes:,}")
+
+    def read(self, start: int, stop: int) -> bytes | memoryview:
+        """Return some of the content, fewer bytes at its end.
+
+        Raises:
+            OSError: if the disk can't give them, or the file is shorter than it was.
+        """
+        self.check()
+        if not hasattr(os, "pread"):  # Windows, which cuts off no file that is mapped
+            return self.content[start:stop]
+        return os.pread(self._descriptor, stop - start, start)
 
 
 def write_copy(saved: Saved, name: str) -> Callable[[Path], None]:

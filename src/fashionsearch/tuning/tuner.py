@@ -83,7 +83,8 @@ def tune(
     Args:
         images: n images in any form, to learn from.
         labels: (n,) their classes.
-        validation: images and labels to choose by. Keep a test part back, and measure `best` on it once.
+        validation: images and labels to choose by. Keep a test part back, and measure `best` on it once. Photos that a
+            network that ships has learned from are left out with a `DataWarning`, where it is one of the backbones.
         backbones: names, with their default weights if they have any and from scratch otherwise; or unfitted
             `Classifier`s, whose arguments stay as they are, as do the fields that their `training` sets.
         space: field of `FineTuning` -> list of choices or (low, high), which replaces `SPACES`; what is not in it stays as
@@ -99,7 +100,7 @@ def tune(
 
     Raises:
         InputError: if the space, the backbones or the trials can't be used, or the folder holds another search.
-        DataError: if labels don't fit the images or the validation part.
+        DataError: if labels don't fit the images or the validation part, or no validation photo is left.
         MissingPackageError: if Optuna isn't installed.
         TrainingError: if no trial could be trained.
         StorageError: if the folder can't be written, or another process works there.
@@ -115,6 +116,7 @@ def tune(
         (2, (12,))
     """
     from fashionsearch.images import repeatable
+    from fashionsearch.pretrained import without_learned
     from fashionsearch.targets import checked_labels
     from fashionsearch.training.run_folder import open_run_folder
     from fashionsearch.tuning.candidates import make_candidates
@@ -127,9 +129,12 @@ def tune(
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         raise errors.InputError("validation= takes images and labels, such as (rest.images, rest['label'])")
     images, held_out = repeatable(images), (repeatable(validation[0]), validation[1])
+    known, truth = held_out[0], {"labels": checked_labels(*held_out, "validation labels")}
+    for candidate in candidates:
+        known, truth = without_learned(candidate.classifier.backbone, known, truth, "the choice")
     parts = {
         "training": (images, checked_labels(images, labels, "labels")),
-        "validation": (held_out[0], checked_labels(*held_out, "validation labels")),
+        "validation": (known, truth["labels"]),
     }
     with open_run_folder(folder, random_state, argument="folder") as run:
         if run.kept:

@@ -37,6 +37,21 @@ def test_macro_f1_is_scikit_learns_over_the_common_classes():
     assert by_metric["calibration_error"].low < error < by_metric["calibration_error"].high
 
 
+def test_a_network_whose_confidences_are_right_lies_among_what_chance_gives():
+    rng = np.random.default_rng(1)
+    confidence = rng.uniform(0.5, 1, 1000)
+    shares, classes = np.stack([confidence, 1 - confidence], axis=1), np.array(["a", "b"])
+    value, low, high = figures.calibration_by_chance(shares, classes)
+    assert 0 < low < value < high < 0.08
+    labels = np.where(rng.random(1000) < confidence, "a", "b")
+    found, least, most = figures.calibration_interval(labels, shares, classes, equal_mass=True)
+    assert low < found < high
+    assert found == fs.metrics.calibration_error(labels, shares, classes, equal_mass=True)
+    assert least < found < most
+    certain = figures.calibration_by_chance(np.eye(2)[[0, 1, 0]], classes)
+    assert certain == (0, 0, 0)
+
+
 def test_auc_leaves_out_rare_classes_and_the_weighted_one_does_not():
     rng = np.random.default_rng(0)
     labels = np.repeat(["a", "b", "rare"], [60, 60, 3])

@@ -4,8 +4,12 @@ import itertools
 import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pytest
+
+import fashionsearch as fs
 
 _NUMBERS = itertools.count()
 
@@ -53,3 +57,32 @@ def place(
         return {}
 
     return options
+
+
+@pytest.fixture
+def made() -> Iterator[Callable[..., fs.VisualIndex]]:
+    """Return a function that makes an index on a server, which is closed at the end."""
+    indexes = []
+
+    def make(**options: Any) -> fs.VisualIndex:
+        indexes.append(fs.VisualIndex(progress=False, **options))
+        return indexes[-1]
+
+    yield make
+    for index in indexes:
+        index.close()
+
+
+@pytest.fixture
+def recall_of() -> Callable[..., float]:
+    """Return a function from an index and queries to recall@10; where the answers are the right ones, so are similarities."""
+
+    def recall(index: fs.VisualIndex, queries: np.ndarray, **options: Any) -> float:
+        found, truth = (
+            index.search_vectors(queries, k=10, exact=exact, **options) for exact in (False, True)
+        )
+        same = [row for row, ids in enumerate(found.ids) if ids.tolist() == truth.ids[row].tolist()]
+        np.testing.assert_allclose(found.similarities[same], truth.similarities[same], rtol=1e-5, atol=1e-6)
+        return fs.metrics.recall_at_k(found.ids, truth.ids)
+
+    return recall

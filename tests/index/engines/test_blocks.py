@@ -1,18 +1,26 @@
 """Blocks of mapped vectors: verified when they are touched, and no sooner."""
 
-from pathlib import Path
+import os
 
 import numpy as np
 import pytest
 
-from fashionsearch import errors
+from fashionsearch import errors, storage
 from fashionsearch.index.engines import blocks
 
 VECTORS = np.random.default_rng(0).normal(size=(2 * blocks.ROWS + 10, 3)).astype(np.float32)
 
 
-def test_what_was_written_is_verified_block_by_block():
-    found = blocks.Blocks(VECTORS, blocks.digests(VECTORS), Path("vectors"))
+def made(tmp_path, vectors, digests):
+    """Return the blocks of vectors in a file."""
+    path = tmp_path / "vectors"
+    path.write_bytes(vectors.tobytes())
+    with path.open("rb") as file:
+        return blocks.Blocks(storage.Mapped(file), vectors.shape, digests, path)
+
+
+def test_what_was_written_is_verified_block_by_block(tmp_path):
+    found = made(tmp_path, VECTORS, blocks.digests(VECTORS))
     assert not found.is_verified
     found.verify(np.array([0, 5]))
     found.verify(np.array([2 * blocks.ROWS]))
@@ -21,10 +29,10 @@ def test_what_was_written_is_verified_block_by_block():
     assert found.is_verified
 
 
-def test_a_block_that_differs_is_an_error_once_it_is_touched():
+def test_a_block_that_differs_is_an_error_once_it_is_touched(tmp_path):
     other = VECTORS.copy()
     other[blocks.ROWS + 7, 1] += 1
-    found = blocks.Blocks(other, blocks.digests(VECTORS), Path("vectors"))
+    found = made(tmp_path, other, blocks.digests(VECTORS))
     found.verify(np.array([3, 2 * blocks.ROWS + 9]))
     for _ in range(2):
         with pytest.raises(blocks.DamagedBlockError, match="vectors from 4,096 on"):
@@ -33,13 +41,35 @@ def test_a_block_that_differs_is_an_error_once_it_is_touched():
         found.verify()
 
 
-def test_other_digests_than_blocks_are_an_error():
+def test_other_digests_than_blocks_are_an_error(tmp_path):
     digests = blocks.digests(VECTORS)
     for wrong in (digests[:-1], digests[:, :8], digests.astype(np.int64)):
         with pytest.raises(errors.CorruptFileError, match="other blocks"):
-            blocks.Blocks(VECTORS, wrong, Path("vectors"))
+            made(tmp_path, VECTORS, wrong)
 
 
-def test_nothing_has_no_blocks():
+def test_nothing_has_no_blocks(tmp_path):
     empty = np.zeros((0, 3), np.float32)
-    assert blocks.Blocks(empty, blocks.digests(empty), Path("vectors")).is_verified
+    assert made(tmp_path, empty, blocks.digests(empty)).is_verified
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cuts off no file that is mapped")
+@pytest.mark.parametrize("verified", [False, True])
+def test_a_file_that_was_cut_off_is_an_error_and_no_end_of_the_process(tmp_path, verified):
+    found = made(tmp_path, VECTORS, blocks.digests(VECTORS))
+    if verified:
+        found.verify()
+    os.truncate(tmp_path / "vectors", 100)
+    with pytest.raises(blocks.DamagedBlockError, match=r"vectors can't be read any more: it has 100 bytes"):
+        found.verify(np.array([0]))
+
+
+def test_a_block_that_the_disk_can_not_give_is_an_error(tmp_path, monkeypatch):
+    found = made(tmp_path, VECTORS, blocks.digests(VECTORS))
+
+    def failing(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(os, "pread", failing)
+    with pytest.raises(blocks.DamagedBlockError, match="Input/output error"):
+        found.verify(np.array([0]))

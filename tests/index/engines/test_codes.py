@@ -33,19 +33,16 @@ def filled(storage, metric="cosine", **options):
     return index
 
 
-def recall(index, **options):
-    queries = clustered(200, 2)
-    found, truth = (index.search_vectors(queries, k=10, exact=exact, **options) for exact in (False, True))
-    same = [row for row, ids in enumerate(found.ids) if ids.tolist() == truth.ids[row].tolist()]
-    np.testing.assert_allclose(found.similarities[same], truth.similarities[same], atol=1e-6)
-    return fs.metrics.recall_at_k(found.ids, truth.ids)
+@pytest.fixture
+def recall(recall_of):
+    return lambda index, **options: recall_of(index, clustered(200, 2), **options)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
 @pytest.mark.parametrize(
     ("storage", "share"), [("float16", 0.6), ("int8", 0.4), ("pca128", 0.5), ("auto", 0.6)]
 )
-def test_small_vectors_find_what_whole_ones_find(storage, share, metric):
+def test_small_vectors_find_what_whole_ones_find(storage, share, metric, recall):
     whole = filled("float32", metric)
     index = filled(storage, metric)
     assert recall(index) > 0.98

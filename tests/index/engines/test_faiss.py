@@ -30,23 +30,20 @@ def filled(metric="cosine", **options):
     return index
 
 
-def recall(index, **options):
-    queries = clustered(200, 2)
-    found, truth = (index.search_vectors(queries, k=10, exact=exact, **options) for exact in (False, True))
-    close = np.isfinite(truth.similarities)
-    np.testing.assert_allclose(found.similarities[close][:5], truth.similarities[close][:5], atol=1e-4)
-    return fs.metrics.recall_at_k(found.ids, truth.ids)
+@pytest.fixture
+def recall(recall_of):
+    return lambda index, **options: recall_of(index, clustered(200, 2), **options)
 
 
 @pytest.mark.parametrize("metric", ["cosine", "euclidean"])
-def test_it_finds_the_nearest(metric):
+def test_it_finds_the_nearest(metric, recall):
     index = filled(metric)
     assert recall(index) > 0.95
     assert recall(index, where={"third": 1}) > 0.95
     assert index.search_vectors(clustered(2000, 1)[:300], k=1).ids[:, 0].tolist() == list(range(300))
 
 
-def test_what_is_removed_is_not_found_and_what_is_added_is():
+def test_what_is_removed_is_not_found_and_what_is_added_is(recall):
     index = filled()
     index.remove(range(300))
     assert index.has_graph
@@ -65,7 +62,7 @@ def test_equal_vectors_are_all_found():
     assert set(found.ids[0]) == set(range(9000, 9030))
 
 
-def test_it_is_saved_with_what_was_removed_and_read_back(tmp_path):
+def test_it_is_saved_with_what_was_removed_and_read_back(tmp_path, recall):
     index = filled()
     index.remove(range(10, 200))
     index.save(tmp_path / "saved")

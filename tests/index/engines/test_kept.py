@@ -45,3 +45,18 @@ def test_changes_are_seen_by_a_filter_that_was_asked_before():
     index.remove("a")
     assert index.search_vectors([1, 0], **red).ids.tolist() == [["c", "b"]]
     assert index.facets("colour", where={"colour": "red"}) == {"red": 2}
+
+
+def test_how_deep_to_look_is_learned_and_doubted():
+    rows = kept.Kept(np.arange(1000) < 100)
+    assert rows.depth(1000) == 10
+    for _ in range(50):
+        rows.learn(np.array([2.0]), 1000)
+    assert 1.9 < rows.depth(1000) < 2.1
+    rows.learn(np.full(1000, 5.0), 1000)
+    assert 4.9 < rows.depth(1000) < 5.1
+    rows.learn(np.array([400.0]), 1000)  # one that looked in vain
+    assert rows.depth(1000) < 15
+    for _ in range(1000):
+        rows.forget(1000)
+    assert 9.9 < rows.depth(1000) < 10.1

@@ -1,5 +1,8 @@
 """What opens a large index in a moment: mapped vectors, a graph that is read aside, and damage that is found late."""
 
+import os
+import subprocess
+import sys
 import threading
 import warnings
 
@@ -79,7 +82,7 @@ def test_only_what_is_needed_is_verified(folder, held_back):
         assert not store.touched(np.array([0])).flags.writeable
         held_back.set()
         index._engine.settle(60)
-        assert store._blocks is None
+        assert store._blocks.is_verified
 
 
 def test_what_changes_while_the_graph_is_read_is_in_it(folder, held_back):
@@ -147,8 +150,6 @@ def test_a_reader_finds_damage_when_it_follows(folder, held_back):
 
 @pytest.mark.parametrize("act", ["truncate", "remove", "pipe"])
 def test_a_file_that_is_another_is_found_at_once(folder, held_back, act):
-    import os
-
     path = checkpoint_file(folder, "vectors.f32")
     if act == "truncate":
         path.write_bytes(path.read_bytes()[:-1])
@@ -253,8 +254,6 @@ def test_threads_that_meet_the_same_damage_read_the_journal_once(folder, held_ba
 
 @pytest.mark.skipif(not hasattr(__import__("os"), "fork"), reason="there is no fork here")
 def test_a_child_has_the_graph_that_its_parent_was_reading(folder, held_back):
-    import os
-
     index = opened(folder)
     threading.Timer(0.2, held_back.set).start()
     child = os.fork()
@@ -273,3 +272,42 @@ def test_a_graph_that_was_made_after_the_last_checkpoint_is_saved_too(tmp_path, 
         again._engine.finish_loading()
         assert again._engine._rebuild is None
         assert again.has_graph
+
+
+_CUT = """
+import os, sys, warnings
+from pathlib import Path
+import numpy as np
+import fashionsearch as fs
+from fashionsearch.index.engines import local, mapped
+
+local._EXACT_BYTES = int(sys.argv[3])
+warnings.simplefilter("ignore")
+V = np.random.default_rng(0).normal(size=(3000, 16)).astype(np.float32)
+index = fs.VisualIndex.open(sys.argv[1], progress=False)
+index._engine.settle(60)
+if sys.argv[2] == "after":
+    index.search_vectors(V[:2], k=1, exact=True)
+(path,) = Path(sys.argv[1], "checkpoint").rglob("vectors.f32")
+os.truncate(path, 4096)
+assert index.search_vectors(V[2990:], k=1, exact=True).ids[:, 0].tolist() == list(range(2990, 3000))
+assert index.search_vectors(V[2990:], k=1).ids[:, 0].tolist() == list(range(2990, 3000))
+assert (index.get(2999).vector == V[2999]).all()
+index.add_vectors(V[:1] + 1, ids=[9000])
+index.close()
+with fs.VisualIndex.open(sys.argv[1], progress=False) as again:
+    assert len(again) == 3001
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows cuts off no file that is mapped")
+@pytest.mark.parametrize("exact_bytes", [20_000, 2**30])
+@pytest.mark.parametrize("moment", ["before", "after"])
+def test_a_file_that_another_process_cuts_off_ends_no_process(folder, moment, exact_bytes):
+    done = subprocess.run(
+        [sys.executable, "-c", _CUT, str(folder), moment, str(exact_bytes)],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, (done.returncode, done.stderr[-2000:])

@@ -62,17 +62,17 @@ def test_a_source_is_found_beside_rows_that_have_none():
 def test_metadata_has_the_fields_that_a_row_has():
     rows = [{"colour": "red", "size": 1}, {"size": None}, {}, {"colour": "blue"}]
     store = store_of((range(4), rows, [None] * 4))
-    assert store.metadata(np.arange(4)).tolist() == rows
-    assert store.metadata(np.array([[3, -1], [0, 2]])).tolist() == [[rows[3], None], [rows[0], {}]]
+    assert store.metadata(np.arange(4)).rows().tolist() == rows
+    assert store.metadata(np.array([[3, -1], [0, 2]])).rows().tolist() == [[rows[3], None], [rows[0], {}]]
     one = store_of((range(3), [{"colour": "red"}, {}, {"colour": "blue"}], [None] * 3))
-    assert one.metadata(np.array([0, 2])).tolist() == [{"colour": "red"}, {"colour": "blue"}]
-    assert one.metadata(np.array([1, 0])).tolist() == [{}, {"colour": "red"}]
-    first, other = one.metadata(np.array([0, 0]))
+    assert one.metadata(np.array([0, 2])).rows().tolist() == [{"colour": "red"}, {"colour": "blue"}]
+    assert one.metadata(np.array([1, 0])).rows().tolist() == [{}, {"colour": "red"}]
+    first, other = one.metadata(np.array([0, 0])).rows()
     first["colour"] = "green"
-    assert other == {"colour": "red"} == one.metadata(np.array([0]))[0]
+    assert other == {"colour": "red"} == one.metadata(np.array([0])).rows()[0]
 
 
 def test_a_field_that_nobody_has_any_more_is_no_trouble():
     store = store_of(([0, 1], [{"colour": "red"}, {}], [None] * 2))
     rest = store.renumbered(np.array([1]), store.vectors[1:2])
-    assert rest.metadata(np.array([0])).tolist() == [{}]
+    assert rest.metadata(np.array([0])).rows().tolist() == [{}]

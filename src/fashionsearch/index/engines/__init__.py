@@ -33,6 +33,13 @@ ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
 }
 
 
+def beside_on_server(old: Engine, name: str, settings: Settings) -> Engine:
+    """Return another engine of that name on the server of an engine, whose connection it may share."""
+    if isinstance(old, QdrantEngine):
+        return QdrantEngine(settings, shares=old)
+    return ENGINES[name](settings)
+
+
 def usable(name: str) -> str:
     """Return the name of an engine, or "exact", with a warning, where what it is made of can't be imported.
 

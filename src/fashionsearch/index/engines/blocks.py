@@ -1,4 +1,8 @@
-"""Vectors in a mapped file, of which a block is compared with its digest when it is first touched."""
+"""Vectors in a mapped file, of which a block is compared with its digest when it is first touched.
+
+It is compared as read from the file, and not through the map, where what the disk can't give would end the process. What is
+left: a page that was verified and given up by the system, and that the disk can't give once more.
+"""
 
 from __future__ import annotations
 
@@ -8,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from fashionsearch import errors
+from fashionsearch import errors, storage
 
 ROWS = 4096  # of a block
 _DIGEST_BYTES = 16
@@ -20,29 +24,36 @@ class DamagedBlockError(errors.CorruptFileError):
 
 def digests(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return (blocks, 16) digests of the blocks of (n, dim) vectors."""
-    found = b"".join(_digest(vectors[start : start + ROWS]) for start in range(0, len(vectors), ROWS))
+    found = b"".join(
+        _digest(np.ascontiguousarray(vectors[start : start + ROWS]).data)
+        for start in range(0, len(vectors), ROWS)
+    )
     return np.frombuffer(found, dtype=np.uint8).reshape(-1, _DIGEST_BYTES)
 
 
-def _digest(block: NDArray[np.float32]) -> bytes:
-    return hashlib.blake2b(np.ascontiguousarray(block).data, digest_size=_DIGEST_BYTES).digest()
+def _digest(block: bytes | memoryview) -> bytes:
+    return hashlib.blake2b(block, digest_size=_DIGEST_BYTES).digest()
 
 
 class Blocks:
     """What is yet to be verified of mapped vectors.
 
     Args:
-        vectors: (n, dim), mapped.
+        source: their file.
+        shape: (n, dim) of the vectors.
         digests: of their blocks, as `digests` returned them.
-        path: of their file.
+        path: of their file, for an error.
 
     Raises:
         CorruptFileError: if there are not as many digests as blocks.
     """
 
-    def __init__(self, vectors: NDArray[np.float32], digests: NDArray[np.uint8], path: Path) -> None:
-        self._vectors, self._digests, self._path = vectors, digests, path
-        count = -(-len(vectors) // ROWS)
+    def __init__(
+        self, source: storage.Mapped, shape: tuple[int, int], digests: NDArray[np.uint8], path: Path
+    ) -> None:
+        self._source, self._digests, self._path = source, digests, path
+        self._rows, self._block_bytes = shape[0], 4 * shape[1] * ROWS
+        count = -(-self._rows // ROWS)
         if digests.shape != (count, _DIGEST_BYTES) or digests.dtype != np.uint8:
             raise errors.CorruptFileError(f"{path} is damaged: it has other blocks than were written")
         self._verified = np.zeros(count, dtype=bool)
@@ -53,18 +64,30 @@ class Blocks:
         return bool(self._verified.all())
 
     def verify(self, slots: NDArray[np.intp] | None = None) -> None:
-        """Verify the blocks in which some slots lie, or all.
+        """Verify the blocks in which some slots lie, or all; and each time that the file was not cut off.
 
         Raises:
-            DamagedBlockError: if one isn't what was written.
+            DamagedBlockError: if one isn't what was written, or can't be read.
         """
+        try:
+            self._source.check()
+            if not self.is_verified:
+                self._compare(slots)
+        except OSError as error:
+            raise DamagedBlockError(
+                f"{self._path} can't be read any more: {error.strerror or error}"
+            ) from error
+
+    def _compare(self, slots: NDArray[np.intp] | None) -> None:
         pending = ~self._verified
         if slots is not None:
             asked = np.zeros_like(pending)
-            asked[slots[slots < len(self._vectors)] // ROWS] = True
+            asked[slots[slots < self._rows] // ROWS] = True
             pending &= asked
         for block in np.flatnonzero(pending).tolist():
-            if _digest(self._vectors[block * ROWS : (block + 1) * ROWS]) != self._digests[block].tobytes():
+            start = block * self._block_bytes
+            content = self._source.read(start, start + self._block_bytes)
+            if _digest(content) != self._digests[block].tobytes():
                 raise DamagedBlockError(
                     f"{self._path} is not the file that was saved: its vectors from {block * ROWS:,} on differ"
                 )

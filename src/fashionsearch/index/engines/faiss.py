@@ -208,7 +208,7 @@ class FaissGraph(HnswGraph):
         if self._storage not in ("auto", self._index.storage):
             raise errors.CorruptFileError(f"{path} doesn't fit what the index notes of it")
         super().read(path, labels, notes)
-        for dead in set(range(self._next_label)) - set(labels.tolist()):
+        for dead in np.flatnonzero(self._first_slot < 0).tolist():
             self._index.mark_deleted(dead)
 
 

@@ -63,9 +63,9 @@ class HnswGraph:
         self._next_label = 0
         self._dead = 0
         # Nodes that a walk to their own vector misses, and the smallest ef with which it is known to find them: at a lower ef
-        # they are candidates of every query. Beside them an ef, an index of those hidden at it, and how many they are.
+        # they are candidates of every query. Beside them for which ef an index of those hidden holds, it, and their number.
         self._hidden: dict[int, int] = {}
-        self._hidden_at: tuple[int, Any, int] | None = None
+        self._hidden_at: tuple[range, Any, int] | None = None
         self._lowest_ef = settings.ef_search
         self._wanted_ef = settings.ef_search  # lower while rows are verified for it
         self._unverified: list[int] = []  # labels of those rows
@@ -265,8 +265,8 @@ class HnswGraph:
         ef: int,
     ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
         """Add the hidden nodes that are as near as the farthest that the walk found; −1 and NaN fill rows up."""
-        if self._hidden_at is None or self._hidden_at[0] != ef:
-            self._hidden_at = (ef, *self._compared_one_by_one(vectors, ef))
+        if self._hidden_at is None or ef not in self._hidden_at[0]:
+            self._hidden_at = self._compared_one_by_one(vectors, ef)
         _, index, hidden = self._hidden_at
         if not hidden:
             return labels, similarities
@@ -286,18 +286,20 @@ class HnswGraph:
             return labels, similarities
         return widened(labels, similarities, rows[new], more[new], alike[new])
 
-    def _compared_one_by_one(self, vectors: NDArray[np.float32], ef: int) -> tuple[Any, int]:
-        """Return an index without a graph, of the nodes hidden at an ef, and how many they are.
+    def _compared_one_by_one(self, vectors: NDArray[np.float32], ef: int) -> tuple[range, Any, int]:
+        """Return an index without a graph, of the nodes hidden at an ef; for which other ef it holds, and how many they are.
 
         Of a large graph only the most hidden are taken: more would take longer than a walk. The threads of numpy's products
         would spin on after them, where the next walk needs the processor.
         """
-        hidden = sorted((-found_at, label) for label, found_at in self._hidden.items() if found_at > ef)
+        steps = {0, _NEVER, *self._hidden.values()}
+        holds = range(max(step for step in steps if step <= ef), min(step for step in steps if step > ef))
+        hidden = sorted((-until, label) for label, until in self._hidden.items() if until > ef)
         most = _MOST_HIDDEN if self._nodes > _LARGE else len(hidden)
         labels = np.array(sorted(label for _, label in hidden[:most]), dtype=np.int64)
         if not len(labels):
-            return None, 0
-        return self._flat(self._prepared(vectors[self._first_slot[labels]]), labels), len(labels)
+            return holds, None, 0
+        return holds, self._flat(self._prepared(vectors[self._first_slot[labels]]), labels), len(labels)
 
     def _flat(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
         import hnswlib
@@ -377,8 +379,9 @@ class HnswGraph:
             raise errors.CorruptFileError(f"{path} doesn't fit what the index notes of it")
         self._index.load_index(str(path))
         self._started = True
-        there = np.unique(self._index.get_ids_list())
-        if len(there) != len(nodes) + dead or not np.isin(nodes, there).all() or there[-1] >= next_label:
+        there = np.array(self._index.get_ids_list(), dtype=np.uint64)
+        fits = len(there) == next_label and there.max() < next_label
+        if not fits or not np.bincount(there.view(np.int64)).all():
             raise errors.CorruptFileError(f"{path} holds other nodes than the index")
         self._label_of_slot, self._rows, self._nodes = labels.copy(), len(labels), len(nodes)
         self._first_slot = np.full(next_label, -1, dtype=np.intp)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable
-from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,13 +12,39 @@ from fashionsearch.index.filters import Condition
 
 _MOST_BYTES = 32 * 2**20
 _MOST = 64
+_INERTIA, _DOUBT = 0.8, 0.01
 
 
-class Kept(NamedTuple):
-    """The rows that meet a filter, as slots in ascending order, and as a flag for each slot."""
+class Kept:
+    """The rows that meet a filter, and how deep searches had to look for them.
 
-    slots: NDArray[np.intp]
-    flags: NDArray[np.bool_]
+    Attributes:
+        slots: of the rows, in ascending order.
+        flags: the same, as a flag for each slot.
+    """
+
+    def __init__(self, flags: NDArray[np.bool_]) -> None:
+        self.slots, self.flags = np.flatnonzero(flags), flags
+        self._depth = 0.0  # of the rows nearest to a query, how many come to one that is kept; 0 is unknown
+
+    @property
+    def bytes(self) -> int:
+        """What it takes up in memory."""
+        return self.slots.nbytes + self.flags.nbytes
+
+    def depth(self, rows: int) -> float:
+        """Return how many of the rows nearest to a query, of so many in all, come to one that is kept."""
+        return self._depth or rows / max(1, len(self.slots))
+
+    def learn(self, depths: NDArray[np.floating], rows: int) -> None:
+        """Take in how deep the latest queries had to look."""
+        # The mean of logarithms: a few queries that looked in vain must not send all others as deep.
+        latest, weight = np.log(depths).mean(), 1 - _INERTIA ** len(depths)
+        self._depth = float(np.exp((1 - weight) * np.log(self.depth(rows)) + weight * latest))
+
+    def forget(self, rows: int) -> None:
+        """Doubt a little what was learned: when no walk seems to pay, nothing else would ever have one tried again."""
+        self._depth = self.depth(rows) * (1 - _DOUBT) + _DOUBT * rows / max(1, len(self.slots))
 
 
 class LastKept:
@@ -39,15 +64,14 @@ class LastKept:
         try:
             name = repr(condition)  # which tells 1, 1.0 and True apart
         except ValueError:  # a number of thousands of digits
-            return Kept(np.flatnonzero(flags := find()), flags)
+            return Kept(find())
         kept = self._held.get(name)
         if kept is None:
-            flags = find()
-            kept = self._held[name] = Kept(np.flatnonzero(flags), flags)
-            self._bytes += kept.slots.nbytes + flags.nbytes
+            kept = self._held[name] = Kept(find())
+            self._bytes += kept.bytes
             while len(self._held) > 1 and (len(self._held) > _MOST or self._bytes > _MOST_BYTES):
                 _, old = self._held.popitem(last=False)
-                self._bytes -= old.slots.nbytes + old.flags.nbytes
+                self._bytes -= old.bytes
         else:
             self._held.move_to_end(name)
         return kept

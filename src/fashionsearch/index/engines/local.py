@@ -351,12 +351,8 @@ class LocalEngine:
 
     def _take_in(self, store: Store, saved: storage.Saved, notes: Mapping[str, Any]) -> None:
         store.next_id = notes["next_id"]
-        integers = [item + 1 for item in store.slot_of if isinstance(item, int)]
-        if (
-            store.dim != self.settings.dim
-            or type(store.next_id) is not int
-            or store.next_id < max(integers, default=0)
-        ):
+        fewest = 1 + max(store.slot_of) if store.id_kind is int and len(store) else 0  # type: ignore[operator]
+        if store.dim != self.settings.dim or type(store.next_id) is not int or store.next_id < fewest:
             raise errors.CorruptFileError(f"{saved.folder}: index.json and items.json don't fit each other")
         self._state = _State(store, None)
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import TypeAlias
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -15,6 +17,11 @@ from fashionsearch.results import Matches
 # Nanoseconds at 128 dimensions on two cores, of which only the ratios count: to pick a row that a filter keeps, to compare
 # it with a query, and of a walk through the graph for each of its candidates.
 _PICK, _COMPARE, _WALK = 80, 14, 1400
+_SPARE, _MARGIN, _WIDER = 2.5, 1.5, 3  # found good by benchmarks/filters.py
+
+_Part: TypeAlias = (
+    "tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.floating]]"  # queries, and what they found
+)
 
 
 def search(
@@ -63,38 +70,106 @@ def _candidates(
     kept = None if condition is None else store.matching(condition)
     count = len(store) if kept is None else len(kept.slots)
     # The graph is poor at nearly all of its nodes.
-    if graph is not None and k < count // 4:
-        wider = k if count == len(graph) else _wider(k, count / max(count, len(graph)))
-        if kept is None or graph_is_cheaper(len(queries), count, max(wider, settings.ef_search)):
-            found = graph.candidates(queries, wider, settings.ef_search, store.prepared)
-            if found is not None:
-                slots, similarities = _only(store, kept, *found)
-                if ((slots >= 0).sum(axis=1) >= k).all():
-                    return slots, similarities
+    if graph is None or k >= count // 4:
+        return _compared(store, kept, queries, k, settings)
+    if kept is None:
+        parts, rest = _walked(store, graph, queries, k, settings)
+    else:
+        parts, rest = _filtered(store, graph, kept, queries, k, settings)
+    if len(rest):
+        parts.append((rest, *_compared(store, kept, queries[rest], k, settings)))
+    return _joined(parts, len(queries))
+
+
+def _compared(
+    store: Store, kept: Kept | None, queries: NDArray[np.float32], k: int, settings: Settings
+) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
+    """Return candidates by comparing all rows that a filter keeps."""
     searched = np.flatnonzero(store.alive) if kept is None else kept.slots
     vectors = store.touched(searched)
     slots = exact.nearest(vectors, store.norms, searched, queries, k, settings.metric)
     return slots, exact.score(vectors, slots, queries, settings.metric)
 
 
+def _walked(
+    store: Store, graph: Graph, queries: NDArray[np.float32], k: int, settings: Settings
+) -> tuple[list[_Part], NDArray[np.intp]]:
+    """Return candidates from the graph, and for which queries these are too few."""
+    everything = np.arange(len(queries))
+    found = graph.candidates(queries, k, settings.ef_search, store.prepared)
+    if found is None:
+        return [], everything
+    slots, similarities = found
+    passes = store.live(slots)  # not what a change is about to add, or has just removed
+    if passes.all() and slots.shape[1] >= k:
+        return [(everything, slots, similarities)], everything[:0]
+    enough = passes.sum(axis=1) >= k
+    slots, similarities = np.where(passes, slots, -1), np.where(passes, similarities, np.nan)
+    if enough.all():
+        return [(everything, slots, similarities)], everything[:0]
+    return [(everything[enough], slots[enough], similarities[enough])], everything[~enough]
+
+
+def _filtered(
+    store: Store, graph: Graph, kept: Kept, queries: NDArray[np.float32], k: int, settings: Settings
+) -> tuple[list[_Part], NDArray[np.intp]]:
+    """Return candidates that a filter keeps, from walks that are longer where they found too few, and what is left to do.
+
+    The nearest k of a walk's candidates that are kept are the nearest k of all that are.
+    """
+    parts: list[_Part] = []
+    rest, count, rows = np.arange(len(queries)), len(kept.slots), len(store)
+    depths = np.ones(len(queries))
+    wider, walked = int(_SPARE * k * kept.depth(rows)) + 10, 0
+    while len(rest) and walked < rows:
+        if not graph_is_cheaper(len(rest), count, max(wider, settings.ef_search)):
+            break
+        found = graph.candidates(queries[rest], wider, settings.ef_search, store.prepared)
+        if found is None:
+            break
+        slots, similarities, places = _only(kept, *found)
+        deep = places[:, k - 1] + 1 if places.shape[1] >= k else np.zeros(len(rest))
+        # A walk misses some of its last candidates.
+        enough = (deep > 0) & (_MARGIN * deep <= max(wider, settings.ef_search))
+        if enough.any():
+            depths[rest[enough]] = deep[enough] / k
+            parts.append((rest[enough], slots[enough], similarities[enough]))
+        rest, walked, wider = rest[~enough], wider, _WIDER * wider
+    depths[rest] = 2 * walked / k
+    if walked:
+        kept.learn(depths, rows)
+    else:
+        kept.forget(rows)
+    return parts, rest
+
+
 def _only(
-    store: Store,
-    kept: Kept | None,
-    slots: NDArray[np.intp],
-    similarities: NDArray[np.float32],
-) -> tuple[NDArray[np.intp], NDArray[np.float32]]:
-    """Return candidates without what a filter takes away, and what a change is about to add or has just removed."""
-    if kept is None:
-        passes = store.live(slots)
-    else:  # what a change is about to add lies behind the last
-        passes = (slots >= 0) & (slots < len(kept.flags))
-        passes &= kept.flags.take(np.where(passes, slots, 0)) if len(kept.flags) else False
-    return np.where(passes, slots, -1), np.where(passes, similarities, np.nan)
+    kept: Kept, slots: NDArray[np.intp], similarities: NDArray[np.float32]
+) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.intp]]:
+    """Return those of (n, m) candidates that a filter keeps, in their order, and at which places they were; −1 fills up."""
+    passes = (slots >= 0) & (slots < len(kept.flags))  # behind the last lies what a change is about to add
+    passes &= kept.flags.take(np.where(passes, slots, 0))
+    if len(slots) == 1:  # the usual case of a shop, in a third of the time
+        only = np.flatnonzero(passes[0])
+        return slots[:, only], similarities[:, only], only[None]
+    rows, places = np.nonzero(passes)
+    counts = np.bincount(rows, minlength=len(slots))
+    filled = np.arange(counts.max(initial=0)) < counts[:, None]
+    found, alike = np.full(filled.shape, -1, dtype=np.intp), np.full(filled.shape, np.nan, dtype=np.float32)
+    at = np.full(filled.shape, -1, dtype=np.intp)
+    found[filled], alike[filled], at[filled] = slots[rows, places], similarities[rows, places], places
+    return found, alike, at
 
 
-def _wider(k: int, share: float) -> int:
-    """Return how many candidates leave k after a filter: as many more as it takes away, and half as many again to spare."""
-    return int(1.5 * k / share) + 10
+def _joined(parts: list[_Part], count: int) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
+    """Return the candidates of so many queries as one array of slots and one of similarities."""
+    if len(parts) == 1:
+        return parts[0][1:]
+    shape = count, max(slots.shape[1] for _, slots, _ in parts)
+    slots, similarities = np.full(shape, -1, dtype=np.intp), np.full(shape, np.nan)
+    for rows, found, alike in parts:
+        slots[rows, : found.shape[1]], similarities[rows, : found.shape[1]] = found, alike
+    return slots, similarities
 
 
 def graph_is_cheaper(queries: int, kept: int, candidates: int) -> bool:

@@ -23,6 +23,7 @@ from fashionsearch.index.rows import (
     unknown_field,
     unknown_id,
 )
+from fashionsearch.results.columns import MetadataColumns
 from fashionsearch.values import Value
 
 _MEMORY = Room()
@@ -49,7 +50,7 @@ class Store:
         self.dim = dim
         self.room = room
         self._is_borrowed = False
-        self._blocks: Blocks | None = None  # of mapped vectors, some of which may be unverified
+        self._blocks: Blocks | None = None  # of vectors that are mapped
         self.size = 0
         self.slot_of: dict[Id, int] = {}
         self.columns: dict[str, Column] = {}
@@ -80,11 +81,9 @@ class Store:
         Raises:
             DamagedBlockError: if some aren't what was written.
         """
-        blocks = self._blocks  # which another thread may end with meanwhile
+        blocks = self._blocks  # which another thread may do without meanwhile
         if blocks is not None:
             blocks.verify(slots)
-            if blocks.is_verified:
-                self._blocks = None
 
     def touched(self, slots: NDArray[np.intp]) -> NDArray[np.float32]:
         """Return (size, dim) float32 by slot, of which only some slots are to be looked at."""
@@ -181,6 +180,7 @@ class Store:
             room = self.room.array(max(size, len(self._vectors) * 3 // 2), self.dim)
             room[: self.size] = self.vectors
             self._vectors, self._is_borrowed = room, False
+            self._blocks = None
 
     @property
     def _is_mapped(self) -> bool:
@@ -242,7 +242,7 @@ class Store:
         return Rows(
             list(ids),
             self.touched(slots)[slots],
-            list(self.metadata(slots, private=True)),
+            list(self.metadata(slots, private=True).rows()),
             self._sources[slots].tolist(),
         )
 
@@ -261,40 +261,13 @@ class Store:
         """The metadata fields that are a user's."""
         return [name for name in self.columns if not name.startswith(PRIVATE)]
 
-    def metadata(self, slots: NDArray[np.intp], *, private: bool = False) -> NDArray[np.object_]:
-        """Return the metadata of an array of slots, a dict each, None for −1; the library's own fields where asked for."""
-        there = slots >= 0
-        whole = bool(there.all())
-        wanted = slots.ravel() if whole else slots[there]
+    def metadata(self, slots: NDArray[np.intp], *, private: bool = False) -> MetadataColumns:
+        """Return the metadata of an array of slots, none for −1; the library's own fields where asked for."""
         names = list(self.columns) if private else self.fields
-        columns: list[list[Any]] = []
-        items: list[dict[str, Any]]
-        everywhere = True
-        for name in names:
-            column = self.columns[name]
-            codes = column.codes[wanted]
-            if codes.min(initial=0) >= 0:  # the usual case, in half the time
-                columns.append(list(map(column.values.__getitem__, codes.tolist())))
-            else:
-                everywhere = False
-                columns.append([column.values[code] if code >= 0 else _NOTHING for code in codes.tolist()])
-        if not names:
-            items = [{} for _ in wanted.tolist()]
-        elif len(names) == 1 and everywhere:
-            items = [{names[0]: value} for value in columns[0]]
-        elif everywhere:
-            items = [dict(zip(names, values, strict=True)) for values in zip(*columns, strict=True)]
-        else:
-            items = [
-                {name: value for name, value in zip(names, values, strict=True) if value is not _NOTHING}
-                for values in zip(*columns, strict=True)
-            ]
-        found = np.fromiter(items, dtype=object, count=len(items))
-        if whole:
-            return found.reshape(slots.shape)
-        rows = np.full(slots.shape, None, dtype=object)
-        rows[there] = found
-        return rows
+        codes = np.empty((len(names), *slots.shape), dtype=np.int32)
+        for row, name in zip(codes, names, strict=True):
+            self.columns[name].codes.take(slots, out=row, mode="clip")
+        return MetadataColumns({name: self.columns[name].values for name in names}, codes, slots >= 0)
 
     def matching(self, condition: Condition) -> Kept:
         """Return the rows that meet a condition, deciding once for each distinct value of a field.
@@ -371,20 +344,19 @@ class Store:
         count = len(rows)
         self = cls(rows.vectors.shape[1], room)
         self.size, self.id_kind, self.columns = count, id_kind, dict(columns)
-        self.slot_of = dict(zip(rows.ids, range(count), strict=True))
+        self._ids = np.fromiter(rows.ids, dtype=np.int64 if are_int64(rows.ids) else object, count=count)
+        # Ids that number the rows are slots too: one object for both saves 32 bytes a row.
+        numbered = self._ids.dtype != object and bool((self._ids == np.arange(count)).all())
+        self.slot_of = dict(zip(rows.ids, rows.ids if numbered else range(count), strict=True))  # type: ignore[arg-type]
         self._vectors = rows.vectors
         self._blocks = blocks
         if room.on_disk and blocks is None:
             self._vectors = room.array(count, self.dim)
             self._vectors[:] = rows.vectors
         self._norms, self._alive = norms, np.ones(count, dtype=bool)
-        self._ids = np.fromiter(rows.ids, dtype=np.int64 if are_int64(rows.ids) else object, count=count)
         self._sources = np.fromiter(rows.sources, dtype=object, count=count)
-        self._has_sources = any(source is not None for source in rows.sources)
+        self._has_sources = rows.sources.count(None) < count
         return self
-
-
-_NOTHING = object()
 
 
 def _gathered(values: NDArray[Any], slots: NDArray[np.intp]) -> NDArray[np.object_]:

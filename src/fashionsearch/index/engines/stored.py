@@ -68,18 +68,22 @@ def to_mapped(store: Store) -> tuple[NDArray[np.float32], Arrays, dict[str, Any]
     arrays["norms"] = store.norms[slots]
     if are_int64(content["ids"]):
         arrays["ids"], content["ids"] = np.array(content["ids"], dtype=np.int64), None
-    if not any(source is not None for source in content["sources"]):
+    if content["sources"].count(None) == len(content["sources"]):
         content["sources"] = None
     return vectors, arrays, content
 
 
 def from_mapped(
-    mapped: memoryview, arrays: Mapping[str, NDArray[Any]], content: Mapping[str, Any], room: Room, path: Path
+    mapped: storage.Mapped,
+    arrays: Mapping[str, NDArray[Any]],
+    content: Mapping[str, Any],
+    room: Room,
+    path: Path,
 ) -> Store:
     """Return the store that `to_mapped` described, of whose vectors nothing has been read.
 
     Args:
-        mapped: the content of the file of vectors.
+        mapped: the file of vectors.
         arrays: the others.
         content: the rest.
         room: where vectors lie that are added.
@@ -93,14 +97,14 @@ def from_mapped(
     dim, norms = content["dim"], arrays["norms"]
     fits = (
         type(dim) is int
-        and len(mapped) == 4 * len(ids) * dim
+        and len(mapped.content) == 4 * len(ids) * dim
         and norms.shape == (len(ids),)
         and norms.dtype == np.float32
     )
     if not fits:
         return _store(ids, sources, None, norms, arrays, content, room)
-    vectors = np.frombuffer(mapped, dtype=np.float32).reshape(len(ids), dim)
-    blocks = Blocks(vectors, arrays["digests"], path)
+    vectors = np.frombuffer(mapped.content, dtype=np.float32).reshape(len(ids), dim)
+    blocks = Blocks(mapped, vectors.shape, arrays["digests"], path)
     return _store(ids, sources, vectors, norms, arrays, content, room, blocks)
 
 
@@ -119,10 +123,10 @@ def _store(
     names = [entry["name"] for entry in content["fields"]]
     for fits, what in (
         (vectors is not None, "the shape of the vectors"),
-        (np.isfinite(norms).all() and (norms > 0).all(), "a vector that is zero or not finite"),
-        (all(type(item) is kind for item in ids), "an id of another kind"),
+        (((norms > 1e-16) & (norms < 1e16)).all(), "a vector that is too short, too long or not finite"),
+        (set(map(type, ids)) <= {kind}, "an id of another kind"),
         (len(set(ids)) == count, "an id that occurs twice"),
-        (len(sources) == count and all(s is None or type(s) is str for s in sources), "the sources"),
+        (len(sources) == count and set(map(type, sources)) <= {str, type(None)}, "the sources"),
         (all(type(name) is str for name in names) and len(set(names)) == len(names), "the fields' names"),
     ):
         if not fits:
@@ -137,7 +141,12 @@ def _store(
             )
         columns[entry["name"]] = Column(values, codes)
     whole = np.zeros((0, 1), dtype=np.float32) if vectors is None else vectors  # which was checked above
-    return Store.of(Rows(ids, whole, [], sources), norms, columns, kind, room, blocks)
+    store = Store.of(Rows(ids, whole, [], sources), norms, columns, kind, room, blocks)
+    if len(store) != count:
+        raise errors.CorruptFileError(
+            "the index's rows are damaged: an id that occurs twice; restore it from a copy"
+        )
+    return store
 
 
 def fill(graph: Graph, saved: storage.Saved, notes: Any, count: int) -> None:

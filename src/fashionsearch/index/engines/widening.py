@@ -45,6 +45,7 @@ def widened(
 def similarities_of(distances: NDArray[np.float32], metric: str) -> NDArray[np.float32]:
     """Return what hnswlib's distances mean: it gives 1 − cosine, or the squared distance."""
     if metric == "cosine":
-        similarities: NDArray[np.float32] = np.clip(1 - distances, -1, 1)
+        # Not by `clip`, which takes a single query ten times as long.
+        similarities: NDArray[np.float32] = np.minimum(np.maximum(1 - distances, -1), 1)
         return similarities
     return -np.sqrt(distances)

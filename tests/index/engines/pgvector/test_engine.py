@@ -1,6 +1,8 @@
 """What is PostgreSQL's own: its index, its lock, its transactions, a server that goes away, and passwords that stay away."""
 
+import contextlib
 import multiprocessing
+import socket
 import threading
 import time
 
@@ -8,7 +10,7 @@ import numpy as np
 import pytest
 
 import fashionsearch as fs
-from fashionsearch import errors
+from fashionsearch import errors, storage
 from fashionsearch.index.engines.pgvector import engine as ours
 
 DIM = 8
@@ -19,21 +21,9 @@ def vectors(count, seed=0, dim=DIM):
 
 
 @pytest.fixture
-def make(postgres, collection):
-    made = []
-
-    def index(**options):
-        found = fs.VisualIndex(
-            engine="pgvector",
-            progress=False,
-            **{"url": postgres, "collection": collection, "dim": DIM, **options},
-        )
-        made.append(found)
-        return found
-
-    yield index
-    for found in made:
-        found.close()
+def make(made, postgres, collection):
+    usual = {"engine": "pgvector", "url": postgres, "collection": collection, "dim": DIM}
+    return lambda **options: made(**{**usual, **options})
 
 
 @pytest.fixture
@@ -325,3 +315,47 @@ def test_an_engine_that_was_never_made_is_nothing_to_mend(make):
     process.join(60)
     assert process.exitcode == 0
     assert caught.value is not None
+
+
+@pytest.fixture
+def stranger():
+    """A server that asks for a password in plain text; yields its port and what it was told."""
+    listening = socket.create_server(("127.0.0.1", 0))
+    told = []
+
+    def serve():
+        while True:
+            try:
+                connection = listening.accept()[0]
+            except OSError:
+                return
+            with connection, contextlib.suppress(OSError):
+                while content := connection.recv(4096):
+                    if content[4:8] in (b"\x04\xd2\x16\x2f", b"\x04\xd2\x16\x30"):  # is there encryption?
+                        connection.sendall(b"N")
+                    elif content[:1] == b"p":
+                        told.append(content)
+                        break
+                    else:
+                        connection.sendall(b"R\x00\x00\x00\x08\x00\x00\x00\x03")
+
+    thread = threading.Thread(target=serve, daemon=True)
+    thread.start()
+    yield listening.getsockname()[1], told
+    listening.close()
+
+
+def test_a_password_of_the_environment_goes_to_no_server_that_a_folder_names(stranger, tmp_path, monkeypatch):
+    port, told = stranger
+    url = f"postgresql://me@127.0.0.1:{port}/shop"
+    config = {"dim": 2, "metric": "cosine", "engine": "pgvector", "m": 16, "ef_construction": 200}
+    config |= {"ef_search": 50, "random_state": 0, "encoder": None, "collection": "items"}
+    config["url"] = f"host=127.0.0.1 port={port} user=me dbname=shop"
+    storage.save(tmp_path / "theirs", "index", {"index.json": storage.write_json(config)})
+    monkeypatch.setenv("PGPASSWORD", "hush")
+    with pytest.raises(errors.StorageError, match="PGPASSWORD isn't sent; give url="):
+        fs.VisualIndex.load(tmp_path / "theirs", timeout=2)
+    assert told == []
+    with pytest.raises(errors.StorageError):
+        fs.VisualIndex.load(tmp_path / "theirs", url=url, timeout=2)
+    assert any(b"hush" in each for each in told), "who names the server means it"

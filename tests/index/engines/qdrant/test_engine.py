@@ -18,21 +18,9 @@ def vectors(count, seed=0):
 
 
 @pytest.fixture
-def make(double, collection):
-    made = []
-
-    def index(**options):
-        found = fs.VisualIndex(
-            engine="qdrant",
-            progress=False,
-            **{"url": double.url, "collection": collection, "dim": DIM, "timeout": 2.0, **options},
-        )
-        made.append(found)
-        return found
-
-    yield index
-    for found in made:
-        found.close()
+def make(made, double, collection):
+    usual = {"engine": "qdrant", "url": double.url, "collection": collection, "dim": DIM, "timeout": 2.0}
+    return lambda **options: made(**{**usual, **options})
 
 
 def test_a_server_is_asked_in_its_own_words(make, double):

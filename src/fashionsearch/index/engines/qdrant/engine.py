@@ -47,14 +47,14 @@ class QdrantEngine(RemoteEngine):
     fails, the rows of new ids are taken back if the server can be reached, and the error says whether some may be there.
     """
 
-    def __init__(self, settings: Settings) -> None:
+    def __init__(self, settings: Settings, shares: QdrantEngine | None = None) -> None:
         super().__init__(settings)
         if not available():
             raise errors.MissingPackageError(
                 "engine='qdrant' needs a package that isn't installed: pip install qdrant-client"
             )
         self._changing = threading.RLock()
-        self._session = Session(self._server)
+        self._session: Session = Session(self._server, None if shares is None else shares._session)
         forks.register(self)
         begin(self._session, settings)
 

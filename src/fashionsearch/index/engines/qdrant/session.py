@@ -27,16 +27,19 @@ class Session:
 
     Args:
         server: where it is; ":memory:" and "file:FOLDER" are Qdrant's local mode, in this process.
+        shares: a session whose connection it shares, because a folder takes one alone.
     """
 
-    def __init__(self, server: Server) -> None:
-        self.server = server
+    def __init__(self, server: Server, shares: Session | None = None) -> None:
+        self.server, self._shares = server, shares
         self.is_local = server.url == ":memory:" or server.url.startswith("file:")
         if not self.is_local:
             _check_address(server.url)
         self._lock: contextlib.AbstractContextManager[Any] = (
             threading.RLock() if self.is_local else contextlib.nullcontext()
         )
+        if shares is not None:
+            self._lock = shares._lock
         self._connected: QdrantClient | None = None
         self._facts: tuple[float, dict[str, Any]] = (-math.inf, {})
         self._told = 0  # how often the facts were changed from here
@@ -50,6 +53,8 @@ class Session:
 
     @property
     def _client(self) -> QdrantClient:
+        if self._shares is not None:
+            return self._shares._client
         if self._connected is None:
             from qdrant_client import QdrantClient
 
@@ -135,6 +140,8 @@ class Session:
 
     def close(self) -> None:
         """Close connections; the next call opens them again."""
+        if self._shares is not None:
+            self._shares.close()
         if self._connected is not None and self.server.url != ":memory:":
             with self._lock:
                 self._connected.close()

@@ -1,0 +1,395 @@
+"""The engine of an index that is being given another encoder: the old vectors, and the new ones there are by now, as one.
+
+It is asked in the new encoder's space. Items that were embedded again answer from their new vectors, and the rest from their
+old ones, which a mapped query searches; the similarities of both are on the scale of the new ones.
+
+The old rows are the truth: which items there are, and their metadata. A new row says by a sketch of which old vector it was
+made, so one that no longer fits (after a crash between two writes, or after a change that only the old rows saw) is noticed.
+Of each change the new rows lose what it touches, then the old rows change, then the new ones: wherever that is cut off, each
+item answers wholly as before or wholly as after.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import errors, storage
+from fashionsearch.index.codec import same
+from fashionsearch.index.engines import estimating
+from fashionsearch.index.engines.base import Engine, Facts, Settings, fetch_present
+from fashionsearch.index.filters import Condition, lacking, leaves
+from fashionsearch.index.mapping import SpaceMap, sketch
+from fashionsearch.index.rows import PRIVATE, Id, Rows
+from fashionsearch.results import Matches
+from fashionsearch.results.matches import joined
+from fashionsearch.values import Value
+
+_MADE_OF = f"{PRIVATE}made of"  # in a new row: a sketch of the old vector that it stands for
+MAPPED = f"{PRIVATE}mapped"  # in an old row: its vector was not embedded, but mapped from the new one
+_WIDER = 4
+_ALIKE = 1e-4  # of unit vectors and of sketches, since an engine may round
+
+
+class MigratingEngine:
+    """Two engines as one; what it offers is described in `base.Engine`.
+
+    Args:
+        old: holds every row, with the old encoder's vectors.
+        new: holds those rows that were embedded again.
+        mapping: from one space to the other.
+
+    Attributes:
+        old: as given.
+        new: as given.
+        mapping: as given.
+        moved: how often new rows were put or taken away from here.
+        stop: ends the embedding in the background, if there is any.
+        failure: what ended the embedding before its time, until the next call has told it.
+    """
+
+    def __init__(self, old: Engine, new: Engine, mapping: SpaceMap) -> None:
+        self.old, self.new, self.mapping = old, new, mapping
+        self.moved = 0
+        self.failure: BaseException | None = None
+        self.stop: Callable[[], None] | None = None
+        # A server would be asked for each candidate of each search.
+        self._known: set[Id] | None = set(new) if new.settings.server is not None else None
+
+    @property
+    def settings(self) -> Settings:
+        """Those of the new rows; another `ef_search` holds for both."""
+        return self.new.settings
+
+    @settings.setter
+    def settings(self, settings: Settings) -> None:
+        self.new.settings = settings
+        self.old.settings = replace(self.old.settings, ef_search=settings.ef_search)
+
+    @property
+    def is_writing(self) -> bool:
+        """Whether changes are possible: no engine of the two is closed or a reader's."""
+        return all(getattr(engine, "is_writing", True) for engine in (self.old, self.new))
+
+    @property
+    def changing(self) -> contextlib.AbstractContextManager[Any]:
+        """A lock that one thread may take several times."""
+        return self._both()
+
+    @contextlib.contextmanager
+    def _both(self) -> Iterator[None]:
+        with self.new.changing, self.old.changing:
+            yield
+
+    @property
+    def id_kind(self) -> type | None:
+        """The kind of ids, str or int, which the first row ever added decides."""
+        return self.old.id_kind
+
+    @property
+    def next_id(self) -> int:
+        """One more than the largest integer id there ever was, or 0."""
+        return self.old.next_id
+
+    @property
+    def has_graph(self) -> bool:
+        """Whether searches may walk through graphs alone."""
+        return self.old.has_graph and self.new.has_graph
+
+    def __len__(self) -> int:
+        return len(self.old)
+
+    def __contains__(self, item: object) -> bool:
+        return item in self.old
+
+    def __iter__(self) -> Iterator[Id]:
+        return iter(self.old)
+
+    def renewed(self, ids: Sequence[Id]) -> list[Id]:
+        """Return those of some ids whose rows have new vectors."""
+        if self._known is not None:
+            return [item for item in ids if item in self._known]
+        return [item for item in ids if item in self.new]
+
+    def fetch(self, ids: Sequence[Id]) -> Rows:
+        """Return rows by id; the vectors of those that have no new ones are what the map makes of the old.
+
+        Raises:
+            UnknownIdError: if one isn't there.
+        """
+        rows = self.old.fetch(ids)
+        vectors = self.mapping.estimates(rows.vectors)
+        fresh = fetch_present(self.new, self.renewed(list(rows.ids)))
+        place = {item: number for number, item in enumerate(rows.ids)}
+        for number, item in enumerate(fresh.ids):
+            vectors[place[item]] = fresh.vectors[number]
+        return replace(rows, vectors=vectors, metadata=[plain(each) for each in rows.metadata])
+
+    def upsert(self, rows: Rows) -> None:
+        """Add rows with new vectors; what only changes the metadata of a row leaves its old vector."""
+        self._tell_failure()
+        with self.changing:
+            there = [item for item in rows.ids if item in self.old]
+            held, current = self.old.fetch(there), self.fetch(there)
+            place = {item: number for number, item in enumerate(there)}
+            mapped = self.mapping.probes(rows.vectors)
+            renewed, kept = set(self.renewed(there)), []
+            metadata: list[Mapping[str, Value]] = []
+            for number, item in enumerate(rows.ids):
+                at = place.get(item)
+                known = at is not None and _alike(rows.vectors[number], current.vectors[at])
+                if known and at is not None:
+                    mapped[number] = held.vectors[at]
+                marked = not known or at is None or MAPPED in held.metadata[at]
+                metadata.append({**rows.metadata[number], **({MAPPED: True} if marked else {})})
+                if not known or item in renewed:
+                    kept.append(number)
+            before = replace(rows, vectors=mapped, metadata=metadata)
+            self._take_away([item for item in there if item in renewed])
+            self.old.upsert(before)
+            self._put(picked(rows, kept), mapped[kept])
+
+    def place(self, rows: Rows, vectors: NDArray[np.float32]) -> None:
+        """Give old rows new vectors, unless they have changed since they were looked at."""
+        with self.changing:
+            there = fetch_present(self.old, [item for item in rows.ids if item in self.old])
+            looked = {item: number for number, item in enumerate(rows.ids)}
+            kept = [
+                number
+                for number, item in enumerate(there.ids)
+                if _alike(there.vectors[number], rows.vectors[looked[item]])
+                and there.sources[number] == rows.sources[looked[item]]
+            ]
+            chosen = picked(there, kept)
+            places = [looked[item] for item in chosen.ids]
+            self._put(replace(chosen, vectors=vectors[places]), chosen.vectors)
+
+    def stale(self, rows: Rows) -> list[int]:
+        """Return the places of those old rows that have no new vector made of them; metadata that differ are put right."""
+        fresh = fetch_present(self.new, self.renewed(list(rows.ids)))
+        at = fitting(rows, fresh)
+        differing = [
+            number
+            for number, place in at.items()
+            if fresh.sources[place] != rows.sources[number]
+            or not same(plain(fresh.metadata[place]), plain(rows.metadata[number]))
+        ]
+        if differing:
+            vectors = np.stack([fresh.vectors[at[number]] for number in differing])
+            self.place(picked(rows, differing), vectors)
+        return [number for number in range(len(rows)) if number not in at]
+
+    def strays(self) -> list[Id]:
+        """Take away new rows whose items are gone, and return their ids."""
+        with self.changing:
+            gone = [item for item in self.new if item not in self.old]
+            self._take_away(gone)
+        return gone
+
+    def delete(self, ids: Sequence[Id]) -> None:
+        """Remove rows; all the ids are there, each once."""
+        with self.changing:
+            self._take_away(self.renewed(ids))
+            self.old.delete(ids)
+
+    def update(self, item: Id, metadata: Mapping[str, Value]) -> None:
+        """Set fields of the metadata of a row that is there; its other fields stay."""
+        with self.changing:
+            self.old.update(item, metadata)
+            if self.renewed([item]):
+                self.new.update(item, metadata)
+
+    def search(
+        self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
+    ) -> Matches:
+        """Return the k nearest rows of each vector (n, dim), of those that meet a condition, nearest first."""
+        self._tell_failure()
+        for leaf, _ in leaves(condition) if condition is not None else ():
+            self.old.check_field(leaf.field, "where")
+        before, moved = len(self.new), self.moved
+        fresh = self._search_new(vectors, k, condition, exact)
+        if before >= len(self.old):
+            return fresh
+        width = max(estimating.POOL, 2 * k)
+        while True:
+            found = estimating.search(
+                self.old, self.mapping, vectors, width, condition, exact, left_out=self.renewed
+            )
+            if self._is_enough(found, fresh, k, width):
+                break
+            width *= _WIDER
+        if (len(self.new), self.moved) != (before, moved):  # what was embedded meanwhile is in one of the two
+            fresh = self._search_new(vectors, k, condition, exact)
+        return _merged(fresh, found, min(k, len(self)))
+
+    def _search_new(
+        self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
+    ) -> Matches:
+        """Search the new rows, of which none may have a field that the condition names."""
+        left: Condition | bool | None = condition
+        if condition is not None:
+            names = {leaf.field for leaf, _ in leaves(condition)}
+            left = lacking(condition, {name for name in names if not self._has_field(name)})
+        if left is False:
+            nothing = np.full((len(vectors), 0), None, dtype=object)
+            return Matches(
+                nothing, nothing.astype(np.float32), nothing, np.zeros(len(vectors), np.int64), nothing
+            )
+        return self.new.search(vectors, k, None if isinstance(left, bool) else left, exact)
+
+    def _has_field(self, name: str) -> bool:
+        try:
+            self.new.check_field(name, "where")
+        except errors.InputError:
+            return False
+        return True
+
+    @staticmethod
+    def _is_enough(found: Matches, fresh: Matches, k: int, width: int) -> bool:
+        """Return whether no old row that wasn't found can be among the k nearest of any query."""
+        there = ~np.isnan(found.similarities)
+        for query, count in enumerate(found.counts.tolist()):
+            rest = found.similarities[query][there[query]]
+            has_better = (
+                len(rest) and fresh.counts[query] >= k and fresh.similarities[query, k - 1] >= rest.min()
+            )
+            if count >= width and len(rest) < k and not has_better:
+                return False
+        return True
+
+    def _tell_failure(self) -> None:
+        failure, self.failure = self.failure, None
+        if failure is not None:
+            warnings.warn(
+                f"the items could not all be embedded again ({failure!r}); the answers are right, from mapped queries where "
+                "there are no new vectors; call index.migration.start() to go on",
+                errors.DataWarning,
+                stacklevel=5,
+            )
+
+    def _take_away(self, ids: Sequence[Id]) -> None:
+        if ids:
+            self.new.delete(list(ids))
+            self.moved += 1
+            if self._known is not None:
+                self._known.difference_update(ids)
+
+    def _put(self, rows: Rows, made_of: NDArray[np.float32]) -> None:
+        """Give the new rows some more, or others; `made_of` are the old vectors that they stand for."""
+        if not len(rows):
+            return
+        metadata = [
+            {**plain(each), _MADE_OF: text}
+            for each, text in zip(rows.metadata, _texts(sketch(made_of)), strict=True)
+        ]
+        self.new.upsert(replace(rows, metadata=metadata))
+        self.moved += 1
+        if self._known is not None:
+            self._known.update(rows.ids)
+
+    def check_field(self, field: str, asker: str) -> None:
+        """Raise InputError, which says who asks, if there are rows and none has such a metadata field."""
+        self.old.check_field(field, asker)
+
+    def counts(
+        self, field: str, condition: Condition | None, most: int | None = None
+    ) -> list[tuple[Value, int]]:
+        """Return a field's values and how many rows that meet a condition have each, the commonest first."""
+        return self.old.counts(field, condition, most)
+
+    def identity(self, given: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+        """Return by what the encoder of the new rows is recognised."""
+        return self.new.identity(given)
+
+    def settle(self, seconds: float) -> None:
+        """Wait until what the engines make aside is there, at most so long for each."""
+        self.old.settle(seconds)
+        self.new.settle(seconds)
+
+    def facts(self) -> Facts:
+        """Return what both know of themselves."""
+        old, new = self.old.facts(), self.new.facts()
+        disk = None if old.disk is None or new.disk is None else max(old.disk, new.disk)
+        return replace(old, deleted=max(old.deleted, new.deleted), memory=old.memory + new.memory, disk=disk)
+
+    def refresh(self) -> None:
+        """Take over what others have changed."""
+        self.old.refresh()
+        self.new.refresh()
+
+    def close(self) -> None:
+        """Give back files and connections of both, once nobody embeds for them any more."""
+        if self.stop is not None:
+            self.stop()
+        with contextlib.closing(self.old):
+            self.new.close()
+
+    def writers(self) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
+        """Return what writes the new rows, which are all there once the migration has switched."""
+        return self.new.writers()
+
+    def read(self, saved: storage.Saved, notes: Mapping[str, Any], *, rebuild: bool) -> None:
+        """Do nothing: the two engines were filled before."""
+
+
+def _merged(fresh: Matches, found: Matches, width: int) -> Matches:
+    """Return the nearest of the new rows and of the estimated ones, on one scale."""
+    both, start = joined([fresh, found]), fresh.ids.shape[1]
+    orders = []
+    for query, first in enumerate(fresh.counts.tolist()):
+        known = set(fresh.ids[query, :first])
+        others = np.flatnonzero(~np.isnan(found.similarities[query])).tolist()
+        others = [start + place for place in others if found.ids[query, place] not in known]
+        places = np.array([*range(first), *others], dtype=np.intp)
+        order = np.argsort(-both.similarities[query, places], kind="stable")
+        orders.append(places[order][:width].tolist())
+    return both.chosen(orders, width)
+
+
+def fitting(rows: Rows, fresh: Rows) -> dict[int, int]:
+    """Return the places of those old rows of which new rows were made, and the places of these."""
+    at = {item: place for place, item in enumerate(fresh.ids)}
+    sketches = sketch(rows.vectors)
+    return {
+        number: at[item]
+        for number, item in enumerate(rows.ids)
+        if item in at and _fits(fresh.metadata[at[item]].get(_MADE_OF), sketches[number])
+    }
+
+
+def plain(metadata: Mapping[str, Value]) -> Mapping[str, Value]:
+    """Return metadata without what a migration notes in them."""
+    return {name: value for name, value in metadata.items() if name not in (_MADE_OF, MAPPED)}
+
+
+def picked(rows: Rows, places: Sequence[int]) -> Rows:
+    """Return the rows at some places."""
+    return Rows(
+        [rows.ids[place] for place in places],
+        rows.vectors[list(places)],
+        [rows.metadata[place] for place in places],
+        [rows.sources[place] for place in places],
+    )
+
+
+def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
+    return bool(np.allclose(one, other, rtol=0, atol=_ALIKE * float(np.linalg.norm(other))))
+
+
+def _texts(sketches: NDArray[np.float32]) -> list[str]:
+    return [" ".join(f"{value:.6f}" for value in row) for row in sketches.tolist()]
+
+
+def _fits(text: object, sketched: NDArray[np.float32]) -> bool:
+    """Return whether a new row's note is of such a sketch; what can't be read is not."""
+    try:
+        values = [float(word) for word in str(text).split()]
+    except ValueError:
+        return False
+    return len(values) == len(sketched) and bool(np.allclose(values, sketched, rtol=0, atol=_ALIKE))
