@@ -71,10 +71,13 @@ def add_index_commands(subcommands: Any) -> None:
         indexing.search,
         "find the items that look most like a photo",
         "fashionsearch search catalogue photo.jpg -k 5\n"
-        "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'",
+        "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'\n"
+        "fashionsearch search catalogue photo.jpg --like 1163 --unlike 1164 --unlike too-dark.jpg",
     )
     search.add_argument("index", type=Path, help="folder of an index, saved or opened")
-    search.add_argument("photos", nargs="+", help="one or several photos, each a query")
+    search.add_argument(
+        "photos", nargs="*", help="one or several photos, each a query; none is needed beside --like"
+    )
     search.add_argument("-k", type=int, default=5, help="items to find for each (%(default)s)")
     search.add_argument(
         "--where",
@@ -82,6 +85,20 @@ def add_index_commands(subcommands: Any) -> None:
         default=[],
         metavar="FIELD=VALUE[,VALUE…]",
         help="only among items with such metadata; also >=, <=, > and <; may be given several times",
+    )
+    search.add_argument(
+        "--like",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="an item that is good, or a photo; left out of the answer; may be given several times",
+    )
+    search.add_argument(
+        "--unlike",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="an item or a photo that is not what is wanted; likewise",
     )
     search.add_argument("--url", help="the server of the items, instead of the saved address")
     search.add_argument("--exact", action="store_true", help="compare with every item")

@@ -17,7 +17,7 @@ from fashionsearch.cli.inputs import (
     parse_where,
     read_table,
 )
-from fashionsearch.cli.target import is_new, opened, place_of
+from fashionsearch.cli.target import is_new, opened, place_of, typed
 
 
 def index(options: argparse.Namespace) -> int:
@@ -103,13 +103,24 @@ def search(options: argparse.Namespace) -> int:
     """Print the items that look most like photos."""
     if options.k < 1:
         raise errors.InputError(f"-k {options.k}: k={options.k} is not a whole number from 1 up")
+    if not options.photos and not options.like:
+        raise errors.InputError("nothing says what to search for; give photos, or items with --like")
     where = parse_where(options.where)
     check_index(options.index)
-    check_photos(options.photos)
+    if options.photos:
+        check_photos(options.photos)
 
     index = open_index(options.index, rebuild=options.rebuild, url=options.url)
-    matches = index.search(options.photos, k=options.k, where=where, exact=options.exact)
-    for photo, hits in zip(options.photos, matches, strict=True):
+    matches = index.search(
+        options.photos or None,
+        k=options.k,
+        like=typed(options.like, index),
+        unlike=typed(options.unlike, index),
+        where=where,
+        exact=options.exact,
+    )
+    asked = options.photos or [None]
+    for photo, hits in zip(asked, matches, strict=True):
         if options.json:
             found = [
                 {
@@ -122,7 +133,7 @@ def search(options: argparse.Namespace) -> int:
             ]
             print(json.dumps({"query": photo, "matches": found}))
             continue
-        print(shown(photo))
+        print(shown(photo or "what is like " + ", ".join(options.like)))
         for match in hits:
             print(f"  {match.similarity:.4f}  {shown(match.id)}  {shown(match.source or '')}")
         if not hits:
