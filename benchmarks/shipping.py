@@ -101,10 +101,10 @@ def ship(
     arrays["examples"], arrays["indices"] = embedded.astype(np.int8), indices[chosen].astype(np.int16)
     write_weights(weights, arrays, config)
     write_graph(folder / "fashion.onnx", module, tagger.backbone_.preprocess, weights)
-    sums = [
-        hashlib.sha256((folder / f"fashion.{kind}").read_bytes()).hexdigest()
-        for kind in ("safetensors", "onnx")
-    ]
+    sums = {
+        what: hashlib.sha256((folder / f"fashion.{kind}").read_bytes()).hexdigest()
+        for what, kind in (("weights", "safetensors"), ("graph", "onnx"))
+    }
     (folder / "shipped.json").write_text(json.dumps({"fashion": sums}, indent=1) + "\n", encoding="utf-8")
 
 

@@ -96,3 +96,29 @@ def test_photos_are_embedded_in_shards_and_then_indexed(photos, place, tmp_path,
             assert f"{added} of 4 photos added" in capsys.readouterr().out
         assert run("search", out, photos / "c.png", "-k", 1) == 0
         assert "c.png" in capsys.readouterr().out
+
+
+def test_an_index_learns_words_and_is_searched_by_them(tmp_path, capsys, monkeypatch):
+    monkeypatch.setattr("fashionsearch.words.learning._FEWEST_STEPS", 20)
+    shop = fs.datasets.make_catalogue(40, seed=0)
+    index = fs.VisualIndex("fashion", progress=False)
+    titles = [
+        f"{one} {two} {number % 7}"
+        for number, (one, two) in enumerate(zip(shop["baseColour"], shop["articleType"], strict=False))
+    ]
+    index.add(shop.images, metadata={"title": titles})
+    out = tmp_path / "shop"
+    index.save(out)
+    assert run("search", out) == 1
+    assert "name a photo, or give --text" in capsys.readouterr().err
+    assert run("learn-text", out, "--titles", "titel") == 1
+    assert "titel" in capsys.readouterr().err
+    assert run("learn-text", out, "--titles", "title") == 0
+    assert "words learned" in capsys.readouterr().out
+    photo = tmp_path / "photo.png"
+    Image.fromarray(shop.images[0]).save(photo)
+    for options in ((), (photo, "--text-weight", 0.3), ("--text-match",)):
+        assert run("search", out, *options, "--text", "red shirt", "-k", 2) == 0
+        lines = capsys.readouterr().out.splitlines()
+        assert lines[0] == (str(photo) if photo in options else "red shirt")
+        assert len(lines) == 3

@@ -97,7 +97,7 @@ def test_parts_of_one_thing_are_its_similarity(index):
         ),
         ({"text": "red", "diversity": -1}, "diversity=-1 is not a number from 0 to 1"),
         ({"text": "red", "diversity": True}, "diversity=True is not a number"),
-        ({"text": ["red", "blue"], "images": [painted(1, 1, 1)] * 3}, "said for 2 queries, and there are 3"),
+        ({"text": ["red", "blue"], "images": [painted(1, 1, 1)] * 3}, "there are 2 texts and 3 photos"),
         ({"text": "red", "min_probability": 0.5}, "is not calibrated"),
         ({"text": "red", "coverage": 0.95}, "is not calibrated"),
         ({"text": "red", "coverage": 1}, "coverage=1 is not a number above 0 and below 1"),

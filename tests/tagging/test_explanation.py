@@ -8,7 +8,7 @@ import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.datasets.catalogue import garment_masks
 from fashionsearch.images import read_image
-from fashionsearch.tagging.explanation import _on_photo
+from fashionsearch.tagging.explanation import on_photo
 
 N = 150
 TABLE = fs.datasets.make_catalogue(N, seed=2)
@@ -134,7 +134,7 @@ def test_a_place_comes_back_to_where_it_was(resize, size):
         seen[seen == 1] = 0
     else:
         seen = preprocess.resized(photo)[:, :, 0].astype(np.float32) / 255
-    heat = _on_photo(seen, size, preprocess)
+    heat = on_photo(seen, size, preprocess)
     assert heat.shape == size
     weights = heat / heat.sum()
     rows, columns = np.mgrid[: size[0], : size[1]]

@@ -11,7 +11,7 @@ from typing import Any
 
 from fashionsearch import errors
 from fashionsearch.cli.console import shown
-from fashionsearch.cli.inputs import check_photos, ids_of, table_of
+from fashionsearch.cli.inputs import check_photos, ids_of, is_opened, table_of
 from fashionsearch.cli.target import to_change, typed
 
 
@@ -66,6 +66,16 @@ def update(options: argparse.Namespace) -> int:
         now = index.get(item).metadata
         told = ", ".join(f"{field}={now[field]!r}" for field in fields)
         _tell(options, {"id": item, "metadata": dict(now)}, f"{shown(item)}: {shown(told)}")
+    return 0
+
+
+def learn_text(options: argparse.Namespace) -> int:
+    """Learn words from titles."""
+    with to_change(options, embeds=True) as index:
+        index.learn_text(options.titles)
+        if not is_opened(options.index):  # its items are on a server, and the words in the folder
+            index.save(options.index)
+    print(f"words learned; search with: fashionsearch search {options.index} --text 'red dress'")
     return 0
 
 

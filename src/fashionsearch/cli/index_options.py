@@ -65,18 +65,42 @@ def add_index_commands(subcommands: Any) -> None:
     _add_place(index_copy)
     index_copy.add_argument("--source-url", help="the server of the source, instead of the saved address")
 
+    learn_text = command(
+        subcommands,
+        "learn-text",
+        changing.learn_text,
+        "learn what words mean in photos from the items' titles, for search --text",
+        "fashionsearch learn-text catalogue --titles productDisplayName",
+    )
+    _add_index(learn_text)
+    learn_text.add_argument("--titles", required=True, metavar="FIELD", help="the metadata field of titles")
+
     search = command(
         subcommands,
         "search",
         indexing.search,
-        "find the items that look most like a photo",
+        "find the items that look most like a photo, or like what words say",
         "fashionsearch search catalogue photo.jpg -k 5\n"
+        "fashionsearch search catalogue --text 'red floral dress'\n"
         "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'\n"
+        "fashionsearch search catalogue photo.jpg --towards baseColour=Red --group-by productDisplayName --exclude 1163\n"
         "fashionsearch search catalogue photo.jpg --like 1163 --unlike 1164 --unlike too-dark.jpg",
     )
     search.add_argument("index", type=Path, help="folder of an index, saved or opened")
     search.add_argument(
-        "photos", nargs="*", help="one or several photos, each a query; none is needed beside --like"
+        "photos", nargs="*", help="one or several photos, each a query; none with --text or --like alone"
+    )
+    search.add_argument("--text", help="what is wanted in words, alone or beside each photo")
+    search.add_argument(
+        "--text-weight",
+        type=float,
+        default=0.5,
+        help="what the words count beside photos, 0 to 1 (%(default)s)",
+    )
+    search.add_argument(
+        "--text-match",
+        action="store_true",
+        help="also find items whose own text holds the words, as they are written",
     )
     search.add_argument("-k", type=int, default=5, help="items to find for each (%(default)s)")
     search.add_argument(
@@ -99,6 +123,29 @@ def add_index_commands(subcommands: Any) -> None:
         default=[],
         metavar="ID",
         help="an item or a photo that is not what is wanted; likewise",
+    )
+    search.add_argument(
+        "--towards",
+        action="append",
+        default=[],
+        metavar="ATTRIBUTE=VALUE",
+        help="like the photo, but so, by what a tagger says of the items, such as baseColour=Red; may be given several times",
+    )
+    search.add_argument(
+        "--tagger",
+        type=Path,
+        help="folder of a saved tagger, or fashion, whose attributes --towards names; default: the index's own",
+    )
+    search.add_argument("--group-by", metavar="FIELD", help="show each value of this metadata field once")
+    search.add_argument(
+        "--diversity",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="from 0 to 1, what unlikeness to the items before counts (%(default)s)",
+    )
+    search.add_argument(
+        "--exclude", nargs="+", default=[], metavar="ID", help="items that are no answers, such as those seen"
     )
     search.add_argument("--url", help="the server of the items, instead of the saved address")
     search.add_argument("--exact", action="store_true", help="compare with every item")

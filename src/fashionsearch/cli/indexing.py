@@ -13,7 +13,9 @@ from fashionsearch.cli.inputs import (
     check_photos,
     ids_of,
     loaded,
+    loaded_tagger,
     open_index,
+    parse_towards,
     parse_where,
     read_table,
 )
@@ -103,29 +105,37 @@ def search(options: argparse.Namespace) -> int:
     """Print the items that look most like photos."""
     if options.k < 1:
         raise errors.InputError(f"-k {options.k}: k={options.k} is not a whole number from 1 up")
-    if not options.photos and not options.like:
-        raise errors.InputError("nothing says what to search for; give photos, or items with --like")
-    where = parse_where(options.where)
+    where, towards = parse_where(options.where), parse_towards(options.towards)
     check_index(options.index)
-    if options.photos:
-        check_photos(options.photos)
+    check_photos(options.photos)
+    if not options.photos and options.text is None and not options.like:
+        raise errors.InputError("nothing says what to search for; name a photo, or give --text or --like")
 
     index = open_index(options.index, rebuild=options.rebuild, url=options.url)
     matches = index.search(
         options.photos or None,
         k=options.k,
+        text=options.text,
+        text_weight=options.text_weight,
+        text_match=options.text_match,
         like=typed(options.like, index),
         unlike=typed(options.unlike, index),
+        towards=towards,
+        tagger=None if options.tagger is None else loaded_tagger(options.tagger),
         where=where,
         exact=options.exact,
+        exclude=[*options.exclude, *(int(item) for item in options.exclude if item.isdecimal())],
+        group_by=options.group_by,
+        diversity=options.diversity,
     )
-    asked = options.photos or [None]
+    asked = options.photos or [options.text or "what is like " + ", ".join(options.like)]
     for photo, hits in zip(asked, matches, strict=True):
         if options.json:
             found = [
                 {
                     "id": match.id,
                     "similarity": round(match.similarity, 4),
+                    "parts": {name: round(part, 4) for name, part in match.parts.items()},
                     "source": match.source,
                     "metadata": match.metadata,
                 }
@@ -133,7 +143,7 @@ def search(options: argparse.Namespace) -> int:
             ]
             print(json.dumps({"query": photo, "matches": found}))
             continue
-        print(shown(photo or "what is like " + ", ".join(options.like)))
+        print(shown(photo))
         for match in hits:
             print(f"  {match.similarity:.4f}  {shown(match.id)}  {shown(match.source or '')}")
         if not hits:

@@ -15,6 +15,7 @@ from fashionsearch.cli.console import shown
 if TYPE_CHECKING:
     from fashionsearch.datasets.table import Table
     from fashionsearch.index import VisualIndex
+    from fashionsearch.tagging.tagger import Tagger
 
 _OPERATORS = ((">=", "gte"), ("<=", "lte"), (">", "gt"), ("<", "lt"))
 _LABELS = ("masterCategory", "label")
@@ -68,6 +69,13 @@ def loaded(name: str) -> Any:
         return create_backbone(name)
     kinds: dict[str, Any] = {"autoencoder": Autoencoder, "backbone": Backbone, "tagger": Tagger}
     return kinds.get(storage.open_saved(name).kind, Classifier).load(name)
+
+
+def loaded_tagger(name: Path) -> Tagger:
+    """Return the tagger that was saved to a folder, or the one of that name that ships with the library."""
+    from fashionsearch.tagging.tagger import Tagger
+
+    return Tagger.load(name) if name.exists() else Tagger.from_pretrained(str(name))
 
 
 def check_photos(photos: Sequence[str | Path]) -> None:
@@ -158,6 +166,19 @@ def parse_where(conditions: Sequence[str]) -> dict[str, Any] | None:
             _refuse_twice(field.strip(), field.strip() in where)
             where[field.strip()] = [option for part in value.split(",") for option in _spelled(part)]
     return where or None
+
+
+def parse_towards(asked: Sequence[str]) -> dict[str, str] | None:
+    """Return attributes, as `VisualIndex.search` takes them, from texts such as "baseColour=Red"."""
+    towards: dict[str, str] = {}
+    for text in asked:
+        name, found, value = (part.strip() for part in text.partition("="))
+        if not (name and found and value):
+            raise errors.InputError(f"--towards {text!r} is not ATTRIBUTE=VALUE, such as baseColour=Red")
+        if name in towards:
+            raise errors.InputError(f"--towards names {name!r} twice; give it one value")
+        towards[name] = value
+    return towards or None
 
 
 def _refuse_twice(field: str, again: bool) -> None:

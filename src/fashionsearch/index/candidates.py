@@ -37,6 +37,7 @@ class Ranking:
         diversity: what an item's likeness to those before it counts, from 0 to 1, against its own score.
         exclude: ids that are no answers.
         depth: candidates of each probe.
+        breadth: how many are searched for at least: a walk through a graph misses fewer of the first the more it looks for.
     """
 
     engine: Engine
@@ -46,6 +47,7 @@ class Ranking:
     diversity: float = 0.0
     exclude: frozenset[Id] = field(default_factory=frozenset)
     depth: int = _POOL
+    breadth: int = 1
 
     @property
     def is_linear(self) -> bool:
@@ -63,7 +65,7 @@ class Ranking:
         if self.is_linear:
             return self.engine.search(self.probes, count, self.condition, exact)
         depth = len(self.engine) if self.exact else self.depth + len(self.exclude)
-        base = self.engine.search(self.probes, max(count, depth, 1), self.condition, self.exact)
+        base = self.engine.search(self.probes, max(count, depth, self.breadth), self.condition, self.exact)
         others = [] if self.exact else [self._searched(probes, depth) for probes in self._more_probes()]
         everything = joined([base, *others])
         width = base.ids.shape[1]

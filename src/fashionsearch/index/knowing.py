@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,17 +12,12 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, learned, queries
-from fashionsearch.index.attributes import tagger_of
 from fashionsearch.index.clicks import ClickMetric
 from fashionsearch.index.engines.base import fetch_present
 from fashionsearch.index.items import Items
 from fashionsearch.index.judgements import Judgements, judgements
 from fashionsearch.index.rows import check_vectors
 from fashionsearch.index.whitening import Whitening
-from fashionsearch.values import Value
-
-if TYPE_CHECKING:
-    from fashionsearch.tagging.tagger import Tagger
 
 _SAMPLE = 5000
 _GROWN = 1.5
@@ -34,16 +29,6 @@ class Knowing(Items):
     dim: int
     _encoder: Embeds | None
     _learned: Mapping[str, learned.Part]
-    _tagger_of: tuple[Embeds | None, Tagger | None] = (None, None)
-
-    def _embed_text(self, text: str | Sequence[str]) -> NDArray[np.float32]:
-        texts = [text] if isinstance(text, str) else list(text)
-        encoder: Any = self._encoder
-        if not callable(getattr(encoder, "embed_text", None)):
-            raise errors.InputError(
-                "this index knows no words: its encoder embeds photos alone; use an encoder that has embed_text"
-            )
-        return check_vectors(encoder.embed_text(texts), self.dim)
 
     def _required_encoder(self, purpose: str) -> Embeds:
         if self._encoder is None:
@@ -72,32 +57,16 @@ class Knowing(Items):
 
         return judgements(name, given, self._engine, embed)
 
-    def _seen(self, field: str, vectors: NDArray[np.float32]) -> list[dict[Value, float]] | None:
-        """Return of each vector the chances that the encoder's tagger gives each kind; None if it tags no such field."""
-        tagger = self._own_tagger
-        if tagger is None or field not in tagger.attributes_:
-            return None
-        classes = tagger.classes_[field].tolist()
-        chances = tagger.heads_[field].probabilities(queries.unit(vectors)).tolist()
-        return [dict(zip(classes, row, strict=True)) for row in chances]
-
-    @property
-    def _own_tagger(self) -> Tagger | None:
-        """The tagger that the encoder is, or whose network it is."""
-        if self._tagger_of[0] is not self._encoder:
-            self._tagger_of = (self._encoder, tagger_of(self._encoder))
-        return self._tagger_of[1]
-
     @property
     def _clicks(self) -> ClickMetric | None:
         """What was learned from clicks, if anything was."""
         found = self._learned.get("clicks")
         return found if isinstance(found, ClickMetric) else None
 
-    def _by_clicks(self, term: queries.Likeness) -> queries.Likeness:
-        """Return a term as clicks weigh it, if they are in use."""
+    def _by_clicks(self, term: queries.Term) -> queries.Term:
+        """Return a likeness as clicks weigh it, if they are in use; other terms rank by something else."""
         metric = self._clicks
-        if metric is None or not metric.in_use:
+        if metric is None or not metric.in_use or not isinstance(term, queries.Likeness):
             return term
         return replace(term, probes=metric(term.probes))
 

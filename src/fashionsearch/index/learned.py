@@ -21,6 +21,7 @@ from fashionsearch import errors, storage
 from fashionsearch.index.chances import Calibration
 from fashionsearch.index.clicks import ClickMetric
 from fashionsearch.index.whitening import Whitening
+from fashionsearch.words import Words
 
 FOLDER = "learned"  # of an opened index; also the kind of what is saved there
 _NAMES = "learned.json"
@@ -45,6 +46,10 @@ def _read_whitening(config: storage.Fields, arrays: dict[str, NDArray[Any]]) -> 
     return Whitening.from_state(config, arrays)
 
 
+def _read_words(config: storage.Fields, arrays: dict[str, NDArray[Any]]) -> Part:
+    return Words.from_state(config, arrays)
+
+
 def _read_calibration(config: storage.Fields, arrays: dict[str, NDArray[Any]]) -> Part:
     return Calibration.from_state(config, arrays)
 
@@ -57,6 +62,7 @@ _READERS: dict[str, Callable[[storage.Fields, dict[str, NDArray[Any]]], Part]] =
     "calibration": _read_calibration,
     "whitening": _read_whitening,
     "clicks": _read_clicks,
+    "words": _read_words,
 }
 
 

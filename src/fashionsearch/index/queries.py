@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import numpy as np
 from numpy.typing import NDArray
@@ -37,8 +37,30 @@ class Term(Protocol):
         """Whether its scores are the inner products of its probes with the items' unit vectors."""
         ...
 
+    def repeated(self, n: int) -> Term:
+        """Return a term of one query as one of n."""
+        ...
+
     def scores(self, query: int, rows: Rows) -> NDArray[np.float32]:
         """Return (m,) scores of m items for one of the queries."""
+        ...
+
+
+@runtime_checkable
+class Weighed(Term, Protocol):
+    """A term that is said beside others, for as many queries as they are."""
+
+    @property
+    def weight(self) -> float:
+        """What it counts beside other terms."""
+        ...
+
+    def repeated(self, n: int) -> Weighed:
+        """Return a term of one query as one of n."""
+        ...
+
+    def times(self, factors: NDArray[np.float32]) -> Weighed:
+        """Return the term with the probes and scores of each query times its factor, (n, 1)."""
         ...
 
 
@@ -70,6 +92,10 @@ class Likeness:
         """Return a term of one query as one of n."""
         return replace(self, probes=np.repeat(self.probes, n, axis=0))
 
+    def times(self, factors: NDArray[np.float32]) -> Likeness:
+        """Return the term with the probes and scores of each query times its factor, (n, 1)."""
+        return replace(self, probes=self.probes * factors)
+
 
 def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     """Return (n, dim) vectors of length 1."""
@@ -77,7 +103,7 @@ def unit(vectors: NDArray[np.float32]) -> NDArray[np.float32]:
     return found
 
 
-def spread(term: Likeness, n: int) -> Likeness:
+def spread(term: Term, n: int) -> Term:
     """Return a term of n queries, which a term of one query says in each.
 
     Raises:
@@ -93,18 +119,25 @@ def spread(term: Likeness, n: int) -> Likeness:
     )
 
 
-def balanced(terms: Sequence[Likeness]) -> list[Likeness]:
-    """Return terms by their weights, whose probes make up unit vectors together, so that their scores add up to a cosine.
+def balanced(terms: Sequence[Term]) -> list[Term]:
+    """Return terms in which likenesses are weighed, whose probes make up unit vectors: their scores add up to a cosine.
 
     Raises:
         InputError: if they cancel each other out.
     """
-    weighed = [replace(term, probes=unit(term.probes) * np.float32(term.weight)) for term in terms]
+    likenesses = [term for term in terms if isinstance(term, Weighed)]
+    others = [term for term in terms if not isinstance(term, Weighed)]
+    return [*_balanced(likenesses), *others] if likenesses else others
+
+
+def _balanced(terms: Sequence[Weighed]) -> list[Weighed]:
+    weighed = [
+        term.times((term.weight / row_lengths(term.probes)[:, None]).astype(np.float32)) for term in terms
+    ]
     lengths = row_lengths(np.sum([term.probes for term in weighed], axis=0))
     if (lengths < _CANCELLED).any():
         said = " and ".join(dict.fromkeys(term.name for term in terms))
         raise errors.InputError(
             f"{said} of query {int(np.argmin(lengths))} cancel each other out: nothing is left to search by; leave one out"
         )
-    scale = (1 / lengths).astype(np.float32)[:, None]
-    return [replace(term, probes=term.probes * scale) for term in weighed]
+    return [term.times((1 / lengths).astype(np.float32)[:, None]) for term in weighed]

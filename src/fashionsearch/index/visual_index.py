@@ -377,16 +377,11 @@ class VisualIndex(Searchable):
                 check_number("ef_search", ef_search, low=1, high=_MAX_EF)
                 parameters |= {"ef_search": ef_search, "recall": None}
             self = cls._restored(chosen, parameters, progress)
+        items, settings = opening.items_of(config), self._engine.settings
         self._engine = opening.start(
-            root,
-            saved.generation,
-            self.engine,
-            self._engine.settings,
-            items=opening.items_of(config),
-            read_only=read_only,
-            rebuild=rebuild,
+            root, saved.generation, self.engine, settings, items=items, read_only=read_only, rebuild=rebuild
         )
-        self._folder, self._items = root, opening.items_of(config)
+        self._folder, self._items = root, items
         self._learned = learned.kept(root / self._items)
         if newer is not None:
             resume(self, newer, before, read_only=read_only, rebuild=rebuild)

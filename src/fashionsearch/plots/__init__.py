@@ -14,6 +14,7 @@ from fashionsearch.plots.learning import (
     reconstructions,
     training_curves,
 )
+from fashionsearch.plots.likeness import why
 from fashionsearch.plots.photos import matches, samples
 from fashionsearch.plots.tables import overview
 
@@ -29,4 +30,5 @@ __all__ = [
     "roc",
     "samples",
     "training_curves",
+    "why",
 ]

@@ -3,7 +3,14 @@
 from __future__ import annotations
 
 from fashionsearch.pretrained.learned import learned_from, without_learned
-from fashionsearch.pretrained.shipped import Shipped, graph_of, is_shipped, open_shipped
+from fashionsearch.pretrained.shipped import (
+    Shipped,
+    graph_of,
+    is_shipped,
+    open_shipped,
+    open_words,
+    with_words,
+)
 
 __all__ = [
     "Shipped",
@@ -11,5 +18,7 @@ __all__ = [
     "is_shipped",
     "learned_from",
     "open_shipped",
+    "open_words",
+    "with_words",
     "without_learned",
 ]

@@ -8,6 +8,7 @@ fashion.safetensors     in its header, as JSON: version, attributes with their c
     examples            (m, dim) int8, embeddings that stand for all that was learned from, and indices of their classes
     learned             (n,) uint64, digests of the photos that were learned from, in order
 fashion.onnx            the same network as a graph, which finds its weights in the file above
+fashion-words.safetensors   what `words.Words` is made of, learned from the titles of the same photos; hashes, and no text
 ```
 """
 
@@ -27,8 +28,9 @@ from fashionsearch.files import open_regular
 
 _FOLDER = Path(__file__).parent
 _NETWORK = "network."
-# Written by benchmarks/pretrained.py: SHA-256 of the weights and of the graph.
-_SHIPPED: dict[str, tuple[str, str]] = json.loads((_FOLDER / "shipped.json").read_text(encoding="utf-8"))
+# Written by benchmarks/pretrained.py, and what concerns words by benchmarks/ship_words.py: SHA-256 of the files, and the
+# fingerprint of the network whose embeddings the words are for.
+_SHIPPED: dict[str, dict[str, str]] = json.loads((_FOLDER / "shipped.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -76,8 +78,25 @@ def open_shipped(name: str, folder: Path = _FOLDER) -> Shipped:
             f"no network called {name!r:.60} ships with fashionsearch; those that do are {', '.join(_SHIPPED)}."
             + errors.did_you_mean(str(name), list(_SHIPPED))
         )
-    path = folder / f"{name}.safetensors"
-    content = bytearray(_verified(path, _SHIPPED[name][0]))
+    return _read(name, folder / f"{name}.safetensors", _SHIPPED[name]["weights"])
+
+
+def with_words() -> dict[str, str]:
+    """Return name -> fingerprint of the networks that words ship with."""
+    return {name: known["words_for"] for name, known in _SHIPPED.items() if "words_for" in known}
+
+
+def open_words(name: str, folder: Path = _FOLDER) -> Shipped:
+    """Read the words that ship with one of the networks of `with_words`.
+
+    Raises:
+        CorruptFileError: if their file isn't the one that shipped.
+    """
+    return _read(name, folder / f"{name}-words.safetensors", _SHIPPED[name]["words"])
+
+
+def _read(name: str, path: Path, expected: str) -> Shipped:
+    content = bytearray(_verified(path, expected))
     arrays, text = storage.parse_arrays(content), storage.parse_metadata(content).get("config", "")
     return Shipped(name, storage.Fields.parse(path, text.encode()), arrays)
 
@@ -88,10 +107,9 @@ def graph_of(name: str, folder: Path = _FOLDER) -> Path:
     Raises:
         CorruptFileError: if a file isn't the one that shipped.
     """
-    weights, graph = _SHIPPED[name]
-    _verified(folder / f"{name}.safetensors", weights)
+    _verified(folder / f"{name}.safetensors", _SHIPPED[name]["weights"])
     path = folder / f"{name}.onnx"
-    _verified(path, graph)
+    _verified(path, _SHIPPED[name]["graph"])
     return path
 
 

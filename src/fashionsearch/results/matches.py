@@ -266,6 +266,14 @@ def joined(parts: Sequence[Matches]) -> Matches:
     return Matches(**arrays, counts=np.full(len(parts[0]), arrays["ids"].shape[1]))
 
 
+def stacked(parts: Sequence[Matches]) -> Matches:
+    """Return the answers to several queries, each (1, k), as one of (n, k)."""
+    arrays: dict[str, Any] = {
+        name: np.concatenate([getattr(part, name) for part in parts]) for name in _ARRAYS
+    }
+    return Matches(**arrays, counts=np.concatenate([part.counts for part in parts]))
+
+
 def _taken(array: NDArray[Any], order: NDArray[np.intp]) -> NDArray[Any]:
     taken = np.take_along_axis(array, order, axis=1)
     taken[order < 0] = None if array.dtype == object else np.nan

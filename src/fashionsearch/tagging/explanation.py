@@ -49,21 +49,21 @@ def grad_cam(backbone: Backbone, head: LinearHead, photo: RGB, class_index: int)
     """
     with torch_defaults():
         heat = _evidence(backbone, head, photo, class_index)
-    return _on_photo(_floored(heat), photo.shape[:2], backbone.preprocess)
+    return on_photo(_floored(heat), photo.shape[:2], backbone.preprocess)
 
 
 def _evidence(backbone: Backbone, head: LinearHead, photo: RGB, class_index: int) -> NDArray[np.float32]:
     """Return the map at the network's size, (H, W) float32 from 0 up."""
     network = Network(backbone.module, backbone.preprocess).to(backbone.device).eval()
-    pixels, empty = _shown(backbone, photo)
+    pixels, empty = shown(backbone, photo)
     try:
-        fine, last = _layers(backbone, network, pixels)
+        fine, last = feature_layers(backbone, network, pixels)
     except errors.InputError:
         raise
     # A network built for one size may raise anything at another.
     except Exception:
-        pixels, empty = _shown(backbone, photo, larger=False)
-        fine, last = _layers(backbone, network, pixels)
+        pixels, empty = shown(backbone, photo, larger=False)
+        fine, last = feature_layers(backbone, network, pixels)
     # What all classes share moves no probability.
     weight = torch.from_numpy(head.weight[class_index] - head.weight.mean(axis=0)).to(backbone.device)
     with _kept_outputs([fine, last]) as kept, torch.no_grad():
@@ -85,7 +85,7 @@ def _evidence(backbone: Backbone, head: LinearHead, photo: RGB, class_index: int
     return heat
 
 
-def _shown(backbone: Backbone, photo: RGB, *, larger: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
+def shown(backbone: Backbone, photo: RGB, *, larger: bool = True) -> tuple[torch.Tensor, torch.Tensor]:
     """Return the photo as the network is to see it, and an empty one, (1, H, W, 3) uint8 each."""
     size = backbone.preprocess.image_size
     scale = min(_LARGEST, max(1.0, _SIDE / min(size))) if larger else 1.0
@@ -94,8 +94,8 @@ def _shown(backbone: Backbone, photo: RGB, *, larger: bool = True) -> tuple[torc
     border = np.concatenate([photo[0], photo[-1], photo[:, 0], photo[:, -1]])
     empty = np.broadcast_to(np.median(border, axis=0).astype(np.uint8), photo.shape)
     pictures = (preprocess.resized(np.ascontiguousarray(picture)) for picture in (photo, empty))
-    shown, plain = (torch.from_numpy(picture[None].copy()).to(backbone.device) for picture in pictures)
-    return shown, plain
+    photo_pixels, plain = (torch.from_numpy(picture[None].copy()).to(backbone.device) for picture in pictures)
+    return photo_pixels, plain
 
 
 def _floored(heat: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -106,7 +106,9 @@ def _floored(heat: NDArray[np.float32]) -> NDArray[np.float32]:
     return floored / np.float32(1 - _FLOOR)
 
 
-def _layers(backbone: Backbone, network: nn.Module, pixels: torch.Tensor) -> tuple[nn.Module, nn.Module]:
+def feature_layers(
+    backbone: Backbone, network: nn.Module, pixels: torch.Tensor
+) -> tuple[nn.Module, nn.Module]:
     """Return the last layers whose outputs are feature maps: one of at least an eighth of the side, and the last of all."""
     ran: list[tuple[nn.Module, tuple[int, int]]] = []
 
@@ -165,9 +167,7 @@ def _kept_outputs(layers: Sequence[nn.Module]) -> Iterator[dict[nn.Module, torch
             handle.remove()
 
 
-def _on_photo(
-    heat: NDArray[np.float32], size: tuple[int, int], preprocess: Preprocess
-) -> NDArray[np.float32]:
+def on_photo(heat: NDArray[np.float32], size: tuple[int, int], preprocess: Preprocess) -> NDArray[np.float32]:
     """Undo the resizing: from the network's square to the photo's own (height, width)."""
     height, width = size
     inner, outer = preprocess.image_size, (height, width)

@@ -295,6 +295,65 @@ def test_pages_hold_each_item_once_and_each_product_is_shown_once(make):
     assert products == first_of_each
 
 
+def test_what_stands_in_for_an_item_meets_the_condition_and_is_another_product(make):
+    index = make()
+    held = vectors(60)
+    shop = [{"product": f"shirt {n // 3}", "stock": n % 2} for n in range(60)]
+    index.add_vectors(held, metadata=shop)
+    order = [place for place in nearest(held[7:8], held, 60)[0][0].tolist() if place // 3 != 2]
+    there = [place for place in order if shop[place]["stock"]]
+    first_of_each = list({place // 3: place for place in reversed(there)}.values())[::-1]
+    found = index.substitutes(7, k=60, where={"stock": 1}, group_by="product")
+    assert sorted(found.ids[0, : found.counts[0]].tolist()) == sorted(first_of_each)
+    assert found.ids[0, 0] == there[0]
+    assert found[0][0].parts == {"item": pytest.approx(found[0][0].similarity)}
+
+
+def test_a_page_of_unlike_items_begins_with_the_likest(make):
+    index = make()
+    held = vectors(60)
+    index.add_vectors(np.concatenate([held, held + 1e-3]))  # each twice
+    asked = vectors(1, seed=5)
+    plain, diverse = (
+        index.search_vectors(asked, k=10, diversity=share).ids[0].tolist() for share in (0, 0.5)
+    )
+    assert diverse[0] == plain[0]
+    assert len({item % 60 for item in plain}) <= 6
+    assert len({item % 60 for item in diverse}) > len({item % 60 for item in plain})
+
+
+def test_attributes_are_gone_towards_by_the_heads_of_a_tagger(make):
+    class Space:
+        dim = DIM
+
+        def embed(self, images):
+            return np.eye(DIM)[[int(image[0, 0, 0]) for image in images]]
+
+        def embed_text(self, texts):
+            return np.eye(DIM)[
+                [["blue", "green", "red", "bag", "hat", "shirt"].index(text) for text in texts]
+            ]
+
+    tagger = fs.Tagger.zero_shot(
+        Space(),
+        {"colour": ["blue", "green", "red"], "kind": ["bag", "hat", "shirt"]},
+        templates=["{}"],
+        scale=10,
+    )
+    index = make()
+    held = [np.eye(DIM)[colour] + np.eye(DIM)[3 + kind] for colour in range(3) for kind in range(3)]
+    index.add_vectors(np.array(held, np.float32) + vectors(9) / 50, metadata=[{"n": n} for n in range(9)])
+    said = {"towards": {"colour": "red"}, "tagger": tagger}
+    for item in range(6):
+        found = index.search(id=item, k=3, **said)
+        assert found.ids[0, 0] == 6 + item % 3
+        assert set(found[0][0].parts) == {"item", "attributes"}
+    assert sorted(index.search(k=3, **said).ids[0].tolist()) == [6, 7, 8]
+    assert index.search(id=0, k=1, where={"n": {"lt": 6}}, **{**said, "towards": {"kind": "hat"}}).ids[0] == [
+        1
+    ]
+
+
 def test_likes_find_what_is_like_them(make):
     index = make()
     kinds = np.arange(80) % DIM
@@ -436,3 +495,62 @@ def test_it_audits_itself(make):
     assert health.items == 62
     assert health.recall == 1.0
     assert health.duplicates == pytest.approx(4 / 62)
+
+
+COLOURS, KINDS = ("red", "blue", "green", "black"), ("shirt", "dress", "shoes", "belt", "watch")
+
+
+def titled(dim=16):
+    """Return vectors that show colours and kinds, and titles that name them beside a brand."""
+    rng = np.random.default_rng(0)
+    shown = {word: rng.normal(size=dim) for word in COLOURS + KINDS}
+    pairs = [(COLOURS[n % 4], KINDS[n // 4 % 5]) for n in range(160)]
+    held = np.array([shown[one] + shown[two] + 0.2 * rng.normal(size=dim) for one, two in pairs], np.float32)
+    return held, [f"Brand{n % 9} {one} {two}" for n, (one, two) in enumerate(pairs)]
+
+
+def test_words_find_what_they_say(make, monkeypatch):
+    monkeypatch.setattr("fashionsearch.words.learning._FEWEST_STEPS", 60)
+    held, titles = titled()
+    index = make(dim=16)
+    index.add_vectors(
+        held, ids=[f"p{n}" for n in range(160)], metadata={"title": titles, "row": list(range(160))}
+    )
+    with pytest.raises(errors.InputError, match=r"knows no words: call index.learn_text"):
+        index.search(text="red shirt")
+    index.learn_text("title")
+    found = index.search(text=["red shirt", "black wacth"], k=4, where={"row": {"lt": 120}})
+    assert all("red shirt" in match.metadata["title"] for match in found[0])
+    assert all("black watch" in match.metadata["title"] for match in found[1])
+    assert all(set(match.parts) == {"text"} and match.metadata["row"] < 120 for match in found[0])
+    pages = [index.search(text="red", k=7, offset=7 * page).ids[0].tolist() for page in range(3)]
+    assert len({item for page in pages for item in page}) == 21
+    both = index.search(id="p0", text="blue dress", text_weight=0.5, k=3)
+    assert set(both[0][0].parts) == {"item", "text"}
+    for text in (
+        "赤いドレス",
+        "'; DROP TABLE items; --",
+        '"red" OR NEAR(',
+        "half \ud800 pair",
+        "zero\0inside",
+    ):
+        assert index.search(text=text, text_match=True, k=3).counts.tolist() == [3]
+
+
+def test_items_whose_own_text_holds_the_words_come_first(make, monkeypatch):
+    monkeypatch.setattr("fashionsearch.words.learning._FEWEST_STEPS", 60)
+    held, titles = titled()
+    titles[77] = "Brand3 green shoes ZX900"
+    index = make(dim=16)
+    index.add_vectors(
+        held, ids=[f"p{n}" for n in range(160)], metadata={"title": titles, "shop": ["one", "two"] * 80}
+    )
+    index.learn_text("title")
+    assert index.search(text="zx900", text_match=True, k=3).ids[0, 0] == "p77"
+    assert "p77" not in index.search(text="zx900", text_match=True, k=160, where={"shop": "one"}).ids
+    pages = [
+        index.search(text="red shirt", text_match=True, k=10, offset=10 * page).ids[0] for page in range(16)
+    ]
+    assert sorted(np.concatenate(pages)) == sorted(index)
+    with pytest.raises(errors.InputError, match="there is none; give text= too"):
+        index.search(id="p0", text_match=True)

@@ -1,0 +1,187 @@
+"""“Like this, but red”, and pages that show each product once.
+
+Each photo is asked for in another colour, by the vectors of the gallery alone. The colours are drawn in two ways: one of
+those that its type has in the gallery, each as probable; and that of one of the gallery's items of its type, so that common
+colours are common. Many of the first have fewer than five items there, so the share of the first five has a ceiling
+below 1, which is given beside it. What was learned from looks at no validation name, of which the weights were chosen.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from pretrained import ATTRIBUTES
+
+import fashionsearch as fs
+from buying.data import FIELDS, Array, Data, Part, embedded
+
+SEED = 0
+_FIRST, _PAGE = 5, 10
+_COMPARED = 100  # queries whose first five are compared with those among all items
+_DIVERSITY = 0.3
+Row = dict[str, Any]
+
+
+def measure(data: Data, name: str, *, validation: bool = False) -> list[Row]:
+    """Return the rows of an encoder, on the test part or on validation names against the rest of the gallery."""
+    held_out = data.is_validation[: len(data.gallery)]
+    queries, gallery = (
+        (data.gallery.rows(held_out), data.gallery.rows(~held_out))
+        if validation
+        else (data.test, data.gallery)
+    )
+    tagger = fs.Tagger.from_pretrained(name, progress=False) if name == "fashion" else _tagger(name, data)
+    vectors = _embedded(name, tagger, gallery)
+    used = Known(tagger, queries.images, _embedded(name, tagger, queries))
+    rows = []
+    for way in ("colours", "items"):
+        places, colours = drawn(queries, gallery, way)
+        rows += sliders(used, vectors, queries.rows(places), colours, gallery, way)
+    return rows + pages(used, vectors, queries, gallery)
+
+
+class Known:
+    """An encoder that embeds each photo once: what was embedded before is looked up by its path.
+
+    Args:
+        tagger: that embeds.
+        images: paths of photos.
+        vectors: (n, dim) their embeddings.
+    """
+
+    def __init__(self, tagger: fs.Tagger, images: Sequence[Any], vectors: Array) -> None:
+        self.tagger, self.dim = tagger, tagger.dim
+        self._places = {str(image): place for place, image in enumerate(images)}
+        self._vectors = vectors
+
+    def embed(self, images: Any) -> Array:
+        """Return (n, dim) float32."""
+        if all(isinstance(image, str | Path) and str(image) in self._places for image in images):
+            return self._vectors[[self._places[str(image)] for image in images]]
+        embeddings: Array = self.tagger.embed(images)
+        return embeddings
+
+
+@lru_cache
+def _tagger(name: str, data: Data) -> fs.Tagger:
+    """Return a tagger on a frozen network, which learned from the gallery, its validation names left out."""
+    held_out = data.is_validation[: len(data.gallery)]
+    train, checked = data.gallery.rows(~held_out), data.gallery.rows(held_out)
+    tagger = fs.Tagger(name, random_state=SEED, progress=False)
+    return tagger.fit(train.images, _labels(train), validation=(checked.images, _labels(checked)))
+
+
+def _labels(part: Part) -> dict[str, Array]:
+    return {field: part[field] for field in ATTRIBUTES}
+
+
+def _embedded(name: str, tagger: fs.Tagger, part: Part) -> Array:
+    if name == "fashion":
+        return embedded(name, part.images)
+    embeddings: Array = tagger.backbone_.embed(part.images, cache=fs.EmbeddingCache())
+    return embeddings
+
+
+def drawn(queries: Part, gallery: Part, way: str) -> tuple[Array, Array]:
+    """Return the places of queries that have another colour to go to, and (m,) those colours."""
+    generator = np.random.default_rng(SEED)
+    places, colours = [], []
+    for place, (kind, colour) in enumerate(zip(queries["articleType"], queries["baseColour"], strict=True)):
+        there = gallery["baseColour"][gallery["articleType"] == kind]
+        others = there[(there != "") & (there != colour)]
+        if kind and colour and len(others):
+            places.append(place)
+            colours.append(generator.choice(np.unique(others) if way == "colours" else others))
+    return np.array(places), np.array(colours)
+
+
+def sliders(used: Known, vectors: Array, queries: Part, colours: Array, gallery: Part, way: str) -> list[Row]:
+    """Return what is right in the first five, and how near the candidates come to comparing with all."""
+    index = fs.VisualIndex(used, progress=False)
+    index.add_vectors(vectors)
+    without = index.search(queries.images, k=_FIRST).ids.astype(int)
+    found, same = np.zeros_like(without), []
+    for colour in np.unique(colours):
+        places = np.flatnonzero(colours == colour)
+        photos = [queries.images[place] for place in places]
+        said: dict[str, Any] = {"towards": {"baseColour": str(colour)}, "tagger": used.tagger, "k": _FIRST}
+        found[places] = index.search(photos, **said).ids.astype(int)
+        compared = places[places < _COMPARED]
+        if len(compared):
+            photos = [queries.images[place] for place in compared]
+            whole = index.search(photos, exact=True, **said).ids.astype(int)
+            same += [np.isin(a, b).mean() for a, b in zip(found[compared], whole, strict=True)]
+    type_right = gallery["articleType"][found] == queries["articleType"][:, None]
+    colour_right = gallery["baseColour"][found] == colours[:, None]
+    both = type_right & colour_right
+    before = (gallery["articleType"][without] == queries["articleType"][:, None]) & (
+        gallery["baseColour"][without] == colours[:, None]
+    )
+    there = np.array(
+        [
+            ((gallery["articleType"] == kind) & (gallery["baseColour"] == colour)).sum()
+            for kind, colour in zip(queries["articleType"], colours, strict=True)
+        ]
+    )
+    most = np.minimum(there, _FIRST)
+    gender = gallery["gender"][found] == queries["gender"][:, None]
+    more = {"drawn": way}
+    return [
+        _row("colour and type right in the first 5", both.mean(axis=1), **more),
+        _row("at most possible", most / _FIRST, **more),
+        _row("of what is possible", both.sum(axis=1) / most, **more),
+        _row("where five are there", both.mean(axis=1)[there >= _FIRST], **more),
+        _row("colour and type right in one of the first 5", both.any(axis=1), **more),
+        _row("without towards", before.mean(axis=1), **more),
+        _row("type right", type_right.mean(axis=1), **more),
+        _row("colour right", colour_right.mean(axis=1), **more),
+        _row("gender as the photo's", gender.mean(axis=1), **more),
+        _row("of the first 5 among all items, found among the candidates", np.array(same), **more),
+    ]
+
+
+def pages(used: Known, vectors: Array, queries: Part, gallery: Part) -> list[Row]:
+    """Return what a page of ten that shows each name once loses in precision, and how often it shows one twice."""
+    index = fs.VisualIndex(used, progress=False)
+    index.add_vectors(vectors, metadata={field: gallery[field] for field in FIELDS})
+    known = queries.rows(queries["articleType"] != "")
+    asked = used.embed(known.images)
+
+    def page(**options: Any) -> tuple[Array, Array]:
+        found = index.search_vectors(asked, k=_PAGE, **options)
+        places = found.ids.astype(int)
+        right = gallery["articleType"][places] == known["articleType"][:, None]
+        names = gallery["productDisplayName"][places]
+        twice = [len(set(row)) < len(row) for row in names.tolist()]
+        return right.mean(axis=1), np.array(twice)
+
+    plain, plain_twice = page()
+    rows = [
+        _row("page of 10: type precision", plain),
+        _row("page of 10: one name twice", plain_twice),
+    ]
+    for said, options in (
+        ("grouped", {"group_by": "productDisplayName"}),
+        (f"grouped, diversity {_DIVERSITY}", {"group_by": "productDisplayName", "diversity": _DIVERSITY}),
+    ):
+        precision, twice = page(**options)
+        rows.append(_row(f"{said} page of 10: type precision lost", plain - precision))
+        rows.append(_row(f"{said} page of 10: one name twice", twice))
+    return rows
+
+
+def _row(measure: str, values: Array, **more: object) -> Row:
+    numbers = values.astype(float)
+    low, high = fs.metrics.bootstrap_interval(numbers)
+    return {
+        "measure": measure,
+        "value": float(numbers.mean()),
+        "low": low,
+        "high": high,
+        "examples": len(numbers),
+        **more,
+    }

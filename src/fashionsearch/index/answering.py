@@ -1,0 +1,234 @@
+"""What an index answers to what is said: ranked, paged, and with its chances."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import errors
+from fashionsearch.index import filters, paging, queries, text_match, wording
+from fashionsearch.index.candidates import Ranking
+from fashionsearch.index.chances import EVIDENCE, Calibration, judged
+from fashionsearch.index.feedback import Feedback
+from fashionsearch.index.health import reach
+from fashionsearch.index.judgements import Judgements
+from fashionsearch.index.ranking import source_first
+from fashionsearch.index.rows import Id, as_ids, check_id, check_number, check_share
+from fashionsearch.index.saying import Saying
+from fashionsearch.results import Matches
+
+_MAX_K = 1_000_000
+_TWINS = 8  # items beyond k among which that of the queried file itself may be
+_GROWN = 1.5
+_SHOWN = 10  # queries whose photos are kept for a notebook's view
+
+
+@dataclass(frozen=True)
+class Asked:
+    """What part of the answer is wanted, checked; the arguments of `search` of the same names."""
+
+    k: int
+    condition: filters.Condition | None
+    exact: bool
+    offset: int
+    exclude: frozenset[Id]
+    group_by: str | None
+    diversity: float
+    min_probability: float | None
+    coverage: float | None
+
+
+class Answering(Saying):
+    """Items, and how they answer."""
+
+    recall: float | None
+    _audited: int  # items when `ef_search` was last set for the goal of recall
+    _auditing: bool
+
+    def _asked(
+        self,
+        k: int,
+        where: filters.Where | None,
+        exact: bool,
+        offset: int,
+        exclude: Iterable[Id],
+        group_by: str | None,
+        diversity: float,
+        min_probability: float | None,
+        coverage: float | None,
+    ) -> Asked:
+        if group_by is not None and not isinstance(group_by, str):
+            raise errors.InputError(f"group_by={group_by!r} is not the name of a metadata field")
+        return Asked(
+            check_number("k", k, low=1, high=_MAX_K),
+            filters.parse(where),
+            exact,
+            check_number("offset", offset, low=0, high=_MAX_K),
+            frozenset(check_id(item) for item in as_ids(exclude)),
+            group_by,
+            check_share("diversity", diversity),
+            None if min_probability is None else check_share("min_probability", min_probability),
+            self._check_coverage(coverage, offset),
+        )
+
+    def _check_coverage(self, coverage: object, offset: int) -> float | None:
+        if coverage is None:
+            return None
+        if isinstance(coverage, bool) or not isinstance(coverage, int | float) or not 0 < coverage < 1:
+            raise errors.InputError(
+                f"coverage={coverage!r} is not a number above 0 and below 1, such as 0.95"
+            )
+        if offset:
+            raise errors.InputError(
+                f"coverage={coverage:g} is a promise of the whole list, which begins at its first place; leave offset out"
+            )
+        return float(coverage)
+
+    def _with_photos(self, found: Matches, pictures: Sequence[Any] | None) -> Matches:
+        """Return matches with what a notebook shows of the queried photos."""
+        from fashionsearch.images import thumbnail_uri
+
+        asked = pictures or [None] * len(found)
+        shown = tuple(asked[i] if i < _SHOWN else None for i in range(len(asked)))
+        return found.of_photos(shown, thumbnail_uri, shows_sources=self.show_photos)
+
+    def _answer(
+        self,
+        terms: Sequence[queries.Term],
+        asked: Asked,
+        pictures: Sequence[Any] | None = None,
+        matching: Sequence[str] = (),
+        opinions: Sequence[Judgements] = (),
+    ) -> Matches:
+        """Return what a page shows of the items that terms and judgements, what is liked and what is not, rank best."""
+        self._keep_goal()
+        count = max((len(term.probes) for term in terms), default=1)
+        joint = [queries.spread(self._by_clicks(term), count) for term in terms]
+        is_judged = any(opinions)
+        if len(joint) > 1 or asked.diversity or is_judged or not all(term.is_linear for term in joint):
+            named = [*(term.name for term in joint), *(["feedback"] if is_judged else [])]
+            self._require_cosine(" and ".join(named))
+            joint = queries.balanced(joint)
+        if is_judged and count:
+            asked = replace(asked, exclude=asked.exclude.union(*(each.ids for each in opinions)))
+            liked, unliked = (each.vectors for each in opinions)
+            joint.append(Feedback.given(_wanted(joint), liked, unliked, self._whitening()))
+        ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
+        if len(joint) == 1 and isinstance(joint[0], wording.Said) and not asked.diversity:
+            ranking = replace(ranking, depth=wording.POOL, breadth=wording.BREADTH)
+        sources = _sources(pictures) if pictures else []
+        is_plain = ranking.is_linear and bool(sources)
+        calibration = self._calibration(asked, joint)
+        evidence = None if calibration is None else ranking.find(max(EVIDENCE, asked.k + _TWINS))
+
+        def find(count: int, exact: bool) -> Matches:
+            width = count + (_TWINS if is_plain else 0)
+            known = evidence is not None and exact == asked.exact and width <= evidence.ids.shape[1]
+            found = evidence if evidence is not None and known else ranking.find(width, exact)
+            return source_first(found, sources, count) if is_plain else found.first(count)
+
+        finding = self._fused(find, matching, ranking) if matching else find
+        if asked.offset or asked.exclude or asked.group_by is not None:
+            if asked.group_by is not None:
+                self._engine.check_field(asked.group_by, "group_by")
+            found = paging.page(
+                finding, asked.k, offset=asked.offset, exclude=asked.exclude, group_by=asked.group_by
+            )
+        else:
+            found = finding(asked.k, asked.exact)
+        is_first = not (asked.offset or asked.exclude)
+        if asked.condition is not None and is_first and count and not found.counts.any() and len(self):
+            told = filters.nothing_fits(asked.condition, self._engine.counts)
+            warnings.warn(told, errors.DataWarning, stacklevel=3)
+        found = ranking.itemised(found)
+        if calibration is None or evidence is None:
+            return found
+        seen = self._seen(calibration.field, ranking.probes) if calibration.tagged else None
+        return judged(
+            calibration,
+            ranking.itemised(evidence),
+            found,
+            seen,
+            least=asked.min_probability,
+            coverage=asked.coverage,
+        )
+
+    def _calibration(self, asked: Asked, terms: Sequence[queries.Term]) -> Calibration | None:
+        """Return what a likeness is worth here, if that was learned; of photos to words it was not."""
+        found = self._learned.get("calibration")
+        has_words = any(term.name == "text" for term in terms)
+        if isinstance(found, Calibration) and not has_words:
+            return found
+        for name in ("min_probability", "coverage"):
+            if getattr(asked, name) is not None:
+                raise errors.InputError(
+                    f"{name}={getattr(asked, name):g} asks for chances, and "
+                    + (
+                        "those of words are not known; leave text= or it out"
+                        if has_words
+                        else "this index is not calibrated; call index.calibrate(field) first"
+                    )
+                )
+        return None
+
+    def _fused(self, find: paging.Find, texts: Sequence[str], ranking: Ranking) -> paging.Find:
+        """Return what also finds items by their own texts, of which one is said for each query or one for all."""
+        words = self._words
+        fields = [words.field] if words is not None and words.field else text_match.text_fields(self._engine)
+        matching = text_match.TextMatch(self._engine, fields, ranking.condition)
+        probes = ranking.probes
+        told = [texts[query if len(texts) > 1 else 0] for query in range(len(probes))]
+        return text_match.fused(find, [matching.find(*each) for each in zip(told, probes, strict=True)])
+
+    def _require_cosine(self, said: str) -> None:
+        if self._engine.settings.metric != "cosine":
+            raise errors.InputError(
+                f"{said} can be weighed only by the cosine, and this index has metric={self._engine.settings.metric!r}; "
+                "make it with metric='cosine'"
+            )
+
+    def _keep_goal(self) -> None:
+        """Set `ef_search` for the goal of recall, if there is one, and the index has grown much since that was last done."""
+        if self.recall is None or self._auditing or len(self) <= _GROWN * self._audited:
+            return
+        if self._engine.has_graph:
+            self._auditing = True
+            try:
+                reach(self._engine, self.recall)
+                self._audited = len(self)
+            finally:
+                self._auditing = False
+
+
+def texts_to_match(text: str | Sequence[str] | None, asked: bool) -> list[str]:
+    """Return the texts that items' own texts are compared with, if that is asked for."""
+    if not isinstance(asked, bool):
+        raise errors.InputError(f"text_match={asked!r} is neither True nor False")
+    if not asked:
+        return []
+    if text is None:
+        raise errors.InputError(
+            "text_match=True compares items' texts with a text, and there is none; give text= too"
+        )
+    return [text] if isinstance(text, str) else list(text)
+
+
+def _wanted(terms: Sequence[queries.Term]) -> NDArray[np.float32] | None:
+    """Return (n, dim) what terms ask for together: their likenesses, or where there is none whatever else they say."""
+    likenesses = [term.probes for term in terms if isinstance(term, queries.Weighed)]
+    probes = likenesses or [term.probes for term in terms]
+    return reduce(add, probes) if probes else None
+
+
+def _sources(pictures: Sequence[Any]) -> list[str | None]:
+    """Return the files of photos, None of those that are in none."""
+    from fashionsearch.images import source_of  # here, since a search by vectors needs none of it
+
+    return [source_of(picture) for picture in pictures]

@@ -1,0 +1,130 @@
+"""What is said to an index, made into terms: photos, words, stored items, attributes."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import errors
+from fashionsearch.encoder import Embeds
+from fashionsearch.index import encoders, queries, wording
+from fashionsearch.index.attributes import Attributes, attributes_of, tagger_of
+from fashionsearch.index.knowing import Knowing
+from fashionsearch.index.rows import Id, check_id, check_share, check_vectors
+from fashionsearch.index.towards import towards as towards_term
+from fashionsearch.values import Value
+from fashionsearch.words import Words
+
+if TYPE_CHECKING:
+    from fashionsearch.images import Images
+    from fashionsearch.tagging.tagger import Tagger
+
+
+class Saying(Knowing):
+    """Items, and what it takes to understand what is said of them."""
+
+    show_photos: bool
+    _tagger_of: tuple[Embeds | None, Tagger | None] = (None, None)
+
+    def _terms(
+        self,
+        pictures: Sequence[Any] | None,
+        text: str | Sequence[str] | None,
+        text_weight: float,
+        id: Id | None,
+        towards: Mapping[str, Any] | None,
+        tagger: Tagger | None,
+    ) -> list[queries.Term]:
+        """Return what is said; the arguments are those of `search`."""
+        terms: list[queries.Term] = []
+        if pictures is not None:
+            embedded = encoders.embed_queries(self._required_encoder("search by photo"), pictures)
+            weight = 1.0 if text is None else 1 - check_share("text_weight", text_weight)
+            terms.append(queries.Likeness("photo", check_vectors(embedded, self.dim), weight))
+        if text is not None:
+            weight = 1.0 if pictures is None else check_share("text_weight", text_weight)
+            terms.append(wording.term(self._encoder, self._words, text, weight, self.dim))
+            said = len(terms[-1].probes)
+            if pictures is not None and said not in (1, len(pictures)):
+                raise errors.InputError(
+                    f"there are {said:,} texts and {len(pictures):,} photos; give one text for all photos, one for each, or "
+                    "texts alone"
+                )
+        if id is not None:
+            terms.append(queries.Likeness("item", self._engine.fetch([check_id(id)]).vectors))
+        if towards is not None:
+            terms.append(self._towards(towards, tagger, pictures, terms, id))
+        elif tagger is not None:
+            raise errors.InputError("tagger= says whose attributes towards= names; give towards= too")
+        return terms
+
+    def _photos(self, images: Images | None, region: Sequence[float] | None) -> list[Any] | None:
+        """Return the single photos of a search, cut to a region of each."""
+        from fashionsearch.images import cut, iterate
+
+        if images is None:
+            if region is not None:
+                raise errors.InputError(
+                    f"region={region!r} is of a photo, and there is none; give images too"
+                )
+            return None
+        pictures: list[Any] = list(iterate(images))
+        if region is None:
+            return pictures
+        return [cut(picture, region, position=position) for position, picture in enumerate(pictures)]
+
+    @property
+    def _words(self) -> Words | None:
+        """The words that were learned here, if any were."""
+        found = self._learned.get("words")
+        return found if isinstance(found, Words) else None
+
+    def _towards(
+        self,
+        asked: Mapping[str, Any],
+        tagger: Tagger | None,
+        pictures: Sequence[Any] | None,
+        terms: Sequence[queries.Term],
+        id: Id | None,
+    ) -> queries.Term:
+        attributes = self._attributes(tagger)
+        own = None
+        if pictures:
+            own = attributes.of_photos(pictures, terms[0].probes)
+        elif id is not None:
+            own, known = attributes.of_items(self._engine.fetch([check_id(id)]))
+            own = own if known.all() else None
+        return towards_term(asked, attributes, own, self.dim, alone=not terms)
+
+    def _attributes(self, tagger: object) -> Attributes:
+        """Return by whom items are tagged: a given tagger, or the one in the encoder.
+
+        Raises:
+            InputError: if there is none, or it would have to open photos that a folder names.
+        """
+        found = attributes_of(self._own_tagger if tagger is None else None, tagger, self._encoder, self.dim)
+        if not found.on_vectors and not self.show_photos:
+            raise errors.InputError(
+                "this tagger embeds otherwise than the index's encoder, so it would open the photos that the folder names; "
+                "set index.show_photos = True if you trust the folder, or give a tagger that embeds as the index does"
+            )
+        return found
+
+    @property
+    def _own_tagger(self) -> Tagger | None:
+        """The tagger that the encoder is, or whose network it is."""
+        if self._tagger_of[0] is not self._encoder:
+            self._tagger_of = (self._encoder, tagger_of(self._encoder))
+        return self._tagger_of[1]
+
+    def _seen(self, field: str, vectors: NDArray[np.float32]) -> list[dict[Value, float]] | None:
+        """Return of each vector the chances that the encoder's tagger gives each kind; None if it tags no such field."""
+        tagger = self._own_tagger
+        if tagger is None or field not in tagger.attributes_:
+            return None
+        classes = tagger.classes_[field].tolist()
+        chances = tagger.heads_[field].probabilities(queries.unit(vectors)).tolist()
+        return [dict(zip(classes, row, strict=True)) for row in chances]
