@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 from fashionsearch.storage.arrays import check_arrays
 
 # Of the mean variance, added to each: directions that hold hardly more than noise are not blown up. Chosen on the validation
-# names of benchmarks/buying/feedback.py, where 0.1 and less lose with an encoder that learned its own metric.
+# names of benchmarks/buying/feedback.py, where 0.1 loses with an encoder that learned its own metric.
 _SHRINKAGE = 1.0
 
 
