@@ -88,11 +88,21 @@ def _scores(
 ) -> NDArray[np.float32]:
     """Return (n, m) numbers that rank the rows of each query as their similarities do, by one product."""
     if metric == "cosine":
+        if len(queries) < rows.shape[1]:  # fewer numbers to divide
+            return _products(queries, rows) / norms
         scores: NDArray[np.float32] = queries @ (rows / norms[:, None]).T
         return scores
     # |q − r|² = |q|² − 2 (q·r − |r|²/2)
-    products: NDArray[np.float32] = queries @ rows.T
+    products: NDArray[np.float32] = _products(queries, rows)
     products -= 0.5 * norms**2
+    return products
+
+
+def _products(queries: NDArray[np.float32], rows: NDArray[np.float32]) -> NDArray[np.float32]:
+    if len(queries) == 1:  # BLAS takes a fifth of the time where it knows that there is one vector
+        one: NDArray[np.float32] = (rows @ queries[0])[None]
+        return one
+    products: NDArray[np.float32] = queries @ rows.T
     return products
 
 

@@ -60,3 +60,20 @@ def test_how_deep_to_look_is_learned_and_doubted():
     for _ in range(1000):
         rows.forget(1000)
     assert 9.9 < rows.depth(1000) < 10.1
+
+
+def test_few_vectors_of_a_filter_that_is_asked_for_again_lie_side_by_side():
+    last, vectors = kept.LastKept(), np.arange(40, dtype=np.float32).reshape(10, 4)
+    condition = OneOf("a", (1,))
+    flags = np.arange(10) % 3 == 0
+    first = last.of(condition, lambda: flags)
+    assert not first.gathers(4)
+    before = first.bytes
+    again = last.of(condition, lambda: flags)
+    assert again is first
+    assert again.gathers(4)
+    assert not again.gathers(10**6)  # too many bytes
+    rows, norms = again.gathered(vectors, vectors[:, 0])
+    np.testing.assert_array_equal(rows, vectors[flags])
+    np.testing.assert_array_equal(norms, vectors[flags, 0])
+    assert again.bytes > before

@@ -52,7 +52,9 @@ def test_only_queries_that_found_too_few_are_compared_with_all(index, monkeypatc
 
     all_of = planner._compared
     monkeypatch.setattr(planner, "_compared", compared)
-    monkeypatch.setattr(planner, "graph_is_cheaper", lambda queries, kept, candidates: candidates <= 500)
+    monkeypatch.setattr(
+        planner, "graph_is_cheaper", lambda queries, kept, candidates, pick: candidates <= 500
+    )
     mixed = np.concatenate([queries, -queries[:20]])  # these look away from what is kept
     found = index.search_vectors(mixed, k=10, where={"with": True})
     assert sum(asked) < len(queries)

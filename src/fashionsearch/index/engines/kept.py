@@ -12,6 +12,7 @@ from fashionsearch.index.filters import Condition
 
 _MOST_BYTES = 32 * 2**20
 _MOST = 64
+_GATHERED_BYTES = 8 * 2**20  # of vectors side by side, which are compared in less time than a walk takes
 _INERTIA, _DOUBT = 0.8, 0.01
 
 
@@ -25,12 +26,27 @@ class Kept:
 
     def __init__(self, flags: NDArray[np.bool_]) -> None:
         self.slots, self.flags = np.flatnonzero(flags), flags
+        self._asked = 0
+        self._gathered: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
         self._depth = 0.0  # of the rows nearest to a query, how many come to one that is kept; 0 is unknown
 
     @property
     def bytes(self) -> int:
         """What it takes up in memory."""
-        return self.slots.nbytes + self.flags.nbytes
+        gathered = 0 if self._gathered is None else self._gathered[0].nbytes + self._gathered[1].nbytes
+        return self.slots.nbytes + self.flags.nbytes + gathered
+
+    def gathers(self, dim: int) -> bool:
+        """Return whether the rows' vectors are to lie side by side: few ones, of a filter that was asked for before."""
+        return self._asked > 1 and 4 * dim * len(self.slots) <= _GATHERED_BYTES
+
+    def gathered(
+        self, vectors: NDArray[np.float32], norms: NDArray[np.float32]
+    ) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+        """Return the rows' vectors and lengths side by side, which are kept."""
+        if self._gathered is None:
+            self._gathered = vectors[self.slots], norms[self.slots]
+        return self._gathered
 
     def depth(self, rows: int) -> float:
         """Return how many of the rows nearest to a query, of so many in all, come to one that is kept."""
@@ -56,12 +72,14 @@ class LastKept:
 
     def __init__(self) -> None:
         self._held: OrderedDict[str, Kept] = OrderedDict()
-        self._bytes = 0
+
+    @property
+    def _bytes(self) -> int:
+        return sum(kept.bytes for kept in self._held.values())
 
     def clear(self) -> None:
         """Forget all."""
         self._held.clear()
-        self._bytes = 0
 
     def of(self, condition: Condition, find: Callable[[], NDArray[np.bool_]]) -> Kept:
         """Return the rows that meet a condition; `find` returns a flag for each slot where they aren't known."""
@@ -72,10 +90,9 @@ class LastKept:
         kept = self._held.get(name)
         if kept is None:
             kept = self._held[name] = Kept(find())
-            self._bytes += kept.bytes
             while len(self._held) > 1 and (len(self._held) > _MOST or self._bytes > _MOST_BYTES):
-                _, old = self._held.popitem(last=False)
-                self._bytes -= old.bytes
+                self._held.popitem(last=False)
         else:
             self._held.move_to_end(name)
+        kept._asked += 1
         return kept

@@ -87,6 +87,10 @@ def _compared(
     """Return candidates by comparing all rows that a filter keeps."""
     searched = np.flatnonzero(store.alive) if kept is None else kept.slots
     vectors = store.touched(searched)
+    if kept is not None and kept.gathers(store.dim):
+        rows, norms = kept.gathered(vectors, store.norms)
+        places = exact.nearest(rows, norms, np.arange(len(rows)), queries, k, settings.metric)
+        return kept.slots[places], exact.score(rows, places, queries, settings.metric)
     slots = exact.nearest(vectors, store.norms, searched, queries, k, settings.metric)
     return slots, exact.score(vectors, slots, queries, settings.metric)
 
@@ -121,10 +125,11 @@ def _filtered(
         return _filtered_one(store, graph, kept, queries, k, settings)
     parts: list[_Part] = []
     rest, count, rows = np.arange(len(queries)), len(kept.slots), len(store)
+    pick = 0 if kept.gathers(store.dim) else _PICK
     depths = np.ones(len(queries))
     wider, walked = int(_SPARE * k * kept.depth(rows)) + 10, 0
     while len(rest) and walked < rows:
-        if not graph_is_cheaper(len(rest), count, max(wider, settings.ef_search)):
+        if not graph_is_cheaper(len(rest), count, max(wider, settings.ef_search), pick):
             break
         found = graph.candidates(queries[rest], wider, settings.ef_search, store.prepared)
         if found is None:
@@ -150,12 +155,13 @@ def _filtered_one(
 ) -> tuple[list[_Part], NDArray[np.intp]]:
     """Return the same for one query, the usual case of a shop, in a fraction of the time that arrays of one row take."""
     count, rows, one = len(kept.slots), len(store), np.zeros(1, dtype=np.intp)
+    pick = 0 if kept.gathers(store.dim) else _PICK
     wider, walked = int(_SPARE * k * kept.depth(rows)) + 10, 0
     while walked < rows:
         reached = max(wider, settings.ef_search)
         found = (
             graph.candidates(query, wider, settings.ef_search, store.prepared)
-            if graph_is_cheaper(1, count, reached)
+            if graph_is_cheaper(1, count, reached, pick)
             else None
         )
         if found is None:
@@ -202,6 +208,6 @@ def _joined(parts: list[_Part], count: int) -> tuple[NDArray[np.intp], NDArray[n
     return slots, similarities
 
 
-def graph_is_cheaper(queries: int, kept: int, candidates: int) -> bool:
+def graph_is_cheaper(queries: int, kept: int, candidates: int, pick: int = _PICK) -> bool:
     """Return whether a walk for so many candidates takes less time than to compare all rows that a filter keeps."""
-    return queries * candidates * _WALK < kept * (_PICK + queries * _COMPARE)
+    return queries * candidates * _WALK < kept * (pick + queries * _COMPARE)
