@@ -9,7 +9,6 @@ from typing import TypeAlias
 import numpy as np
 import PIL.Image
 from numpy.typing import NDArray
-from scipy import ndimage
 
 from fashionsearch.images.decoding import RGB
 
@@ -64,6 +63,8 @@ def subject(pixels: RGB, look: Look) -> Subject | None:
     kept = _off_plain_ground(pixels)
     if kept is not None:
         return _laid(pixels, kept, kept.astype(np.float32), was_plain=True) if kept.any() else None
+    from scipy import ndimage  # here, since most indexes never look
+
     chances = _resized(look(pixels, _SIDE), pixels.shape)
     kept = _main_parts(chances > _HALF)
     if not _is_reliable(kept, chances):
@@ -83,6 +84,8 @@ def _small(pixels: RGB) -> RGB:
 
 def _off_plain_ground(pixels: RGB) -> Kept | None:
     """Return (H, W) bool, False where one colour reaches the border, or None where the border has many."""
+    from scipy import ndimage
+
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).astype(np.int16)
     colour = np.median(border, axis=0)
     regions, n = ndimage.label((np.abs(pixels.astype(np.int16) - colour) <= _LIKE).all(axis=2))
@@ -102,6 +105,8 @@ def _resized(chances: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np
 
 def _main_parts(kept: Kept) -> Kept:
     """Return the largest part, and what of the others is not small beside it, such as the second shoe."""
+    from scipy import ndimage
+
     regions, n = ndimage.label(kept)
     if n < 2:
         return kept
@@ -119,6 +124,8 @@ def _box(kept: Kept) -> Box:
 
 def _without_seam(kept: Kept) -> Kept:
     """Return a mask without its edge, where the ground shines through."""
+    from scipy import ndimage
+
     top, bottom, left, right = _box(kept)
     width = max(1, round(_SEAM * max(bottom - top, right - left)))
     inner: Kept = ndimage.binary_erosion(kept, iterations=width, border_value=1)

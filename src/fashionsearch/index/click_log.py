@@ -26,7 +26,6 @@ from fashionsearch.index.engines.base import Engine
 from fashionsearch.index.judgements import is_file
 from fashionsearch.index.queries import unit
 from fashionsearch.index.rows import Id, as_ids, check_id, check_vectors
-from fashionsearch.metrics import bootstrap_interval
 from fashionsearch.results.clicks import ClickReport
 
 Embed: TypeAlias = Callable[[list[Any]], NDArray[np.float32]]
@@ -180,6 +179,8 @@ def learn(log: ClickLog, engine: Engine, sample: NDArray[np.float32]) -> tuple[C
     Raises:
         InputError: if the clicks don't rise with likeness.
     """
+    from fashionsearch.metrics import bootstrap_interval  # here, since it imports scikit-learn
+
     axes = principal_axes(sample)
     chances = looked_at(log.pages)
     model = goodness(log.pages, chances, axes)

@@ -70,14 +70,14 @@ def judgements(
 
 def _single(name: str, given: Any) -> list[Any]:
     """Return single ids and photos."""
-    from fashionsearch.images import iterate
-
-    if given is None:
+    if given is None or (isinstance(given, tuple | list) and not given):
         return []
     if isinstance(given, int | np.integer):
         return [given]
     if isinstance(given, np.ndarray) and given.ndim == 1:  # of ids
         return list(given.tolist())
+    from fashionsearch.images import iterate  # here, since most searches judge nothing
+
     try:
         return list(iterate(given))
     except errors.InputError as error:
