@@ -153,6 +153,21 @@ def test_search_prints_matches(photos, saved, capsys):
     assert lines[1].split()[1] == f"Apparel/{query.name}"
 
 
+def test_search_by_likes(photos, saved, capsys):
+    capsys.readouterr()
+    names = sorted(path.name for path in (photos / "Apparel").iterdir())
+    liked, other, query = f"Apparel/{names[0]}", photos / "Apparel" / names[1], photos / "Apparel" / names[2]
+    assert run("search", saved / "catalogue", "-k", 4, "--like", liked) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"what is like {liked}"
+    assert len(lines) == 5
+    assert liked not in [line.split()[1] for line in lines[1:]]
+    assert run("search", saved / "catalogue", query, "--like", liked, "--unlike", other, "--json") == 0
+    answer = json.loads(capsys.readouterr().out)
+    assert answer["query"] == str(query)
+    assert len(answer["matches"]) == 5
+
+
 @pytest.mark.filterwarnings("always::fashionsearch.errors.DataWarning")
 def test_search_filters_and_prints_json(photos, saved, capsys):
     capsys.readouterr()
@@ -176,7 +191,7 @@ def test_search_filters_and_prints_json(photos, saved, capsys):
         assert int(match["metadata"]["year"]) >= 2012
     assert run("search", saved / "catalogue", query, "--where", "year>2050") == 0
     printed = capsys.readouterr()
-    assert "nothing fits the filter" in printed.out
+    assert "nothing fits" in printed.out
     assert "'year' was to be gt 2050, and holds most often 20" in printed.err
 
 
@@ -245,13 +260,19 @@ def test_more_errors(photos, saved, capsys, tmp_path):
         (("search", saved / "catalogue", "gone.jpg"), "gone.jpg): there is no such file"),
         (("search", saved / "catalogue", "gone.jpg", "--where", "kind"), "is not FIELD=VALUE"),
         (("search", saved / "catalogue", "gone.jpg", "-k", "0"), "k=0"),
+        (
+            ("search", saved / "catalogue"),
+            "nothing says what to search for; name a photo, or give --text or --like",
+        ),
+        (("search", saved / "catalogue", "--unlike", "x.jpg"), "name a photo, or give --text or --like"),
+        (("search", saved / "catalogue", "--like", "nobody"), "like names 'nobody'"),
     ):
         assert run(*arguments) == 1, arguments
         assert message in capsys.readouterr().err
 
 
 def test_wrong_command_lines_exit_with_2(capsys):
-    for arguments in ([], ["tain"], ["train"], ["search", "index"]):
+    for arguments in ([], ["tain"], ["train"], ["search"]):
         with pytest.raises(SystemExit) as stop:
             cli.main(arguments)
         assert stop.value.code == 2

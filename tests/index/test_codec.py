@@ -8,7 +8,7 @@ from fashionsearch.index.rows import Rows
 
 ROWS = Rows(
     ["a\udc80", "ß"],
-    np.array([[1, 2.5], [-1e-30, 3e30]], np.float32),
+    np.array([[1, 2.5], [-1e-30, 3e10]], np.float32),
     [{"n": 2**70, "x": 0.1, "t": True, "none": None}, {"é\x00": "\U0001f45f"}],
     [None, "photos/ü.jpg"],
 )

@@ -79,6 +79,15 @@ def learn_text(options: argparse.Namespace) -> int:
     return 0
 
 
+def calibrate(options: argparse.Namespace) -> int:
+    """Learn what a likeness is worth."""
+    with to_change(options, embeds=True) as index:
+        print(index.calibrate(options.field))
+        if not is_opened(options.index):  # its items are on a server, and what was learned in the folder
+            index.save(options.index)
+    return 0
+
+
 def _tell(options: argparse.Namespace, done: Mapping[str, Any], words: str) -> None:
     print(json.dumps(done) if options.json else words)
 

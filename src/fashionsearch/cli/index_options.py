@@ -81,6 +81,18 @@ def add_index_commands(subcommands: Any) -> None:
     _add_index(learn_text)
     learn_text.add_argument("--titles", required=True, metavar="FIELD", help="the metadata field of titles")
 
+    calibrate = command(
+        subcommands,
+        "calibrate",
+        changing.calibrate,
+        "learn what a likeness is worth, for search --coverage and --min-probability",
+        "fashionsearch calibrate catalogue --field articleType",
+    )
+    _add_index(calibrate)
+    calibrate.add_argument(
+        "--field", default="articleType", help="the metadata field of an item's kind (%(default)s)"
+    )
+
     search = command(
         subcommands,
         "search",
@@ -89,11 +101,12 @@ def add_index_commands(subcommands: Any) -> None:
         "fashionsearch search catalogue photo.jpg -k 5\n"
         "fashionsearch search catalogue --text 'red floral dress'\n"
         "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'\n"
-        "fashionsearch search catalogue photo.jpg --towards baseColour=Red --group-by productDisplayName --exclude 1163",
+        "fashionsearch search catalogue photo.jpg --towards baseColour=Red --group-by productDisplayName --exclude 1163\n"
+        "fashionsearch search catalogue photo.jpg --like 1163 --unlike 1164 --unlike too-dark.jpg",
     )
     search.add_argument("index", type=Path, help="folder of an index, saved or opened")
     search.add_argument(
-        "photos", nargs="*", help="one or several photos, each a query; none with --text alone"
+        "photos", nargs="*", help="one or several photos, each a query; none with --text or --like alone"
     )
     search.add_argument("--text", help="what is wanted in words, alone or beside each photo")
     search.add_argument(
@@ -114,6 +127,20 @@ def add_index_commands(subcommands: Any) -> None:
         default=[],
         metavar="FIELD=VALUE[,VALUE…]",
         help="only among items with such metadata; also >=, <=, > and <; may be given several times",
+    )
+    search.add_argument(
+        "--like",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="an item that is good, or a photo; left out of the answer; may be given several times",
+    )
+    search.add_argument(
+        "--unlike",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="an item or a photo that is not what is wanted; likewise",
     )
     search.add_argument(
         "--towards",
@@ -143,6 +170,18 @@ def add_index_commands(subcommands: Any) -> None:
         "--background",
         choices=("keep", "fuse"),
         help="of the photos: fuse looks also at what each shows, alone on white (default: as the index was made)",
+    )
+    search.add_argument(
+        "--min-probability",
+        type=float,
+        metavar="CHANCE",
+        help="leave out items that are less probably of the photo's kind, from 0 to 1; after calibrate",
+    )
+    search.add_argument(
+        "--coverage",
+        type=float,
+        metavar="CHANCE",
+        help="the shortest list that holds an item of the photo's kind with this chance, such as 0.95; after calibrate",
     )
     search.add_argument("--exact", action="store_true", help="compare with every item")
     search.add_argument("--json", action="store_true", help="print JSON, one line a query")

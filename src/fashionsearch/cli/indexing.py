@@ -19,7 +19,7 @@ from fashionsearch.cli.inputs import (
     parse_where,
     read_table,
 )
-from fashionsearch.cli.target import is_new, opened, place_of
+from fashionsearch.cli.target import is_new, opened, place_of, typed
 
 
 def index(options: argparse.Namespace) -> int:
@@ -114,8 +114,10 @@ def search(options: argparse.Namespace) -> int:
     where, towards = parse_where(options.where), parse_towards(options.towards)
     check_index(options.index)
     check_photos(options.photos)
-    if not options.photos and options.text is None:
-        raise errors.InputError("nothing says what to search for; name a photo, or give --text")
+    if not (options.photos or options.text is not None or options.like or towards):
+        raise errors.InputError(
+            "nothing says what to search for; name a photo, or give --text, --like or --towards"
+        )
 
     index = open_index(options.index, rebuild=options.rebuild, url=options.url)
     matches = index.search(
@@ -125,6 +127,8 @@ def search(options: argparse.Namespace) -> int:
         text_weight=options.text_weight,
         text_match=options.text_match,
         background=options.background,
+        like=typed(options.like, index),
+        unlike=typed(options.unlike, index),
         towards=towards,
         tagger=None if options.tagger is None else loaded_tagger(options.tagger),
         where=where,
@@ -132,13 +136,19 @@ def search(options: argparse.Namespace) -> int:
         exclude=[*options.exclude, *(int(item) for item in options.exclude if item.isdecimal())],
         group_by=options.group_by,
         diversity=options.diversity,
+        min_probability=options.min_probability,
+        coverage=options.coverage,
     )
-    for photo, hits in zip(options.photos or [options.text], matches, strict=True):
+    asked = options.photos or [options.text or ", ".join([*options.like, *options.towards])]
+    for photo, hits in zip(asked, matches, strict=True):
         if options.json:
             found = [
                 {
                     "id": match.id,
                     "similarity": round(match.similarity, 4),
+                    "probability": None
+                    if match.probability != match.probability
+                    else round(match.probability, 4),
                     "parts": {name: round(part, 4) for name, part in match.parts.items()},
                     "source": match.source,
                     "metadata": match.metadata,
@@ -149,7 +159,8 @@ def search(options: argparse.Namespace) -> int:
             continue
         print(shown(photo))
         for match in hits:
-            print(f"  {match.similarity:.4f}  {shown(match.id)}  {shown(match.source or '')}")
+            chance = "" if match.probability != match.probability else f"  {match.probability:4.0%}"
+            print(f"  {match.similarity:.4f}{chance}  {shown(match.id)}  {shown(match.source or '')}")
         if not hits:
-            print("  nothing fits the filter")
+            print("  nothing fits")
     return 0

@@ -5,13 +5,20 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import reduce
+from operator import add
 from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.index import filters, paging, queries, text_match, wording
 from fashionsearch.index.candidates import Ranking
 from fashionsearch.index.chances import EVIDENCE, Calibration, judged
+from fashionsearch.index.feedback import Feedback
 from fashionsearch.index.health import reach
+from fashionsearch.index.judgements import Judgements
 from fashionsearch.index.ranking import source_first
 from fashionsearch.index.rows import Id, as_ids, check_cosine, check_id, check_number, check_share
 from fashionsearch.index.saying import Saying
@@ -98,14 +105,21 @@ class Answering(Saying):
         asked: Asked,
         pictures: Sequence[Any] | None = None,
         matching: Sequence[str] = (),
+        opinions: Sequence[Judgements] = (),
     ) -> Matches:
-        """Return what a page shows of the items that terms rank best."""
+        """Return what a page shows of the items that terms and judgements, what is liked and what is not, rank best."""
         self._keep_goal()
-        count = max(len(term.probes) for term in terms)
-        joint = [queries.spread(term, count) for term in terms]
-        if len(joint) > 1 or asked.diversity or not all(term.is_linear for term in joint):
-            check_cosine(" and ".join(term.name for term in joint), self._engine.settings.metric)
+        count = max((len(term.probes) for term in terms), default=1)
+        joint = [queries.spread(self._by_clicks(term), count) for term in terms]
+        is_judged = any(opinions)
+        if len(joint) > 1 or asked.diversity or is_judged or not all(term.is_linear for term in joint):
+            named = [*(term.name for term in joint), *(["feedback"] if is_judged else [])]
+            check_cosine(" and ".join(named), self._engine.settings.metric)
             joint = queries.balanced(joint)
+        if is_judged and count:
+            asked = replace(asked, exclude=asked.exclude.union(*(each.ids for each in opinions)))
+            liked, unliked = (each.vectors for each in opinions)
+            joint.append(Feedback.given(_wanted(joint), liked, unliked, self._whitening()))
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
         if len(joint) == 1 and isinstance(joint[0], wording.Said) and not asked.diversity:
             ranking = replace(ranking, depth=wording.POOL, breadth=wording.BREADTH)
@@ -149,6 +163,8 @@ class Answering(Saying):
     def _calibration(self, asked: Asked, terms: Sequence[queries.Term]) -> Calibration | None:
         """Return what a likeness is worth here, if that was learned; of photos to words it was not."""
         found = self._learned.get("calibration")
+        if found is None and asked.min_probability is None and asked.coverage is None:
+            return None
         has_words = any(term.name == "text" for term in terms)
         if isinstance(found, Calibration) and not has_words:
             return found
@@ -197,6 +213,13 @@ def texts_to_match(text: str | Sequence[str] | None, asked: bool) -> list[str]:
             "text_match=True compares items' texts with a text, and there is none; give text= too"
         )
     return [text] if isinstance(text, str) else list(text)
+
+
+def _wanted(terms: Sequence[queries.Term]) -> NDArray[np.float32] | None:
+    """Return (n, dim) what terms ask for together: their likenesses, or where there is none whatever else they say."""
+    likenesses = [term.probes for term in terms if isinstance(term, queries.Weighed)]
+    probes = likenesses or [term.probes for term in terms]
+    return reduce(add, probes) if probes else None
 
 
 def _sources(pictures: Sequence[Any]) -> list[str | None]:

@@ -19,6 +19,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.index.chances import Calibration
+from fashionsearch.index.clicks import ClickMetric
 from fashionsearch.index.whitening import Whitening
 from fashionsearch.words import Words
 
@@ -53,9 +54,14 @@ def _read_calibration(config: storage.Fields, arrays: dict[str, NDArray[Any]]) -
     return Calibration.from_state(config, arrays)
 
 
+def _read_clicks(config: storage.Fields, arrays: dict[str, NDArray[Any]]) -> Part:
+    return ClickMetric.from_state(config, arrays)
+
+
 _READERS: dict[str, Callable[[storage.Fields, dict[str, NDArray[Any]]], Part]] = {
     "calibration": _read_calibration,
     "whitening": _read_whitening,
+    "clicks": _read_clicks,
     "words": _read_words,
 }
 

@@ -10,20 +10,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.index import encoders, learned, wording
-from fashionsearch.index.engines.base import fetch_present
-from fashionsearch.index.queries import unit
-from fashionsearch.index.rows import check_vectors, metadata_rows
+from fashionsearch.index import click_log, encoders, learned, wording
+from fashionsearch.index.click_log import Log
+from fashionsearch.index.filters import Where
+from fashionsearch.index.rows import Id, check_cosine, check_vectors, metadata_rows
+from fashionsearch.index.session import Session
 from fashionsearch.index.substituting import Substituting
-from fashionsearch.index.whitening import Whitening
-from fashionsearch.results import Calibrated
+from fashionsearch.results import Calibrated, ClickReport
 from fashionsearch.values import Value
 
 if TYPE_CHECKING:
     from fashionsearch.images import Images
-
-_SAMPLE = 5000
-_GROWN = 1.5
 
 
 class Learning(Substituting):
@@ -67,6 +64,87 @@ class Learning(Substituting):
             self._engine, self._encoder, titles, images, random_state=random_state, progress=self.progress
         )
         self._keep(words)
+
+    def session(
+        self,
+        images: Images | None = None,
+        *,
+        text: str | None = None,
+        id: Id | None = None,
+        where: Where | None = None,
+    ) -> Session:
+        """Return a buyer's session: `session.next(k)` shows a page, and `session.like(id)` makes the next ones better.
+
+        Args:
+            images: one photo to start from, in any form.
+            text: words to start from.
+            id: a stored item to start from. Without any of these the first pages are varied.
+            where: only items whose metadata fit, as for `search`.
+
+        Raises:
+            InputError: if there are several photos or texts.
+
+        Examples:
+            >>> import fashionsearch as fs
+            >>> index = fs.VisualIndex(dim=2)
+            >>> _ = index.add_vectors([[1, 0], [0, 1], [1, 0.1]], ids=["a", "b", "c"])
+            >>> session = index.session(id="a")
+            >>> session.next(1).ids, session.next(1).ids
+            (array([['c']], dtype=object), array([['b']], dtype=object))
+        """
+        return Session(self, images, text=text, id=id, where=where)
+
+    def learn_clicks(self, log: Log) -> ClickReport:
+        """Learn from what was clicked which of the embeddings' axes matter, with the bias of positions taken out.
+
+        The weights are kept with the index, and searches are by them once `use_clicks(True)` was called; the report says what
+        that is likely to bring. Weights that were learned before are replaced, and are out of use until then.
+
+        Args:
+            log: one (query, shown ids in their order, clicked ids) a page. A query is an id of the index, a photo in any
+                form, a vector (dim,), or a text: that of a file is a photo, and any other is words.
+
+        Raises:
+            InputError: if the log can't be used or has fewer than 200 clicks, or clicks don't rise with likeness.
+            UnknownIdError: if it names items that aren't there.
+            ImageError: if a photo can't be read.
+            StorageError: if the folder of an opened index can't be written.
+
+        Examples:
+            >>> import numpy as np
+            >>> import fashionsearch as fs
+            >>> rng = np.random.default_rng(0)
+            >>> index = fs.VisualIndex(dim=8)
+            >>> vectors = rng.normal(size=(300, 8))
+            >>> _ = index.add_vectors(vectors)
+            >>> pages = [(number, index.search(id=number, k=10).ids[0].tolist()) for number in range(300)]
+            >>> log = [(number, shown, [i for i in shown if (vectors[i] * vectors[number])[:2].sum() > 1])
+            ...        for number, shown in pages]
+            >>> report = index.learn_clicks(log)
+            >>> report.pages, report.interval[0] <= report.gain <= report.interval[1]
+            (300, True)
+            >>> index.use_clicks(True)
+        """
+        check_cosine("clicks", self._engine.settings.metric)
+        read = click_log.read(log, self._engine, self._embedded, self._of_texts)
+        metric, report = click_log.learn(read, self._engine, self._sample())
+        self._keep(metric)
+        return report
+
+    def use_clicks(self, use: bool) -> None:
+        """Search by what was learned from clicks, or as before; saved with the index.
+
+        Raises:
+            InputError: if nothing was learned from clicks.
+            StorageError: if the folder of an opened index can't be written.
+        """
+        if not isinstance(use, bool):
+            raise errors.InputError(f"use_clicks takes True or False, and not {use!r}")
+        known = self._clicks
+        if known is not None:
+            self._keep(known.used(use))
+        elif use:
+            raise errors.InputError("nothing was learned from clicks; call learn_clicks with a log first")
 
     def calibrate(
         self, field: str = "articleType", *, images: Images | None = None, labels: Sequence[Any] | None = None
@@ -136,6 +214,9 @@ class Learning(Substituting):
             encoders.embed_queries(self._seeing(self._required_encoder("embed photos")), pictures), self.dim
         )
 
+    def _of_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        return wording.term(self._encoder, self._words, texts, 1.0, self.dim).probes
+
     def _learned_from(self, sources: Sequence[str | None]) -> NDArray[np.bool_]:
         """Return (n,) bool: from which photos the encoder is known to have learned, as far as they may be opened."""
         from fashionsearch.pretrained import learned_from
@@ -168,22 +249,3 @@ class Learning(Substituting):
                 f"{self._folder} was opened with read_only=True or is closed, so nothing learned can be kept; open it "
                 "for writing"
             )
-
-    def _sample(self, count: int = _SAMPLE) -> NDArray[np.float32]:
-        """Return unit vectors of some items, the same each time while the items don't change."""
-        ids = list(self._engine)
-        if len(ids) > count:
-            chosen = np.sort(np.random.default_rng(0).choice(len(ids), count, replace=False))
-            ids = [ids[place] for place in chosen.tolist()]
-        return unit(fetch_present(self._engine, ids).vectors)
-
-    def _whitening(self) -> Whitening:
-        """Return how the embeddings lie, which is looked at again when the index has grown by half.
-
-        It is saved with the index, but it is no change of it: a folder that is only read stays as it is.
-        """
-        known = self._learned.get("whitening")
-        if not isinstance(known, Whitening) or len(self) > _GROWN * known.items:
-            known = Whitening.fitted(self._sample(), items=len(self))
-            self._learned = {**self._learned, known.name: known}
-        return known

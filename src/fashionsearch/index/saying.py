@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
-from fashionsearch.index import encoders, learned, queries, wording
+from fashionsearch.index import encoders, queries, wording
 from fashionsearch.index.attributes import Attributes, attributes_of, tagger_of
-from fashionsearch.index.items import Items
+from fashionsearch.index.knowing import Knowing
 from fashionsearch.index.rows import Id, check_id, check_share, check_vectors
 from fashionsearch.index.towards import towards as towards_term
 from fashionsearch.values import Value
@@ -23,14 +23,11 @@ if TYPE_CHECKING:
     from fashionsearch.tagging.tagger import Tagger
 
 
-class Saying(Items):
+class Saying(Knowing):
     """Items, and what it takes to understand what is said of them."""
 
-    dim: int
     background: str
     show_photos: bool
-    _encoder: Embeds | None
-    _learned: Mapping[str, learned.Part]
     _tagger_of: tuple[Embeds | None, Tagger | None] = (None, None)
 
     def _terms(
@@ -139,11 +136,3 @@ class Saying(Items):
         classes = tagger.classes_[field].tolist()
         chances = tagger.heads_[field].probabilities(queries.unit(vectors)).tolist()
         return [dict(zip(classes, row, strict=True)) for row in chances]
-
-    def _required_encoder(self, purpose: str) -> Embeds:
-        if self._encoder is None:
-            raise errors.InputError(
-                f"this index has no encoder to {purpose}; use the methods for vectors, or give VisualIndex or "
-                "VisualIndex.load an encoder"
-            )
-        return self._encoder

@@ -31,6 +31,8 @@ class Searching(Answering):
         text: str | Sequence[str] | None = None,
         text_weight: float = 0.5,
         text_match: bool = False,
+        like: Any = (),
+        unlike: Any = (),
         region: Sequence[float] | None = None,
         background: str | None = None,
         towards: Mapping[str, Any] | None = None,
@@ -55,6 +57,11 @@ class Searching(Answering):
             text_match: let items whose own text holds the words come first too: their metadata field that `learn_text` was
                 given, or every field of text, is ranked by BM25, and joined with the other ranking by reciprocal ranks. The
                 words are looked for as they are written.
+            like: what is good: ids of stored items, photos in any form, or both. A text that is an id of the index is that
+                item, any other is a path. They may be said beside photos, words and an id, or alone; the likes of several
+                kinds may be of several kinds.
+            unlike: what is not, likewise; there must be something that is wanted beside it. Stored items that are liked or
+                not are no answers, since whoever judged them has seen them.
             region: (left, top, right, bottom) of the part of each photo to search by, as shares of its width and height.
             background: "fuse" searches by each photo and by what it shows, alone on white, for photos taken in cluttered
                 places; "keep" by the photo as it is. None is what the index was made with.
@@ -84,11 +91,11 @@ class Searching(Answering):
         Returns:
             `Matches` of shape (n, k), best first, or (n, items) where there are fewer than k items. A filter may leave
             less: places beyond `counts` hold None and NaN. With several things said, a similarity is the cosine to all of
-            them together, and `parts` says what each adds to it.
+            them together, and `parts` says what each adds to its score.
 
         Raises:
             ImageError: if a photo can't be read.
-            UnknownIdError: if there is no item of the id.
+            UnknownIdError: if there is no item of an id; in `like` and `unlike`, if a text is neither an id nor a file.
             InputError: if k, the filter or another argument can't be used, nothing says what is wanted, there is no encoder,
                 or the tagger lacks an attribute or value.
             MissingPackageError: if a background is to be told from what lies before it, and the network for that is nowhere.
@@ -96,12 +103,17 @@ class Searching(Answering):
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
         pictures = self._photos(images, region)
         terms = self._terms(pictures, background, text, text_weight, id, towards, tagger)
-        if not terms:
-            raise errors.InputError("nothing says what to search for; give photos, text=, id= or towards=")
+        opinions = self._opinions(like, unlike)
+        if not terms and not opinions[0]:
+            told = (
+                "unlike= says only what is not wanted" if opinions[1] else "nothing says what to search for"
+            )
+            raise errors.InputError(f"{told}; give photos, text=, id=, like= or towards=")
         if id is not None:
             asked = replace(asked, exclude=asked.exclude | {check_id(id)})
         matching = texts_to_match(text, text_match)
-        found = self._answer(terms, asked, pictures if len(terms) == 1 else None, matching)
+        is_plain = len(terms) == 1 and not any(opinions)
+        found = self._answer(terms, asked, pictures if is_plain else None, matching, opinions)
         return self._with_photos(found, pictures)
 
     def search_vectors(
@@ -109,6 +121,8 @@ class Searching(Answering):
         vectors: ArrayLike,
         k: int = 5,
         *,
+        like: Any = (),
+        unlike: Any = (),
         where: filters.Where | None = None,
         exact: bool = False,
         offset: int = 0,
@@ -121,8 +135,10 @@ class Searching(Answering):
         """Find the items nearest to one or several vectors, (n, dim) or (dim,); the rest is as for `search`.
 
         Raises:
+            UnknownIdError: if something is liked or not that is neither an id nor a file.
             InputError: if a vector, k, the filter or another argument can't be used.
         """
         checked = check_vectors(vectors, self.dim)
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
-        return self._answer([queries.Likeness("vector", checked)], asked)
+        opinions = self._opinions(like, unlike)
+        return self._answer([queries.Likeness("vector", checked)], asked, opinions=opinions)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from fashionsearch.results.audit import Audit
 from fashionsearch.results.calibrated import Calibrated
+from fashionsearch.results.clicks import ClickReport
 from fashionsearch.results.evaluation import ClassRow, Evaluation
 from fashionsearch.results.fidelity import Fidelity
 from fashionsearch.results.findings import Broken, Contradiction, Duplicate, Leak, LeakFree, Mislabel
@@ -20,6 +21,7 @@ __all__ = [
     "Broken",
     "Calibrated",
     "ClassRow",
+    "ClickReport",
     "Contradiction",
     "Duplicate",
     "Evaluation",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TypeAlias
 
@@ -64,7 +65,7 @@ def correspondence(backbone: Backbone, one: RGB, other: RGB) -> Correspondence:
         InputError: if the network has no feature maps.
     """
     with torch_defaults():
-        first, second = (_patches(backbone, photo) for photo in (one, other))
+        first, second = _patches(backbone, one, other)
     likeness = first.vectors @ second.vectors.T
     strengths = (
         np.maximum(likeness.max(axis=1) - first.vectors @ first.empty, 0),
@@ -86,43 +87,61 @@ def correspondence(backbone: Backbone, one: RGB, other: RGB) -> Correspondence:
     return Correspondence((maps[0], maps[1]), tuple(pairs))
 
 
-def _patches(backbone: Backbone, photo: RGB) -> _Patches:
+def _patches(backbone: Backbone, one: RGB, other: RGB) -> tuple[_Patches, _Patches]:
     network = Network(backbone.module, backbone.preprocess).to(backbone.device).eval()
-    pixels, empty = shown(backbone, photo)
+    pictures = [shown(backbone, photo) for photo in (one, other)]
     try:
-        _, last = feature_layers(backbone, network, pixels)
+        _, last = feature_layers(backbone, network, pictures[0][0])
     except errors.InputError:
         raise
     # A network built for one size may raise anything at another.
     except Exception:
-        pixels, empty = shown(backbone, photo, larger=False)
-        _, last = feature_layers(backbone, network, pixels)
+        pictures = [shown(backbone, photo, larger=False) for photo in (one, other)]
+        _, last = feature_layers(backbone, network, pictures[0][0])
     embedder = backbone.module if isinstance(backbone.module, Embedder) else None
     inner = backbone.module if embedder is None else embedder.features.module
+    pixels = torch.cat(
+        [picture for pair in pictures for picture in pair]
+    )  # one, its ground, other, its ground
+    embedded, features, pooled = _run(network, pixels, last, inner)
+    neighbours = nn.functional.avg_pool2d(features, 3, 1, 1, count_include_pad=False)
+    rows, columns = features.shape[2:]
+    found = []
+    for place in (0, 2):
+        vectors, empty = neighbours[place].flatten(1).T, features[place + 1].mean(dim=(1, 2))
+        if embedder is not None and _is_mean(features, pooled):
+            with torch.no_grad():
+                images = network.normalised(pixels[place : place + 1].permute(0, 3, 1, 2).float() / 255)
+                colours = embedder.features.histogram(_windows(images, rows, columns))
+                vectors = embedder.projection(torch.cat([vectors, colours], dim=1))
+            empty = embedded[place + 1]
+        unit, ground = (nn.functional.normalize(each, dim=-1).cpu().numpy() for each in (vectors, empty))
+        found.append(_Patches(unit, ground, (rows, columns)))
+    return found[0], found[1]
+
+
+def _run(
+    network: Network, pixels: torch.Tensor, last: nn.Module, inner: nn.Module
+) -> tuple[torch.Tensor, torch.Tensor, torch.Tensor]:
+    """Return a network's embeddings of pictures, and what two of its layers returned on the way."""
     kept: dict[str, torch.Tensor] = {}
+
+    def keeper(name: str) -> Callable[[nn.Module, object, torch.Tensor], None]:
+        def keep(_: nn.Module, __: object, output: torch.Tensor) -> None:
+            kept[name] = output.float().clone()  # the layer after may overwrite it in place
+
+        return keep
+
     handles = [
-        layer.register_forward_hook(lambda _, __, output, name=name: kept.update({name: output.clone()}))
-        for name, layer in (("map", last), ("pooled", inner))
+        layer.register_forward_hook(keeper(name)) for name, layer in (("map", last), ("pooled", inner))
     ]
-    both = torch.cat([pixels, empty])
     try:
         with torch.no_grad():
-            embedded = network(both)
+            embedded = network(pixels)
     finally:
         for handle in handles:
             handle.remove()
-    features = nn.functional.avg_pool2d(kept["map"].float(), 3, 1, 1, count_include_pad=False)
-    rows, columns = features.shape[2:]
-    vectors = features[0].flatten(1).T
-    nothing = kept["map"][1].float().mean(dim=(1, 2))[None]
-    if embedder is not None and _is_mean(kept["map"], kept["pooled"]):
-        with torch.no_grad():
-            images = network.normalised(both[:1].permute(0, 3, 1, 2).float() / 255)
-            colours = embedder.features.histogram(_windows(images, rows, columns))
-            vectors = embedder.projection(torch.cat([vectors, colours], dim=1))
-        nothing = embedded[1:]
-    unit = nn.functional.normalize(vectors, dim=1).cpu().numpy()
-    return _Patches(unit, nn.functional.normalize(nothing, dim=1)[0].cpu().numpy(), (rows, columns))
+    return embedded.float(), kept["map"], kept["pooled"]
 
 
 def _is_mean(features: torch.Tensor, pooled: torch.Tensor) -> bool:

@@ -354,6 +354,26 @@ def test_attributes_are_gone_towards_by_the_heads_of_a_tagger(make):
     ]
 
 
+def test_likes_find_what_is_like_them(make):
+    index = make()
+    kinds = np.arange(80) % DIM
+    held = 0.2 * vectors(80) + np.eye(DIM)[kinds]
+    index.add_vectors(held, ids=[f"i{n}" for n in range(80)], metadata={"kind": kinds.tolist()})
+    liked, unliked = ["i0", "i6"], ["i1", "i7"]
+    found = index.search(like=liked, unlike=unliked, k=8)
+    assert [match.metadata["kind"] for match in found[0]] == [0] * 8
+    assert found.ids[0].tolist() == index.search(like=liked, unlike=unliked, k=8, exact=True).ids[0].tolist()
+    either = index.search(id="i2", like=liked, where={"kind": [2, 3]}, k=20)
+    assert {match.metadata["kind"] for match in either[0]} == {2, 3}
+    assert "i2" not in either.ids[0]
+    session = index.session(where={"kind": [0, 1]})
+    for match in session.next(4)[0]:
+        (session.like if match.metadata["kind"] else session.unlike)(match.id)
+    assert [match.metadata["kind"] for match in session.next(5)[0]] == [1] * 5
+    with pytest.raises(errors.UnknownIdError):
+        index.search(like=["nobody"])
+
+
 class Colours:
     """Embeds a photo as its mean colour."""
 

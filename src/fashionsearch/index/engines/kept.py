@@ -42,6 +42,10 @@ class Kept:
         latest, weight = np.log(depths).mean(), 1 - _INERTIA ** len(depths)
         self._depth = float(np.exp((1 - weight) * np.log(self.depth(rows)) + weight * latest))
 
+    def learn_one(self, depth: float, rows: int) -> None:
+        """Take in how deep the latest query had to look."""
+        self._depth = self.depth(rows) ** _INERTIA * depth ** (1 - _INERTIA)
+
     def forget(self, rows: int) -> None:
         """Doubt a little what was learned: when no walk seems to pay, nothing else would ever have one tried again."""
         self._depth = self.depth(rows) * (1 - _DOUBT) + _DOUBT * rows / max(1, len(self.slots))

@@ -117,6 +117,8 @@ def _filtered(
 
     The nearest k of a walk's candidates that are kept are the nearest k of all that are.
     """
+    if len(queries) == 1:
+        return _filtered_one(store, graph, kept, queries, k, settings)
     parts: list[_Part] = []
     rest, count, rows = np.arange(len(queries)), len(kept.slots), len(store)
     depths = np.ones(len(queries))
@@ -143,15 +145,43 @@ def _filtered(
     return parts, rest
 
 
+def _filtered_one(
+    store: Store, graph: Graph, kept: Kept, query: NDArray[np.float32], k: int, settings: Settings
+) -> tuple[list[_Part], NDArray[np.intp]]:
+    """Return the same for one query, the usual case of a shop, in a fraction of the time that arrays of one row take."""
+    count, rows, one = len(kept.slots), len(store), np.zeros(1, dtype=np.intp)
+    wider, walked = int(_SPARE * k * kept.depth(rows)) + 10, 0
+    while walked < rows:
+        reached = max(wider, settings.ef_search)
+        found = (
+            graph.candidates(query, wider, settings.ef_search, store.prepared)
+            if graph_is_cheaper(1, count, reached)
+            else None
+        )
+        if found is None:
+            break
+        slots = found[0][0]
+        # Behind the last lies what a change is about to add; −1 fills up.
+        places = np.flatnonzero(
+            kept.flags.take(slots, mode="clip") & (slots < len(kept.flags)) & (slots >= 0)
+        )
+        if len(places) >= k and _MARGIN * (places[k - 1] + 1) <= reached:
+            kept.learn_one(float(places[k - 1] + 1) / k, rows)
+            return [(one, slots[None, places], found[1][:, places])], one[:0]
+        walked, wider = wider, _WIDER * wider
+    if walked:
+        kept.learn_one(2 * walked / k, rows)
+    else:
+        kept.forget(rows)
+    return [], one
+
+
 def _only(
     kept: Kept, slots: NDArray[np.intp], similarities: NDArray[np.float32]
 ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.intp]]:
     """Return those of (n, m) candidates that a filter keeps, in their order, and at which places they were; −1 fills up."""
     passes = (slots >= 0) & (slots < len(kept.flags))  # behind the last lies what a change is about to add
     passes &= kept.flags.take(np.where(passes, slots, 0))
-    if len(slots) == 1:  # the usual case of a shop, in a third of the time
-        only = np.flatnonzero(passes[0])
-        return slots[:, only], similarities[:, only], only[None]
     rows, places = np.nonzero(passes)
     counts = np.bincount(rows, minlength=len(slots))
     filled = np.arange(counts.max(initial=0)) < counts[:, None]

@@ -1,0 +1,90 @@
+"""What an index knows beside its items, as searches use it: its encoder, and what was learned."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from fashionsearch import errors
+from fashionsearch.encoder import Embeds
+from fashionsearch.index import encoders, learned, queries
+from fashionsearch.index.clicks import ClickMetric
+from fashionsearch.index.engines.base import fetch_present
+from fashionsearch.index.items import Items
+from fashionsearch.index.judgements import Judgements, judgements
+from fashionsearch.index.rows import check_vectors
+from fashionsearch.index.whitening import Whitening
+
+_SAMPLE = 5000
+_GROWN = 1.5
+
+
+class Knowing(Items):
+    """Items, an encoder of what is asked for, and what was learned of them."""
+
+    dim: int
+    _encoder: Embeds | None
+    _learned: Mapping[str, learned.Part]
+
+    def _required_encoder(self, purpose: str) -> Embeds:
+        if self._encoder is None:
+            raise errors.InputError(
+                f"this index has no encoder to {purpose}; use the methods for vectors, or give VisualIndex or "
+                "VisualIndex.load an encoder"
+            )
+        return self._encoder
+
+    def _opinions(self, like: Any, unlike: Any) -> tuple[Judgements, Judgements]:
+        """Return what is liked and what is not.
+
+        Raises:
+            InputError: if an item is both.
+        """
+        liked, unliked = self._opinion("like", like), self._opinion("unlike", unlike)
+        both = [item for item in liked.ids if item in unliked.ids]
+        if both:
+            raise errors.InputError(f"{both[0]!r} is both in like and in unlike; leave it out of one of them")
+        return liked, unliked
+
+    def _opinion(self, name: str, given: Any) -> Judgements:
+        def embed(photos: list[Any]) -> NDArray[np.float32]:
+            encoder = self._required_encoder(f"look at the photos of {name}")
+            return check_vectors(encoders.embed_queries(encoder, photos), self.dim)
+
+        return judgements(name, given, self._engine, embed)
+
+    @property
+    def _clicks(self) -> ClickMetric | None:
+        """What was learned from clicks, if anything was."""
+        found = self._learned.get("clicks")
+        return found if isinstance(found, ClickMetric) else None
+
+    def _by_clicks(self, term: queries.Term) -> queries.Term:
+        """Return a likeness as clicks weigh it, if they are in use; other terms rank by something else."""
+        metric = self._clicks
+        if metric is None or not metric.in_use or not isinstance(term, queries.Likeness):
+            return term
+        return replace(term, probes=metric(term.probes))
+
+    def _sample(self, count: int = _SAMPLE) -> NDArray[np.float32]:
+        """Return unit vectors of some items, the same each time while the items don't change."""
+        ids = list(self._engine)
+        if len(ids) > count:
+            chosen = np.sort(np.random.default_rng(0).choice(len(ids), count, replace=False))
+            ids = [ids[place] for place in chosen.tolist()]
+        return queries.unit(fetch_present(self._engine, ids).vectors)
+
+    def _whitening(self) -> Whitening:
+        """Return how the embeddings lie, which is looked at again when the index has grown by half.
+
+        It is saved with the index, but it is no change of it: a folder that is only read stays as it is.
+        """
+        known = self._learned.get("whitening")
+        if not isinstance(known, Whitening) or len(self) > _GROWN * known.items:
+            known = Whitening.fitted(self._sample(), items=len(self))
+            self._learned = {**self._learned, known.name: known}
+        return known
