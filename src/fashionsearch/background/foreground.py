@@ -17,8 +17,12 @@ Kept: TypeAlias = "NDArray[np.bool_]"
 Box: TypeAlias = tuple[int, int, int, int]
 
 LONGEST = 512  # pixels of the longer side that are looked at: encoders look at fewer
-_LIKE = 20  # of 255: how far from the border's colour plain ground may be
-_PLAIN = 0.8  # of the border must be ground, or it isn't plain
+_EVEN, _PLAIN = (
+    6,
+    0.8,
+)  # of 255 and of 1: so much of the border must be so near one colour, or the ground isn't plain
+_LIKE = 20  # of 255: how far from that colour plain ground may be elsewhere
+_SPECK = 0.02  # of the largest part: what is smaller is dust on plain ground
 _SIDE = 224  # pixels of a side that the network looks at; time goes by the square
 _HALF = 0.5
 _PART = 0.25  # of the largest part: what is smaller isn't kept
@@ -88,14 +92,13 @@ def _off_plain_ground(pixels: RGB) -> Kept | None:
 
     border = np.concatenate([pixels[0], pixels[-1], pixels[:, 0], pixels[:, -1]]).astype(np.int16)
     colour = np.median(border, axis=0)
+    if (np.abs(border - colour) <= _EVEN).all(axis=1).mean() < _PLAIN:
+        return None
     regions, n = ndimage.label((np.abs(pixels.astype(np.int16) - colour) <= _LIKE).all(axis=2))
     edge = np.concatenate([regions[0], regions[-1], regions[:, 0], regions[:, -1]])
-    if (edge > 0).mean() < _PLAIN:
-        return None
     is_ground = np.zeros(n + 1, bool)
     is_ground[edge[edge > 0]] = True
-    kept: Kept = ~is_ground[regions]
-    return kept
+    return _main_parts(~is_ground[regions], _SPECK)
 
 
 def _resized(chances: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np.float32]:
@@ -103,7 +106,7 @@ def _resized(chances: NDArray[np.float32], shape: tuple[int, ...]) -> NDArray[np
     return np.asarray(picture.resize((shape[1], shape[0]), PIL.Image.Resampling.BILINEAR))
 
 
-def _main_parts(kept: Kept) -> Kept:
+def _main_parts(kept: Kept, least: float = _PART) -> Kept:
     """Return the largest part, and what of the others is not small beside it, such as the second shoe."""
     from scipy import ndimage
 
@@ -112,7 +115,7 @@ def _main_parts(kept: Kept) -> Kept:
         return kept
     sizes = np.bincount(regions.ravel())
     sizes[0] = 0
-    main: Kept = (sizes >= _PART * sizes.max())[regions]
+    main: Kept = (sizes >= least * sizes.max())[regions]
     return main
 
 

@@ -26,7 +26,9 @@ class Photos:
         DataError: if there is no such folder.
     """
 
-    def __init__(self, given: Mapping[Any, Any] | str | os.PathLike[str] | None, background: str) -> None:
+    def __init__(
+        self, given: Mapping[Any, Any] | str | os.PathLike[str] | None, background: str = "keep"
+    ) -> None:
         self.background = background
         self._given = given if isinstance(given, Mapping) else None
         self.folder: Path | None = None
