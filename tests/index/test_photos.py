@@ -12,7 +12,7 @@ def test_in_a_folder_by_name(tmp_path):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(b"")
     (tmp_path / "secret.jpg").write_bytes(b"")
-    photos = Photos(folder, "keep")
+    photos = Photos(folder)
     assert photos.find("a.jpg", None) == folder / "a.jpg"
     assert photos.find("a", None) == folder / "a.jpg"
     assert photos.find(7, None) == folder / "7.png"
@@ -25,15 +25,15 @@ def test_in_a_folder_by_name(tmp_path):
 
 
 def test_given_or_where_they_were_added_from(tmp_path):
-    assert Photos({"a": 5}, "keep").find("a", None) == 5
-    assert Photos({"a": 5}, "keep").are_given
+    assert Photos({"a": 5}).find("a", None) == 5
+    assert Photos({"a": 5}).are_given
     with pytest.raises(LookupError, match="photos= has none of it"):
-        Photos({"a": 5}, "keep").find("b", None)
+        Photos({"a": 5}).find("b", None)
     (tmp_path / "a.jpg").write_bytes(b"")
-    assert Photos(None, "keep").find("a", str(tmp_path / "a.jpg")) == tmp_path / "a.jpg"
+    assert Photos(None).find("a", str(tmp_path / "a.jpg")) == tmp_path / "a.jpg"
     with pytest.raises(LookupError, match="there is no file"):
-        Photos(None, "keep").find("a", str(tmp_path / "b.jpg"))
+        Photos(None).find("a", str(tmp_path / "b.jpg"))
     with pytest.raises(LookupError, match="without a path"):
-        Photos(None, "keep").find("a", None)
+        Photos(None).find("a", None)
     with pytest.raises(errors.InputError, match="neither a mapping"):
-        Photos(3, "keep")
+        Photos(3)
