@@ -13,7 +13,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
-from fashionsearch.encoder import embeds_text, only_with_texts
+from fashionsearch.text_methods import embeds_text, only_with_texts
 
 if TYPE_CHECKING:
     import numpy as np

@@ -262,9 +262,12 @@ def test_more_errors(photos, saved, capsys, tmp_path):
         (("search", saved / "catalogue", "gone.jpg", "-k", "0"), "k=0"),
         (
             ("search", saved / "catalogue"),
-            "nothing says what to search for; name a photo, or give --text or --like",
+            "nothing says what to search for; name a photo, or give --text, --like or --towards",
         ),
-        (("search", saved / "catalogue", "--unlike", "x.jpg"), "name a photo, or give --text or --like"),
+        (
+            ("search", saved / "catalogue", "--unlike", "x.jpg"),
+            "name a photo, or give --text, --like or --towards",
+        ),
         (("search", saved / "catalogue", "--like", "nobody"), "like names 'nobody'"),
     ):
         assert run(*arguments) == 1, arguments

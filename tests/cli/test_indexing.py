@@ -1,5 +1,7 @@
 """The commands of an index whose items are on a server."""
 
+import json
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -122,3 +124,21 @@ def test_an_index_learns_words_and_is_searched_by_them(tmp_path, capsys, monkeyp
         lines = capsys.readouterr().out.splitlines()
         assert lines[0] == (str(photo) if photo in options else "red shirt")
         assert len(lines) == 3
+
+
+def test_chances_and_attributes_are_asked_for(tmp_path, capsys):
+    shop = fs.datasets.make_catalogue(160, seed=0)
+    index = fs.VisualIndex("fashion", progress=False)
+    index.add(shop.images, metadata={"articleType": shop["articleType"]})
+    index.save(tmp_path / "catalogue")
+    photo = tmp_path / "photo.png"
+    Image.fromarray(shop.images[0]).save(photo)
+    assert run("search", tmp_path / "catalogue", photo, "--coverage", 0.95) == 1
+    assert "call index.calibrate" in capsys.readouterr().err
+    assert run("calibrate", tmp_path / "catalogue") == 0
+    assert "AUC of the chances" in capsys.readouterr().out
+    assert run("search", tmp_path / "catalogue", photo, "--min-probability", 0.01, "--json") == 0
+    matches = json.loads(capsys.readouterr().out)["matches"]
+    assert all(0 <= match["probability"] <= 1 for match in matches)
+    assert run("search", tmp_path / "catalogue", "--towards", "baseColour=Red", "-k", 2) == 0
+    assert capsys.readouterr().out.startswith("baseColour=Red\n")

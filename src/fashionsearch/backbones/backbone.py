@@ -26,11 +26,12 @@ from fashionsearch.device import (
     torch_defaults,
 )
 from fashionsearch.embedding import PhotoTransform, Pipeline
-from fashionsearch.encoder import Batch, embeds_text, only_with_texts
+from fashionsearch.encoder import Batch
 from fashionsearch.images import Images
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.results import Fidelity
 from fashionsearch.runtimes import LowPrecision, Runtime
+from fashionsearch.text_methods import embeds_text, only_with_texts
 
 if TYPE_CHECKING:
     import torch

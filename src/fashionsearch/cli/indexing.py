@@ -139,7 +139,8 @@ def search(options: argparse.Namespace) -> int:
         min_probability=options.min_probability,
         coverage=options.coverage,
     )
-    asked = options.photos or [options.text or ", ".join([*options.like, *options.towards])]
+    likes = f"what is like {', '.join(options.like)}" if options.like else ""
+    asked = options.photos or [options.text or likes or ", ".join(options.towards)]
     for photo, hits in zip(asked, matches, strict=True):
         if options.json:
             found = [

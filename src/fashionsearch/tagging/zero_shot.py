@@ -13,22 +13,14 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone
 from fashionsearch.cache import EmbeddingCache
-from fashionsearch.encoder import (
-    AdaptedEncoder,
-    Batch,
-    Embeds,
-    EmbedsText,
-    Encoder,
-    as_encoder,
-    embeds_text,
-    only_with_texts,
-)
+from fashionsearch.encoder import AdaptedEncoder, Batch, Embeds, EmbedsText, Encoder, as_encoder
 from fashionsearch.images import Images
 from fashionsearch.storage import Writer
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.tagging.state import State, check_attribute_names, unit
 from fashionsearch.tagging.taxonomy import Taxonomy
 from fashionsearch.targets import Targets
+from fashionsearch.text_methods import embeds_text, only_with_texts
 
 TEMPLATES = ("a photo of a {}.", "a product photo of a {}.", "a {} in an online shop.")
 
