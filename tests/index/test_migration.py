@@ -386,3 +386,14 @@ def test_finish_while_items_are_embedded_ends_nothing(index):
     migration.start()
     migration.finish()
     assert (index.migration, index.dim) == (None, 10)
+
+
+def test_a_beginning_that_failed_locks_no_other_encoder_out(folder):
+    with opened(folder, Basis(16, 0)) as index:
+        with pytest.raises(errors.InputError, match="only 0 of 150 items"):
+            index.migrate(Basis(10, 1), photos={})
+        migration = index.migrate(Basis(9, 3), pairs=50)
+        assert migration.wait()
+        migration.finish()
+    with opened(folder, Basis(9, 3)) as index:
+        assert (index.dim, index.migration) == (9, None)

@@ -25,7 +25,7 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fashionsearch import errors
 from fashionsearch.embedding import progress_bar
 from fashionsearch.encoder import Embeds
-from fashionsearch.index import encoders, relocation
+from fashionsearch.index import beside, encoders, relocation
 from fashionsearch.index.engines.base import Engine, fetch_present
 from fashionsearch.index.engines.migrating import MAPPED, MigratingEngine, picked, plain
 from fashionsearch.index.learned import Part
@@ -221,6 +221,8 @@ class Migration:
             self._check_whole()
             if self._note is not None and self._host._folder is not None:
                 relocation.adopt(self._host._folder, self._note, self.encoder)
+            if self._engine.new.settings.server is not None:
+                beside.end(self._engine.new)
             self._end("finished", self._engine.new, self.encoder, self._host._learned, self._host._items)
         self._engine.old.close()
 
@@ -280,7 +282,7 @@ class Migration:
 
     def _remove_new(self) -> None:
         new = self._engine.new
-        if new.settings.server is not None:
+        if new.settings.server is not None and not beside.is_ended(new):
             ids = list(new)
             for start in range(0, len(ids), _AT_ONCE):
                 new.delete(ids[start : start + _AT_ONCE])
