@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import fashionsearch as fs
-from fashionsearch import errors
+from fashionsearch import errors, storage
 from fashionsearch.index import reembedding, relocation
 
 COUNT = 150
@@ -397,3 +397,49 @@ def test_a_beginning_that_failed_locks_no_other_encoder_out(folder):
         migration.finish()
     with opened(folder, Basis(9, 3)) as index:
         assert (index.dim, index.migration) == (9, None)
+
+
+def test_finished_the_folder_keeps_nothing_of_the_old_vectors(folder, photos, monkeypatch):
+    with opened(folder, Basis(16, 0)) as index:
+        migration = index.migrate(Basis(10, 1), pairs=50)
+        assert migration.wait()
+        index.add([photos[0]], ids=["late"])
+        index.remove(["p3"])  # the old rows have changes that no checkpoint has
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", forbidden)
+            migration.finish()
+        assert (index.migration, migration.state) == (None, "finished")
+        assert "checkpoint" not in names(folder)
+    with opened(folder, Basis(10, 1)) as index:
+        assert ("late" in index, "p3" in index) == (True, False)
+    assert not {"journal.sqlite", "changes", "checkpoint", "migration"} & set(names(folder))
+
+
+def forbidden(*_, **__):
+    raise PermissionError("another program holds it")
+
+
+def rewritten(folder, **report):
+    """Write the note of a migration again, with another report."""
+    saved = storage.open_saved(folder / relocation.FOLDER)
+    files = {name: storage.write_copy(saved, name) for name in saved.files if name != "index.json"}
+    noted = saved.json("index.json")
+    noted["report"] = {
+        name: value for name, value in {**noted["report"], **report}.items() if value != "gone"
+    }
+    files["index.json"] = storage.write_json(noted)
+    storage.save(folder / relocation.FOLDER, "migration", files)
+
+
+def test_a_report_of_another_version_is_read_and_a_damaged_one_told(folder):
+    with opened(folder, Basis(16, 0)) as index:
+        items = index.migrate(Basis(10, 1), pairs=50).report.items
+    rewritten(folder, added_later=3, kept_interval="gone")
+    with opened(folder, Basis(10, 1)) as index:
+        assert index.migration.report.items == items
+    for damage in ({"recall_interval": 5}, {"items": "many"}, {"map": 3}, {"pairs": "gone"}):
+        rewritten(folder, **({"items": items, "map": "ridge", "recall_interval": [0, 1]} | damage))
+        with pytest.raises(errors.CorruptFileError, match=r"the report in .* is damaged"):
+            opened(folder, Basis(10, 1))
+    with opened(folder, Basis(16, 0)) as index:
+        assert len(index) == COUNT

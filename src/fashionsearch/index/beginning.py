@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -104,15 +104,17 @@ def resume(
 
     Raises:
         StorageError: if the new vectors can't be read.
+        CorruptFileError: if the report is damaged.
     """
     note, encoder = noted
     if host._folder is None or note.mapping is None or note.report is None:
         raise errors.InputError("there is no migration to go on with")
+    report = _report(note.report, host._folder / relocation.FOLDER)
     old = host._engine
     new = reopened(host._folder, note, host.engine, old.settings, read_only=read_only, rebuild=rebuild)
     engine = MigratingEngine(old, new, note.mapping)
     was = Before(old_encoder, host._learned, host._items)
-    migration = Migration(host, engine, encoder, was, _report(note.report), note)
+    migration = Migration(host, engine, encoder, was, report, note)
     host._take(engine, encoder, learned.kept(host._folder / note.items), note.items)
     host._migration = migration
     if read_only or encoder is None or note.photos == relocation.GIVEN:
@@ -122,9 +124,31 @@ def resume(
         migration.start(folder)
 
 
-def _report(noted: Mapping[str, Any]) -> MigrationReport:
-    intervals = {name: tuple(noted[name]) for name in ("recall_interval", "kept_interval")}
-    return MigrationReport(**{**noted, **intervals})
+def _report(noted: Mapping[str, Any], folder: Path) -> MigrationReport:
+    """Return a noted report; what another version noted beside it is left out.
+
+    Raises:
+        CorruptFileError: if it isn't what was written.
+    """
+    known: dict[str, Any] = {
+        each.name: noted[each.name] for each in fields(MigrationReport) if each.name in noted
+    }
+    try:
+        for name, value in known.items():
+            if name.endswith("_interval"):
+                low, high = value
+                known[name] = float(low), float(high)
+            elif name in ("items", "pairs", "held_out"):
+                known[name] = int(value)
+            elif name in ("recall", "precision", "old_precision", "new_precision", "kept"):
+                known[name] = float(value)
+            elif not isinstance(value, str) and (name != "field" or value is not None):
+                raise ValueError(f"{name} is no text")
+        return MigrationReport(**known)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise errors.CorruptFileError(
+            f"the report in {folder} is damaged: {error}; restore it from a copy"
+        ) from error
 
 
 def _check(host: Host, encoder: Embeds, field: str | None) -> None:

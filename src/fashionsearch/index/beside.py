@@ -23,7 +23,11 @@ from fashionsearch.index.rows import PRIVATE, Rows
 
 _BASE, _WORD = 36, 12  # letters, since PostgreSQL's names are short
 _ENDING = re.compile(rf"(?:__[0-9a-f]{{{_WORD}}})+$")  # of a collection that was made so
-_BEGUN, _OF, _RUN = "migration", "of", "run"  # beside the encoder's identity: whose new vectors a collection holds
+_BEGUN, _OF, _RUN = (
+    "migration",
+    "of",
+    "run",
+)  # beside the encoder's identity: whose new vectors a collection holds
 _ENDED = f"{PRIVATE}ended "  # begins a field's name, which a collection keeps: its migration, of that run, is finished
 
 
@@ -83,10 +87,7 @@ def _in_folder(
             if note.mapping is not None:
                 raise
             note = None  # it failed before there was a map, so the index has never had that encoder
-    if note is None:
-        note = relocation.begin(root, config, encoder, photos)
-    else:
-        note = replace(note, photos=photos)
+    note = relocation.begin(root, config, encoder, photos) if note is None else replace(note, photos=photos)
     return _numbered(reopened(root, note, name, settings, read_only=False, rebuild=False), old), note
 
 

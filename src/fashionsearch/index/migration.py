@@ -27,6 +27,7 @@ from fashionsearch.embedding import progress_bar
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import beside, encoders, relocation
 from fashionsearch.index.engines.base import Engine, fetch_present
+from fashionsearch.index.engines.durable import DurableEngine
 from fashionsearch.index.engines.migrating import MAPPED, MigratingEngine, picked, plain
 from fashionsearch.index.learned import Part
 from fashionsearch.index.photos import Photos
@@ -224,7 +225,9 @@ class Migration:
             if self._engine.new.settings.server is not None:
                 beside.end(self._engine.new)
             self._end("finished", self._engine.new, self.encoder, self._host._learned, self._host._items)
-        self._engine.old.close()
+            _discard(self._engine.old)
+        if self._note is not None and self._host._folder is not None:
+            relocation.tidy(self._host._folder, self._note.items)
 
     def _check_whole(self) -> None:
         left = self._left(list(self._engine))
@@ -287,7 +290,7 @@ class Migration:
             for start in range(0, len(ids), _AT_ONCE):
                 new.delete(ids[start : start + _AT_ONCE])
         with contextlib.suppress(errors.StorageError):
-            new.close()
+            _discard(new)
         if self._note is not None and self._host._folder is not None:
             relocation.tidy(self._host._folder, self._before.items)
 
@@ -338,3 +341,11 @@ class Migration:
         raise errors.InputError(
             "an index that is being migrated can't be pickled; finish() or rollback() first"
         )
+
+
+def _discard(engine: Engine) -> None:
+    """Close an engine whose files, if it has any, are to be removed."""
+    if isinstance(engine, DurableEngine):
+        engine.discard()
+    else:
+        engine.close()

@@ -41,9 +41,8 @@ _FEWEST, _SHARE = 20_000, 0.5  # changed rows from which on a checkpoint is writ
 class DurableEngine(MappedEngine):
     """Rows in memory that follow a journal: each change is written there first.
 
-    Memory is behind the journal where a change was interrupted, and where another process writes; whoever reads next
-    catches up. A checkpoint is what a saved index is, with the number of the change that it stands at: it saves reading all
-    rows at the next opening, and making the graph.
+    Memory is behind the journal where a change was interrupted, and where another process writes; whoever reads next catches
+    up. A checkpoint is a saved index with the number of the change that it stands at: it saves reading all rows again.
 
     Args:
         settings: as for every engine.
@@ -133,8 +132,9 @@ class DurableEngine(MappedEngine):
             self._take_over_all(head)
         else:
             gone, fresh = self._journal.removed(since), list(self._journal.rows(since))
-            few = len(gone) + sum(map(len, fresh)) <= _AT_ONCE
-            # What many searches would wait for is shown bit by bit.
+            few = (
+                len(gone) + sum(map(len, fresh)) <= _AT_ONCE
+            )  # more is shown bit by bit, or searches would wait
             with self._lock if few else contextlib.nullcontext():
                 with self._held() as store:
                     gone = [item for item in gone if item in store.slot_of]
@@ -145,8 +145,7 @@ class DurableEngine(MappedEngine):
             self._unsaved += len(gone) + sum(map(len, fresh))
         with self._held() as store:
             store.id_kind, store.next_id = head.id_kind, head.next_id
-            count = len(store)
-        if count == head.count:
+        if (count := len(store)) == head.count:
             self._at = head
             return
         self._at = replace(head, epoch="")  # nothing is known then, and all is read again
@@ -161,8 +160,7 @@ class DurableEngine(MappedEngine):
     def _take_over_all(self, head: Head) -> None:
         """Fill another engine, and become that: nobody sees it half filled."""
         engine = MappedEngine(self.settings, self._graph_type, folder=_room_in(self._folder))
-        since = self._read_checkpoint(engine, head) if self._trusting else 0
-        if not since:
+        if not (since := self._read_checkpoint(engine, head) if self._trusting else 0):
             engine = MappedEngine(self.settings, self._graph_type, folder=_room_in(self._folder))
         gone = [item for item in self._journal.removed(since) if item in engine]
         try:
@@ -184,8 +182,7 @@ class DurableEngine(MappedEngine):
             return 0  # none yet, or the first was interrupted
         try:
             saved = storage.open_saved(self._folder / CHECKPOINT, CHECKPOINT)
-            notes = saved.json(_NOTES)
-            change = notes["change"]
+            change = (notes := saved.json(_NOTES))["change"]
             if notes["epoch"] != head.epoch or not head.known_from <= change <= head.change:
                 return 0  # of a time that is gone
             engine.read_mapped(saved, notes)
@@ -359,7 +356,7 @@ class DurableEngine(MappedEngine):
             if self._closed:
                 return
             try:
-                if self._behind:
+                if self._behind and not self._read_only:
                     self._follow()
                 if not self._read_only and (self._unsaved or not self._has_saved_graph):
                     self.settle(_PATIENCE)  # without its graph each opening would make it again
@@ -368,6 +365,14 @@ class DurableEngine(MappedEngine):
             finally:
                 self._closed = "is closed"
                 self._journal.close()
+
+    def discard(self) -> None:
+        """Give the files back and write no checkpoint: they are to be removed."""
+        with self._changing:
+            if self._rebuild is not None:
+                self._rebuild.stop()
+            self._closed, self._behind = "is closed", False
+            self._journal.close()
 
     def before_fork(self) -> None:
         """Close the database for the moment: SQLite's state must not be in two processes."""
