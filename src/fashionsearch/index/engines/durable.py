@@ -50,6 +50,9 @@ class DurableEngine(MappedEngine):
         folder: of the index.
         journal: in it.
         read_only: whether changes are refused.
+
+    Attributes:
+        at: where memory stands.
     """
 
     def __init__(
@@ -63,7 +66,7 @@ class DurableEngine(MappedEngine):
     ) -> None:
         super().__init__(settings, graph_type, folder=_room_in(folder))
         self._folder, self._journal, self._read_only = folder, journal, read_only
-        self._at = Head(0, "", 0, None, 0, 0)  # where memory stands
+        self.at = Head(0, "", 0, None, 0, 0)
         self._unsaved = 0  # rows that changed since the last checkpoint
         self._trusting = self._is_sound = True
         self._behind = self._following = self._has_saved_graph = False
@@ -92,13 +95,11 @@ class DurableEngine(MappedEngine):
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Store]:
-        if not self._following and (self._behind or (self._read_only and self._is_due())):
+        is_due = self._read_only and not self._closed and time.monotonic() - self._looked > _SOON
+        if not self._following and (self._behind or is_due):
             self._unless_changing(self._follow)
         with super()._reading() as store:
             yield store
-
-    def _is_due(self) -> bool:
-        return not self._closed and time.monotonic() - self._looked > _SOON
 
     def refresh(self) -> None:
         """Take over what another process has written.
@@ -118,7 +119,7 @@ class DurableEngine(MappedEngine):
         try:
             with self._journal.snapshot():
                 head = self._journal.head()
-                if (head.change, head.epoch) != (self._at.change, self._at.epoch):
+                if (head.change, head.epoch) != (self.at.change, self.at.epoch):
                     self._take_over(head)
             self._behind = False
             self._looked = time.monotonic()
@@ -126,15 +127,13 @@ class DurableEngine(MappedEngine):
             self._following = False
 
     def _take_over(self, head: Head) -> None:
-        since = self._at.change
-        is_known = head.epoch == self._at.epoch and head.known_from <= since <= head.change
+        since = self.at.change
+        is_known = head.epoch == self.at.epoch and head.known_from <= since <= head.change
         if not is_known or not self._is_whole_on_disk():
             self._take_over_all(head)
         else:
             gone, fresh = self._journal.removed(since), list(self._journal.rows(since))
-            few = (
-                len(gone) + sum(map(len, fresh)) <= _AT_ONCE
-            )  # more is shown bit by bit, or searches would wait
+            few = len(gone) + sum(map(len, fresh)) <= _AT_ONCE  # more is shown bit by bit
             with self._lock if few else contextlib.nullcontext():
                 with self._held() as store:
                     gone = [item for item in gone if item in store.slot_of]
@@ -146,9 +145,9 @@ class DurableEngine(MappedEngine):
         with self._held() as store:
             store.id_kind, store.next_id = head.id_kind, head.next_id
         if (count := len(store)) == head.count:
-            self._at = head
+            self.at = head
             return
-        self._at = replace(head, epoch="")  # nothing is known then, and all is read again
+        self.at = replace(head, epoch="")  # nothing is known then, and all is read again
         if not self._trusting:
             raise errors.CorruptFileError(
                 f"{self._journal.path} is damaged: it gives {count:,} items, and {head.count:,} were written; restore it "
@@ -216,7 +215,7 @@ class DurableEngine(MappedEngine):
                 return  # another thread has met the same, and was faster
             self._check_open()
             self._leave_checkpoint(error)
-            self._at = replace(self._at, epoch="")
+            self.at = replace(self.at, epoch="")
             self._follow()
 
     def _catch_up(self) -> None:
@@ -224,7 +223,7 @@ class DurableEngine(MappedEngine):
         if self._behind:
             self._follow()
         if not self._is_whole_on_disk():
-            self._at = replace(self._at, epoch="")
+            self.at = replace(self.at, epoch="")
             self._follow()
 
     def _from_what_is_whole(self, action: Callable[[], T]) -> T:
@@ -287,7 +286,7 @@ class DurableEngine(MappedEngine):
             self._behind = self._following = True
             try:
                 yield
-                self._at = self._journal.head()
+                self.at = self._journal.head()
                 self._behind = False
             finally:
                 self._following = False
@@ -324,14 +323,13 @@ class DurableEngine(MappedEngine):
             self._catch_up()
             self.finish_loading()  # a checkpoint without its graph would have it made anew
             files, notes = self.mapped_writers()
-            files[_NOTES] = storage.write_json({**notes, "change": self._at.change, "epoch": self._at.epoch})
+            files[_NOTES] = storage.write_json({**notes, "change": self.at.change, "epoch": self.at.epoch})
             if not self._is_sound:  # what is damaged is no use, and would be in the way
                 shutil.rmtree(self._folder / CHECKPOINT, ignore_errors=True)
                 self._is_sound = True
             storage.save(self._folder / CHECKPOINT, CHECKPOINT, files)
-            self._journal.forget_removed(self._at.change)
-            self._unsaved = 0
-            self._has_saved_graph = notes["graph"] is not None
+            self._journal.forget_removed(self.at.change)
+            self._unsaved, self._has_saved_graph = 0, notes["graph"] is not None
 
     def writers(self) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
         """Return what writes the engine's files, and what `read` needs beside them, as JSON holds it."""
