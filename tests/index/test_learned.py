@@ -68,3 +68,9 @@ def test_files_are_json_and_safetensors(parts, tmp_path):
     saved = saved_with(tmp_path, parts)
     assert {name.rsplit(".")[-1] for name in saved.files} == {"json", "safetensors"}
     assert json.loads(json.dumps(saved.json("learned.json"))) == {"names": ["whitening", "clicks"]}
+
+
+def test_names_that_are_no_list_of_texts_are_damage(parts, tmp_path):
+    for names in (5, "words", [["clicks"]], [3]):
+        with pytest.raises(errors.CorruptFileError, match=r"'names' is .* a list"):
+            learned.read(saved_with(tmp_path, parts, learned__json=storage.write_json({"names": names})))

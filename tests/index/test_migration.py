@@ -14,7 +14,7 @@ import pytest
 from PIL import Image
 
 import fashionsearch as fs
-from fashionsearch import errors
+from fashionsearch import errors, storage
 from fashionsearch.index import reembedding, relocation
 
 COUNT = 150
@@ -386,3 +386,181 @@ def test_finish_while_items_are_embedded_ends_nothing(index):
     migration.start()
     migration.finish()
     assert (index.migration, index.dim) == (None, 10)
+
+
+def test_a_beginning_that_failed_locks_no_other_encoder_out(folder):
+    with opened(folder, Basis(16, 0)) as index:
+        with pytest.raises(errors.InputError, match="only 0 of 150 items"):
+            index.migrate(Basis(10, 1), photos={})
+        migration = index.migrate(Basis(9, 3), pairs=50)
+        assert migration.wait()
+        migration.finish()
+    with opened(folder, Basis(9, 3)) as index:
+        assert (index.dim, index.migration) == (9, None)
+
+
+def test_finished_the_folder_keeps_nothing_of_the_old_vectors(folder, photos, monkeypatch):
+    with opened(folder, Basis(16, 0)) as index:
+        migration = index.migrate(Basis(10, 1), pairs=50)
+        assert migration.wait()
+        index.add([photos[0]], ids=["late"])
+        index.remove(["p3"])  # the old rows have changes that no checkpoint has
+        with monkeypatch.context() as patch:
+            patch.setattr(Path, "unlink", forbidden)
+            migration.finish()
+        assert (index.migration, migration.state) == (None, "finished")
+        assert "checkpoint" not in names(folder)
+    with opened(folder, Basis(10, 1)) as index:
+        assert ("late" in index, "p3" in index) == (True, False)
+    assert not {"journal.sqlite", "changes", "checkpoint", "migration"} & set(names(folder))
+
+
+def forbidden(*_, **__):
+    raise PermissionError("another program holds it")
+
+
+def rewritten(folder, **report):
+    """Write the note of a migration again, with another report."""
+    saved = storage.open_saved(folder / relocation.FOLDER)
+    files = {name: storage.write_copy(saved, name) for name in saved.files if name != "index.json"}
+    noted = saved.json("index.json")
+    noted["report"] = {
+        name: value for name, value in {**noted["report"], **report}.items() if value != "gone"
+    }
+    files["index.json"] = storage.write_json(noted)
+    storage.save(folder / relocation.FOLDER, "migration", files)
+
+
+def test_a_report_of_another_version_is_read_and_a_damaged_one_told(folder):
+    with opened(folder, Basis(16, 0)) as index:
+        items = index.migrate(Basis(10, 1), pairs=50).report.items
+    rewritten(folder, added_later=3, kept_interval="gone")
+    with opened(folder, Basis(10, 1)) as index:
+        assert index.migration.report.items == items
+    for damage in ({"recall_interval": 5}, {"items": "many"}, {"map": 3}, {"pairs": "gone"}):
+        rewritten(folder, **({"items": items, "map": "ridge", "recall_interval": [0, 1]} | damage))
+        with pytest.raises(errors.CorruptFileError, match=r"the report in .* is damaged"):
+            opened(folder, Basis(10, 1))
+    with opened(folder, Basis(16, 0)) as index:
+        assert len(index) == COUNT
+
+
+def test_what_changed_with_the_old_encoder_meanwhile_is_so_with_the_new_one(
+    folder, photos, tmp_path, held_back
+):
+    with opened(folder, Basis(16, 0)) as index:
+        reembedding.Reembedding.work(index.migrate(Basis(10, 1), pairs=50)._work)
+        assert index.migration.state == "switched"
+    with opened(folder, Basis(16, 0)) as index:
+        index.remove(["p7"])
+        index.add([np.asarray(Image.open(photos[7]))[::-1]], ids=["new"])
+        index.add([photos[8]], ids=["p9"])
+    with opened(folder, Basis(10, 1), read_only=True) as reader:
+        assert (len(reader), reader.migration.done, reader.migration.state) == (150, 149, "stopped")
+        assert "p7" not in reader.search(photos[7], k=COUNT).ids[0]
+        assert reader.search(np.asarray(Image.open(photos[7]))[::-1], k=1).ids[0, 0] == "new"
+        assert reader.search(photos[20], k=COUNT).counts.tolist() == [COUNT]
+    with opened(folder, Basis(10, 1)) as index:
+        assert (index.migration.done, index.migration.state) == (148, "stopped")
+        assert "p7" not in index.search(photos[7], k=COUNT).ids[0]
+        assert index.search(np.asarray(Image.open(photos[7]))[::-1], k=1).ids[0, 0] == "new"
+        assert set(index.search(photos[8], k=2).ids[0]) == {"p8", "p9"}
+        with pytest.warns(errors.DataWarning, match="2 items are still to be embedded again"):
+            index.save(tmp_path / "saved")
+    saved = fs.VisualIndex.load(tmp_path / "saved", encoder=Basis(16, 0))
+    assert ("new" in saved, "p7" in saved) == (True, False)
+
+
+def test_saved_without_the_encoder_at_hand_it_is_recognised_all_the_same(folder, tmp_path, held_back):
+    with opened(folder, Basis(16, 0)) as index:
+        work = index.migrate(Basis(10, 1), pairs=50)._work
+    with opened(folder, Basis(10, 1)) as index:
+        with pytest.warns(errors.DataWarning, match="saved as it was before"):
+            index.save(tmp_path / "before")
+        reembedding.Reembedding.work(reembedding.Reembedding(index._engine, index.encoder, work.photos, None))
+    with opened(folder) as index:
+        assert (index.encoder, index.migration.state) == (None, "switched")
+        index.save(tmp_path / "after")
+    for name, dim, seed in (("before", 16, 0), ("after", 10, 1)):
+        with pytest.raises(errors.EncoderMismatchError, match="this encoder is another one"):
+            fs.VisualIndex.load(tmp_path / name, encoder=Basis(dim, 7))
+        assert len(fs.VisualIndex.load(tmp_path / name, encoder=Basis(dim, seed))) == COUNT
+
+
+def test_the_new_encoder_given_later_is_that_of_index_and_migration(folder, photos):
+    with opened(folder, Basis(16, 0)) as index:
+        assert index.migrate(Basis(10, 1), pairs=50).wait()
+    new = Basis(10, 1)
+    with opened(folder) as index:
+        index.migrate(new)
+        assert index.encoder is index.migration.encoder is new
+        assert index.search(photos[3], k=1).ids[0, 0] == "p3"
+    with opened(folder) as index:
+        migration = index.migration
+        assert migration.encoder is None
+        index.encoder = new
+        assert migration.encoder is new
+        migration.finish()
+        assert index.encoder is migration.encoder is new
+
+
+@pytest.mark.parametrize("kind", ["memory", "opened"])
+def test_no_item_is_lost_to_a_search_while_another_thread_writes_it_again(photos, tmp_path, kind):
+    old = Basis(16, 0)
+    index = opened(tmp_path / "o", old) if kind == "opened" else fs.VisualIndex(old, progress=False)
+    index.add(photos, ids=[f"p{number}" for number in range(COUNT)])
+    assert index.migrate(Basis(10, 1), pairs=50).wait()
+    stop, found = threading.Event(), []
+
+    def write():
+        number = 0
+        while not stop.is_set():
+            number += 1
+            index.add([photos[5]], ids=["p5"], metadata=[{"n": number}])
+
+    thread = threading.Thread(target=write)
+    thread.start()
+    try:
+        for _ in range(150):
+            answer = index.search(photos[5], k=COUNT)
+            found.append(("p5" in answer.ids[0], int(answer.counts[0])))
+    finally:
+        stop.set()
+        thread.join()
+        index.close()
+    assert set(found) == {(True, COUNT)}
+
+
+def test_readers_are_told_when_the_vectors_they_read_are_gone(folder, photos):
+    index = opened(folder, Basis(16, 0))
+    before = opened(folder, Basis(16, 0), read_only=True)
+    migration = index.migrate(Basis(10, 1), pairs=50)
+    assert migration.wait()
+    with before, opened(folder, Basis(10, 1), read_only=True) as meanwhile:
+        assert meanwhile.search(photos[4], k=1).ids[0, 0] == "p4"
+        migration.finish()
+        index.close()
+        for reader in (before, meanwhile):
+            with pytest.raises(
+                errors.StorageError, match="was given another encoder, or replaced; open the index again"
+            ):
+                reader.refresh()
+    assert before.search(photos[4], k=1).ids[0, 0] == "p4", "closed, it answers from memory"
+
+
+@pytest.mark.parametrize("length", [0, 1e-20, 1e20, np.nan])
+def test_an_embedding_that_cannot_be_stored_is_missing(index, length):
+    new = Basis(10, 1)
+    embed = new.embed
+
+    def scaled(images):
+        vectors = embed(images)
+        if len(vectors) > 1:
+            vectors[-1] *= np.float32(length)
+        return vectors
+
+    new.embed = scaled
+    migration = index.migrate(new, pairs=50)
+    assert not migration.wait()
+    assert migration.missing
+    assert all("is zero, too short or too long" in why for why in migration.missing.values())

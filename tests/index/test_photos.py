@@ -1,5 +1,7 @@
 """Where the photos of items are."""
 
+from pathlib import Path
+
 import pytest
 
 from fashionsearch import errors
@@ -37,3 +39,19 @@ def test_given_or_where_they_were_added_from(tmp_path):
         Photos(None).find("a", None)
     with pytest.raises(errors.InputError, match="neither a mapping"):
         Photos(3)
+
+
+def test_a_name_that_no_file_can_have_is_not_there(tmp_path, monkeypatch):
+    for name in ("x" * 300, "a\0b"):
+        with pytest.raises(LookupError, match="has no photo of its name"):
+            Photos(tmp_path).find(name, None)
+        with pytest.raises(LookupError, match="there is no file"):
+            Photos(None).find("a", str(tmp_path / name))
+
+    def forbidden(path):
+        raise PermissionError(path)
+
+    (tmp_path / "a.jpg").write_bytes(b"")
+    monkeypatch.setattr(Path, "is_file", forbidden)
+    with pytest.raises(LookupError, match="there is no file"):
+        Photos(None).find("a", str(tmp_path / "a.jpg"))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, replace
+from dataclasses import asdict, fields, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,7 +17,8 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, learned, measuring, relocation
 from fashionsearch.index.beside import beside, reopened
 from fashionsearch.index.engines.base import fetch_present
-from fashionsearch.index.engines.migrating import MigratingEngine, fitting, picked
+from fashionsearch.index.engines.migrating import MigratingEngine
+from fashionsearch.index.engines.noted import fitting, picked
 from fashionsearch.index.mapping import SpaceMap, learn
 from fashionsearch.index.migration import Before, Host, Migration
 from fashionsearch.index.photos import Photos
@@ -32,6 +33,7 @@ _FEW = 50  # items that are all embedded before the call returns
 _LEAST = 20  # pairs without which there is no map
 _MOST_PAIRS = 1_000_000
 _AT_ONCE = 100
+_COMPARED = 1000
 
 Vectors = NDArray[np.float32]
 
@@ -54,7 +56,7 @@ def migrate(
     found = Photos(photos, host.background)
     if going is not None:
         going.check_encoder(chosen)
-        going.encoder = chosen
+        host._encoder = chosen
         going.start(photos, cache=cache)
         return going
     _check(host, chosen, field)
@@ -64,6 +66,7 @@ def migrate(
     new, note = beside(old, host.engine, host._folder, chosen, kept_as)
     engine = MigratingEngine(old, new, SpaceMap.nothing(old.settings.dim, int(chosen.dim)))
     try:
+        _put_right(engine, shown=host.progress)
         rows, vectors = _sampled(engine, chosen, found, pairs, random_state, cache, shown=host.progress)
         engine.mapping, report = _learned(before, chosen, engine, rows, vectors, pairs, field)
         if note is not None and host._folder is not None:
@@ -104,15 +107,19 @@ def resume(
 
     Raises:
         StorageError: if the new vectors can't be read.
+        CorruptFileError: if the report is damaged.
     """
     note, encoder = noted
     if host._folder is None or note.mapping is None or note.report is None:
         raise errors.InputError("there is no migration to go on with")
+    report = _report(note.report, host._folder / relocation.FOLDER)
     old = host._engine
     new = reopened(host._folder, note, host.engine, old.settings, read_only=read_only, rebuild=rebuild)
     engine = MigratingEngine(old, new, note.mapping)
+    if not read_only:
+        _put_right(engine, shown=host.progress)
     was = Before(old_encoder, host._learned, host._items)
-    migration = Migration(host, engine, encoder, was, _report(note.report), note)
+    migration = Migration(host, engine, encoder, was, report, note)
     host._take(engine, encoder, learned.kept(host._folder / note.items), note.items)
     host._migration = migration
     if read_only or encoder is None or note.photos == relocation.GIVEN:
@@ -122,9 +129,41 @@ def resume(
         migration.start(folder)
 
 
-def _report(noted: Mapping[str, Any]) -> MigrationReport:
-    intervals = {name: tuple(noted[name]) for name in ("recall_interval", "kept_interval")}
-    return MigrationReport(**{**noted, **intervals})
+def _put_right(engine: MigratingEngine, *, shown: bool) -> None:
+    """Take away new rows that no longer fit the old ones: what was opened with the old encoder may have been changed."""
+    engine.strays()
+    ids = engine.renewed(list(engine))
+    with progress_bar(len(ids), "comparing items", "item", shown=shown) as advance:
+        for start in range(0, len(ids), _COMPARED):
+            engine.drop_stale(ids[start : start + _COMPARED])
+            advance(len(ids[start : start + _COMPARED]))
+
+
+def _report(noted: Mapping[str, Any], folder: Path) -> MigrationReport:
+    """Return a noted report; what another version noted beside it is left out.
+
+    Raises:
+        CorruptFileError: if it isn't what was written.
+    """
+    known: dict[str, Any] = {
+        each.name: noted[each.name] for each in fields(MigrationReport) if each.name in noted
+    }
+    try:
+        for name, value in known.items():
+            if name.endswith("_interval"):
+                low, high = value
+                known[name] = float(low), float(high)
+            elif name in ("items", "pairs", "held_out"):
+                known[name] = int(value)
+            elif name in ("recall", "precision", "old_precision", "new_precision", "kept"):
+                known[name] = float(value)
+            elif not isinstance(value, str) and (name != "field" or value is not None):
+                raise ValueError(f"{name} is no text")
+        return MigrationReport(**known)
+    except (TypeError, ValueError, OverflowError) as error:
+        raise errors.CorruptFileError(
+            f"the report in {folder} is damaged: {error}; restore it from a copy"
+        ) from error
 
 
 def _check(host: Host, encoder: Embeds, field: str | None) -> None:

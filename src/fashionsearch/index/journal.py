@@ -71,7 +71,8 @@ class Journal:
         # Whoever forgets to close it is not to keep others from writing.
         self._release = None if counter is None else weakref.finalize(self, os.close, counter)
         self.lost, self._is_closed = 0, False
-        self._seen: os.stat_result | None = None  # of a database that is taken for unchanging
+        self._seen: os.stat_result | None = None  # of the file that a reader is connected to
+        self._is_unchanging = False  # as far as SQLite knows
         try:
             with self._told():
                 self._connection = self._connected(read_only=counter is None)
@@ -90,9 +91,10 @@ class Journal:
         if read_only and not self.path.exists():
             raise errors.StorageError(f"{self._folder} holds no {DATABASE}; open it for writing once")
         mode = "ro" if read_only else "rwc"
+        self._seen = self.path.stat() if read_only else None
         if read_only and not os.access(self._folder, os.W_OK) and not Path(f"{self.path}-wal").exists():
             mode = "ro&immutable=1"  # SQLite reads a log only where it can write beside it, and there is none
-            self._seen = self.path.stat()
+        self._is_unchanging = "immutable" in mode
         connection = sqlite3.connect(
             f"{self.path.resolve().as_uri()}?mode={mode}",
             uri=True,
@@ -179,15 +181,19 @@ class Journal:
                 yield
 
     def _look_again(self) -> None:
-        """Connect again where a database that was taken for unchanging has changed."""
-        if self._seen is not None:
-            found = self.path.stat()
-            if (found.st_mtime_ns, found.st_size) != (self._seen.st_mtime_ns, self._seen.st_size) or Path(
-                f"{self.path}-wal"
-            ).exists():
-                self._seen = None
-                self._connection.close()
-                self._connection = self._connected(read_only=True)
+        """Connect again where a database that was taken for unchanging has changed; one that is no longer there is told."""
+        seen = self._seen
+        if seen is None:
+            return
+        found = self.path.stat() if self.path.exists() else None
+        if found is None or not os.path.samestat(found, seen):
+            raise errors.StorageError(
+                f"{self._folder} was given another encoder, or replaced; open the index again"
+            )
+        is_same = (found.st_mtime_ns, found.st_size) == (seen.st_mtime_ns, seen.st_size)
+        if self._is_unchanging and not (is_same and not Path(f"{self.path}-wal").exists()):
+            self._connection.close()
+            self._connection = self._connected(read_only=True)
 
     def pause(self) -> None:
         """Close the database until `resume`; until then nobody else comes in."""

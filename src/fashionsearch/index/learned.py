@@ -86,10 +86,10 @@ def read(saved: storage.Saved) -> dict[str, Part]:
     if _NAMES not in saved.files:
         return {}
     parts = {}
-    for name in saved.json(_NAMES)["names"]:
+    for name in saved.json(_NAMES).items_of("names", str):
         if name not in _READERS:
             raise errors.CorruptFileError(
-                f"{saved.folder} holds {str(name)[:40]!r} that was learned, not one of {', '.join(_READERS)}; load it "
+                f"{saved.folder} holds {name[:40]!r} that was learned, not one of {', '.join(_READERS)}; load it "
                 "with the version of fashionsearch that wrote it"
             )
         config = saved.json(f"learned-{name}.json")

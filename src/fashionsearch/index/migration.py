@@ -25,9 +25,11 @@ from typing import TYPE_CHECKING, Any, Protocol
 from fashionsearch import errors
 from fashionsearch.embedding import progress_bar
 from fashionsearch.encoder import Embeds
-from fashionsearch.index import encoders, relocation
+from fashionsearch.index import beside, encoders, relocation, snapshot
 from fashionsearch.index.engines.base import Engine, fetch_present
-from fashionsearch.index.engines.migrating import MAPPED, MigratingEngine, picked, plain
+from fashionsearch.index.engines.durable import DurableEngine
+from fashionsearch.index.engines.migrating import MigratingEngine
+from fashionsearch.index.engines.noted import MAPPED, picked, plain
 from fashionsearch.index.learned import Part
 from fashionsearch.index.photos import Photos
 from fashionsearch.index.reembedding import Reembedding, embedded
@@ -80,7 +82,6 @@ class Migration:
 
     Attributes:
         report: how well mapped queries do.
-        encoder: the new encoder.
     """
 
     def __init__(
@@ -93,9 +94,14 @@ class Migration:
         note: relocation.Note | None,
     ) -> None:
         self._host, self._engine, self._before, self._note = host, engine, before, note
-        self.encoder, self.report = encoder, report
+        self._encoder, self.report = encoder, report
         self._work: Reembedding | None = None
         self._ended = ""
+
+    @property
+    def encoder(self) -> Embeds | None:
+        """The new encoder; None where it is of a class of your own, and isn't at hand."""
+        return self._encoder if self._ended else self._host._encoder
 
     @property
     def state(self) -> str:
@@ -109,7 +115,7 @@ class Migration:
     @property
     def done(self) -> int:
         """How many items have new vectors."""
-        return len(self._engine.new)
+        return self._engine.done
 
     @property
     def total(self) -> int:
@@ -221,8 +227,12 @@ class Migration:
             self._check_whole()
             if self._note is not None and self._host._folder is not None:
                 relocation.adopt(self._host._folder, self._note, self.encoder)
+            if self._engine.new.settings.server is not None:
+                beside.end(self._engine.new)
             self._end("finished", self._engine.new, self.encoder, self._host._learned, self._host._items)
-        self._engine.old.close()
+            _discard(self._engine.old)
+        if self._note is not None and self._host._folder is not None:
+            relocation.tidy(self._host._folder, self._note.items)
 
     def _check_whole(self) -> None:
         left = self._left(list(self._engine))
@@ -256,15 +266,22 @@ class Migration:
 
     def saved(self) -> tuple[Engine, Embeds | None, Mapping[str, Part]]:
         """Return the engine, the encoder and what was learned to save: as before, until all items have new vectors."""
-        if self.done >= self.total:
-            return self._engine.new, self.encoder, self._host._learned
+        left = self.total - self.done + len(self._engine.gone)
+        if left <= 0:
+            encoder = self.encoder if self._note is None else relocation.kept(self._note, self.encoder)
+            return self._engine.new, encoder, self._host._learned
         warnings.warn(
-            f"{self.total - self.done:,} items are still to be embedded again, so the index is saved as it was before, with "
+            f"{left:,} items are still to be embedded again, so the index is saved as it was before, with "
             "its old encoder; save it again after migration.wait()",
             errors.DataWarning,
             stacklevel=4,
         )
-        return self._engine.old, self._before.encoder(), self._before.learned
+        encoder = self._before.encoder()
+        if (
+            encoder is None and self._host._folder is not None
+        ):  # of a class of the user's own, to be recognised again
+            encoder = snapshot.unread_encoder(self._host._folder)
+        return self._engine.old, encoder, self._before.learned
 
     def check_encoder(self, encoder: Embeds) -> None:
         """Raise EncoderMismatchError unless an encoder is the one that the index is being migrated to."""
@@ -280,12 +297,12 @@ class Migration:
 
     def _remove_new(self) -> None:
         new = self._engine.new
-        if new.settings.server is not None:
+        if new.settings.server is not None and not beside.is_ended(new):
             ids = list(new)
             for start in range(0, len(ids), _AT_ONCE):
                 new.delete(ids[start : start + _AT_ONCE])
         with contextlib.suppress(errors.StorageError):
-            new.close()
+            _discard(new)
         if self._note is not None and self._host._folder is not None:
             relocation.tidy(self._host._folder, self._before.items)
 
@@ -328,11 +345,19 @@ class Migration:
     def _end(
         self, how: str, engine: Engine, encoder: Embeds | None, parts: Mapping[str, Part], items: str
     ) -> None:
+        self._encoder, self._ended = self.encoder, how
         self._host._take(engine, encoder, parts, items)
         self._host._migration = None
-        self._ended = how
 
     def __getstate__(self) -> dict[str, Any]:
         raise errors.InputError(
             "an index that is being migrated can't be pickled; finish() or rollback() first"
         )
+
+
+def _discard(engine: Engine) -> None:
+    """Close an engine whose files, if it has any, are to be removed."""
+    if isinstance(engine, DurableEngine):
+        engine.discard()
+    else:
+        engine.close()

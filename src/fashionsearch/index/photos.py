@@ -66,12 +66,20 @@ class Photos:
         names += [] if source is None else [Path(source).name]
         for name in names:
             path = Path(os.path.abspath(self.folder / name))  # noqa: PTH100 (an id may hold "..")
-            if path.is_relative_to(self.folder) and path.is_file():
+            if path.is_relative_to(self.folder) and _is_file(path):
                 return path
         raise LookupError(f"{self.folder} has no photo of its name")
 
     @staticmethod
     def _existing(path: Path) -> Path:
-        if not path.is_file():
+        if not _is_file(path):
             raise LookupError(f"there is no file {path}")
         return path
+
+
+def _is_file(path: Path) -> bool:
+    """Return whether there is a file; one whose name is too long, or in a folder that may not be looked into, isn't there."""
+    try:
+        return path.is_file()
+    except (OSError, ValueError):
+        return False

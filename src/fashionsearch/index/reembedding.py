@@ -18,9 +18,10 @@ from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, forks
 from fashionsearch.index.engines.base import fetch_present
-from fashionsearch.index.engines.migrating import MigratingEngine, picked
+from fashionsearch.index.engines.migrating import MigratingEngine
+from fashionsearch.index.engines.noted import picked
 from fashionsearch.index.photos import Photos
-from fashionsearch.index.rows import Id, Rows, row_lengths
+from fashionsearch.index.rows import Id, Rows, check_vectors
 
 if TYPE_CHECKING:
     from fashionsearch.cache import EmbeddingCache
@@ -51,10 +52,20 @@ def embedded(
     )
     for failure in failures:
         missing[rows.ids[places[failure.position]]] = failure.reason
-    good = np.isfinite(vectors).all(axis=1) & (row_lengths(vectors) > 0)
+    good = np.array([_can_be_stored(vector) for vector in vectors], dtype=bool)
     for number in np.flatnonzero(~good).tolist():
-        missing[rows.ids[places[positions[number]]]] = "its embedding is zero, or isn't finite"
+        missing[rows.ids[places[positions[number]]]] = (
+            "its embedding is zero, too short or too long, or isn't finite"
+        )
     return [places[positions[number]] for number in np.flatnonzero(good)], vectors[good], missing
+
+
+def _can_be_stored(vector: NDArray[np.float32]) -> bool:
+    try:
+        check_vectors(vector, len(vector))
+    except errors.InputError:
+        return False
+    return True
 
 
 class Reembedding:

@@ -14,6 +14,7 @@ migration, or by the next opening for writing.
 
 from __future__ import annotations
 
+import contextlib
 import shutil
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -130,8 +131,8 @@ def write(root: Path, note: Note, encoder: Embeds | None) -> None:
     Raises:
         StorageError: if it can't be written; the note before is still there.
     """
-    kept = _kept(note, encoder)
-    files = {} if kept is None else encoders.writers(kept)
+    known = kept(note, encoder)
+    files = {} if known is None else encoders.writers(known)
     arrays: dict[str, NDArray[np.float32]] = {}
     config: dict[str, Any] | None = None
     if note.mapping is not None:
@@ -143,15 +144,14 @@ def write(root: Path, note: Note, encoder: Embeds | None) -> None:
 
 
 def adopt(root: Path, note: Note, encoder: Embeds | None) -> None:
-    """Make the new encoder and its vectors those of the index, by one rename, and remove the old ones.
+    """Make the new encoder and its vectors those of the index, by one rename; `tidy` removes the old ones.
 
     Raises:
         StorageError: if it can't be written; the migration goes on.
     """
     config = config_of(root)
     changed = {**config, "dim": note.dim, "items": note.items}
-    opening.create(root, _kept(note, encoder), changed, replaces=opening.OPENED, identity=note.identity)
-    tidy(root, note.items)
+    opening.create(root, kept(note, encoder), changed, replaces=opening.OPENED, identity=note.identity)
 
 
 def cancel(root: Path) -> None:
@@ -191,10 +191,11 @@ def tidy(root: Path, current: str) -> None:
         for name in (CHECKPOINT, learned.FOLDER):
             shutil.rmtree(root / name, ignore_errors=True)
         for name in _OF_ITEMS:
-            (root / name).unlink(missing_ok=True)
+            with contextlib.suppress(OSError):  # as rmtree: what stays is removed by the next opening
+                (root / name).unlink(missing_ok=True)
 
 
-def _kept(note: Note, encoder: Embeds | None) -> Embeds | None:
+def kept(note: Note, encoder: Embeds | None) -> Embeds | None:
     """Return what writes the new encoder, also where it isn't at hand."""
     if encoder is None and note.saved is not None:
         return encoders.Unread(note.saved, note.identity)

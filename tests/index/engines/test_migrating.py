@@ -185,3 +185,49 @@ def test_ids_that_are_numbers_go_on(engine, place, tmp_path, photos):
     migration.finish()
     assert made.add(photos[60:62]).ids == (60, 61)
     made.close()
+
+
+@pytest.mark.parametrize("engine", ["qdrant", "pgvector"])
+def test_what_a_collection_holds_is_taken_for_new_vectors_only_where_this_migration_put_it_there(
+    engine, place, photos
+):
+    options = place(engine)
+
+    def opened(encoder, collection):
+        where = {**options, "collection": f"{options['collection']}__{collection}"}
+        return fs.VisualIndex(encoder, engine=engine, progress=False, **where)
+
+    collections = []
+    for name, first in (("men", 0), ("women", 60)):
+        index = opened(Basis(16, 0), name)
+        index.add(photos[first : first + 60], ids=[f"{name}{number}" for number in range(60)])
+        migration = index.migrate(Basis(10, 1), pairs=20)
+        assert migration.wait()
+        collections.append(migration.collection.removeprefix(f"{options['collection']}__"))
+        migration.finish()
+        index.close()
+    assert len(set(collections)) == 2
+    index = opened(Basis(16, 0), "men")
+    with pytest.raises(errors.InputError, match="holds 60 items that are of no migration of this index"):
+        index.migrate(Basis(10, 1), pairs=20)
+    index.close()
+    for name, collection in zip(("men", "women"), collections, strict=True):
+        index = opened(Basis(10, 1), collection)
+        assert set(index) == {f"{name}{number}" for number in range(60)}
+        index.close()
+
+
+@pytest.mark.parametrize("engine", ["qdrant", "pgvector"])
+def test_a_migration_that_was_cut_off_goes_on_in_its_collection(engine, place, photos):
+    index = fs.VisualIndex(Basis(16, 0), engine=engine, progress=False, **place(engine))
+    index.add(photos[:COUNT])
+    with pytest.raises(errors.StorageError, match="could not all be embedded again"):
+        index.migrate(Basis(10, 1, limit=60), pairs=40).wait()
+    index.close()
+    index = fs.VisualIndex(Basis(16, 0), engine=engine, progress=False, **place(engine))
+    encoder = Basis(10, 1)
+    assert index.migrate(encoder, pairs=40).wait()
+    assert encoder.embedded == COUNT - 50
+    assert index.migration.rollback() == ()
+    assert index.migrate(Basis(10, 1), pairs=40).wait(), "rolled back, the collection is empty"
+    index.close()

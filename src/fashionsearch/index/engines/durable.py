@@ -41,9 +41,8 @@ _FEWEST, _SHARE = 20_000, 0.5  # changed rows from which on a checkpoint is writ
 class DurableEngine(MappedEngine):
     """Rows in memory that follow a journal: each change is written there first.
 
-    Memory is behind the journal where a change was interrupted, and where another process writes; whoever reads next
-    catches up. A checkpoint is what a saved index is, with the number of the change that it stands at: it saves reading all
-    rows at the next opening, and making the graph.
+    Memory is behind the journal where a change was interrupted, and where another process writes; whoever reads next catches
+    up. A checkpoint is a saved index with the number of the change that it stands at: it saves reading all rows again.
 
     Args:
         settings: as for every engine.
@@ -51,6 +50,9 @@ class DurableEngine(MappedEngine):
         folder: of the index.
         journal: in it.
         read_only: whether changes are refused.
+
+    Attributes:
+        at: where memory stands.
     """
 
     def __init__(
@@ -64,7 +66,7 @@ class DurableEngine(MappedEngine):
     ) -> None:
         super().__init__(settings, graph_type, folder=_room_in(folder))
         self._folder, self._journal, self._read_only = folder, journal, read_only
-        self._at = Head(0, "", 0, None, 0, 0)  # where memory stands
+        self.at = Head(0, "", 0, None, 0, 0)
         self._unsaved = 0  # rows that changed since the last checkpoint
         self._trusting = self._is_sound = True
         self._behind = self._following = self._has_saved_graph = False
@@ -93,13 +95,11 @@ class DurableEngine(MappedEngine):
 
     @contextlib.contextmanager
     def _reading(self) -> Iterator[Store]:
-        if not self._following and (self._behind or (self._read_only and self._is_due())):
+        is_due = self._read_only and not self._closed and time.monotonic() - self._looked > _SOON
+        if not self._following and (self._behind or is_due):
             self._unless_changing(self._follow)
         with super()._reading() as store:
             yield store
-
-    def _is_due(self) -> bool:
-        return not self._closed and time.monotonic() - self._looked > _SOON
 
     def refresh(self) -> None:
         """Take over what another process has written.
@@ -119,7 +119,7 @@ class DurableEngine(MappedEngine):
         try:
             with self._journal.snapshot():
                 head = self._journal.head()
-                if (head.change, head.epoch) != (self._at.change, self._at.epoch):
+                if (head.change, head.epoch) != (self.at.change, self.at.epoch):
                     self._take_over(head)
             self._behind = False
             self._looked = time.monotonic()
@@ -127,14 +127,13 @@ class DurableEngine(MappedEngine):
             self._following = False
 
     def _take_over(self, head: Head) -> None:
-        since = self._at.change
-        is_known = head.epoch == self._at.epoch and head.known_from <= since <= head.change
+        since = self.at.change
+        is_known = head.epoch == self.at.epoch and head.known_from <= since <= head.change
         if not is_known or not self._is_whole_on_disk():
             self._take_over_all(head)
         else:
             gone, fresh = self._journal.removed(since), list(self._journal.rows(since))
-            few = len(gone) + sum(map(len, fresh)) <= _AT_ONCE
-            # What many searches would wait for is shown bit by bit.
+            few = len(gone) + sum(map(len, fresh)) <= _AT_ONCE  # more is shown bit by bit
             with self._lock if few else contextlib.nullcontext():
                 with self._held() as store:
                     gone = [item for item in gone if item in store.slot_of]
@@ -145,11 +144,10 @@ class DurableEngine(MappedEngine):
             self._unsaved += len(gone) + sum(map(len, fresh))
         with self._held() as store:
             store.id_kind, store.next_id = head.id_kind, head.next_id
-            count = len(store)
-        if count == head.count:
-            self._at = head
+        if (count := len(store)) == head.count:
+            self.at = head
             return
-        self._at = replace(head, epoch="")  # nothing is known then, and all is read again
+        self.at = replace(head, epoch="")  # nothing is known then, and all is read again
         if not self._trusting:
             raise errors.CorruptFileError(
                 f"{self._journal.path} is damaged: it gives {count:,} items, and {head.count:,} were written; restore it "
@@ -161,8 +159,7 @@ class DurableEngine(MappedEngine):
     def _take_over_all(self, head: Head) -> None:
         """Fill another engine, and become that: nobody sees it half filled."""
         engine = MappedEngine(self.settings, self._graph_type, folder=_room_in(self._folder))
-        since = self._read_checkpoint(engine, head) if self._trusting else 0
-        if not since:
+        if not (since := self._read_checkpoint(engine, head) if self._trusting else 0):
             engine = MappedEngine(self.settings, self._graph_type, folder=_room_in(self._folder))
         gone = [item for item in self._journal.removed(since) if item in engine]
         try:
@@ -184,8 +181,7 @@ class DurableEngine(MappedEngine):
             return 0  # none yet, or the first was interrupted
         try:
             saved = storage.open_saved(self._folder / CHECKPOINT, CHECKPOINT)
-            notes = saved.json(_NOTES)
-            change = notes["change"]
+            change = (notes := saved.json(_NOTES))["change"]
             if notes["epoch"] != head.epoch or not head.known_from <= change <= head.change:
                 return 0  # of a time that is gone
             engine.read_mapped(saved, notes)
@@ -219,7 +215,7 @@ class DurableEngine(MappedEngine):
                 return  # another thread has met the same, and was faster
             self._check_open()
             self._leave_checkpoint(error)
-            self._at = replace(self._at, epoch="")
+            self.at = replace(self.at, epoch="")
             self._follow()
 
     def _catch_up(self) -> None:
@@ -227,7 +223,7 @@ class DurableEngine(MappedEngine):
         if self._behind:
             self._follow()
         if not self._is_whole_on_disk():
-            self._at = replace(self._at, epoch="")
+            self.at = replace(self.at, epoch="")
             self._follow()
 
     def _from_what_is_whole(self, action: Callable[[], T]) -> T:
@@ -290,7 +286,7 @@ class DurableEngine(MappedEngine):
             self._behind = self._following = True
             try:
                 yield
-                self._at = self._journal.head()
+                self.at = self._journal.head()
                 self._behind = False
             finally:
                 self._following = False
@@ -327,14 +323,13 @@ class DurableEngine(MappedEngine):
             self._catch_up()
             self.finish_loading()  # a checkpoint without its graph would have it made anew
             files, notes = self.mapped_writers()
-            files[_NOTES] = storage.write_json({**notes, "change": self._at.change, "epoch": self._at.epoch})
+            files[_NOTES] = storage.write_json({**notes, "change": self.at.change, "epoch": self.at.epoch})
             if not self._is_sound:  # what is damaged is no use, and would be in the way
                 shutil.rmtree(self._folder / CHECKPOINT, ignore_errors=True)
                 self._is_sound = True
             storage.save(self._folder / CHECKPOINT, CHECKPOINT, files)
-            self._journal.forget_removed(self._at.change)
-            self._unsaved = 0
-            self._has_saved_graph = notes["graph"] is not None
+            self._journal.forget_removed(self.at.change)
+            self._unsaved, self._has_saved_graph = 0, notes["graph"] is not None
 
     def writers(self) -> tuple[dict[str, storage.Writer], dict[str, Any]]:
         """Return what writes the engine's files, and what `read` needs beside them, as JSON holds it."""
@@ -359,7 +354,7 @@ class DurableEngine(MappedEngine):
             if self._closed:
                 return
             try:
-                if self._behind:
+                if self._behind and not self._read_only:
                     self._follow()
                 if not self._read_only and (self._unsaved or not self._has_saved_graph):
                     self.settle(_PATIENCE)  # without its graph each opening would make it again
@@ -368,6 +363,14 @@ class DurableEngine(MappedEngine):
             finally:
                 self._closed = "is closed"
                 self._journal.close()
+
+    def discard(self) -> None:
+        """Give the files back and write no checkpoint: they are to be removed."""
+        with self._changing:
+            if self._rebuild is not None:
+                self._rebuild.stop()
+            self._closed, self._behind = "is closed", False
+            self._journal.close()
 
     def before_fork(self) -> None:
         """Close the database for the moment: SQLite's state must not be in two processes."""

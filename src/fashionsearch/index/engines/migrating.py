@@ -21,20 +21,20 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
-from fashionsearch.index.codec import same
+from fashionsearch.index.codec import Head, same
 from fashionsearch.index.engines import estimating
 from fashionsearch.index.engines.base import Engine, Facts, Settings, fetch_present
+from fashionsearch.index.engines.durable import DurableEngine
+from fashionsearch.index.engines.noted import MADE_OF, MAPPED, alike, fitting, notes, picked, plain
 from fashionsearch.index.filters import Condition, lacking, leaves
-from fashionsearch.index.mapping import SpaceMap, sketch
-from fashionsearch.index.rows import PRIVATE, Id, Rows
+from fashionsearch.index.mapping import SpaceMap
+from fashionsearch.index.rows import Id, Rows
 from fashionsearch.results import Matches
 from fashionsearch.results.matches import joined
 from fashionsearch.values import Value
 
-_MADE_OF = f"{PRIVATE}made of"  # in a new row: a sketch of the old vector that it stands for
-MAPPED = f"{PRIVATE}mapped"  # in an old row: its vector was not embedded, but mapped from the new one
 _WIDER = 4
-_ALIKE = 1e-4  # of unit vectors and of sketches, since an engine may round
+_TRIES = 3  # of a search while rows move, before it holds them still
 
 
 class MigratingEngine:
@@ -49,14 +49,14 @@ class MigratingEngine:
         old: as given.
         new: as given.
         mapping: as given.
-        moved: how often new rows were put or taken away from here.
         stop: ends the embedding in the background, if there is any.
         failure: what ended the embedding before its time, until the next call has told it.
     """
 
     def __init__(self, old: Engine, new: Engine, mapping: SpaceMap) -> None:
         self.old, self.new, self.mapping = old, new, mapping
-        self.moved = 0
+        self._moved = 0  # odd while new rows are put or taken away, and another number after
+        self._compared: tuple[list[Head], set[Id]] = [], set()
         self.failure: BaseException | None = None
         self.stop: Callable[[], None] | None = None
         # A server would be asked for each candidate of each search.
@@ -105,6 +105,23 @@ class MigratingEngine:
     def __len__(self) -> int:
         return len(self.old)
 
+    @property
+    def gone(self) -> set[Id]:
+        """The new rows whose items are gone: whoever writes has none, and a reader what a writer of the old ones left."""
+        if self.is_writing:
+            return set()
+        # Asked for their lengths, they take over what there is.
+        both = [each for each in (self.old, self.new) if isinstance(each, DurableEngine) and len(each) >= 0]
+        heads = [each.at for each in both]
+        if heads != self._compared[0]:
+            self._compared = heads, set(self.new).difference(self.old)
+        return self._compared[1]
+
+    @property
+    def done(self) -> int:
+        """How many items have new vectors."""
+        return len(self.new) - len(self.gone)
+
     def __contains__(self, item: object) -> bool:
         return item in self.old
 
@@ -143,7 +160,7 @@ class MigratingEngine:
             metadata: list[Mapping[str, Value]] = []
             for number, item in enumerate(rows.ids):
                 at = place.get(item)
-                known = at is not None and _alike(rows.vectors[number], current.vectors[at])
+                known = at is not None and alike(rows.vectors[number], current.vectors[at])
                 if known and at is not None:
                     mapped[number] = held.vectors[at]
                 marked = not known or at is None or MAPPED in held.metadata[at]
@@ -163,7 +180,7 @@ class MigratingEngine:
             kept = [
                 number
                 for number, item in enumerate(there.ids)
-                if _alike(there.vectors[number], rows.vectors[looked[item]])
+                if alike(there.vectors[number], rows.vectors[looked[item]])
                 and there.sources[number] == rows.sources[looked[item]]
             ]
             chosen = picked(there, kept)
@@ -192,6 +209,12 @@ class MigratingEngine:
             self._take_away(gone)
         return gone
 
+    def drop_stale(self, ids: Sequence[Id]) -> None:
+        """Take away those new rows of some items that are made of other vectors than these have now."""
+        with self.changing:
+            rows = fetch_present(self.old, self.renewed(ids))
+            self._take_away([rows.ids[place] for place in self.stale(rows)])
+
     def delete(self, ids: Sequence[Id]) -> None:
         """Remove rows; all the ids are there, each once."""
         with self.changing:
@@ -212,9 +235,22 @@ class MigratingEngine:
         self._tell_failure()
         for leaf, _ in leaves(condition) if condition is not None else ():
             self.old.check_field(leaf.field, "where")
-        before, moved = len(self.new), self.moved
-        fresh = self._search_new(vectors, k, condition, exact)
-        if before >= len(self.old):
+        for _ in range(_TRIES):
+            moved = self._moved
+            found = self._search(vectors, k, condition, exact)
+            if moved == self._moved and moved % 2 == 0:
+                return found  # what moves from one engine to the other meanwhile may be in neither answer
+        with self.changing:
+            return self._search(vectors, k, condition, exact)
+
+    def _search(
+        self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
+    ) -> Matches:
+        gone = self.gone
+        fresh = self._search_new(vectors, k + len(gone), condition, exact)
+        if gone:
+            fresh = _without(fresh, gone, k)
+        if self.done >= len(self.old):
             return fresh
         width = max(estimating.POOL, 2 * k)
         while True:
@@ -224,8 +260,6 @@ class MigratingEngine:
             if self._is_enough(found, fresh, k, width):
                 break
             width *= _WIDER
-        if (len(self.new), self.moved) != (before, moved):  # what was embedded meanwhile is in one of the two
-            fresh = self._search_new(vectors, k, condition, exact)
         return _merged(fresh, found, min(k, len(self)))
 
     def _search_new(
@@ -273,10 +307,18 @@ class MigratingEngine:
                 stacklevel=5,
             )
 
+    @contextlib.contextmanager
+    def _moving(self) -> Iterator[None]:
+        self._moved += 1
+        try:
+            yield
+        finally:
+            self._moved += 1
+
     def _take_away(self, ids: Sequence[Id]) -> None:
         if ids:
-            self.new.delete(list(ids))
-            self.moved += 1
+            with self._moving():
+                self.new.delete(list(ids))
             if self._known is not None:
                 self._known.difference_update(ids)
 
@@ -284,12 +326,9 @@ class MigratingEngine:
         """Give the new rows some more, or others; `made_of` are the old vectors that they stand for."""
         if not len(rows):
             return
-        metadata = [
-            {**plain(each), _MADE_OF: text}
-            for each, text in zip(rows.metadata, _texts(sketch(made_of)), strict=True)
-        ]
-        self.new.upsert(replace(rows, metadata=metadata))
-        self.moved += 1
+        noted = zip(rows.metadata, notes(made_of), strict=True)
+        with self._moving():
+            self.new.upsert(replace(rows, metadata=[{**plain(each), MADE_OF: text} for each, text in noted]))
         if self._known is not None:
             self._known.update(rows.ids)
 
@@ -338,6 +377,15 @@ class MigratingEngine:
         """Do nothing: the two engines were filled before."""
 
 
+def _without(found: Matches, gone: set[Id], width: int) -> Matches:
+    """Return the nearest that aren't gone."""
+    orders = [
+        [place for place, item in enumerate(ids[:count]) if item not in gone][:width]
+        for ids, count in zip(found.ids.tolist(), found.counts.tolist(), strict=True)
+    ]
+    return found.chosen(orders, width)
+
+
 def _merged(fresh: Matches, found: Matches, width: int) -> Matches:
     """Return the nearest of the new rows and of the estimated ones, on one scale."""
     both, start = joined([fresh, found]), fresh.ids.shape[1]
@@ -350,46 +398,3 @@ def _merged(fresh: Matches, found: Matches, width: int) -> Matches:
         order = np.argsort(-both.similarities[query, places], kind="stable")
         orders.append(places[order][:width].tolist())
     return both.chosen(orders, width)
-
-
-def fitting(rows: Rows, fresh: Rows) -> dict[int, int]:
-    """Return the places of those old rows of which new rows were made, and the places of these."""
-    at = {item: place for place, item in enumerate(fresh.ids)}
-    sketches = sketch(rows.vectors)
-    return {
-        number: at[item]
-        for number, item in enumerate(rows.ids)
-        if item in at and _fits(fresh.metadata[at[item]].get(_MADE_OF), sketches[number])
-    }
-
-
-def plain(metadata: Mapping[str, Value]) -> Mapping[str, Value]:
-    """Return metadata without what a migration notes in them."""
-    return {name: value for name, value in metadata.items() if name not in (_MADE_OF, MAPPED)}
-
-
-def picked(rows: Rows, places: Sequence[int]) -> Rows:
-    """Return the rows at some places."""
-    return Rows(
-        [rows.ids[place] for place in places],
-        rows.vectors[list(places)],
-        [rows.metadata[place] for place in places],
-        [rows.sources[place] for place in places],
-    )
-
-
-def _alike(one: NDArray[np.float32], other: NDArray[np.float32]) -> bool:
-    return bool(np.allclose(one, other, rtol=0, atol=_ALIKE * float(np.linalg.norm(other))))
-
-
-def _texts(sketches: NDArray[np.float32]) -> list[str]:
-    return [" ".join(f"{value:.6f}" for value in row) for row in sketches.tolist()]
-
-
-def _fits(text: object, sketched: NDArray[np.float32]) -> bool:
-    """Return whether a new row's note is of such a sketch; what can't be read is not."""
-    try:
-        values = [float(word) for word in str(text).split()]
-    except ValueError:
-        return False
-    return len(values) == len(sketched) and bool(np.allclose(values, sketched, rtol=0, atol=_ALIKE))
