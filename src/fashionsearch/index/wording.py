@@ -14,6 +14,7 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, queries
 from fashionsearch.index.engines.base import Engine, fetch_present
 from fashionsearch.index.rows import Rows, check_vectors
+from fashionsearch.values import is_missing
 from fashionsearch.words import Words, check_texts, shipped_words
 
 if TYPE_CHECKING:
@@ -80,7 +81,10 @@ def term(
     Raises:
         InputError: if a text is empty, too long or none, or the index knows no words.
     """
-    if not isinstance(text, str | Sequence | np.ndarray) or not len(text):
+    is_some = isinstance(text, str | Sequence | np.ndarray) or hasattr(
+        text, "to_numpy"
+    )  # a data frame's column
+    if not is_some or not len(text):
         raise errors.InputError(
             f"text={text!r:.80} is neither a text nor several texts; give words, such as 'red dress'"
         )
@@ -161,7 +165,7 @@ def _given(titles: Sequence[str | None] | str) -> list[Any]:
         raise errors.InputError(
             f"titles={titles!r:.60} is one text, and images were given; give one title for each of them"
         )
-    return list(titles)
+    return [None if is_missing(title) else title for title in titles]
 
 
 def _check_count(titles: int, others: int, what: str) -> None:
