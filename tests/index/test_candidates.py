@@ -106,3 +106,40 @@ def test_no_items_and_no_queries(asked):
     index.add_vectors(np.eye(16))
     ranking = Ranking(index._engine, [nobody, Favour(0, 16)])
     assert len(ranking.itemised(ranking.find(5))) == 0
+
+
+def test_pages_of_a_graph_hold_each_item_once_whatever_is_said(rng):
+    index = fs.VisualIndex(dim=64, m=4, ef_construction=20, ef_search=10, progress=False)
+    index.add_vectors(rng.normal(size=(34_000, 64)).astype(np.float32))
+    assert index.has_graph
+    query = rng.normal(size=(1, 64))
+    for said in ({"diversity": 0.1}, {"like": [5, 6]}):
+        pages = [
+            index.search_vectors(query, k=100, offset=at, **said).ids[0].tolist() for at in range(0, 700, 100)
+        ]
+        shown = [item for page in pages for item in page]
+        assert len(set(shown)) == len(shown) == 700
+
+
+def test_groups_are_filled_where_much_is_excluded(rng):
+    index = fs.VisualIndex(dim=8, progress=False)
+    vectors = rng.normal(size=(1000, 8)).astype(np.float32)
+    index.add_vectors(vectors)
+    nearest = index.search_vectors(vectors[:1], k=1000).ids[0].tolist()
+    for rank, item in enumerate(nearest):
+        index.update(item, {"group": rank // 100})
+    for said in ({}, {"diversity": 0.01}):
+        found = index.search_vectors(vectors[:1], k=6, exclude=nearest[:400], group_by="group", **said)
+        assert found.counts.tolist() == [6]
+
+
+def test_items_that_are_removed_meanwhile_are_no_matches(index, asked):
+    ranking = Ranking(index._engine, [asked, Favour(3, 16)])
+    found = ranking.find(5)
+    gone = found.ids[0, 2]
+    index.remove(gone)
+    shown = ranking.itemised(found)
+    assert gone not in shown.ids[0].tolist()
+    for query, count in enumerate(shown.counts.tolist()):
+        assert np.isfinite(shown.similarities[query, :count]).all()
+        assert count == 5 - (found.ids[query] == gone).sum()

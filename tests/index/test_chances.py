@@ -66,6 +66,52 @@ def test_a_list_keeps_its_promise_and_is_short(index, made):
     assert (longer.counts >= lists.counts).all()
 
 
+def test_a_promise_is_kept_where_few_are_shown_and_where_they_are_varied(index, made):
+    vectors, kinds = made
+
+    def held(**options):
+        lists = index.search_vectors(vectors[500:], coverage=0.95, **options)
+        assert lists.ids.shape[1] == options["k"]
+        return np.mean(
+            [
+                any(hit["kind"] == kind for hit in row[:count])
+                for row, count, kind in zip(lists.metadata, lists.counts, kinds[500:], strict=True)
+            ]
+        )
+
+    assert held(k=4) >= held(k=30) - 1e-9
+    assert held(k=4, diversity=0.7) > 0.85
+
+
+def test_a_tagger_that_no_longer_tags_the_field_is_not_asked(made):
+    vectors, kinds = made
+
+    class Spoken:
+        dim = 8
+
+        def embed(self, images):
+            return np.stack(
+                [np.resize(np.asarray(image, np.float32).mean(axis=(0, 1)) + 1, 8) for image in images]
+            )
+
+        def embed_text(self, texts):
+            return np.eye(8)[[len(text) % 8 for text in texts]]
+
+    def tagger(attribute):
+        return fs.Tagger.zero_shot(Spoken(), {attribute: list(KINDS)})
+
+    index = fs.VisualIndex(tagger("kind"), progress=False)
+    index.add_vectors(vectors[:300], metadata={"kind": kinds[:300]})
+    index.calibrate("kind")
+    index.encoder = tagger("other")
+    assert np.isnan(index.search_vectors(vectors[:2], k=3).probabilities).all()
+    with pytest.raises(errors.InputError, match="with another tagger"):
+        index.search_vectors(vectors[:2], coverage=0.9)
+    index.remove(list(index))
+    index.encoder = tagger("more")
+    assert index._learned == {}
+
+
 def test_chances_do_not_depend_on_k_or_on_the_page(index, made):
     vectors, _ = made
     long = index.search_vectors(vectors[600:603], k=40)

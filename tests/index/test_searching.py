@@ -80,6 +80,15 @@ def test_diversity_goes_with_filters_groups_and_pages(index):
     assert index.search(painted(200, 10, 10), k=4, diversity=0.4, where={"shop": 2}).counts.tolist() == [2]
 
 
+def test_words_are_weighed_beside_an_item_too(index):
+    by_item = index.search(id="r", text="blue", text_weight=0, k=3)
+    assert by_item.ids.tolist() == index.search(id="r", k=3).ids.tolist()
+    assert index.search(id="r", text="blue", text_weight=1, k=1).ids.tolist() == [["b"]]
+    for wrong in ({"text_weight": 7}, {"background": "nonsense"}):
+        with pytest.raises(errors.InputError, match=str(next(iter(wrong.values())))):
+            index.search(id="r", **wrong)
+
+
 def test_parts_of_one_thing_are_its_similarity(index):
     match = index.search(painted(10, 200, 10), k=1)[0][0]
     assert match.parts == {"photo": match.similarity}

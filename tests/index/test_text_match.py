@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import fashionsearch as fs
 from fashionsearch.index.text_match import TextMatch, fused, text_fields
@@ -50,3 +51,10 @@ def test_an_item_that_both_rankings_name_comes_first(index):
     both = fused(lambda count, exact: index.search_vectors(np.ones(3), k=count), [matched])(6, False)
     assert both.ids[0].tolist() == [2, *[item for item in order if item != 2]]
     assert both.counts.tolist() == [6]
+
+
+def test_fields_of_the_library_are_no_text_of_an_item(tmp_path):
+    Image.fromarray(np.zeros((8, 8, 3), np.uint8)).save(tmp_path / "a.png")
+    index = fs.VisualIndex(fs.create_backbone("cnn", weights=None, progress=False), progress=False)
+    index.sync(tmp_path)
+    assert text_fields(index._engine) == []

@@ -19,7 +19,7 @@ from fashionsearch.index.chances import EVIDENCE, Calibration, judged
 from fashionsearch.index.feedback import Feedback
 from fashionsearch.index.health import reach
 from fashionsearch.index.judgements import Judgements
-from fashionsearch.index.ranking import source_first
+from fashionsearch.index.ranking import by_similarity, source_first
 from fashionsearch.index.rows import Id, as_ids, check_cosine, check_id, check_number, check_share
 from fashionsearch.index.saying import Saying
 from fashionsearch.results import Matches
@@ -126,12 +126,19 @@ class Answering(Saying):
         sources = _sources(pictures) if pictures else []
         is_plain = ranking.is_linear and bool(sources)
         calibration = self._calibration(asked, joint)
-        evidence = None if calibration is None else ranking.find(max(EVIDENCE, asked.k + _TWINS))
+        evidence = None
+        if calibration is not None:  # what is said of the nearest, however varied the answer is to be
+            evidence = replace(ranking, diversity=0.0).find(max(EVIDENCE, asked.k + _TWINS))
+        # A list that keeps a promise is chosen among more than are shown.
+        wanted = asked.k if asked.coverage is None else max(EVIDENCE, asked.k)
 
         def find(count: int, exact: bool) -> Matches:
             width = count + (_TWINS if is_plain else 0)
-            known = evidence is not None and exact == asked.exact and width <= evidence.ids.shape[1]
-            found = evidence if evidence is not None and known else ranking.find(width, exact)
+            known = exact == asked.exact and not asked.diversity
+            if evidence is not None and known and width <= evidence.ids.shape[1]:
+                found = evidence
+            else:
+                found = ranking.find(width, exact)
             return source_first(found, sources, count) if is_plain else found.first(count)
 
         finding = self._fused(find, matching, ranking) if matching else find
@@ -139,10 +146,10 @@ class Answering(Saying):
             if asked.group_by is not None:
                 self._engine.check_field(asked.group_by, "group_by")
             found = paging.page(
-                finding, asked.k, offset=asked.offset, exclude=asked.exclude, group_by=asked.group_by
+                finding, wanted, offset=asked.offset, exclude=asked.exclude, group_by=asked.group_by
             )
         else:
-            found = finding(asked.k, asked.exact)
+            found = finding(wanted, asked.exact)
         is_first = not (asked.offset or asked.exclude)
         if asked.condition is not None and is_first and count and not found.counts.any() and len(self):
             told = filters.nothing_fits(asked.condition, self._engine.counts)
@@ -151,14 +158,9 @@ class Answering(Saying):
         if calibration is None or evidence is None:
             return found
         seen = self._seen(calibration.field, ranking.probes) if calibration.tagged else None
-        return judged(
-            calibration,
-            ranking.itemised(evidence),
-            found,
-            seen,
-            least=asked.min_probability,
-            coverage=asked.coverage,
-        )
+        about = by_similarity(ranking.itemised(evidence))
+        answer = judged(calibration, about, found, seen, least=asked.min_probability, coverage=asked.coverage)
+        return answer.first(asked.k)
 
     def _calibration(self, asked: Asked, terms: Sequence[queries.Term]) -> Calibration | None:
         """Return what a likeness is worth here, if that was learned; of photos to words it was not."""
@@ -166,7 +168,7 @@ class Answering(Saying):
         if found is None and asked.min_probability is None and asked.coverage is None:
             return None
         has_words = any(term.name == "text" for term in terms)
-        if isinstance(found, Calibration) and not has_words:
+        if isinstance(found, Calibration) and not has_words and self._can_judge(found):
             return found
         for name in ("min_probability", "coverage"):
             if getattr(asked, name) is not None:
@@ -175,10 +177,15 @@ class Answering(Saying):
                     + (
                         "those of words are not known; leave text= or it out"
                         if has_words
-                        else "this index is not calibrated; call index.calibrate(field) first"
+                        else "this index is not calibrated, or was with another tagger; call index.calibrate(field)"
                     )
                 )
         return None
+
+    def _can_judge(self, calibration: Calibration) -> bool:
+        """Return whether the encoder's tagger sees what it saw when likeness was calibrated."""
+        tagger = self._own_tagger if calibration.tagged else None
+        return not calibration.tagged or (tagger is not None and calibration.field in tagger.attributes_)
 
     def _fused(self, find: paging.Find, texts: Sequence[str], ranking: Ranking) -> paging.Find:
         """Return what also finds items by their own texts, of which one is said for each query or one for all."""

@@ -64,16 +64,29 @@ class Ranking:
         exact = exact or self.exact
         if self.is_linear:
             return self.engine.search(self.probes, count, self.condition, exact)
-        depth = len(self.engine) if self.exact else self.depth + len(self.exclude)
-        base = self.engine.search(self.probes, max(count, depth, self.breadth), self.condition, self.exact)
+        # Nothing of the pool depends on how many are asked for.
+        depth = max(1, len(self.engine)) if self.exact else self.depth + len(self.exclude)
+        base = self.engine.search(self.probes, max(depth, self.breadth), self.condition, self.exact)
         others = [] if self.exact else [self._searched(probes, depth) for probes in self._more_probes()]
-        everything = joined([base, *others])
-        width = base.ids.shape[1]
-        orders = []
-        for query in range(len(everything)):
-            places = self._pool(everything, query, min(depth, width), width)
-            orders.append(self._ordered(everything, query, places, count))
+        everything, width = joined([base, *others]), base.ids.shape[1]
+        pools = [self._pool(everything, query, min(depth, width), width) for query in range(len(base))]
+        orders = [self._ordered(everything, query, pool, count) for query, pool in enumerate(pools)]
+        if not self.exact and min(map(len, orders), default=count) < min(count, len(self.engine)):
+            return self._with_rest(everything, orders, count)
         return everything.chosen(orders, min(count, max(map(len, orders), default=0)))
+
+    def _with_rest(self, everything: Matches, orders: list[list[int]], count: int) -> Matches:
+        """Return the candidates in their order and behind them all other items by exact similarity, up to a count."""
+        most = count + len(self.exclude) + max(map(len, orders))
+        rest = self.engine.search(self.probes, most, self.condition, True)
+        width, everything = everything.ids.shape[1], joined([everything, rest])
+        longer = []
+        for query, order in enumerate(orders):
+            ids = everything.ids[query].tolist()
+            known = {None, *self.exclude, *(ids[place] for place in order)}
+            more = [place for place in range(width, len(ids)) if ids[place] not in known]
+            longer.append([*order, *more][:count])
+        return everything.chosen(longer, min(count, max(map(len, longer))))
 
     def itemised(self, found: Matches) -> Matches:
         """Return matches with what each term adds to each item's score, and its cosine to all probes together."""
@@ -81,14 +94,20 @@ class Ranking:
             return found.of_scores(parts={self.terms[0].name: found.similarities})
         similarities = np.full(found.ids.shape, np.nan, dtype=np.float32)
         parts = {term.name: similarities.copy() for term in self.terms}
-        asked = unit(self.probes)
+        asked, there = unit(self.probes), []
         for query, count in enumerate(found.counts.tolist()):
             rows, places = self._rows(found.ids[query, :count].tolist())
+            there.append(places)
             similarities[query, places] = unit(rows.vectors) @ asked[query]
             for term in self.terms:
                 others = np.nan_to_num(parts[term.name][query, places])  # of a term of the same name
                 parts[term.name][query, places] = others + term.scores(query, rows)
-        return found.of_scores(similarities=similarities, parts=parts)
+        scored = found.of_scores(similarities=similarities, parts=parts)
+        if [len(places) for places in there] == found.counts.tolist():
+            return scored
+        return scored.chosen(
+            [sorted(places) for places in there], found.ids.shape[1]
+        )  # some were removed meanwhile
 
     def _more_probes(self) -> list[NDArray[np.float32]]:
         """Return the probes of linear terms together, and of each other term by itself."""
@@ -121,7 +140,7 @@ class Ranking:
         return places
 
     def _ordered(self, everything: Matches, query: int, places: list[int], count: int) -> list[int]:
-        """Return the places of the best items of a query: of its candidates by their scores, then the rest by similarity."""
+        """Return the places of the best of a query's candidates, by their scores."""
         ids = everything.ids[query].tolist()
         rows, there = self._rows([ids[place] for place in places])
         kept = np.array(places, dtype=np.intp)[there]
@@ -131,9 +150,6 @@ class Ranking:
         else:
             order = np.argsort(-scores, kind="stable")
         best: list[int] = kept[order].tolist()
-        if len(best) < count:
-            known = {None, *self.exclude, *(ids[place] for place in places)}
-            best += [place for place, item in enumerate(ids) if item not in known]
         return best[:count]
 
 

@@ -32,6 +32,7 @@ Embed: TypeAlias = Callable[[list[Any]], NDArray[np.float32]]
 Log: TypeAlias = "Iterable[tuple[Any, Sequence[Id], Sequence[Id]]]"
 
 _LEAST = 200  # clicks
+_FEWEST_QUERIES = 10
 _FIRST = 10  # places that precision is of
 _SURE = 0.02  # chance to be looked at, below which a click would count too much
 _NAMED = 5
@@ -62,6 +63,10 @@ def read(log: Log, engine: Engine, embed_photos: Embed, embed_texts: Embed) -> C
             that wasn't shown, or there are too few clicks.
         UnknownIdError: if an item was shown that isn't there.
     """
+    if isinstance(log, str | bytes) or not isinstance(log, Iterable):
+        raise errors.InputError(
+            f"the log is of type {type(log).__name__}; give a list of (query, shown ids, clicked ids)"
+        )
     entries = [_entry(place, entry) for place, entry in enumerate(log)]
     clicks = sum(len(clicked) for _, _, clicked in entries)
     if clicks < _LEAST:
@@ -120,10 +125,10 @@ def _queries(
     for place, query in enumerate(given):
         kind = _kind(query, engine)
         kinds[kind].append(place)
-        is_named = isinstance(query, str | int | np.integer)
-        keys.append(
-            (kind, query) if is_named else (kind, np.asarray(query).tobytes() if kind == "vector" else place)
-        )
+        if kind == "vector":
+            keys.append((kind, check_vectors(query, engine.settings.dim).tobytes()))
+            continue
+        keys.append((kind, query if isinstance(query, str | int | np.integer) else place))
     made = np.zeros((len(given), engine.settings.dim), dtype=np.float32)
     for kind, places in kinds.items():
         if not places:
@@ -135,7 +140,7 @@ def _queries(
             rows = engine.fetch(each).vectors
             made[places] = _by_id(each, rows, ids)
         elif kind == "vector":
-            made[places] = check_vectors(np.stack(asked), engine.settings.dim)
+            made[places] = np.concatenate([check_vectors(each, engine.settings.dim) for each in asked])
         elif kind == "photo":
             made[places] = embed_photos(asked)
         else:
@@ -165,8 +170,9 @@ def _kind(query: Any, engine: Engine) -> str:
         return "item"
     if isinstance(query, str):
         return "item" if query in engine else "photo" if is_file(query) else "text"
-    is_vector = isinstance(query, np.ndarray | list | tuple) and np.ndim(query) == 1
-    return "vector" if is_vector else "photo"
+    if isinstance(query, list | tuple):
+        return "vector"
+    return "vector" if isinstance(query, np.ndarray) and query.ndim == 1 else "photo"
 
 
 def learn(log: ClickLog, engine: Engine, sample: NDArray[np.float32]) -> tuple[ClickMetric, ClickReport]:
@@ -212,6 +218,11 @@ def _gains(
 ) -> tuple[Floats, Floats]:
     """Return for each query the precision without weights and what weights that were learned of others add."""
     count = int(log.queries.max()) + 1
+    if count < _FEWEST_QUERIES:
+        raise errors.InputError(
+            f"the log holds {count} different queries, and what was learned of some is measured on others; give "
+            f"{_FEWEST_QUERIES} at least"
+        )
     is_first = np.random.default_rng(0).permutation(count) < count // 2
     halves = [is_first[log.queries] == which for which in (True, False)]
     models = [goodness(pages.some(half), chances, axes) for half in halves]

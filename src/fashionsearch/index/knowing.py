@@ -27,6 +27,7 @@ class Knowing(Items):
     """Items, an encoder of what is asked for, and what was learned of them."""
 
     dim: int
+    background: str
     _encoder: Embeds | None
     _learned: Mapping[str, learned.Part]
 
@@ -38,24 +39,33 @@ class Knowing(Items):
             )
         return self._encoder
 
-    def _opinions(self, like: Any, unlike: Any) -> tuple[Judgements, Judgements]:
+    def _opinions(
+        self, like: Any, unlike: Any, background: str | None = None
+    ) -> tuple[Judgements, Judgements]:
         """Return what is liked and what is not.
 
         Raises:
             InputError: if an item is both.
         """
-        liked, unliked = self._opinion("like", like), self._opinion("unlike", unlike)
+        liked, unliked = (
+            self._opinion(name, given, background) for name, given in (("like", like), ("unlike", unlike))
+        )
         both = [item for item in liked.ids if item in unliked.ids]
         if both:
             raise errors.InputError(f"{both[0]!r} is both in like and in unlike; leave it out of one of them")
         return liked, unliked
 
-    def _opinion(self, name: str, given: Any) -> Judgements:
+    def _opinion(self, name: str, given: Any, background: str | None) -> Judgements:
         def embed(photos: list[Any]) -> NDArray[np.float32]:
-            encoder = self._required_encoder(f"look at the photos of {name}")
+            encoder = self._seeing(self._required_encoder(f"look at the photos of {name}"), background)
             return check_vectors(encoders.embed_queries(encoder, photos), self.dim)
 
         return judgements(name, given, self._engine, embed)
+
+    def _seeing(self, encoder: Embeds, background: str | None = None) -> Embeds:
+        """Return an encoder that does about backgrounds what is asked for; None is what the index was made with."""
+        chosen = self.background if background is None else background
+        return encoders.seeing(encoder, encoders.check_background(chosen, self._engine.settings.metric))
 
     @property
     def _clicks(self) -> ClickMetric | None:
@@ -84,7 +94,12 @@ class Knowing(Items):
         It is saved with the index, but it is no change of it: a folder that is only read stays as it is.
         """
         known = self._learned.get("whitening")
-        if not isinstance(known, Whitening) or len(self) > _GROWN * known.items:
-            known = Whitening.fitted(self._sample(), items=len(self))
-            self._learned = {**self._learned, known.name: known}
-        return known
+        is_known = isinstance(known, Whitening) and len(known.mean) == self.dim
+        if isinstance(known, Whitening) and is_known and len(self) <= _GROWN * known.items:
+            return known
+        engine = self._engine
+        fitted = Whitening.fitted(self._sample(), items=len(self))
+        with engine.changing:
+            if self._engine is engine:  # not migrated meanwhile
+                self._learned = {**self._learned, fitted.name: fitted}
+        return fitted

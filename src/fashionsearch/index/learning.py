@@ -60,8 +60,15 @@ class Learning(Substituting):
             >>> index.search(text="red shirt", k=3).counts
             array([3])
         """
+        self._check_writing()
         words = wording.learn(
-            self._engine, self._encoder, titles, images, random_state=random_state, progress=self.progress
+            self._engine,
+            self._encoder,
+            titles,
+            images,
+            background=self.background,
+            random_state=random_state,
+            progress=self.progress,
         )
         self._keep(words)
 
@@ -125,6 +132,7 @@ class Learning(Substituting):
             (300, True)
             >>> index.use_clicks(True)
         """
+        self._check_writing()
         check_cosine("clicks", self._engine.settings.metric)
         read = click_log.read(log, self._engine, self._embedded, self._of_texts)
         metric, report = click_log.learn(read, self._engine, self._sample())
@@ -180,11 +188,14 @@ class Learning(Substituting):
         """
         from fashionsearch.index import calibrating
 
+        self._check_writing()
         if self._engine.settings.metric != "cosine":
             raise errors.InputError(
                 f"chances are learned of cosines, and this index has metric={self._engine.settings.metric!r}; make it with "
                 "metric='cosine'"
             )
+        if not isinstance(field, str):
+            raise errors.InputError(f"field={field!r:.60} is not the name of a metadata field")
         self._engine.check_field(field, "calibrate")
         if (images is None) != (labels is None):
             raise errors.InputError("images and labels belong together; give both, or neither")
@@ -239,6 +250,14 @@ class Learning(Substituting):
                 self._check_writing()
                 learned.keep(self._folder / self._items, parts)
             self._learned = parts
+
+    def _forget(self) -> None:
+        """Forget what was learned, in the folder of an opened index too."""
+        with self._engine.changing:
+            if self._folder is not None:
+                self._check_writing()
+                learned.keep(self._folder / self._items, {})
+            self._learned = {}
 
     def _check_writing(self) -> None:
         from fashionsearch.index.engines.durable import DurableEngine

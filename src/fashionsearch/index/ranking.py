@@ -25,3 +25,11 @@ def source_first(found: Matches, sources: Sequence[str | None], k: int) -> Match
                     order[query, : place + 1] = np.roll(order[query, : place + 1], 1)
                     break
     return found.rearranged(order[:, :k])
+
+
+def by_similarity(found: Matches) -> Matches:
+    """Return matches with the most similar first, whatever they were ranked by."""
+    order = np.argsort(
+        -found.similarities, axis=1, kind="stable"
+    )  # NaN, of places that hold nothing, goes last
+    return found.rearranged(order)

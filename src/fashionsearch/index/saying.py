@@ -26,7 +26,6 @@ if TYPE_CHECKING:
 class Saying(Knowing):
     """Items, and what it takes to understand what is said of them."""
 
-    background: str
     show_photos: bool
     _tagger_of: tuple[Embeds | None, Tagger | None] = (None, None)
 
@@ -42,14 +41,16 @@ class Saying(Knowing):
     ) -> list[queries.Term]:
         """Return what is said; the arguments are those of `search`."""
         terms: list[queries.Term] = []
+        share = check_share("text_weight", text_weight)
+        encoders.check_background(background or self.background, self._engine.settings.metric)
+        alone = pictures is None and id is None
+        rest = 1.0 if text is None else 1 - share
         if pictures is not None:
             encoder = self._seeing(self._required_encoder("search by photo"), background)
             embedded = encoders.embed_queries(encoder, pictures)
-            weight = 1.0 if text is None else 1 - check_share("text_weight", text_weight)
-            terms.append(queries.Likeness("photo", check_vectors(embedded, self.dim), weight))
+            terms.append(queries.Likeness("photo", check_vectors(embedded, self.dim), rest))
         if text is not None:
-            weight = 1.0 if pictures is None else check_share("text_weight", text_weight)
-            terms.append(wording.term(self._encoder, self._words, text, weight, self.dim))
+            terms.append(wording.term(self._encoder, self._words, text, 1.0 if alone else share, self.dim))
             said = len(terms[-1].probes)
             if pictures is not None and said not in (1, len(pictures)):
                 raise errors.InputError(
@@ -57,7 +58,7 @@ class Saying(Knowing):
                     "texts alone"
                 )
         if id is not None:
-            terms.append(queries.Likeness("item", self._engine.fetch([check_id(id)]).vectors))
+            terms.append(queries.Likeness("item", self._engine.fetch([check_id(id)]).vectors, rest))
         if towards is not None:
             terms.append(self._towards(towards, tagger, pictures, terms, id))
         elif tagger is not None:
@@ -78,11 +79,6 @@ class Saying(Knowing):
         if region is None:
             return pictures
         return [cut(picture, region, position=position) for position, picture in enumerate(pictures)]
-
-    def _seeing(self, encoder: Embeds, background: str | None = None) -> Embeds:
-        """Return an encoder that does about backgrounds what is asked for; None is what the index was made with."""
-        chosen = self.background if background is None else background
-        return encoders.seeing(encoder, encoders.check_background(chosen, self._engine.settings.metric))
 
     @property
     def _words(self) -> Words | None:

@@ -54,6 +54,8 @@ class Searchable(Learning):
             self._migration.check_encoder(chosen)
         else:
             self._check_encoder(chosen)
+        if chosen is not self._encoder and not len(self) and self._learned:
+            self._forget()  # which was learned of another encoder's vectors
         self._encoder = chosen
 
     def _check_encoder(self, encoder: Embeds | None) -> None:

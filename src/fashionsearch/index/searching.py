@@ -53,7 +53,7 @@ class Searching(Answering):
             k: how many items to find for each.
             id: search by this stored item, itself left out, beside or in place of a photo.
             text: what is wanted in words, one text for all queries or one for each.
-            text_weight: what the words count beside photos, from 0 to 1; the photos count the rest.
+            text_weight: what the words count beside photos and an item, from 0 to 1; these count the rest.
             text_match: let items whose own text holds the words come first too: their metadata field that `learn_text` was
                 given, or every field of text, is ranked by BM25, and joined with the other ranking by reciprocal ranks. The
                 words are looked for as they are written.
@@ -103,7 +103,7 @@ class Searching(Answering):
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
         pictures = self._photos(images, region)
         terms = self._terms(pictures, background, text, text_weight, id, towards, tagger)
-        opinions = self._opinions(like, unlike)
+        opinions = self._opinions(like, unlike, background)
         if not terms and not opinions[0]:
             told = (
                 "unlike= says only what is not wanted" if opinions[1] else "nothing says what to search for"

@@ -122,9 +122,10 @@ class Session:
     def _varied(self, k: int) -> Matches:
         """Return items as unlike each other and what was shown as can be."""
         sample = self._index._sample(_SAMPLE)
-        shown = [self._index.get(item).vector for item in self.shown if item in self._index]
+        seen = list(dict.fromkeys([*self.shown, *self.unliked]))
+        shown = [self._index.get(item).vector for item in seen if item in self._index]
         probes = _far_apart(sample, np.array(shown, dtype=np.float32).reshape(-1, self._index.dim), k)
-        found = self._index.search_vectors(probes, k, where=self._where, exclude=self.shown)
+        found = self._index.search_vectors(probes, k, where=self._where, exclude=seen)
         # The nearest of each first.
         arrays: dict[str, Any] = {name: getattr(found, name).T.reshape(1, -1) for name in _SHOWN}
         ids = arrays["ids"][0].tolist()

@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 from fashionsearch.index.engines.base import Engine, fetch_present
 from fashionsearch.index.filters import AllOf, AnyOf, Condition, Contains, OneOf, words_of
 from fashionsearch.index.paging import Find
+from fashionsearch.index.rows import PRIVATE
 from fashionsearch.results import Matches
 from fashionsearch.results.matches import joined, stacked
 from fashionsearch.values import Value
@@ -81,7 +82,8 @@ def text_fields(engine: Engine) -> list[str]:
     """Return the metadata fields that hold text, as some of the items show."""
     ids = [item for item, _ in zip(engine, range(_SAMPLE), strict=False)]
     rows = fetch_present(engine, ids)
-    return sorted({name for row in rows.metadata for name, value in row.items() if isinstance(value, str)})
+    named = {name for row in rows.metadata for name, value in row.items() if isinstance(value, str)}
+    return sorted(name for name in named if not name.startswith(PRIVATE))
 
 
 def fused(find: Find, matched: Sequence[Matches]) -> Find:

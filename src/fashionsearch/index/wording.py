@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -81,10 +81,10 @@ def term(
     Raises:
         InputError: if a text is empty, too long or none, or the index knows no words.
     """
-    is_some = isinstance(text, str | Sequence | np.ndarray) or hasattr(
-        text, "to_numpy"
-    )  # a data frame's column
-    if not is_some or not len(text):
+    if isinstance(text, np.ndarray) and text.ndim == 0:
+        text = str(text)
+    is_column = hasattr(text, "to_numpy")  # of a data frame
+    if not (is_column or isinstance(text, str | Sequence | np.ndarray)) or not len(text):
         raise errors.InputError(
             f"text={text!r:.80} is neither a text nor several texts; give words, such as 'red dress'"
         )
@@ -114,6 +114,7 @@ def learn(
     titles: str | Sequence[str | None],
     images: Images | None,
     *,
+    background: str,
     random_state: int,
     progress: bool,
 ) -> Words:
@@ -130,7 +131,7 @@ def learn(
         )
     else:
         texts = _given(titles)
-        vectors = encoders.embed_all(encoder, images, "raise", None)[0]
+        vectors = encoders.embed_all(encoders.seeing(encoder, background), images, "raise", None)[0]
         _check_count(len(texts), len(vectors), "images")
     there = [place for place, text in enumerate(texts) if isinstance(text, str) and text.strip()]
     wrong = next((text for text in texts if text is not None and not isinstance(text, str)), None)
@@ -164,6 +165,10 @@ def _given(titles: Sequence[str | None] | str) -> list[Any]:
     if isinstance(titles, str):
         raise errors.InputError(
             f"titles={titles!r:.60} is one text, and images were given; give one title for each of them"
+        )
+    if not isinstance(titles, Iterable):
+        raise errors.InputError(
+            f"titles={titles!r:.60} is neither the name of a metadata field nor a list of titles"
         )
     return [None if is_missing(title) else title for title in titles]
 

@@ -90,9 +90,10 @@ class LastKept:
         kept = self._held.get(name)
         if kept is None:
             kept = self._held[name] = Kept(find())
-            while len(self._held) > 1 and (len(self._held) > _MOST or self._bytes > _MOST_BYTES):
-                self._held.popitem(last=False)
         else:
             self._held.move_to_end(name)
         kept._asked += 1
+        # Those that were gathered since have grown.
+        while len(self._held) > 1 and (len(self._held) > _MOST or self._bytes > _MOST_BYTES):
+            self._held.popitem(last=False)
         return kept
