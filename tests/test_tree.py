@@ -15,6 +15,7 @@ OF_THE_WHOLE = {
     "index/test_threads.py",
     "index/test_stateful.py",  # every call of an index, stopped at every line
     "plugin/test_plugin.py",  # the example beside it, installed
+    "test_data_frames.py",  # every call that takes a column
     "test_docs.py",
     "test_imports.py",
     "test_public_api.py",

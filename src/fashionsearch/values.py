@@ -10,7 +10,7 @@ import decimal
 import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, TypeAlias, TypeGuard
+from typing import Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 
@@ -25,6 +25,19 @@ _DATE = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)(?:[T ](\d\d):(\d\d)(?::(\d\d)(?:\.(\d{1,9}))?)?)?(Z|[-+]\d\d:?\d\d)?", re.ASCII
 )
 _AS_THEY_ARE = {str, int, float, bool, type(None)}
+
+
+class Frame(Protocol):
+    """What data frames (pandas, polars) and a `Table` have in common: the names of columns, and a column by its name."""
+
+    @property
+    def columns(self) -> Any:
+        """The names of the columns."""
+        ...
+
+    def __getitem__(self, name: Any, /) -> Any:
+        """Return a column, with one value a row."""
+        ...
 
 
 def is_number(value: Value) -> TypeGuard[float]:
@@ -56,7 +69,7 @@ def plain_value(value: object, field: str) -> Value:
         value = _date_of(value)
     elif hasattr(value, "item") and getattr(value, "ndim", None) == 0:
         value = float(value) if isinstance(value, np.floating) else value.item()
-    if _is_unknown(value):
+    if is_missing(value):
         return None
     if isinstance(value, str):
         return str.__str__(value)
@@ -76,7 +89,8 @@ def plain_value(value: object, field: str) -> Value:
     )
 
 
-def _is_unknown(value: object) -> bool:
+def is_missing(value: object) -> bool:
+    """Return whether a value is None, NaN, NaT or pandas' NA."""
     if isinstance(value, float):
         return math.isnan(value)
     if isinstance(value, decimal.Decimal):

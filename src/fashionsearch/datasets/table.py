@@ -49,7 +49,7 @@ class Table:
     """Photos with their labels: one row a product.
 
     Attributes:
-        images: sequence of n images, each a path or an (H, W, 3) uint8 array.
+        images: sequence of n images, each a path or an (H, W, 3) uint8 array; a data frame's column of paths will do.
         data: column name -> n values: text, numbers, booleans, dates or None; a data frame will do. Kept as text, in
             which `""` is unknown; `metadata` has the values.
         name: what to call this table in reports.
@@ -74,6 +74,8 @@ class Table:
     def __post_init__(self) -> None:
         if self._values is not None:
             return  # rows of another table, whose columns keep their kinds
+        if hasattr(self.images, "to_numpy"):  # a data frame's column, which pandas indexes by labels
+            object.__setattr__(self, "images", list(self.images))
         given = columns_of(self.data)
         if given is None:
             raise errors.DataError(

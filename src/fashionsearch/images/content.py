@@ -12,6 +12,7 @@ from typing import IO, Any
 import PIL.Image
 
 from fashionsearch.files import as_path, open_regular
+from fashionsearch.values import is_missing
 
 MAX_BYTES = 512 * 2**20
 _OF_THIS_MACHINE = {errno.EMFILE, errno.ENFILE, errno.ENOMEM, errno.ENOSPC}
@@ -41,7 +42,8 @@ def content(image: str | os.PathLike[str] | bytes | IO[bytes] | Any) -> bytes:
     elif hasattr(image, "read"):
         data = _object_content(image)
     else:
-        raise UnreadableError("is not an image; give a path, bytes, file, PIL image, array or tensor")
+        forms = "is not an image; give a path, bytes, file, PIL image, array or tensor"
+        raise UnreadableError(f"{forms}, and leave out rows that have none" if is_missing(image) else forms)
     if not data:
         raise UnreadableError("the file is empty")
     if len(data) > MAX_BYTES:

@@ -85,6 +85,11 @@ def iterate(images: Images) -> Iterator[Image]:
     if _is_single(images):
         _refuse_stack(images)
         yield images  # type: ignore[misc]
+    elif hasattr(images, "columns") and hasattr(images, "dtypes"):
+        first = str(next(iter(images.columns), "path"))
+        raise errors.InputError(
+            f"a data frame is not images; give its column of paths, such as frame[{first!r}]"
+        )
     elif isinstance(images, Iterable) and not isinstance(images, dict):
         holds_all = isinstance(images, list | tuple | np.ndarray) or is_tensor(images)
         for image in images:

@@ -90,6 +90,8 @@ def check_vectors(vectors: ArrayLike, dim: int) -> NDArray[np.float32]:
     """Return (n, dim) float32, one vector as (1, dim), or raise InputError naming the first bad row."""
     try:
         numbers = np.asarray(vectors)
+        if numbers.dtype == object and numbers.ndim == 1:  # a data frame's column of vectors
+            numbers = np.asarray(numbers.tolist())
         if numbers.dtype != np.float32:
             numbers = numbers.astype(np.float64)
     except (TypeError, ValueError, OverflowError, RuntimeError) as error:
@@ -207,7 +209,8 @@ def metadata_rows(metadata: object, n: int) -> list[dict[str, Value]]:
     if not isinstance(metadata, Sequence) or len(metadata) != n:
         got = f"{len(metadata)} entries" if isinstance(metadata, Sequence) else f"a {type(metadata).__name__}"
         raise errors.InputError(
-            f"metadata is {got}, and there are {n} items; give a list of one mapping an item, or a mapping of columns"
+            f"metadata is {got}, and there are {n} items; give a list of one mapping an item, or a mapping of columns or "
+            "a data frame, such as frame[['colour', 'price']]"
         )
     return [metadata_row(row) for row in metadata]
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -69,7 +69,7 @@ class Searchable(Learning):
         self,
         images: Images,
         *,
-        ids: Sequence[Id] | None = None,
+        ids: Iterable[Id] | None = None,
         metadata: Any = None,
         on_error: str = "raise",
         cache: EmbeddingCache | None = None,
@@ -110,7 +110,7 @@ class Searchable(Learning):
         return Added(self._upsert(added, names, total), failures)
 
     def add_vectors(
-        self, vectors: ArrayLike, *, ids: Sequence[Id] | None = None, metadata: Any = None
+        self, vectors: ArrayLike, *, ids: Iterable[Id] | None = None, metadata: Any = None
     ) -> Added:
         """Add vectors; an id that is there already gets the new vector and metadata.
 

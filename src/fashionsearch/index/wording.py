@@ -14,6 +14,7 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, queries
 from fashionsearch.index.engines.base import Engine, fetch_present
 from fashionsearch.index.rows import Rows, check_vectors
+from fashionsearch.values import is_missing
 from fashionsearch.words import Words, check_texts, shipped_words
 
 if TYPE_CHECKING:
@@ -82,7 +83,8 @@ def term(
     """
     if isinstance(text, np.ndarray) and text.ndim == 0:
         text = str(text)
-    if not isinstance(text, str | Sequence | np.ndarray) or not len(text):
+    is_column = hasattr(text, "to_numpy")  # of a data frame
+    if not (is_column or isinstance(text, str | Sequence | np.ndarray)) or not len(text):
         raise errors.InputError(
             f"text={text!r:.80} is neither a text nor several texts; give words, such as 'red dress'"
         )
@@ -168,7 +170,7 @@ def _given(titles: Sequence[str | None] | str) -> list[Any]:
         raise errors.InputError(
             f"titles={titles!r:.60} is neither the name of a metadata field nor a list of titles"
         )
-    return list(titles)
+    return [None if is_missing(title) else title for title in titles]
 
 
 def _check_count(titles: int, others: int, what: str) -> None:

@@ -24,11 +24,27 @@ from fashionsearch.results.findings import (
     LeakFree,
     Mislabel,
 )
-from fashionsearch.results.tables import data_frame, html_table, write_csv
+from fashionsearch.results.frames import data_frame
+from fashionsearch.results.tables import html_table, write_csv
 from fashionsearch.results.tags import IMAGE, TAGGED_AS
 
 _SHOWN = 10
 _HEADER = ("fault", "fault_score", "fault_attribute", "fault_suggested", "fault_of", "fault_reason")
+_COLUMNS = {  # of the data frame, each with its dtype; None is whatever its values are
+    "fault": None,
+    "row": "int64",
+    "source": None,
+    "score": "float64",
+    "attribute": None,
+    "given": None,
+    "suggested": None,
+    "of": "Int64",
+    "of_source": None,
+    "exact": "boolean",
+    "part": None,
+    "of_part": None,
+    "reason": None,
+}
 TAKEN = (IMAGE, "row", TAGGED_AS, *_HEADER)  # by columns beside those of the attributes
 KINDS = {
     "mislabels": "mislabel",
@@ -142,12 +158,12 @@ class Audit:
         write_audit(path, self, most, self._thumbnail)
 
     def to_pandas(self) -> Any:
-        """Return `to_rows` as a pandas DataFrame.
+        """Return `to_rows` as a pandas DataFrame; what a finding has no attribute for is missing in its row.
 
         Raises:
             MissingPackageError: if pandas isn't installed.
         """
-        return data_frame(self.to_rows())
+        return data_frame(self.to_rows(), _COLUMNS)
 
     def summary(self) -> dict[str, str]:
         """Return a sentence for each of the five lists."""

@@ -11,7 +11,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.results.frames import data_frame
 from fashionsearch.results.tables import html_table, text_table
+
+_COLUMNS = {  # of the data frame, each with its dtype; None is whatever its values are
+    "label": None,
+    "precision": "float64",
+    "recall": "float64",
+    "f1": "float64",
+    "auc": "float64",
+    "support": "int64",
+}
 
 
 @dataclass(frozen=True)
@@ -99,13 +109,23 @@ class Evaluation:
             "n": len(self.labels),
             **{name: _json_number(getattr(self, name)) for name in self.intervals},
             "intervals": {name: [_json_number(end) for end in ends] for name, ends in self.intervals.items()},
-            "per_class": [
-                {key: _json_number(value) for key, value in vars(row).items()} for row in self.per_class
-            ],
+            "per_class": self.to_rows(),
             "unscored": list(self.unscored),
             "classes": [str(label) for label in self.classes],
             "confusion": self.confusion.tolist(),
         }
+
+    def to_rows(self) -> list[dict[str, Any]]:
+        """Return one dictionary a class, of plain Python values: what a `ClassRow` holds, with None for NaN."""
+        return [{key: _json_number(value) for key, value in vars(row).items()} for row in self.per_class]
+
+    def to_pandas(self) -> Any:
+        """Return `to_rows` as a pandas DataFrame.
+
+        Raises:
+            MissingPackageError: if pandas isn't installed.
+        """
+        return data_frame(self.to_rows(), _COLUMNS)
 
     def _figures(self) -> list[tuple[object, ...]]:
         return [

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.results.columns import MetadataColumns
+from fashionsearch.results.frames import match_frame
 from fashionsearch.results.tables import html_table
 from fashionsearch.values import plain_value
 
@@ -203,6 +204,16 @@ class Matches:
             for query, found in enumerate(self)
             for rank, match in enumerate(found)
         ]
+
+    def to_pandas(self) -> Any:
+        """Return `to_rows` as a pandas DataFrame, in which each field of the metadata is a column.
+
+        One called as a match's own column has "metadata." before its name, and each part has "parts.".
+
+        Raises:
+            MissingPackageError: if pandas isn't installed.
+        """
+        return match_frame(self.to_rows())
 
     def rearranged(self, order: NDArray[np.intp]) -> Matches:
         """Return the matches of each query in another order, or fewer of them.

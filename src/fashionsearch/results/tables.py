@@ -7,11 +7,9 @@ import html
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, BinaryIO
+from typing import BinaryIO
 
 import numpy as np
-
-from fashionsearch import errors
 
 
 def html_table(head: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> str:
@@ -63,21 +61,6 @@ def write_csv(
         text.detach()
 
     write_atomically(path, write)
-
-
-def data_frame(rows: Sequence[Mapping[str, object]]) -> Any:
-    """Return rows as a pandas DataFrame.
-
-    Raises:
-        MissingPackageError: if pandas isn't installed.
-    """
-    try:
-        import pandas
-    except ImportError as error:
-        raise errors.MissingPackageError(
-            "to_pandas needs pandas, which isn't installed: pip install pandas, or use to_rows()"
-        ) from error
-    return pandas.DataFrame(rows)
 
 
 def _csv_cell(value: object) -> object:

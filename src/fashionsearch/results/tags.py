@@ -15,7 +15,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.results.tables import data_frame, write_csv
+from fashionsearch.results.frames import data_frame
+from fashionsearch.results.tables import write_csv
 from fashionsearch.values import plain_value
 
 # A name that is wider than its column is broken, and a shorter one is not.
@@ -168,7 +169,11 @@ class Tags:
         Raises:
             MissingPackageError: if pandas isn't installed.
         """
-        return data_frame(self.to_rows())
+        dtypes: dict[str, str | None] = {UNFAMILIAR: "bool", REVIEW: "bool"}
+        for name in self.attributes:
+            dtypes |= {f"{name} confidence": "float64", f"{name} sure": "bool"}
+        columns = {name: dtypes.get(name) for name in self.columns if name != TAGGED_AS}
+        return data_frame(self.to_rows(), columns)
 
     def __repr__(self) -> str:
         n = len(self)

@@ -16,8 +16,9 @@ if TYPE_CHECKING:
     from fashionsearch.images import Images
     from fashionsearch.results import Evaluation, Tags
     from fashionsearch.tagging.state import State
+    from fashionsearch.values import Frame
 
-Labels: TypeAlias = Mapping[str, "ArrayLike"]
+Labels: TypeAlias = "Mapping[str, ArrayLike] | Frame"
 
 
 class Answers(ImageEstimator):
@@ -110,7 +111,8 @@ class Answers(ImageEstimator):
 
         Args:
             images: n images in any form.
-            labels: attribute -> (n,) true classes, of some or all attributes; unknown ones are left out.
+            labels: attribute -> (n,) true classes, of some or all attributes, or a data frame of them; unknown ones are
+                left out.
             min_support: classes with fewer examples get no AUC and are named.
             on_error: "raise" at an image that can't be read, or "skip" such images and their labels.
 
@@ -130,8 +132,8 @@ class Answers(ImageEstimator):
         from fashionsearch.tagging.state import evaluate, readable_labels
 
         state = self._state_now()
-        state.check_names(labels)
-        images, columns = readable_labels(images, labels, on_error)
+        given = state.check_names(labels)
+        images, columns = readable_labels(images, given, on_error)
         images, columns = without_learned(self, images, columns, "the evaluation")
         return evaluate(state, images, columns, self.predict_proba(images), min_support)
 

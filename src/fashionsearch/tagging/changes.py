@@ -7,11 +7,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 from scipy.optimize import minimize
 from scipy.special import expit, logsumexp
 
@@ -21,6 +21,9 @@ from fashionsearch.images import Images
 from fashionsearch.tagging.head import LinearHead
 from fashionsearch.tagging.state import State, unit
 from fashionsearch.targets import UNKNOWN, Targets, read_labels
+
+if TYPE_CHECKING:
+    from fashionsearch.tagging.answers import Labels
 
 _PULL = 1e-5  # towards the prototype
 # How frequent the class is taken to be, in classes of average size: more finds more of it, and takes more from others.
@@ -272,9 +275,7 @@ def _refitted(state: State, attribute: str) -> LinearHead:
     return LinearHead(weight.detach().numpy().astype(np.float32), bias.detach().numpy().astype(np.float32))
 
 
-def corrected_indices(
-    state: State, images: Images, labels: Mapping[str, ArrayLike]
-) -> dict[str, NDArray[np.int64]]:
+def corrected_indices(state: State, images: Images, labels: Labels) -> dict[str, NDArray[np.int64]]:
     """Return attribute -> (n,) class indices of corrected labels, −1 where nothing was corrected.
 
     Raises:
@@ -283,9 +284,8 @@ def corrected_indices(
     """
     if isinstance(labels, Mapping) and not labels:
         return {}  # as load_corrections reads a file in which nothing was changed
-    state.check_names(labels)
     found = {}
-    for attribute, given in labels.items():
+    for attribute, given in state.check_names(labels).items():
         values, known = read_labels(images, given, f"labels of {attribute!r}")
         place = {name: index for index, name in enumerate(state.targets.classes[attribute].tolist())}
         spelled = {str(name): name for name in place}

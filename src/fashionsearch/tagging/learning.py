@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from fashionsearch import errors
 from fashionsearch.backbones import Backbone
@@ -68,8 +67,8 @@ def learn(
 
 def readable_parts(
     images: Images,
-    labels: Mapping[str, ArrayLike],
-    validation: tuple[Images, Mapping[str, ArrayLike]] | None,
+    labels: Labels,
+    validation: tuple[Images, Labels] | None,
     on_error: str,
 ) -> tuple[Images, Targets, Labelled | None]:
     """Return images and targets of the training part, and of the validation part in the same classes.

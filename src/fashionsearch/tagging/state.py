@@ -9,7 +9,7 @@ from numbers import Real
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.encoder import check_on_error
@@ -21,8 +21,10 @@ from fashionsearch.tagging.head import LinearHead, temperature
 from fashionsearch.tagging.taxonomy import Taxonomy
 from fashionsearch.targets import UNKNOWN, Targets, read_labels
 from fashionsearch.training.metric import JOINED
+from fashionsearch.values import columns_of
 
 if TYPE_CHECKING:
+    from fashionsearch.tagging.answers import Labels
     from fashionsearch.tagging.tagger_fit import Fit
 
 _RARE = 0.01
@@ -147,24 +149,27 @@ class State:
         """Return the column of an attribute."""
         return list(self.heads).index(attribute)
 
-    def check_names(self, labels: object) -> None:
-        """Raise InputError unless labels are a mapping of attributes of this tagger."""
-        check_mapping(labels)
-        for name in labels:  # type: ignore[attr-defined]
+    def check_names(self, labels: object) -> dict[str, Any]:
+        """Return labels as a dictionary, or raise InputError unless they are a mapping of attributes of this tagger."""
+        columns = label_columns(labels)
+        for name in columns:
             if name not in self.heads:
                 raise errors.InputError(
                     f"{name!r} is no attribute of this tagger; they are {', '.join(self.heads)}."
                     + errors.did_you_mean(name, self.heads)
                 )
+        return columns
 
 
-def check_mapping(labels: object) -> None:
-    """Raise InputError unless labels are a mapping with at least one attribute."""
-    if not isinstance(labels, Mapping) or not labels or not all(isinstance(name, str) for name in labels):
+def label_columns(labels: object) -> dict[str, Any]:
+    """Return labels, a mapping or a data frame, as a dictionary, or raise InputError unless they have an attribute."""
+    columns = columns_of(labels)
+    if not columns or not all(isinstance(name, str) for name in columns):
         raise errors.InputError(
             f"labels of type {type(labels).__name__} are not a mapping of attributes to labels, such as "
-            "{'articleType': [...], 'baseColour': [...]}"
+            "{'articleType': [...], 'baseColour': [...]}, or a data frame of such columns"
         )
+    return columns
 
 
 def check_attribute_names(names: Iterable[str]) -> None:
@@ -178,7 +183,7 @@ def check_attribute_names(names: Iterable[str]) -> None:
 
 
 def readable_labels(
-    images: Images, labels: Mapping[str, ArrayLike], on_error: str, called: str = "labels"
+    images: Images, labels: Labels, on_error: str, called: str = "labels"
 ) -> tuple[Images, dict[str, NDArray[Any]]]:
     """Return images and labels as (n,) arrays, under "skip" without the images that can't be read.
 
@@ -190,10 +195,9 @@ def readable_labels(
         DataError: if an attribute has not one label for each image.
     """
     check_on_error(on_error)
-    check_mapping(labels)
     everything: Any = images if on_error == "raise" else list(iterate(images))
     columns = {}
-    for name, given in labels.items():
+    for name, given in label_columns(labels).items():
         values, known = read_labels(everything, given, f"{called} of {name!r}")
         columns[name] = values
         if (

@@ -201,8 +201,8 @@ class Tagger(Teachable):
 
         Args:
             images: n images in any form.
-            labels: attribute -> (n,) classes: text, whole numbers or booleans. "", None and NaN are unknown, and left out
-                of that attribute's loss.
+            labels: attribute -> (n,) classes: text, whole numbers or booleans; or a data frame whose columns are the
+                attributes. "", None and NaN are unknown, and left out of that attribute's loss.
             validation: images and labels that are not learned from: confidences are calibrated on them, and they set
                 what counts as unfamiliar and choose the best epoch. With None, photos of the training part stand in.
             checkpoints: a folder that is written after every epoch; the same call resumes from what is there. Only where a

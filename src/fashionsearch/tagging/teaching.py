@@ -60,7 +60,8 @@ class Teachable(Answers):
 
         Args:
             images: n images in any form.
-            labels: attribute -> (n,) true classes, of some or all attributes; "" or None where nothing was corrected.
+            labels: attribute -> (n,) true classes, of some or all attributes, or a data frame of them; "" or None where
+                nothing was corrected.
 
         Returns:
             Itself.
