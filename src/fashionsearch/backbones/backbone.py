@@ -329,8 +329,7 @@ class Backbone:
             (n, dim) float32, in the order of the texts.
 
         Raises:
-            InputError: if something is no text, or an empty one.
-            MissingPackageError, WeightsError: if the network's tokenizer needs a package, or files, that aren't there.
+            InputError, MissingPackageError, WeightsError: if a text is empty or none, or the tokenizer lacks a package or files.
         """
         return embed_texts(self.module, texts, self.placement, self.dim, progress=self.progress)
 
