@@ -329,7 +329,7 @@ class Backbone:
             (n, dim) float32, in the order of the texts.
 
         Raises:
-            InputError, MissingPackageError, WeightsError: if a text is empty or none, or the tokenizer lacks a package or files.
+            InputError, MissingPackageError, WeightsError: if a text is empty or none, or a tokenizer lacks its files.
         """
         return embed_texts(self.module, texts, self.placement, self.dim, progress=self.progress)
 
