@@ -12,7 +12,7 @@ def misspelt(text: str, generator: np.random.Generator, share: float = 0.7) -> s
 
     Examples:
         >>> misspelt("red floral dress", np.random.default_rng(0), share=1.0)
-        're floral drhess'
+        'rhed lforal drses'
     """
     return " ".join(
         _edited(word, generator) if len(word) > 1 and generator.random() < share else word
