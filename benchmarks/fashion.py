@@ -46,13 +46,14 @@ def share(measure: str, hits: Array, **more: object) -> Row:
 
 def mean(measure: str, values: Array, **more: object) -> Row:
     """Return a row of a mean with its interval."""
-    low, high = fs.metrics.bootstrap_interval(values)
+    numbers = np.asarray(values, dtype=np.float64)
+    low, high = fs.metrics.bootstrap_interval(numbers)
     return {
         "measure": measure,
-        "value": float(values.mean()),
+        "value": float(numbers.mean()),
         "low": low,
         "high": high,
-        "examples": len(values),
+        "examples": len(numbers),
         **more,
     }
 

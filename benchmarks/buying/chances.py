@@ -12,6 +12,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from fashion import mean
 from sklearn.metrics import roc_auc_score
 
 import fashionsearch as fs
@@ -20,18 +21,6 @@ from fashionsearch.index import calibrating
 
 FIELD, LONGEST, TYPES, PHOTOS, BINS = "articleType", 50, 20, 10, 15
 Row = dict[str, Any]
-
-
-def mean(measure: str, values: Array) -> Row:
-    """Return a row of a mean with its interval."""
-    low, high = fs.metrics.bootstrap_interval(np.asarray(values, dtype=np.float64))
-    return {
-        "measure": measure,
-        "value": float(np.mean(values)),
-        "low": low,
-        "high": high,
-        "examples": len(values),
-    }
 
 
 def error(right: Array, chances: Array) -> float:

@@ -15,6 +15,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from fashion import mean
 
 import fashionsearch as fs
 from buying.data import Array, Data, Part, embedded
@@ -58,7 +59,7 @@ def next_pages(kinds: Array, vectors: Array, wanted: Array, queries: Array) -> l
         unliked = [item for item in page if item not in liked]
         found = index.search_vectors(query, PAGE, like=liked, unlike=unliked).ids[0].astype(int)
         after[place] = (kinds[found] == wanted[place]).mean()
-    rows = [_mean("next page P@10 without judgements", without), _mean("next page P@10 after ten", after)]
+    rows = [mean("next page P@10 without judgements", without), mean("next page P@10 after ten", after)]
     gain = after.mean() / without.mean() - 1
     rng = np.random.default_rng(0)
     drawn = rng.integers(len(queries), size=(2000, len(queries)))
@@ -115,7 +116,7 @@ def clicks(
             ids = index.search_vectors(test[1], PAGE, exact=True).ids.astype(int)
             each.append((kinds[ids] == test[0][:, None]).mean(axis=1))
         index.use_clicks(False)
-        truth = _mean(f"clicks, seen by {name}: true gain in P@10", each[1] - each[0])
+        truth = mean(f"clicks, seen by {name}: true gain in P@10", each[1] - each[0])
         estimates = (
             ("estimated", report.gain, report.interval),
             ("naively estimated", report.naive_gain, report.naive_interval),
@@ -134,14 +135,3 @@ def clicks(
             ),
         ]
     return rows
-
-
-def _mean(measure: str, values: Array) -> Row:
-    low, high = fs.metrics.bootstrap_interval(values)
-    return {
-        "measure": measure,
-        "value": float(values.mean()),
-        "low": low,
-        "high": high,
-        "examples": len(values),
-    }

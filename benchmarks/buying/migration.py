@@ -11,6 +11,7 @@ from __future__ import annotations
 from typing import Any
 
 import numpy as np
+from fashion import mean
 
 import fashionsearch as fs
 from buying.data import ENCODERS, Data, Part, embedded
@@ -43,7 +44,7 @@ def measure(data: Data, encoder: str, *, validation: bool = False) -> list[dict[
     means = {name: np.mean(each, axis=0) for name, each in hits.items()}
     means["old"] = _hits(_engine(old[0]), old[1], gallery, queries)
     means["new"] = _hits(_engine(new[0]), new[1], gallery, queries)
-    rows = [_mean(f"P@1: {name}", each) for name, each in means.items()]
+    rows = [mean(f"P@1: {name}", each) for name, each in means.items()]
     for one, other in (("mapped", "old"), ("half", "mapped"), ("mapped", "new"), ("half", "new")):
         rows.append(_ratio(f"{one} over {other}", means[one], means[other]))
     about = {"old encoder": before, "pairs": PAIRS, "seeds": len(SEEDS), "map": " ".join(sorted(kinds))}
@@ -67,17 +68,6 @@ def _hits(engine: Any, asked: Array, gallery: Part, queries: Part) -> Array:
     """Return (n,) whether the first one found has the query's value."""
     found = engine.search(asked, 1, None, True).ids[:, 0].astype(np.intp)
     return (gallery[FIELD][found] == queries[FIELD]).astype(np.float64)
-
-
-def _mean(measure: str, values: Array) -> dict[str, Any]:
-    low, high = fs.metrics.bootstrap_interval(values)
-    return {
-        "measure": measure,
-        "value": float(values.mean()),
-        "low": low,
-        "high": high,
-        "examples": len(values),
-    }
 
 
 def _ratio(measure: str, one: Array, other: Array) -> dict[str, Any]:

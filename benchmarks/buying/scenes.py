@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from fashion import mean
 from PIL import Image
 from scipy import ndimage
 
@@ -114,17 +115,8 @@ def measure(data: Data, name: str, *, validation: bool) -> list[dict[str, Any]]:
                 began = time.process_time()
                 first = _first(index, photos, asked) == places
                 seconds = (time.process_time() - began) / len(first)
-                low, high = fs.metrics.bootstrap_interval(first.astype(float))
                 how = f"the same product first, {what}: {indexed} in the index, {asked} in the search"
-                rows.append(
-                    {
-                        "measure": how,
-                        "value": float(first.mean()),
-                        "low": low,
-                        "high": high,
-                        "examples": len(first),
-                    }
-                )
+                rows.append(mean(how, first))
                 if (what, indexed, asked) == ("in scenes", "fuse", "fuse"):
                     rows.append(
                         {"measure": "CPU seconds a query in a scene", "value": seconds, "form": ".2f"}

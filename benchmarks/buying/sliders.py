@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from fashion import mean
 from pretrained import ATTRIBUTES
 
 import fashionsearch as fs
@@ -131,16 +132,16 @@ def sliders(used: Known, vectors: Array, queries: Part, colours: Array, gallery:
     gender = gallery["gender"][found] == queries["gender"][:, None]
     more = {"drawn": way}
     return [
-        _row("colour and type right in the first 5", both.mean(axis=1), **more),
-        _row("at most possible", most / _FIRST, **more),
-        _row("of what is possible", both.sum(axis=1) / most, **more),
-        _row("where five are there", both.mean(axis=1)[there >= _FIRST], **more),
-        _row("colour and type right in one of the first 5", both.any(axis=1), **more),
-        _row("without towards", before.mean(axis=1), **more),
-        _row("type right", type_right.mean(axis=1), **more),
-        _row("colour right", colour_right.mean(axis=1), **more),
-        _row("gender as the photo's", gender.mean(axis=1), **more),
-        _row("of the first 5 among all items, found among the candidates", np.array(same), **more),
+        mean("colour and type right in the first 5", both.mean(axis=1), **more),
+        mean("at most possible", most / _FIRST, **more),
+        mean("of what is possible", both.sum(axis=1) / most, **more),
+        mean("where five are there", both.mean(axis=1)[there >= _FIRST], **more),
+        mean("colour and type right in one of the first 5", both.any(axis=1), **more),
+        mean("without towards", before.mean(axis=1), **more),
+        mean("type right", type_right.mean(axis=1), **more),
+        mean("colour right", colour_right.mean(axis=1), **more),
+        mean("gender as the photo's", gender.mean(axis=1), **more),
+        mean("of the first 5 among all items, found among the candidates", np.array(same), **more),
     ]
 
 
@@ -161,27 +162,14 @@ def pages(used: Known, vectors: Array, queries: Part, gallery: Part) -> list[Row
 
     plain, plain_twice = page()
     rows = [
-        _row("page of 10: type precision", plain),
-        _row("page of 10: one name twice", plain_twice),
+        mean("page of 10: type precision", plain),
+        mean("page of 10: one name twice", plain_twice),
     ]
     for said, options in (
         ("grouped", {"group_by": "productDisplayName"}),
         (f"grouped, diversity {_DIVERSITY}", {"group_by": "productDisplayName", "diversity": _DIVERSITY}),
     ):
         precision, twice = page(**options)
-        rows.append(_row(f"{said} page of 10: type precision lost", plain - precision))
-        rows.append(_row(f"{said} page of 10: one name twice", twice))
+        rows.append(mean(f"{said} page of 10: type precision lost", plain - precision))
+        rows.append(mean(f"{said} page of 10: one name twice", twice))
     return rows
-
-
-def _row(measure: str, values: Array, **more: object) -> Row:
-    numbers = values.astype(float)
-    low, high = fs.metrics.bootstrap_interval(numbers)
-    return {
-        "measure": measure,
-        "value": float(numbers.mean()),
-        "low": low,
-        "high": high,
-        "examples": len(numbers),
-        **more,
-    }

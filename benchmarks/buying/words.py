@@ -18,6 +18,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
+from fashion import mean
 
 import fashionsearch as fs
 from buying.data import Array, Data, Part, embedded, encoder
@@ -101,7 +102,7 @@ def _recalls(measure: str, index: fs.VisualIndex, texts: Any, titles: Array, gal
 
 def _hits(measure: str, hits: Array, gallery: int) -> list[Row]:
     each = ((1, hits[:, 0]), (_K, hits.any(axis=1)))
-    return [_mean(f"{measure}: R@{k}", found.astype(float), gallery=gallery) for k, found in each]
+    return [mean(f"{measure}: R@{k}", found.astype(float), gallery=gallery) for k, found in each]
 
 
 def _attribute_words(measure: str, index: fs.VisualIndex, gallery: Part) -> list[Row]:
@@ -111,7 +112,7 @@ def _attribute_words(measure: str, index: fs.VisualIndex, gallery: Part) -> list
     found = index.search(text=texts, k=_PAGE).ids.astype(int)
     colours, kinds = (np.array(values)[:, None] for values in zip(*asked, strict=True))
     right = (gallery["baseColour"][found] == colours) & (gallery["articleType"][found] == kinds)
-    return [_mean(f"{measure}: P@5 on both", right.mean(axis=1), gallery=len(gallery))]
+    return [mean(f"{measure}: P@5 on both", right.mean(axis=1), gallery=len(gallery))]
 
 
 def _one(kind: str) -> str:
@@ -161,10 +162,3 @@ def _kagl(data: Data, known: _Embedded) -> list[Row]:
     found = ids[index.search(text=texts, k=_K).ids.astype(int)]
     hits = np.array([np.isin(row, answers) for row, (_, answers) in zip(found, queries, strict=True)])
     return _hits("KAGL", hits, len(ids))
-
-
-def _mean(measure: str, values: Array, **more: Any) -> Row:
-    low, high = fs.metrics.bootstrap_interval(values)
-    return {
-        "measure": measure, "value": float(values.mean()), "low": low, "high": high, "examples": len(values), **more,
-    }  # fmt: skip

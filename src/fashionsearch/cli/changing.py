@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
 from fashionsearch.cli.console import shown
 from fashionsearch.cli.inputs import check_photos, ids_of, is_opened, table_of
 from fashionsearch.cli.target import to_change, typed
+
+if TYPE_CHECKING:
+    from fashionsearch.index import VisualIndex
 
 
 def add(options: argparse.Namespace) -> int:
@@ -71,21 +75,26 @@ def update(options: argparse.Namespace) -> int:
 
 def learn_text(options: argparse.Namespace) -> int:
     """Learn words from titles."""
-    with to_change(options, embeds=True) as index:
+    with _learning(options) as index:
         index.learn_text(options.titles)
-        if not is_opened(options.index):  # its items are on a server, and the words in the folder
-            index.save(options.index)
     print(f"words learned; search with: fashionsearch search {options.index} --text 'red dress'")
     return 0
 
 
 def calibrate(options: argparse.Namespace) -> int:
     """Learn what a likeness is worth."""
-    with to_change(options, embeds=True) as index:
+    with _learning(options) as index:
         print(index.calibrate(options.field))
+    return 0
+
+
+@contextlib.contextmanager
+def _learning(options: argparse.Namespace) -> Iterator[VisualIndex]:
+    """Give an index, and keep what it learns."""
+    with to_change(options, embeds=True) as index:
+        yield index
         if not is_opened(options.index):  # its items are on a server, and what was learned in the folder
             index.save(options.index)
-    return 0
 
 
 def _tell(options: argparse.Namespace, done: Mapping[str, Any], words: str) -> None:

@@ -61,13 +61,13 @@ class Ranking:
 
     def find(self, count: int, exact: bool = False) -> Matches:
         """Return the `count` best items of each query; their similarities are the cosines to all probes together."""
-        exact = exact or self.exact
         if self.is_linear:
-            return self.engine.search(self.probes, count, self.condition, exact)
+            return self.engine.search(self.probes, count, self.condition, exact or self.exact)
         # Nothing of the pool depends on how many are asked for.
         depth = max(1, len(self.engine)) if self.exact else self.depth + len(self.exclude)
         base = self.engine.search(self.probes, max(depth, self.breadth), self.condition, self.exact)
-        others = [] if self.exact else [self._searched(probes, depth) for probes in self._more_probes()]
+        more = [] if self.exact else self._more_probes()
+        others = [self.engine.search(probes, depth, self.condition, False) for probes in more]
         everything, width = joined([base, *others]), base.ids.shape[1]
         pools = [self._pool(everything, query, min(depth, width), width) for query in range(len(base))]
         orders = [self._ordered(everything, query, pool, count) for query, pool in enumerate(pools)]
@@ -105,9 +105,8 @@ class Ranking:
         scored = found.of_scores(similarities=similarities, parts=parts)
         if [len(places) for places in there] == found.counts.tolist():
             return scored
-        return scored.chosen(
-            [sorted(places) for places in there], found.ids.shape[1]
-        )  # some were removed meanwhile
+        # Some were removed meanwhile.
+        return scored.chosen([sorted(places) for places in there], found.ids.shape[1])
 
     def _more_probes(self) -> list[NDArray[np.float32]]:
         """Return the probes of linear terms together, and of each other term by itself."""
@@ -118,9 +117,6 @@ class Ranking:
             *(alone if linear or len(alone) > 1 else []),
         ]
         return [probe for probe in probes if np.linalg.norm(probe, axis=1).all()]
-
-    def _searched(self, probes: NDArray[np.float32], depth: int) -> Matches:
-        return self.engine.search(probes, depth, self.condition, False)
 
     def _rows(self, ids: list[Id]) -> tuple[Rows, list[int]]:
         """Return the rows of those ids that are still there, and their places among the ids."""

@@ -94,8 +94,7 @@ class Knowing(Items):
         It is saved with the index, but it is no change of it: a folder that is only read stays as it is.
         """
         known = self._learned.get("whitening")
-        is_known = isinstance(known, Whitening) and len(known.mean) == self.dim
-        if isinstance(known, Whitening) and is_known and len(self) <= _GROWN * known.items:
+        if isinstance(known, Whitening) and len(known.mean) == self.dim and len(self) <= _GROWN * known.items:
             return known
         engine = self._engine
         fitted = Whitening.fitted(self._sample(), items=len(self))

@@ -42,27 +42,11 @@ class Part(Protocol):
         ...
 
 
-def _read_whitening(config: storage.Fields, arrays: dict[str, NDArray[Any]]) -> Part:
-    return Whitening.from_state(config, arrays)
-
-
-def _read_words(config: storage.Fields, arrays: dict[str, NDArray[Any]]) -> Part:
-    return Words.from_state(config, arrays)
-
-
-def _read_calibration(config: storage.Fields, arrays: dict[str, NDArray[Any]]) -> Part:
-    return Calibration.from_state(config, arrays)
-
-
-def _read_clicks(config: storage.Fields, arrays: dict[str, NDArray[Any]]) -> Part:
-    return ClickMetric.from_state(config, arrays)
-
-
 _READERS: dict[str, Callable[[storage.Fields, dict[str, NDArray[Any]]], Part]] = {
-    "calibration": _read_calibration,
-    "whitening": _read_whitening,
-    "clicks": _read_clicks,
-    "words": _read_words,
+    "calibration": Calibration.from_state,
+    "whitening": Whitening.from_state,
+    "clicks": ClickMetric.from_state,
+    "words": Words.from_state,
 }
 
 

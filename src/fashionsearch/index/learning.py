@@ -189,11 +189,7 @@ class Learning(Substituting):
         from fashionsearch.index import calibrating
 
         self._check_writing()
-        if self._engine.settings.metric != "cosine":
-            raise errors.InputError(
-                f"chances are learned of cosines, and this index has metric={self._engine.settings.metric!r}; make it with "
-                "metric='cosine'"
-            )
+        check_cosine("chances", self._engine.settings.metric)
         if not isinstance(field, str):
             raise errors.InputError(f"field={field!r:.60} is not the name of a metadata field")
         self._engine.check_field(field, "calibrate")
@@ -245,19 +241,18 @@ class Learning(Substituting):
             StorageError: if the folder can't be written or was opened to be read only; what was known before stays.
         """
         with self._engine.changing:
-            parts = {**self._learned, part.name: part}
-            if self._folder is not None:
-                self._check_writing()
-                learned.keep(self._folder / self._items, parts)
-            self._learned = parts
+            self._replace({**self._learned, part.name: part})
 
     def _forget(self) -> None:
         """Forget what was learned, in the folder of an opened index too."""
         with self._engine.changing:
-            if self._folder is not None:
-                self._check_writing()
-                learned.keep(self._folder / self._items, {})
-            self._learned = {}
+            self._replace({})
+
+    def _replace(self, parts: dict[str, learned.Part]) -> None:
+        if self._folder is not None:
+            self._check_writing()
+            learned.keep(self._folder / self._items, parts)
+        self._learned = parts
 
     def _check_writing(self) -> None:
         from fashionsearch.index.engines.durable import DurableEngine

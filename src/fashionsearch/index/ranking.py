@@ -29,7 +29,5 @@ def source_first(found: Matches, sources: Sequence[str | None], k: int) -> Match
 
 def by_similarity(found: Matches) -> Matches:
     """Return matches with the most similar first, whatever they were ranked by."""
-    order = np.argsort(
-        -found.similarities, axis=1, kind="stable"
-    )  # NaN, of places that hold nothing, goes last
-    return found.rearranged(order)
+    # NaN, of places that hold nothing, goes last.
+    return found.rearranged(np.argsort(-found.similarities, axis=1, kind="stable"))
