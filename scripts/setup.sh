@@ -12,11 +12,16 @@ if not (3, 10) <= sys.version_info[:2] <= (3, 13):
              "name another with PYTHON=/path/to/python3.11")
 CHECK
 
-# The tests of a power failure record what a process asks of the disk.
-if [ "$extras" = dev ] && ! command -v strace >/dev/null; then
+# The tests of a power failure record what a process asks of the disk, and those of the page drive a browser.
+missing=()
+if [ "$extras" = dev ]; then
+    command -v strace >/dev/null || missing+=(strace)
+    command -v chromium >/dev/null || missing+=(chromium)
+fi
+if [ "${#missing[@]}" -gt 0 ]; then
     as_root=$([ "$(id -u)" = 0 ] || echo sudo -n)
-    { $as_root apt-get update -q && $as_root apt-get install -q -y --no-install-recommends strace; } >&2 ||
-        { echo "strace can't be installed here; install it, and try again" >&2; exit 1; }
+    { $as_root apt-get update -q && $as_root apt-get install -q -y --no-install-recommends "${missing[@]}"; } >&2 ||
+        { echo "${missing[*]} can't be installed here; install what is missing, and try again" >&2; exit 1; }
 fi
 
 # What was installed is remembered by what decides it, so that a second call takes no time.
