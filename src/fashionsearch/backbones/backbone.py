@@ -6,6 +6,7 @@ import dataclasses
 import functools
 import hashlib
 import json
+import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any, cast
 
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.backbones import snapshot
-from fashionsearch.backbones.ready import ReadyNetwork
+from fashionsearch.backbones.ready import EMBEDDINGS, ReadyNetwork
 from fashionsearch.backbones.texts import embed_texts
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.device import (
@@ -25,8 +26,8 @@ from fashionsearch.device import (
     resolve_placement,
     torch_defaults,
 )
-from fashionsearch.embedding import PhotoTransform, Pipeline
-from fashionsearch.encoder import Batch
+from fashionsearch.embedding import PhotoTransform, Pipeline, noticed
+from fashionsearch.encoder import GRAPH, Batch, with_graph
 from fashionsearch.images import Images
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.results import Fidelity
@@ -61,6 +62,7 @@ class Backbone:
 
     Attributes:
         name, preprocess, origin, progress: as given.
+        ready: the graph in use instead of a module, where one lies ready.
         precision: "fp32", "bf16", "fp16" or "int8"; the module beside an int8 graph stays in fp32.
         lowered: as given, if it is in use.
         runtime_option: the runtime as given.
@@ -100,11 +102,12 @@ class Backbone:
         self.name, self.origin, self.preprocess = name, origin, preprocess
         self.runtime_option, self.progress = runtime, progress
         self._session: tuple[int, Runtime, Pipeline] | None = None
-        self._ready: ReadyNetwork | None = None
+        self._exported: bytes | None = None
+        self.ready: ReadyNetwork | None = None
         self.lowered: LowPrecision | None = None
         if isinstance(module, ReadyNetwork):
             if lowered is None and module.serves(device, precision, runtime):
-                self._ready, self.dim, self.precision = module, module.dim, "fp32"
+                self.ready, self.dim, self.precision = module, module.dim, "fp32"
                 self.weights_hash = module.weights_hash
                 return
             module = module.make()
@@ -148,9 +151,9 @@ class Backbone:
         return self.placement.device
 
     def _made_ready(self) -> ReadyNetwork:
-        if self._ready is None:  # asked for before the constructor came to it
+        if self.ready is None:  # asked for before the constructor came to it
             raise AttributeError("this backbone has no network yet")
-        return self._ready
+        return self.ready
 
     @functools.cached_property
     def weights_hash(self) -> str:
@@ -170,20 +173,22 @@ class Backbone:
     @functools.cached_property
     def _cache_salt(self) -> str:
         # Networks without a registered name, or with no weights at all, may differ in their layers alone.
-        layers = hashlib.sha256(repr(self._ready or self.module).encode()).hexdigest()
-        return f"{self.fingerprint} {layers}"
+        if self.ready is None:
+            return f"{self.fingerprint} {snapshot.layers_hash(self.module)}"
+        familiar = "" if self.ready.output == EMBEDDINGS else f" {self.ready.output}"
+        return f"{self.fingerprint} {self.ready.layers}{familiar}"
 
     def _open(self) -> tuple[int, Runtime, Pipeline]:
         """Return what embeds, opened at the first use, and again in a forked child, which can't use its parent's."""
         if self._session is None or self._session[0] != forks():
-            runtime = self._opened() if self._ready is None else self._ready.runtime()
+            runtime = self._opened() if self.ready is None else self.ready.runtime()
             pipeline = Pipeline(
                 runtime,
                 self.preprocess,
                 dim=self.dim,
                 fingerprint=f"{self._cache_salt} {self.precision}",
                 batch_size=self._execution.batch_size
-                or (CPU_BATCH_SIZE if self._ready is not None else self.placement.batch_size),
+                or (CPU_BATCH_SIZE if self.ready is not None else self.placement.batch_size),
                 progress=self.progress,
             )
             self._session = forks(), runtime, pipeline
@@ -208,9 +213,30 @@ class Backbone:
         Raises:
             RuntimeUnavailableError: if it can't be exported.
         """
-        from fashionsearch.runtimes.graph import float_graph
+        from fashionsearch.runtimes.graph import export, kept_graph
 
-        return float_graph(self.module, self.preprocess, self._cache_salt)
+        return kept_graph(lambda: export(self.module, self.preprocess), self._cache_salt)
+
+    def ready_graph(self) -> bytes:
+        """Return the graph that is saved beside the weights, compared with torch; of a tagger it gives familiarity too.
+
+        Raises:
+            LeftOut: if it can't be exported, with a `DataWarning` that says why.
+        """
+        if self._exported is None:
+            from fashionsearch.backbones.exported import exported_graph
+
+            try:
+                with noticed("exporting the network, which then runs without torch", shown=self.progress):
+                    self._exported = exported_graph(self.module, self.preprocess, self._cache_salt)
+            except errors.RuntimeUnavailableError as error:
+                warnings.warn(
+                    f"saved without {GRAPH}, so that loading it takes torch: {error}",
+                    errors.DataWarning,
+                    stacklevel=2,
+                )
+                raise storage.LeftOut from error
+        return self._exported
 
     def variant(
         self,
@@ -238,7 +264,7 @@ class Backbone:
             precision = self.precision if lowered is None else lowered.precision
             if precision == "int8" and lowered is None:  # of the module beside the graph in int8
                 precision = self.placement.precision
-        same = self._ready if self._ready is not None and preprocess is None else None
+        same = self.ready if self.ready is not None and preprocess is None else None
         other = Backbone(
             (same or self.module) if module is None else module,
             self.preprocess if preprocess is None else preprocess,
@@ -258,12 +284,12 @@ class Backbone:
 
     @property
     def _device_name(self) -> str:
-        return "cpu" if self._ready is not None else str(self.device)
+        return "cpu" if self.ready is not None else str(self.device)
 
     def with_familiarity(self) -> Backbone:
         """Return a backbone that gives a tagger's embeddings with one number more, how familiar the photo is."""
-        if self._ready is not None:
-            return self.variant(module=self._ready.with_familiarity())
+        if self.ready is not None:
+            return self.variant(module=self.ready.with_familiarity())
         from fashionsearch.backbones.embedder import WithFamiliarity
 
         return self.variant(module=WithFamiliarity(cast("Embedder", self.module)))
@@ -318,7 +344,11 @@ class Backbone:
         """
         return self._open()[2].batches(images, on_error=on_error, cache=cache, view=view)
 
-    @only_with_texts(lambda backbone: backbone._ready is None and embeds_text(backbone.module))
+    @only_with_texts(
+        lambda backbone: (
+            embeds_text(backbone.module) if backbone.ready is None else backbone.ready.embeds_text
+        )
+    )
     def embed_text(self, texts: str | Sequence[str]) -> NDArray[np.float32]:
         """Embed texts among the photos; only a backbone has this whose network knows words, such as CLIP's.
 
@@ -334,7 +364,8 @@ class Backbone:
         return embed_texts(self.module, texts, self.placement, self.dim, progress=self.progress)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_session": None}  # which can't be copied or sent to another process
+        # A session can't be copied or sent to another process, and what was exported is made again.
+        return {**vars(self), "_session": None, "_exported": None}
 
     def identity(self) -> dict[str, Any]:
         """Return by what the embeddings are recognised: a fingerprint, and the parts of which it is made."""
@@ -353,13 +384,18 @@ class Backbone:
         """Return what `storage.save` needs to keep this backbone, as part of another folder if there is a prefix."""
         return snapshot.writers(self, prefix)
 
-    def save(self, folder: storage.PathLike) -> None:
+    def save(self, folder: storage.PathLike, *, onnx: bool = True) -> None:
         """Save the network's weights and preprocessing to a folder, atomically.
+
+        Args:
+            folder: made where it is missing.
+            onnx: beside trained weights save the network as a graph, by which it is loaded and runs without torch. Making it
+                takes seconds, and a warning says where it can't be made.
 
         Raises:
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
-        storage.save(folder, "backbone", self.writers())
+        storage.save(folder, "backbone", with_graph(self.writers(), onnx=onnx))
 
     @classmethod
     def load(
@@ -371,14 +407,28 @@ class Backbone:
         runtime: str = "auto",
         batch_size: int | None = None,
         progress: bool = True,
+        rebuild: bool = False,
     ) -> Backbone:
-        """Load what `save` wrote, without touching the network.
+        """Load what `save` wrote, without touching the network; where it has a graph, and runs on the CPU, without torch.
+
+        Args:
+            folder: the saved folder.
+            device: as for the constructor.
+            precision: likewise.
+            runtime: likewise.
+            batch_size: likewise.
+            progress: likewise.
+            rebuild: make the network from its weights, whatever graph lies beside them, which takes torch; so that no
+                native code reads a graph of a stranger's.
 
         Raises:
             StorageError: if the folder holds no backbone or is damaged.
             UnknownBackboneError: if its architecture came from a plug-in that isn't installed.
+            MissingPackageError: if it takes torch, which isn't installed.
         """
         saved = storage.open_saved(folder, "backbone")
+        if rebuild:
+            saved = saved.without(GRAPH)
         return cls.read(saved, Execution(device, precision, runtime, batch_size, progress))
 
     @classmethod
