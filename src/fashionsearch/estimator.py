@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -214,10 +215,8 @@ class ImageEstimator:
         from fashionsearch.device import Execution
         from fashionsearch.encoder import GRAPH
 
-        execution, saved = (
-            Execution(device, precision, runtime, batch_size, progress),
-            storage.open_saved(folder, cls._kind),
-        )
+        saved = storage.open_saved(folder, cls._kind)
+        execution = Execution(device, precision, runtime, batch_size, progress)
         return cls.read(saved.without(GRAPH) if rebuild else saved, execution)
 
     @classmethod
@@ -246,7 +245,9 @@ def _same(value: object, default: object) -> bool:
 
 
 def _not_fitted(message: str) -> errors.NotFittedError:
-    """Return an error that scikit-learn's own tools know too."""
+    """Return an error that scikit-learn's own tools know too, where somebody has imported them."""
+    if "sklearn" not in sys.modules:
+        return errors.NotFittedError(message)
     import sklearn.exceptions
 
     class NotFittedError(errors.NotFittedError, sklearn.exceptions.NotFittedError):

@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from fashionsearch import errors
 from fashionsearch.metrics.intervals import Z, wilson_interval
@@ -51,6 +50,8 @@ def evaluate(
         >>> round(evaluation.accuracy, 3), evaluation.auc
         (0.667, 1.0)
     """
+    from sklearn.metrics import precision_recall_fscore_support
+
     truth, known = np.asarray(labels), np.asarray(classes)
     everything = _all_classes(truth, known)
     scores = _numbers(probabilities)
