@@ -33,13 +33,45 @@ if TYPE_CHECKING:
     import torch
     from torch import nn
 
-    from fashionsearch.backbones.backbone import Backbone
-
 _CONFIG, _WEIGHTS, _INT8 = "backbone.json", "backbone.safetensors", "backbone.int8.onnx"
 _OF_LAYERS = ("projected", "embedder", "folded", "embeds_text", "layers_sha256")
 
 
-def writers(backbone: Backbone, prefix: str) -> dict[str, storage.Writer]:
+class Network:
+    """What a `Backbone` is to be saved by; its attributes are described there."""
+
+    name: str
+    origin: str | None
+    dim: int
+    preprocess: Preprocess
+    lowered: LowPrecision | None
+    ready: ReadyNetwork | None
+    progress: bool
+
+    @property
+    def module(self) -> nn.Module:
+        """The network in torch."""
+        raise NotImplementedError
+
+    @property
+    def weights_hash(self) -> str:
+        """The SHA-256 of its tensors."""
+        raise NotImplementedError
+
+    @property
+    def _cache_salt(self) -> str:
+        raise NotImplementedError
+
+    def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
+        """Return what `storage.save` needs to keep this backbone."""
+        raise NotImplementedError
+
+    def ready_graph(self) -> bytes:
+        """Return the graph that is saved beside the weights."""
+        raise NotImplementedError
+
+
+def writers(backbone: Network, prefix: str) -> dict[str, storage.Writer]:
     """Return what `storage.save` needs to keep a backbone."""
     ready = backbone.ready
     if ready is None and backbone.lowered is None:
@@ -62,7 +94,7 @@ def writers(backbone: Backbone, prefix: str) -> dict[str, storage.Writer]:
     }
 
 
-def _of_module(backbone: Backbone) -> tuple[dict[str, Any], dict[str, storage.Writer]]:
+def _of_module(backbone: Network) -> tuple[dict[str, Any], dict[str, storage.Writer]]:
     """Return what is to be known of the layers of a network in torch, and what writes it."""
     import safetensors.torch
     import torch

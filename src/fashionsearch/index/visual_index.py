@@ -20,11 +20,8 @@ from fashionsearch.index.rows import check_choice, check_number, check_recall
 from fashionsearch.index.searchable import Searchable
 from fashionsearch.storage import PathLike, open_saved
 
-_OLDER: dict[str, Any] = {
-    "storage": "float32",
-    "recall": None,
-    "background": "keep",
-}  # not saved by older versions
+# Not saved by older versions.
+_OLDER: dict[str, Any] = {"storage": "float32", "recall": None, "background": "keep"}
 _SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state", *_OLDER)
 _EF_SEARCH = 50
 _MAX_EF = 1_000_000
@@ -108,9 +105,7 @@ class VisualIndex(Searchable):
         check_choice("metric", metric, neighbours.METRICS)
         self.engine, self.storage = engines.usable(engine), storage
         if encoder is None and dim is None:
-            raise errors.InputError(
-                "give an encoder (or a backbone's name), or dim for an index of vectors only"
-            )
+            raise errors.InputError("give an encoder, a backbone's name, or dim for an index of vectors only")
         self._encoder = encoder = encoders.named(encoder)
         self.dim = encoders.dimension(encoder, dim)
         engines.check_storage(storage, engine, self.dim)
@@ -182,8 +177,7 @@ class VisualIndex(Searchable):
 
         Args:
             folder: made where it is missing.
-            onnx: beside trained weights save the encoder's network as a graph, by which the index is loaded and searched
-                without torch. Making it takes seconds, and a warning says where it can't be made.
+            onnx: as for `Tagger.save`, of the encoder.
 
         Raises:
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
@@ -222,8 +216,8 @@ class VisualIndex(Searchable):
         Args:
             folder: the saved folder.
             encoder: to use instead of the saved one; needed where the saved one was of your own class.
-            rebuild: build the graph again from the vectors and the encoder's network from its weights, which takes torch
-                unless the network ships with the library; so that no native code reads a graph of the folder.
+            rebuild: build the graph again from the vectors, and the encoder's network from its weights (with torch, unless it
+                ships with the library), so that no native code reads a graph of the folder.
             device: of the saved encoder, as for `create_backbone`.
             precision: likewise.
             runtime: likewise.
@@ -236,7 +230,6 @@ class VisualIndex(Searchable):
         Raises:
             StorageError: if the folder holds no index or is damaged, or the server can't be reached.
             EncoderMismatchError: if the encoder isn't the one the vectors came from.
-            MissingPackageError: if the encoder takes torch, which isn't installed.
             InputError: if an address is given and the items are not on a server.
         """
         execution = Execution(device, precision, runtime, batch_size, progress)
@@ -325,9 +318,8 @@ class VisualIndex(Searchable):
             background: likewise.
             random_state: likewise.
             read_only: refuse changes, and follow those of another process.
-            rebuild: read the rows from the database and not from the checkpoint, and make the encoder's network from its
-                weights, which takes torch unless it ships with the library; so that no native code reads a graph's file.
-            onnx: keep the network of a new index's encoder as a graph beside trained weights, as for `save`.
+            rebuild: read the rows from the database and not from the checkpoint, and the encoder's network as for `load`.
+            onnx: of the encoder of a new index, as for `save`.
             device: of the kept encoder, as for `create_backbone`.
             precision: likewise.
             runtime: likewise.
@@ -355,8 +347,7 @@ class VisualIndex(Searchable):
 
         root = as_path(folder)
         wanted = dim, metric, engine, m, ef_construction, ef_search, random_state, storage, recall, background
-        named = zip(_SAVED, wanted, strict=True)
-        given: dict[str, Any] = {name: value for name, value in named if value is not None}
+        given = {name: value for name, value in zip(_SAVED, wanted, strict=True) if value is not None}
         encoder = encoders.named(encoder)
         execution = Execution(device, precision, runtime, batch_size, progress)
         opening.check_local(engine)

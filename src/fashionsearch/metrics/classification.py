@@ -201,6 +201,8 @@ def _one_vs_rest(
     truth: NDArray[Any], scores: NDArray[np.float64], classes: NDArray[Any], min_support: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return each class's AUC (c,), NaN where it can't be scored, and each example's influence on it (n, c)."""
+    from sklearn.metrics import roc_auc_score
+
     aucs = np.full(len(classes), np.nan)
     influence = np.zeros(scores.shape)
     for column, label in enumerate(classes):
