@@ -54,13 +54,13 @@ def test_a_backbone_around_the_graph_can_be_copied_and_placed(table):
     ],
 )
 def test_the_graph_runs_on_the_cpu_in_full_precision(options, serves):
-    assert ready.ReadyNetwork.open("fashion").serves(*options) is serves
+    assert ready.ReadyNetwork.shipped("fashion").serves(*options) is serves
 
 
 def test_where_there_may_be_a_gpu_torch_decides(monkeypatch):
     monkeypatch.setattr(ready, "may_have_accelerator", lambda: True)
-    assert not ready.ReadyNetwork.open("fashion").serves("auto", "auto", "auto")
-    assert ready.ReadyNetwork.open("fashion").serves("cpu", "auto", "auto")
+    assert not ready.ReadyNetwork.shipped("fashion").serves("auto", "auto", "auto")
+    assert ready.ReadyNetwork.shipped("fashion").serves("cpu", "auto", "auto")
 
 
 def test_a_driver_is_noticed_without_torch(monkeypatch):
