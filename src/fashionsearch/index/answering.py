@@ -71,7 +71,7 @@ class Answering(Saying):
             filters.parse(where),
             exact,
             check_number("offset", offset, low=0, high=_MAX_K),
-            frozenset(check_id(item) for item in as_ids(exclude)),
+            frozenset(map(check_id, as_ids(exclude))),
             group_by,
             check_share("diversity", diversity),
             None if min_probability is None else check_share("min_probability", min_probability),
@@ -151,7 +151,7 @@ class Answering(Saying):
         else:
             found = finding(wanted, asked.exact)
         is_first = not (asked.offset or asked.exclude)
-        if asked.condition is not None and is_first and count and not found.counts.any() and len(self):
+        if asked.condition is not None and is_first and count and not np.count_nonzero(found.counts) and len(self):
             told = filters.nothing_fits(asked.condition, self._engine.counts)
             warnings.warn(told, errors.DataWarning, stacklevel=3)
         found = ranking.itemised(found)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,6 +50,8 @@ def judgements(
         ImageError: if a photo can't be read.
         InputError: if something is neither an id nor a photo.
     """
+    if given is None or (isinstance(given, tuple | list) and not given):
+        return _none(engine.settings.dim)
     ids, photos, unknown = [], [], []
     for item in _single(name, given):
         is_number = isinstance(item, int | np.integer) and not isinstance(item, bool)
@@ -64,14 +67,17 @@ def judgements(
     vectors = [engine.fetch(known).vectors] if known else []
     if photos:
         vectors.append(embed(photos))
-    nothing = np.zeros((0, engine.settings.dim), dtype=np.float32)
-    return Judgements(known, np.concatenate(vectors) if vectors else nothing)
+    return Judgements(known, np.concatenate(vectors)) if vectors else _none(engine.settings.dim)
+
+
+@functools.lru_cache(maxsize=16)
+def _none(dim: int) -> Judgements:
+    # Made once: most searches judge nothing.
+    return Judgements((), np.zeros((0, dim), dtype=np.float32))
 
 
 def _single(name: str, given: Any) -> list[Any]:
     """Return single ids and photos."""
-    if given is None or (isinstance(given, tuple | list) and not given):
-        return []
     if isinstance(given, int | np.integer):
         return [given]
     if isinstance(given, np.ndarray) and given.ndim == 1:  # of ids
