@@ -151,9 +151,15 @@ class Answering(Saying):
         else:
             found = finding(wanted, asked.exact)
         is_first = not (asked.offset or asked.exclude)
-        if asked.condition is not None and is_first and count and not np.count_nonzero(found.counts) and len(self):
+        if (
+            asked.condition is not None
+            and is_first
+            and count
+            and not np.count_nonzero(found.counts)
+            and len(self)
+        ):
             told = filters.nothing_fits(asked.condition, self._engine.counts)
-            warnings.warn(told, errors.DataWarning, stacklevel=3)
+            warnings.warn(told, errors.DataWarning, stacklevel=5)
         found = ranking.itemised(found)
         if calibration is None or evidence is None:
             return found
@@ -200,11 +206,13 @@ class Answering(Saying):
         """Set `ef_search` for the goal of recall, if there is one, and the index has grown much since that was last done."""
         if self.recall is None or self._auditing or len(self) <= _GROWN * self._audited:
             return
-        if self._engine.has_graph:
+        engine = self._engine
+        if engine.has_graph:
             self._auditing = True
             try:
-                reach(self._engine, self.recall)
-                self._audited = len(self)
+                reach(engine, self.recall)
+                if engine is self._engine:  # not migrated meanwhile
+                    self._audited = len(engine)
             finally:
                 self._auditing = False
 

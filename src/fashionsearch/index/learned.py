@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
@@ -84,6 +85,21 @@ def read(saved: storage.Saved) -> dict[str, Part]:
                 f"{saved.folder}: learned-{name} is damaged: {error}; restore it from a copy"
             ) from error
     return parts
+
+
+def same(one: Mapping[str, Part], other: Mapping[str, Part]) -> bool:
+    """Return whether two indexes have learned the same."""
+    if one.keys() != other.keys():
+        return False
+    for name, part in one.items():
+        (config, arrays), (others, other_arrays) = part.state(), other[name].state()
+        if part is not other[name] and (
+            config != others
+            or arrays.keys() != other_arrays.keys()
+            or not all(np.array_equal(array, other_arrays[key]) for key, array in arrays.items())
+        ):
+            return False
+    return True
 
 
 def keep(folder: Path, parts: Mapping[str, Part]) -> None:

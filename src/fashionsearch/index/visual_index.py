@@ -183,12 +183,12 @@ class VisualIndex(Searchable):
         Raises:
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
-        engine, encoder, parts = self._engine, self.encoder, self._learned
-        if self._migration is not None:
-            engine, encoder, parts = self._migration.saved()
-        if not engine.has_graph:
-            engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
-        with engine.changing:
+        if not self.has_graph:
+            self._engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
+        with self._held() as engine:
+            encoder, parts = self._encoder, self._learned
+            if self._migration is not None:
+                engine, encoder, parts = self._migration.saved()
             parameters = {name: getattr(self, name) for name in _SAVED} | {"dim": engine.settings.dim}
             snapshot.write(folder, engine, encoder, parameters, parts)
 

@@ -33,7 +33,11 @@ class MetadataColumns:
     def rows(self) -> NDArray[np.object_]:
         """Return (n, k) object, a dict for each item and None where there is none."""
         is_full = np.count_nonzero(self._there) == self._there.size
-        codes = self._codes.reshape(len(self._codes), self._there.size) if is_full else self._codes[:, self._there]
+        codes = (
+            self._codes.reshape(len(self._codes), self._there.size)
+            if is_full
+            else self._codes[:, self._there]
+        )
         items = self._items(codes)
         if is_full:
             return np.fromiter(items, dtype=object, count=len(items)).reshape(self._there.shape)
