@@ -91,9 +91,7 @@ def migrated(index, new):
 
 
 def test_photos_that_are_being_added_are_embedded_again(index, old, new, photos):
-    added = while_halted(
-        old, lambda: index.add([photos[-1]], ids=["late"]), lambda: migrated(index, new)
-    )
+    added = while_halted(old, lambda: index.add([photos[-1]], ids=["late"]), lambda: migrated(index, new))
     assert added.ids == ("late",)
     np.testing.assert_allclose(index.get("late").vector, new.embed([photos[-1]])[0], rtol=1e-5)
     found = index.search(photos[-1], k=1)
@@ -120,17 +118,13 @@ def test_photos_that_are_being_added_when_it_is_rolled_back(index, old, new, pho
 def test_photos_that_are_being_synced_are_embedded_again(index, old, new, photos):
     done = while_halted(old, lambda: index.sync(photos[0].parent), lambda: migrated(index, new))
     assert set(done.added) == {photo.name for photo in photos[COUNT:]}
-    np.testing.assert_allclose(
-        index.get(photos[-1].name).vector, new.embed([photos[-1]])[0], rtol=1e-5
-    )
+    np.testing.assert_allclose(index.get(photos[-1].name).vector, new.embed([photos[-1]])[0], rtol=1e-5)
 
 
 @pytest.mark.parametrize("asked", ["photo", "like"])
 def test_a_search_is_by_one_encoder(index, old, new, photos, asked):
     arguments = {"images": photos[7]} if asked == "photo" else {"like": iter([photos[7]])}
-    found = while_halted(
-        old, lambda: index.search(k=3, **arguments), lambda: migrated(index, new)
-    )
+    found = while_halted(old, lambda: index.search(k=3, **arguments), lambda: migrated(index, new))
     expected = index.search(k=3, **({"images": photos[7]} if asked == "photo" else {"like": photos[7]}))
     assert found.ids.tolist() == expected.ids.tolist()
     np.testing.assert_allclose(found.similarities, expected.similarities, atol=1e-6)
@@ -141,23 +135,21 @@ def test_a_search_fails_only_by_its_own_fault(index, old, new, photos):
         index.search(photos[7], k=3, where={"nowhere": 1})
 
     error = while_halted(old, fail, lambda: migrated(index, new))
-    assert isinstance(error, errors.InputError) and "'nowhere'" in str(error)
+    assert isinstance(error, errors.InputError)
+    assert "'nowhere'" in str(error)
 
 
 def test_what_is_learned_meanwhile_is_refused(index, old, new, photos):
     titles = [f"thing {number} of {number % 7}" for number in range(COUNT)]
-    error = while_halted(
-        old, lambda: index.learn_text(titles, photos[:COUNT]), lambda: migrated(index, new)
-    )
-    assert isinstance(error, errors.EncoderMismatchError) and "let it learn again" in str(error)
+    error = while_halted(old, lambda: index.learn_text(titles, photos[:COUNT]), lambda: migrated(index, new))
+    assert isinstance(error, errors.EncoderMismatchError)
+    assert "let it learn again" in str(error)
     assert not index._learned
 
 
 def test_an_empty_index_given_another_encoder_takes_only_its_vectors(old, new, photos):
     index = fs.VisualIndex(old, progress=False)
-    while_halted(
-        old, lambda: index.add(photos[:1], ids=["a"]), lambda: setattr(index, "encoder", new)
-    )
+    while_halted(old, lambda: index.add(photos[:1], ids=["a"]), lambda: setattr(index, "encoder", new))
     np.testing.assert_allclose(index.get("a").vector, new.embed(photos[:1])[0], rtol=1e-5)
 
 

@@ -56,6 +56,9 @@ class Holding:
                 raise OtherEncoderError
             yield engine
 
+    def _look(self) -> None:
+        """Take over what another process has written, where that is due and the engine doesn't."""
+
     @contextlib.contextmanager
     def _exchanging(self) -> Iterator[None]:
         """Let encoder and engine be exchanged; whoever calls holds the engine that there is."""
@@ -67,6 +70,7 @@ class Holding:
 
     def _steadily(self, action: Callable[[], T]) -> T:
         """Do something that uses encoder and engine, and again where these were exchanged meanwhile."""
+        self._look()
         while True:
             before = self._exchanged
             if before % 2:

@@ -31,7 +31,7 @@ class Items(Holding):
         return iter(self._engine)
 
     def refresh(self) -> None:
-        """Take over at once what another process has written; by itself an opened index does so within a second.
+        """Take over at once which items another process has written.
 
         Raises:
             StorageError: if the index is closed, or can't be read.
@@ -39,7 +39,7 @@ class Items(Holding):
         self._engine.refresh()
 
     def close(self) -> None:
-        """Close an opened index's files; it can still be searched, but not changed.
+        """Close the engine's files.
 
         Raises:
             StorageError: if a checkpoint can't be written; no change is lost.

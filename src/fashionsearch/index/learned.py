@@ -111,6 +111,21 @@ def keep(folder: Path, parts: Mapping[str, Part]) -> None:
     storage.save(folder / FOLDER, FOLDER, writers(parts))
 
 
+def mark(folder: Path) -> bytes:
+    """Return what is another each time that parts of an opened index are written; nothing where none ever were.
+
+    Raises:
+        StorageError: if it can't be read.
+    """
+    path = folder / FOLDER / storage.MANIFEST
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise errors.StorageError(f"{path} can't be read: {error.strerror or error}") from error
+
+
 def kept(folder: Path) -> dict[str, Part]:
     """Return the parts of an opened index.
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +25,67 @@ if TYPE_CHECKING:
     from fashionsearch.images import Images
 
 
+_SOON = 0.5  # seconds after which a reader looks whether more was learned
+
+
 class Learning(Substituting):
     """Items, and what was learned of them."""
 
     progress: bool
     _folder: Path | None  # of an opened index
     _items: str  # where in that folder the rows are, and what was learned of them
+    _followed: bytes | None = (
+        None  # by what a reader tells whether more was learned; None of an index that isn't one
+    )
+    _looked = 0.0
+
+    def refresh(self) -> None:
+        """Take over at once what another process has written; by itself an opened index does so within a second.
+
+        Raises:
+            StorageError: if the index is closed, or can't be read.
+        """
+        super().refresh()
+        self._follow()
+
+    def close(self) -> None:
+        """Close an opened index's files; it can still be searched, but not changed.
+
+        Raises:
+            StorageError: if a checkpoint can't be written; no change is lost.
+        """
+        super().close()
+        self._followed = None
+
+    def _look(self) -> None:
+        if self._followed is None or time.monotonic() - self._looked <= _SOON:
+            return
+        try:
+            self._follow()
+        except errors.StorageError as error:
+            warnings.warn(
+                f"what was learned elsewhere can't be read, and searches go on with what was known: {error}",
+                errors.DataWarning,
+                stacklevel=4,
+            )
+
+    def _follow(self) -> None:
+        """Take over what another process has learned, if this index only reads."""
+        self._looked = time.monotonic()
+        with self._held():
+            while self._folder is not None and self._followed is not None:
+                place = self._folder / self._items
+                found = learned.mark(place)
+                if found in (b"", self._followed):  # or its folder is gone with a migration
+                    break
+                try:
+                    parts = learned.kept(place)
+                except errors.StorageError:
+                    if learned.mark(place) != found:  # it was written again at this moment
+                        continue
+                    self._followed = found
+                    raise
+                self._learned, self._followed = parts, found
 
     def learn_text(
         self, titles: str | Sequence[str | None], images: Images | None = None, *, random_state: int = 0

@@ -103,11 +103,10 @@ def check_vectors(vectors: ArrayLike, dim: int) -> NDArray[np.float32]:
         return np.zeros((0, dim), dtype=np.float32)
     if numbers.ndim != 2 or numbers.shape[1] != dim:
         raise errors.InputError(f"vectors have shape {numbers.shape}, and this index holds (n, {dim})")
-    # Most searches are by one vector. NaN is in no range.
-    if len(numbers) == 1 and _SHORTEST**2 < float(numbers[0].dot(numbers[0])) < _LONGEST**2:
-        return np.ascontiguousarray(numbers, dtype=np.float32)
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = row_lengths(numbers)
+    if len(lengths) == 1 and _SHORTEST < lengths.item() < _LONGEST:  # as in most searches; NaN is in no range
+        return np.ascontiguousarray(numbers, dtype=np.float32)
     for problem, bad in (
         ("holds NaN or infinity", ~np.isfinite(numbers).all(axis=1)),
         ("is all zeros, which is like nothing", lengths == 0),

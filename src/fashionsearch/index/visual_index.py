@@ -380,7 +380,8 @@ class VisualIndex(Searchable):
             root, saved.generation, self.engine, settings, items=items, read_only=read_only, rebuild=rebuild
         )
         self._folder, self._items = root, items
-        self._learned = learned.kept(root / self._items)
+        self._followed = learned.mark(root / items) if read_only else None
+        self._learned = learned.kept(root / items)
         if newer is not None:
             resume(self, newer, before, read_only=read_only, rebuild=rebuild)
         elif config["encoder"] is None:
