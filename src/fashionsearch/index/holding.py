@@ -32,6 +32,7 @@ class Holding:
 
     _engine: Engine
     _encoder: Embeds | None
+    _changes = 0  # of items, by this index
     _exchanged = 0  # odd while both are being exchanged
 
     @contextlib.contextmanager
@@ -45,13 +46,20 @@ class Holding:
                     return
 
     @contextlib.contextmanager
+    def _changing(self) -> Iterator[Engine]:
+        """Give the engine likewise, to change it."""
+        with self._held() as engine:
+            self._changes += 1
+            yield engine
+
+    @contextlib.contextmanager
     def _held_for(self, encoder: Embeds | None) -> Iterator[Engine]:
         """Give the engine likewise, to take vectors that an encoder made.
 
         Raises:
             OtherEncoderError: if the index has another one by now.
         """
-        with self._held() as engine:
+        with self._changing() as engine:
             if self._encoder is not encoder:
                 raise OtherEncoderError
             yield engine

@@ -71,7 +71,7 @@ class Items(Holding):
         Raises:
             UnknownIdError: if one isn't there; nothing is removed.
         """
-        with self._held() as engine:
+        with self._changing() as engine:
             engine.delete(list(dict.fromkeys(self._known(item) for item in as_ids(ids))))
 
     def get(self, item: Id) -> Item:
@@ -91,7 +91,7 @@ class Items(Holding):
             UnknownIdError: if the item isn't there.
             InputError: if a value isn't text, a number, a boolean or None.
         """
-        with self._held() as engine:
+        with self._changing() as engine:
             engine.update(self._known(item), metadata_row(metadata))
 
     def _known(self, item: object) -> Id:

@@ -72,7 +72,7 @@ class Host(Protocol):
 
     def _seeing(self, encoder: Embeds) -> Embeds: ...
 
-    def _held(self) -> AbstractContextManager[Engine]: ...
+    def _changing(self) -> AbstractContextManager[Engine]: ...
 
     def _held_for(self, encoder: Embeds | None) -> AbstractContextManager[Engine]: ...
 
@@ -116,7 +116,7 @@ def sync(
         engine,
         [item for item in engine if item not in names and not (prefixes and str(item).startswith(prefixes))],
     )
-    with host._held() as engine:
+    with host._changing() as engine:
         gone = [item for item in gone if item in engine]
         if gone:
             engine.delete(gone)
@@ -192,7 +192,7 @@ def _is_same(each: _Wanted) -> bool:
 
 def _relabel(host: Host, wanted: Sequence[_Wanted]) -> None:
     """Give items whose photos are as they were the metadata that they are to have now."""
-    with host._held() as engine:
+    with host._changing() as engine:
         there = {each.item: each for each in wanted if each.item in engine}
         known = engine.fetch(list(there))
         chosen = [there[item] for item in known.ids]

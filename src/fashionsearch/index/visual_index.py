@@ -14,6 +14,7 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.files import as_path
 from fashionsearch.index import encoders, engines, learned, snapshot
 from fashionsearch.index.engines.base import Settings
+from fashionsearch.index.first_pages import FirstPages
 from fashionsearch.index.health import LOWEST_EF
 from fashionsearch.index.items import PATIENCE
 from fashionsearch.index.rows import check_choice, check_number, check_recall
@@ -123,6 +124,7 @@ class VisualIndex(Searchable):
         self.show_photos = True
         self.recall = check_recall(recall, ef_search)
         self._audited, self._auditing = 0, False
+        self._first_pages = FirstPages()
         self._folder: Path | None = None  # of an opened index
         self._items = ""  # where in that folder the rows are
         self._learned: Mapping[str, learned.Part] = {}
