@@ -78,7 +78,7 @@ def reach(engine: Engine, goal: float) -> None:
                 f"recall@10 of {goal:g} isn't reached with ef_search={high}; search with exact=True, or make the index anew "
                 "with a larger m and ef_construction",
                 errors.DataWarning,
-                stacklevel=4,
+                stacklevel=7,
             )
             return
         low, high = high, 2 * high

@@ -14,6 +14,7 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.files import as_path
 from fashionsearch.index import encoders, engines, learned, snapshot
 from fashionsearch.index.engines.base import Settings
+from fashionsearch.index.first_pages import FirstPages
 from fashionsearch.index.health import LOWEST_EF
 from fashionsearch.index.items import PATIENCE
 from fashionsearch.index.rows import check_choice, check_number, check_recall
@@ -118,6 +119,7 @@ class VisualIndex(Searchable):
         self.show_photos = True
         self.recall = check_recall(recall, ef_search)
         self._audited, self._auditing = 0, False
+        self._first_pages = FirstPages()
         self._folder: Path | None = None  # of an opened index
         self._items = ""  # where in that folder the rows are
         self._learned: Mapping[str, learned.Part] = {}
@@ -182,12 +184,12 @@ class VisualIndex(Searchable):
         Raises:
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
-        engine, encoder, parts = self._engine, self.encoder, self._learned
-        if self._migration is not None:
-            engine, encoder, parts = self._migration.saved()
-        if not engine.has_graph:
-            engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
-        with engine.changing:
+        if not self.has_graph:
+            self._engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
+        with self._held() as engine:
+            encoder, parts = self._encoder, self._learned
+            if self._migration is not None:
+                engine, encoder, parts = self._migration.saved()
             parameters = {name: getattr(self, name) for name in _SAVED} | {"dim": engine.settings.dim}
             snapshot.write(folder, engine, encoder, parameters, parts, onnx=onnx)
 
@@ -384,7 +386,8 @@ class VisualIndex(Searchable):
             root, saved.generation, self.engine, settings, items=items, read_only=read_only, rebuild=rebuild
         )
         self._folder, self._items = root, items
-        self._learned = learned.kept(root / self._items)
+        self._followed = learned.mark(root / items) if read_only else None
+        self._learned = learned.kept(root / items)
         if newer is not None:
             resume(self, newer, before, read_only=read_only, rebuild=rebuild)
         elif config["encoder"] is None:
