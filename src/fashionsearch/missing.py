@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
-from importlib.machinery import ModuleSpec
-from types import FrameType, ModuleType
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from importlib.machinery import ModuleSpec
+    from types import FrameType, ModuleType
 
 _TORCH = "torch torchvision timm lightning scikit-learn scipy onnx onnxscript"  # what asks for one soon asks for the next
 _FOR = {
@@ -27,7 +29,7 @@ _FOR = {
 _HERE = __package__
 
 
-class MissingPackages(MetaPathFinder):
+class MissingPackages:
     """Turns the library's own imports of packages that nobody finds into `MissingPackageError`; stands last in line."""
 
     def find_spec(

@@ -115,8 +115,7 @@ class VisualIndex(Searchable):
         self.m = check_number("m", m, low=2, high=512)
         self.ef_construction = check_number("ef_construction", ef_construction, low=1, high=_MAX_EF)
         self.random_state = check_number("random_state", random_state, low=0, high=2**32 - 1)
-        self.progress = progress
-        self.show_photos = True
+        self.progress, self.show_photos = progress, True
         self.recall = check_recall(recall, ef_search)
         self._audited, self._auditing = 0, False
         self._first_pages = FirstPages()
@@ -349,7 +348,8 @@ class VisualIndex(Searchable):
 
         root = as_path(folder)
         wanted = dim, metric, engine, m, ef_construction, ef_search, random_state, storage, recall, background
-        given = {name: value for name, value in zip(_SAVED, wanted, strict=True) if value is not None}
+        given: dict[str, Any] = dict(zip(_SAVED, wanted, strict=True))
+        given = {name: value for name, value in given.items() if value is not None}
         encoder = encoders.named(encoder)
         execution = Execution(device, precision, runtime, batch_size, progress)
         opening.check_local(engine)

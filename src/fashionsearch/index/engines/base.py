@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import safetensors
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
@@ -31,7 +30,6 @@ DAMAGE = (
     RuntimeError,
     TypeError,
     ValueError,
-    safetensors.SafetensorError,
 )
 
 

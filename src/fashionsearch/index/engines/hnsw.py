@@ -324,7 +324,8 @@ class HnswGraph:
             "hidden_ef", self._lowest_ef
         )  # older versions noted neither this nor the next
         until: Any = notes.get("hidden_until", [_NEVER] * len(hidden) if isinstance(hidden, list) else None)
-        nodes = np.unique(labels)
+        nodes = np.sort(labels)  # np.unique would import masked arrays
+        nodes = nodes[np.diff(nodes, prepend=nodes[:1] - 1) > 0]
         fits = (
             labels.dtype == np.int64
             and all(type(number) is int and number >= 0 for number in (next_label, dead, lowest_ef))
@@ -334,7 +335,7 @@ class HnswGraph:
             and nodes[-1] < next_label
             and isinstance(hidden, list)
             and all(type(label) is int for label in hidden)
-            and bool(np.isin(hidden, nodes).all())
+            and (not hidden or set(hidden) <= set(nodes.tolist()))
             and isinstance(until, list)
             and len(until) == len(hidden)
             and all(type(ef) is int and ef > 0 for ef in until)
