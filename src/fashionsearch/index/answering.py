@@ -112,7 +112,10 @@ class Answering(Saying):
     ) -> Matches:
         """Return what a page shows of the items that terms and judgements, what is liked and what is not, rank best."""
         self._keep_goal()
-        count = max((len(term.probes) for term in terms), default=1)
+        counts = [len(term.probes) for term in terms]
+        count = (
+            0 if 0 in counts else max(counts, default=1)
+        )  # what is said once is said of each photo, of none too
         joint = [queries.spread(self._by_clicks(term), count) for term in terms]
         is_judged = any(opinions)
         if len(joint) > 1 or asked.diversity or is_judged or not all(term.is_linear for term in joint):
@@ -144,7 +147,7 @@ class Answering(Saying):
                 found = ranking.find(width, exact)
             return source_first(found, sources, count) if is_plain else found.first(count)
 
-        finding = self._fused(find, matching, ranking) if matching else find
+        finding = self._fused(find, matching, ranking) if matching and count else find
         if asked.group_by is not None:
             self._engine.check_field(asked.group_by, "group_by")
         found = self._page(finding, replace(asked, k=wanted), ranking, matching)
