@@ -18,7 +18,7 @@ from fashionsearch.index.candidates import Ranking
 from fashionsearch.index.chances import EVIDENCE, Calibration, judged
 from fashionsearch.index.feedback import Feedback
 from fashionsearch.index.first_pages import FirstPages, key_of
-from fashionsearch.index.health import reach
+from fashionsearch.index.health import LOWEST_EF, reach
 from fashionsearch.index.judgements import Judgements
 from fashionsearch.index.ranking import by_similarity, source_first
 from fashionsearch.index.rows import Id, as_ids, check_cosine, check_id, check_number, check_share
@@ -52,6 +52,7 @@ class Answering(Saying):
     recall: float | None
     _audited: int  # items when `ef_search` was last set for the goal of recall
     _auditing: bool
+    _may_be_lower = False  # whether a lower `ef_search` can't be tried yet
     _first_pages: FirstPages
 
     def _asked(
@@ -111,7 +112,10 @@ class Answering(Saying):
     ) -> Matches:
         """Return what a page shows of the items that terms and judgements, what is liked and what is not, rank best."""
         self._keep_goal()
-        count = max((len(term.probes) for term in terms), default=1)
+        counts = [len(term.probes) for term in terms]
+        count = (
+            0 if 0 in counts else max(counts, default=1)
+        )  # what is said once is said of each photo, of none too
         joint = [queries.spread(self._by_clicks(term), count) for term in terms]
         is_judged = any(opinions)
         if len(joint) > 1 or asked.diversity or is_judged or not all(term.is_linear for term in joint):
@@ -143,7 +147,7 @@ class Answering(Saying):
                 found = ranking.find(width, exact)
             return source_first(found, sources, count) if is_plain else found.first(count)
 
-        finding = self._fused(find, matching, ranking) if matching else find
+        finding = self._fused(find, matching, ranking) if matching and count else find
         if asked.group_by is not None:
             self._engine.check_field(asked.group_by, "group_by")
         found = self._page(finding, replace(asked, k=wanted), ranking, matching)
@@ -222,17 +226,19 @@ class Answering(Saying):
 
     def _keep_goal(self) -> None:
         """Set `ef_search` for the goal of recall, if there is one, and the index has grown much since that was last done."""
-        if self.recall is None or self._auditing or len(self) <= _GROWN * self._audited:
+        if self.recall is None or self._auditing:
             return
-        engine = self._engine
-        if engine.has_graph:
-            self._auditing = True
-            try:
-                reach(engine, self.recall)
+        engine, has_grown = self._engine, len(self) > _GROWN * self._audited
+        if not (has_grown or self._may_be_lower) or not engine.has_graph:
+            return
+        self._auditing = True
+        try:
+            if has_grown or engine.allow(LOWEST_EF):
+                is_done = reach(engine, self.recall)
                 if engine is self._engine:  # not migrated meanwhile
-                    self._audited = len(engine)
-            finally:
-                self._auditing = False
+                    self._audited, self._may_be_lower = len(engine), not is_done
+        finally:
+            self._auditing = False
 
 
 def texts_to_match(text: str | Sequence[str] | None, asked: bool) -> list[str]:

@@ -171,6 +171,7 @@ class Learning(Substituting):
 
         Raises:
             InputError: if the log can't be used or has fewer than 200 clicks, or clicks don't rise with likeness.
+            DataError: if all clicks are of one query, or the index holds one item.
             UnknownIdError: if it names items that aren't there.
             ImageError: if a photo can't be read.
             StorageError: if the folder of an opened index can't be written.

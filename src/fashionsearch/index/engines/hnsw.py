@@ -227,8 +227,7 @@ class HnswGraph:
 
         A row that has fewer is filled up with −1 and NaN. None where the graph can't tell.
         """
-        if ef_search < self._lowest_ef:
-            self._lower_ef(ef_search, vectors)
+        self.allow(ef_search, vectors)
         count = min(count, self.nodes)
         # Until all rows are known to find themselves at a lower ef, searches keep to the one at which they do.
         ef = max(ef_search, self._lowest_ef, count)
@@ -277,6 +276,12 @@ class HnswGraph:
 
     def _compared(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Hidden:
         return Hidden(vectors, labels, self._metric)
+
+    def allow(self, ef_search: int, vectors: NDArray[np.float32]) -> bool:
+        """Verify some more rows for a lower `ef_search`; return whether all are known to find themselves at that."""
+        if ef_search < self._lowest_ef:
+            self._lower_ef(ef_search, vectors)
+        return self._lowest_ef <= ef_search
 
     @property
     def bytes(self) -> int:
