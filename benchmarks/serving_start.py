@@ -68,10 +68,10 @@ def prepare(folder: Path, items: int) -> tuple[str, str, str]:
 
 def main() -> None:
     """Run the command line."""
-    made = parser(__doc__, data=False, pairs=5, quick="2,000 items and two rounds")
+    made = parser(__doc__, data=False, pairs=5, quick="9,000 items and two rounds")
     made.add_argument("--slim", type=Path, metavar="FOLDER", help="an environment made by scripts/slim.sh")
     options = made.parse_args()
-    items, pairs = (2000, 2) if options.quick else (12_000, options.pairs)
+    items, pairs = (9000, 2) if options.quick else (12_000, options.pairs)
     used: dict[str, list[float]] = {}
     with tempfile.TemporaryDirectory() as scratch:
         index, tagger, photo = prepare(Path(scratch), items)
