@@ -35,7 +35,8 @@ def test_every_file_of_tests_is_named_after_what_it_tests():
         )
         name = path.stem.removeprefix("test_")
         # tests/images/test_images.py tests what the package offers.
-        if not (source / f"{name}.py").exists() and not (source / name).is_dir() and name != source.name:
+        files = [source / f"{name}.py", source / f"{name}.sh"]
+        if not any(map(Path.exists, files)) and not (source / name).is_dir() and name != source.name:
             strangers.append(place.as_posix())
     assert strangers == []
 

@@ -329,8 +329,7 @@ class HnswGraph:
             "hidden_ef", self._lowest_ef
         )  # older versions noted neither this nor the next
         until: Any = notes.get("hidden_until", [_NEVER] * len(hidden) if isinstance(hidden, list) else None)
-        nodes = np.sort(labels)  # np.unique would import masked arrays
-        nodes = nodes[np.diff(nodes, prepend=nodes[:1] - 1) > 0]
+        nodes = np.array(sorted(set(labels.ravel().tolist())), labels.dtype)  # np.unique imports numpy.ma
         fits = (
             labels.dtype == np.int64
             and all(type(number) is int and number >= 0 for number in (next_label, dead, lowest_ef))
