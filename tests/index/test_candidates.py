@@ -143,3 +143,35 @@ def test_items_that_are_removed_meanwhile_are_no_matches(index, asked):
     for query, count in enumerate(shown.counts.tolist()):
         assert np.isfinite(shown.similarities[query, :count]).all()
         assert count == 5 - (found.ids[query] == gone).sum()
+
+
+@pytest.mark.parametrize(
+    "more", [{}, {"where": {"n": {"lt": 40}}}, {"exclude": [1, 2, 3]}, {"diversity": 0.4}]
+)
+def test_exact_answers_hold_few_items_at_a_time(monkeypatch, more):
+    from fashionsearch.index import exhausting
+    from fashionsearch.index.engines import local
+
+    rng = np.random.default_rng(3)
+    index = fs.VisualIndex(dim=5, progress=False)
+    index.add_vectors(rng.normal(size=(60, 5)), metadata={"n": list(range(60))})
+    index.add_vectors(index.get(9).vector[None], metadata={"n": [9]})  # one that is equal
+    asked = rng.normal(size=(3, 5))
+    options = {"k": 61, "like": [4, 5], "unlike": [6], "exact": True, **more}
+    whole = index.search_vectors(asked, **options)
+    monkeypatch.setattr(exhausting, "_AT_ONCE", 7)
+    search, held = local.LocalEngine.search, []
+    monkeypatch.setattr(
+        local.LocalEngine, "search",
+        lambda self, vectors, k, *rest: held.append(len(vectors) * k) or search(self, vectors, k, *rest),
+    )  # fmt: skip
+    found = index.search_vectors(asked, **options)
+    assert max(held, default=0) <= 61, "at most one answer with all items"
+    assert found.ids.tolist() == whole.ids.tolist()
+    np.testing.assert_array_equal(found.similarities, whole.similarities)
+    assert found.metadata[0, 0] == index.get(found.ids[0, 0]).metadata
+    left = {*range(40 if "where" in more else 60), 60}
+    assert set(found.ids[0, : found.counts[0]]) == left - {4, 5, 6, *more.get("exclude", ())}
+    scores = [sum(match.parts.values()) for match in found[0]]
+    if "diversity" not in more:
+        assert scores == sorted(scores, reverse=True)

@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch.index.engines.base import Engine, fetch_present
+from fashionsearch.index.exhausting import best_of_all, stacked_wide
 from fashionsearch.index.filters import Condition
 from fashionsearch.index.queries import Term, unit
 from fashionsearch.index.rows import Id, Rows
@@ -63,17 +64,39 @@ class Ranking:
         """Return the `count` best items of each query; their similarities are the cosines to all probes together."""
         if self.is_linear:
             return self.engine.search(self.probes, count, self.condition, exact or self.exact)
+        if self.exact and len(self.probes):
+            return self._find_exactly(count)
         # Nothing of the pool depends on how many are asked for.
-        depth = max(1, len(self.engine)) if self.exact else self.depth + len(self.exclude)
+        depth = self.depth + len(self.exclude)
         base = self.engine.search(self.probes, max(depth, self.breadth), self.condition, self.exact)
-        more = [] if self.exact else self._more_probes()
-        others = [self.engine.search(probes, depth, self.condition, False) for probes in more]
+        others = [self.engine.search(probes, depth, self.condition, False) for probes in self._more_probes()]
         everything, width = joined([base, *others]), base.ids.shape[1]
         pools = [self._pool(everything, query, min(depth, width), width) for query in range(len(base))]
         orders = [self._ordered(everything, query, pool, count) for query, pool in enumerate(pools)]
-        if not self.exact and min(map(len, orders), default=count) < min(count, len(self.engine)):
+        if min(map(len, orders), default=count) < min(count, len(self.engine)):
             return self._with_rest(everything, orders, count)
         return everything.chosen(orders, min(count, max(map(len, orders), default=0)))
+
+    def _find_exactly(self, count: int) -> Matches:
+        """Return the best of all items; where they may be ordered one by one, some are held at a time."""
+        if self.diversity:  # which looks at what was chosen before
+            return stacked_wide([self._of_all(query, count) for query in range(len(self.probes))])
+        return best_of_all(self.engine, self._ids(self.probes[:1]), self.terms, self.probes, count)
+
+    def _ids(self, probe: NDArray[np.float32]) -> list[Id]:
+        """Return the ids of all items that may be answers, the nearest to a probe, (1, dim), first if a filter is asked."""
+        if self.condition is None:
+            return [item for item in self.engine if item not in self.exclude]
+        found = self.engine.search(probe, max(1, len(self.engine)), self.condition, True)
+        return [item for item in found.ids[0].tolist() if item is not None and item not in self.exclude]
+
+    def _of_all(self, query: int, count: int) -> Matches:
+        """Return the (1, count) best of all items for one query."""
+        depth = max(1, len(self.engine))
+        everything = self.engine.search(self.probes[query : query + 1], depth, self.condition, True)
+        pool = self._pool(everything, 0, depth, depth)
+        order = self._ordered(everything, 0, pool, count, query)
+        return everything.chosen([order], min(count, len(order)))
 
     def _with_rest(self, everything: Matches, orders: list[list[int]], count: int) -> Matches:
         """Return the candidates in their order and behind them all other items by exact similarity, up to a count."""
@@ -135,12 +158,15 @@ class Ranking:
                 places.append(place)
         return places
 
-    def _ordered(self, everything: Matches, query: int, places: list[int], count: int) -> list[int]:
-        """Return the places of the best of a query's candidates, by their scores."""
-        ids = everything.ids[query].tolist()
+    def _ordered(
+        self, everything: Matches, row: int, places: list[int], count: int, query: int | None = None
+    ) -> list[int]:
+        """Return the places of the best of a query's candidates, by their scores; its row's number unless that is given."""
+        ids = everything.ids[row].tolist()
         rows, there = self._rows([ids[place] for place in places])
         kept = np.array(places, dtype=np.intp)[there]
-        scores = np.sum([term.scores(query, rows) for term in self.terms], axis=0)
+        asked = row if query is None else query
+        scores = np.sum([term.scores(asked, rows) for term in self.terms], axis=0)
         if self.diversity and len(kept):
             order = diverse(unit(rows.vectors), scores, self.diversity, min(count, len(kept)))
         else:

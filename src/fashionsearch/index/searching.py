@@ -76,8 +76,8 @@ class Searching(Answering):
                 "and" and "or" are there too (the page of the reference has them all).
             exact: compare with every item, instead of walking the graph.
             offset: leave out so many of the nearest, which were on the pages before. While the index doesn't change, pages of
-                one size hold each item once; those after the first compare with every item. While a graph is being made,
-                `exact=True` for all pages is needed.
+                one size hold each item once: those after the first compare with every item, and leave out what the first
+                held; some thousands of first pages are remembered.
             exclude: ids that are no answers, such as what was shown; those that aren't there don't matter.
             group_by: a metadata field, such as the product's id: of the items that share a value only the nearest is shown.
                 Items without a value are shown each.

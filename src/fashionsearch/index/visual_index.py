@@ -50,7 +50,7 @@ class VisualIndex(Searchable):
             float32 the whole vectors are in a file, and what a walk finds is compared by them.
         recall: a goal for recall@10, above 0 and below 1, instead of `ef_search`: once there is a graph, whenever the index
             has grown by half, and at the first search after it was loaded or opened, it is compared with exact search on 500
-            queries between its own items, and `ef_search` is set.
+            queries between its own items, and `ef_search` is raised or lowered.
         background: what is done about the backgrounds of the photos that are added, and of those that are searched by:
             "keep" embeds photos as they are, "fuse" embeds what each shows beside it, alone on white (metric "cosine").
         random_state: of the graph's levels.

@@ -1,12 +1,13 @@
 from .audit import Audit
 from .calibrated import Calibrated
+from .changed import Added, Sharded, Synced
 from .clicks import ClickReport
 from .evaluation import ClassRow, Evaluation
 from .fidelity import Fidelity
 from .findings import Broken, Contradiction, Duplicate, Leak, LeakFree, Mislabel
 from .health import Health
 from .history import History
-from .matches import Added, Item, Match, Matches, Sharded, Synced
+from .matches import Item, Match, Matches
 from .migrated import MigrationReport
 from .tables import html_table, text_table
 from .tags import Tags
