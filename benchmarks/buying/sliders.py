@@ -150,7 +150,7 @@ def sliders(used: Known, vectors: Array, queries: Part, colours: Array, gallery:
 def ceilings(
     used: Known, vectors: Array, queries: Part, colours: Array, gallery: Part, way: str
 ) -> list[Row]:
-    """Return what would be right in the first five, by the heads' chances alone, if the catalogue told some of what they tell.
+    """Return what would be right in the first five, by the heads' chances alone, if some of what they tell was known.
 
     It shows what limits a search by vectors: that the colour, the items' types or the photo's type can't be told from them.
     """
