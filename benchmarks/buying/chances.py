@@ -38,6 +38,25 @@ def by_query(statistic: Any, right: Array, chances: Array) -> tuple[float, float
     return float(low), float(high)
 
 
+def by_chance(kinds: Array, chances: Array) -> tuple[float, float, float]:
+    """Return the calibration error of chances that are exactly right, on so many queries: its mean, and 95 % of 200 draws.
+
+    Of each query it is drawn which kind it is of, or none of them, by what the chances of its first hits' kinds are; hits of
+    one kind are right or wrong together.
+    """
+    rng, drawn = np.random.default_rng(0), []
+    first = np.array([[row.index(kind) for kind in row] for row in kinds.tolist()])  # the first of its kind
+    is_first = first == np.arange(kinds.shape[1])
+    sums = np.take_along_axis(np.cumsum(np.where(is_first, chances, 0), axis=1), first, axis=1)
+    total = np.maximum(sums.max(axis=1, keepdims=True), 1)
+    ends, told = sums / total, np.take_along_axis(chances, first, axis=1) / total
+    for _ in range(200):
+        place = rng.random((len(kinds), 1))
+        drawn.append(error((place < ends) & (place >= ends - told), told))
+    low, high = np.quantile(drawn, [0.025, 0.975])
+    return float(np.mean(drawn)), float(low), float(high)
+
+
 def calibrated(index: fs.VisualIndex, more: Part, vectors: Array, own: Array) -> None:
     """Calibrate an index on photos that its encoder never learned from: those of `more`, and its own items of some ids."""
     ids = [int(item) for item in np.flatnonzero(own)]
@@ -90,6 +109,15 @@ def measure(data: Data, encoder: str, *, validation: bool) -> list[Row]:
         low, high = by_query(statistic, right[keep], chances[keep])
         value = statistic(right[keep], chances[keep])
         rows.append({"measure": name, "value": value, "low": low, "high": high, "examples": int(keep.sum())})
+    value, low, high = by_chance(kinds[keep], chances[keep])
+    rows.append(
+        {
+            "measure": "calibration error of chances that are exactly right",
+            "value": value,
+            "low": low,
+            "high": high,
+        }
+    )
     lists = index.search_vectors(asked, k=LONGEST, coverage=0.95)
     answered = lists.counts > 0
     holds = np.array(

@@ -24,6 +24,7 @@ SEED = 0
 _FIRST, _PAGE = 5, 10
 _COMPARED = 100  # queries whose first five are compared with those among all items
 _DIVERSITY = 0.3
+_LEAST = 1e-6  # chance
 Row = dict[str, Any]
 
 
@@ -142,7 +143,39 @@ def sliders(used: Known, vectors: Array, queries: Part, colours: Array, gallery:
         mean("colour right", colour_right.mean(axis=1), **more),
         mean("gender as the photo's", gender.mean(axis=1), **more),
         mean("of the first 5 among all items, found among the candidates", np.array(same), **more),
+        *ceilings(used, vectors, queries, colours, gallery, way),
     ]
+
+
+def ceilings(
+    used: Known, vectors: Array, queries: Part, colours: Array, gallery: Part, way: str
+) -> list[Row]:
+    """Return what would be right in the first five, by the heads' chances alone, if some of what they tell was known.
+
+    It shows what limits a search by vectors: that the colour, the items' types or the photo's type can't be told from them.
+    """
+    heads, classes = used.tagger.heads_, used.tagger.classes_
+    unit = [
+        each / np.linalg.norm(each, axis=1, keepdims=True) for each in (used.embed(queries.images), vectors)
+    ]
+    own, items = (heads["articleType"].probabilities(each) for each in unit)
+    told = (queries["articleType"][:, None] == classes["articleType"]).astype(float)
+    same = queries["articleType"][:, None] == gallery["articleType"]
+    chances = heads["baseColour"].probabilities(unit[1])
+    asked = np.searchsorted(classes["baseColour"], colours)
+    coloured, right = chances[:, asked].T, gallery["baseColour"] == colours[:, None]
+    rows = []
+    for known, agreement, colour in (
+        ("nothing else", own @ items.T, coloured),
+        ("the photo's type", told @ items.T, coloured),
+        ("all types", same, coloured),
+        ("the items' colours", own @ items.T, right),
+    ):
+        scores = np.log(np.maximum(agreement, _LEAST)) + np.log(np.maximum(colour, _LEAST))
+        first = np.argpartition(-scores, _FIRST, axis=1)[:, :_FIRST]
+        both = np.take_along_axis(same & right, first, axis=1)
+        rows.append(mean(f"by chances alone, with {known} known", both.mean(axis=1), drawn=way))
+    return rows
 
 
 def pages(used: Known, vectors: Array, queries: Part, gallery: Part) -> list[Row]:
