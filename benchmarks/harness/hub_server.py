@@ -71,7 +71,9 @@ class HubServer:
         self._http.server_close()
         self._thread.join()
 
-    def commit(self, name: str, files: Mapping[str, bytes], message: str = "", *, private: bool = False) -> str:
+    def commit(
+        self, name: str, files: Mapping[str, bytes], message: str = "", *, private: bool = False
+    ) -> str:
         """Make these files all that a repository holds, and return the commit."""
         with self.lock:
             repository = self.repositories.setdefault(name, Repository(private))
@@ -192,7 +194,9 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _yaml(self, body: bytes, _: str) -> None:
         ok = json.loads(body)["content"].startswith("---\n")
-        self._answer(200 if ok else 400, {"errors": [] if ok else [{"message": "no front matter"}], "warnings": []})
+        self._answer(
+            200 if ok else 400, {"errors": [] if ok else [{"message": "no front matter"}], "warnings": []}
+        )
 
     def _preupload(self, body: bytes, _: str, name: str, revision: str) -> None:
         if self._repository(name) is None:

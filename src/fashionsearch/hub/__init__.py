@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from fashionsearch.hub.calls import check_reachable
 from fashionsearch.hub.card import Card, Figures
-from fashionsearch.hub.pull import Pulled, is_hub_name, loading, pull
-from fashionsearch.hub.push import push
+from fashionsearch.hub.pulling import Pulled, is_hub_name, loading, pull
+from fashionsearch.hub.pushing import push
 from fashionsearch.hub.shareable import Shareable
 
 __all__ = [

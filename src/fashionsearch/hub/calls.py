@@ -91,7 +91,7 @@ def calling(name: str, revision: str | None = None) -> Iterator[Any]:
         revision: which is asked for.
 
     Raises:
-        HubError: if the repository, the revision or the hub can't be had, with what to do.
+        HubError: if the repository, the revision or the hub can't be had; it says what to do.
     """
     hub = client()
     if is_offline():
@@ -124,8 +124,9 @@ def check_reachable(address: str) -> None:
 def _hub_error(error: Exception, name: str, revision: str | None) -> errors.HubError:
     from huggingface_hub import errors as theirs
 
-    if isinstance(error, theirs.LocalEntryNotFoundError) and isinstance(error.__cause__, Exception):
-        error = error.__cause__  # why it had to look in the cache
+    # What went wrong lies below what the client was doing at that moment.
+    while not isinstance(error, theirs.HfHubHTTPError) and isinstance(error.__cause__, Exception):
+        error = error.__cause__
     where, wanted = endpoint(), "main" if revision is None else revision
     status = getattr(getattr(error, "response", None), "status_code", None)
     log_in = "log in by `hf auth login`, or set HF_TOKEN"
@@ -149,7 +150,7 @@ def _hub_error(error: Exception, name: str, revision: str | None) -> errors.HubE
     else:
         reason = (str(error).strip().splitlines() or [type(error).__name__])[0][:200]
         told = (
-            f"{where} can't be reached for {name} ({_SECRET.sub('…', reason)}); try again where there is a network, or "
-            "load a revision that is in the cache already"
+            f"{where} can't be asked about {name} ({_SECRET.sub('…', reason)}); try again where there is a network, or load "
+            "a revision that is in the cache already"
         )
     return errors.HubError(told)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fashionsearch.hub.pull import loading, pull
-from fashionsearch.hub.push import push
+from fashionsearch.hub.pulling import loading, pull
+from fashionsearch.hub.pushing import push
 
 if TYPE_CHECKING:
     from typing_extensions import Self

@@ -119,8 +119,8 @@ class Shared(Searchable):
                 remembered. None is the branch main. `commit` says which commit it was.
             refresh: ask the hub what the revision is now.
             encoder: as for `load`.
-            rebuild: as for `load`, and True by default: the graph's file is not even fetched. With False native code reads it,
-                which you should only let it do with a repository that you trust.
+            rebuild: as for `load`, and True by default: the graph's file is not even fetched. With False native code reads
+                it: only for a repository that you trust.
             device: as for `load`.
             precision: likewise.
             runtime: likewise.

@@ -221,10 +221,10 @@ def _check_listed(there: Mapping[str, Any], saved: storage.Saved, name: str, pul
         raise errors.CorruptFileError(
             f"{pulled} lacks {name}, which its manifest names; it was pushed only in part"
         )
-    large = entry.lfs
-    if entry.size is not None and entry.size != expected["bytes"]:
+    large, size = entry.lfs, expected["bytes"]
+    if entry.size is not None and entry.size != size:
         raise errors.CorruptFileError(
-            f"{pulled}: {name} has {entry.size:,} bytes on the hub and {expected['bytes']:,} in its manifest; nothing was loaded"
+            f"{pulled}: {name} has {entry.size:,} bytes on the hub and {size:,} in its manifest; nothing was loaded"
         )
     if large is not None and large["sha256"] != expected["sha256"]:
         raise errors.CorruptFileError(
