@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from fashionsearch import errors
+from fashionsearch.progress import quiet_tqdm
 
 TIMEOUT = 10.0  # seconds within which the hub must answer what it has
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*", re.ASCII)
@@ -59,6 +60,7 @@ def client() -> Any:
     Raises:
         MissingPackageError: if it isn't installed.
     """
+    quiet_tqdm()
     try:
         import huggingface_hub
     except ImportError as error:

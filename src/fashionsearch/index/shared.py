@@ -8,6 +8,7 @@ from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, engines, snapshot
 from fashionsearch.index.searchable import Searchable
+from fashionsearch.results import fields_table
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -156,12 +157,10 @@ class Shared(Searchable):
         self.commit = pulled.commit
         return self
 
-    def _card(self, sources: bool) -> Card:
-        from fashionsearch.hub import Card
-
+    def _facts(self) -> list[tuple[str, str]]:
+        """Return what a card and a notebook say of the index."""
         encoder = self.encoder
-        embeds = encoder is not None and encoders.identity(encoder)["fingerprint"] is not None
-        facts = [
+        return [
             ("items", f"{len(self):,}"),
             ("encoder", "none: vectors only" if encoder is None else encoders.name(encoder)),
             ("dim of a vector", f"{self.dim:,}"),
@@ -171,6 +170,15 @@ class Shared(Searchable):
             ("likeness as a chance", "calibrated" if "calibration" in self._learned else "not calibrated"),
             ("learned beside the items", ", ".join(sorted(self._learned)) or "nothing"),
         ]
+
+    def _repr_html_(self) -> str:
+        return fields_table(type(self).__name__, self._facts())
+
+    def _card(self, sources: bool) -> Card:
+        from fashionsearch.hub import Card
+
+        encoder = self.encoder
+        embeds = encoder is not None and encoders.identity(encoder)["fingerprint"] is not None
         notes = [
             "Photos are not in the repository. "
             + (
@@ -191,7 +199,7 @@ class Shared(Searchable):
         return Card(
             f"An index of {len(self):,} items to search by photo, made with fashionsearch.",
             "image-feature-extraction",
-            facts,
+            self._facts(),
             f"index = {{load}}\nprint({call.split('  #')[0]}){call[len(call.split('  #')[0]) :]}",
             notes=notes,
         )

@@ -10,8 +10,10 @@ from fashionsearch.results.fidelity import Fidelity
 from fashionsearch.results.findings import Broken, Contradiction, Duplicate, Leak, LeakFree, Mislabel
 from fashionsearch.results.health import Health
 from fashionsearch.results.history import History
-from fashionsearch.results.matches import Added, Item, Match, Matches, Sharded, Synced
+from fashionsearch.results.items import Added, Item, Sharded, Synced
+from fashionsearch.results.matches import Match, Matches
 from fashionsearch.results.migrated import MigrationReport
+from fashionsearch.results.shown import ShowsFields, fields_table
 from fashionsearch.results.tables import html_table, text_table
 from fashionsearch.results.tags import Tags
 
@@ -36,8 +38,10 @@ __all__ = [
     "MigrationReport",
     "Mislabel",
     "Sharded",
+    "ShowsFields",
     "Synced",
     "Tags",
+    "fields_table",
     "html_table",
     "text_table",
 ]
