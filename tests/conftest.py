@@ -2,6 +2,7 @@
 
 import io
 import os
+import socket
 from collections.abc import Callable
 from pathlib import Path
 
@@ -86,6 +87,38 @@ def real_data() -> Path:
             f"the real photos are not in {folder}; set FASHIONSEARCH_DATA to the folder that holds them"
         )
     return folder
+
+
+@pytest.fixture
+def hub(tmp_path, monkeypatch):
+    """A stand-in for the hub on this machine, and a client whose cache and token are the test's own."""
+    import huggingface_hub
+    from harness.hub_server import HubServer
+    from huggingface_hub import constants
+
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub-cache"))
+    monkeypatch.setattr(constants, "HF_TOKEN_PATH", str(tmp_path / "hub-token"))
+    monkeypatch.setattr(constants, "HF_HUB_DISABLE_XET", True)  # which the stand-in doesn't speak
+    monkeypatch.delenv("HF_HUB_OFFLINE", raising=False)
+    with HubServer() as server:
+        monkeypatch.setenv("HF_ENDPOINT", server.endpoint)
+        monkeypatch.setenv("HF_TOKEN", server.TOKEN)
+        yield server
+        huggingface_hub.close_session()
+
+
+@pytest.fixture
+def no_sockets(monkeypatch):
+    """Return a function that from then on makes every socket, and every look-up of a name, an error."""
+
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("a socket was opened")
+
+    def forbid() -> None:
+        for name in ("socket", "create_connection", "getaddrinfo"):
+            monkeypatch.setattr(socket, name, refuse)
+
+    return forbid
 
 
 @pytest.fixture

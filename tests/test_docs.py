@@ -98,9 +98,20 @@ def elsewhere(tmp_path: Path, cache_folder: Path, monkeypatch: pytest.MonkeyPatc
     plt.close("all")
 
 
-@pytest.mark.parametrize("page", [page for page in PAGES if EXAMPLES[page]], ids=name_of)
-@pytest.mark.usefixtures("no_network", "elsewhere")
-def test_every_block_runs_in_order(page: Path, eval_example: EvalExample) -> None:
+# The tutorials run as notebooks in test_notebooks.py; here only where their outputs are to be written anew.
+RUN_HERE = [
+    page
+    for page in PAGES
+    if page.parent.name != "tutorials" or any("update-examples" in word for word in sys.argv)
+]
+
+
+@pytest.mark.parametrize("page", [page for page in RUN_HERE if EXAMPLES[page]], ids=name_of)
+@pytest.mark.usefixtures("elsewhere")
+def test_every_block_runs_in_order(
+    page: Path, eval_example: EvalExample, request: pytest.FixtureRequest
+) -> None:
+    request.getfixturevalue("hub" if page.stem == "share-a-model" else "no_network")
     eval_example.set_config(line_length=500)
     names: dict[str, object] = {}
     with warnings.catch_warnings():

@@ -18,6 +18,7 @@ OF_THE_WHOLE = {
     "test_data_frames.py",  # every call that takes a column
     "test_docs.py",
     "test_imports.py",
+    "test_notebooks.py",
     "test_public_api.py",
     "test_tree.py",
 }

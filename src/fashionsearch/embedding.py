@@ -20,6 +20,7 @@ from fashionsearch.device import is_out_of_memory
 from fashionsearch.encoder import Batch, StageSeconds, check_on_error
 from fashionsearch.images import decoding
 from fashionsearch.images.preprocess import Preprocess
+from fashionsearch.progress import open_bar
 from fashionsearch.runtimes import Runtime
 
 
@@ -54,14 +55,8 @@ class _Ready:
 def progress_bar(
     total: int | None, what: str, unit: str, *, shown: bool
 ) -> Iterator[Callable[[int], object]]:
-    """Give a function that is told how much more is done; on a terminal a bar shows it once two seconds have passed."""
-    # tqdm starts a thread and takes a lock also for a bar that isn't shown, and neither outlives a fork.
-    if not shown or not sys.stderr.isatty():
-        yield lambda done: None
-        return
-    from tqdm.auto import tqdm
-
-    with tqdm(total=total, desc=what, unit=unit, delay=2) as bar:
+    """Give a function that is told how much more is done; a bar shows it once two seconds have passed."""
+    with open_bar(total, what, unit, shown=shown) as bar:
         yield bar.update
 
 

@@ -16,7 +16,8 @@ FashionSearchError
 ├── MissingPackageError (ImportError)  a package that an extra brings, and isn't installed
 ├── FidelityError                    a faster encoder that loses more than is allowed
 └── StorageError (OSError)           a folder that can't be written or read
-    └── CorruptFileError             a saved file that isn't what was written
+    ├── CorruptFileError             a saved file that isn't what was written
+    └── HubError                     a repository of a hub that can't be had or pushed to
 ```
 
 `DataWarning` says that something was left out or replaced and the work went on.
@@ -133,6 +134,10 @@ class StorageError(FashionSearchError, OSError):
 
 class CorruptFileError(StorageError):
     """A saved file that isn't what was written."""
+
+
+class HubError(StorageError):
+    """A repository of a hub that can't be had or pushed to."""
 
 
 class DataWarning(UserWarning):

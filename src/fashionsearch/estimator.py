@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
+from fashionsearch.hub import Shareable
 from fashionsearch.text_methods import embeds_text, only_with_texts
 
 if TYPE_CHECKING:
@@ -29,10 +30,11 @@ if TYPE_CHECKING:
     from fashionsearch.encoder import Batch
     from fashionsearch.images import Images
     from fashionsearch.images.decoding import Image
+    from fashionsearch.results import History
     from fashionsearch.training import FineTuning
 
 
-class ImageEstimator:
+class ImageEstimator(Shareable):
     """A scikit-learn estimator whose samples are images, around one backbone.
 
     Attributes:
@@ -51,8 +53,8 @@ class ImageEstimator:
     random_state: int | None
     progress: bool
     backbone_: Backbone
+    history_: History
     _fit_call = "fit(images)"
-    _kind: str
 
     @classmethod
     def _parameters(cls) -> dict[str, Any]:
@@ -218,6 +220,18 @@ class ImageEstimator:
         saved = storage.open_saved(folder, cls._kind)
         execution = Execution(device, precision, runtime, batch_size, progress)
         return cls.read(saved.without(GRAPH) if rebuild else saved, execution)
+
+    def _facts(self) -> list[tuple[str, str]]:
+        """Return what a card says of the network."""
+        height, width = self.backbone_.preprocess.image_size
+        learned = "frozen" if self.training is None else f"fine-tuned for {len(self.history_)} epochs"
+        return [
+            ("encoder", self.backbone_.name),
+            ("its weights", str(self.backbone_.origin)),
+            ("training", "from scratch" if self.weights is None else learned),
+            ("photos", f"{height} × {width} pixels, resized by {self.backbone_.preprocess.resize!r}"),
+            ("dim of an embedding", f"{self.dim:,}"),
+        ]
 
     @classmethod
     def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Self:

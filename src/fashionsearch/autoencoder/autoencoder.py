@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fashionsearch.autoencoder.decoder import Decoder
     from fashionsearch.backbones import Backbone
     from fashionsearch.device import Execution
+    from fashionsearch.hub import Card
     from fashionsearch.images import Images
     from fashionsearch.results import History
     from fashionsearch.training import FineTuning
@@ -224,6 +225,16 @@ class Autoencoder(ImageEstimator):
         from fashionsearch.autoencoder.drawing import draw
 
         return draw(self.backbone_, self.decoder_, images, self.batch_size)
+
+    def _card(self) -> Card:
+        from fashionsearch.hub import Card
+
+        return Card(
+            f"An autoencoder of product photos with {self.dim:,} latent numbers, made with fashionsearch.",
+            "image-feature-extraction",
+            [*self._facts(), ("perceptual loss", f"weight {self.perceptual:g}")],
+            'encoder = {load}\nprint(encoder.embed("photo.jpg").shape)',
+        )
 
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what `storage.save` needs to keep this autoencoder, as part of another folder if there is a prefix."""

@@ -16,6 +16,7 @@ from fashionsearch import errors
 from fashionsearch.backbones.builtin import BUILTIN, Architecture
 from fashionsearch.device import torch_defaults
 from fashionsearch.images.preprocess import Preprocess
+from fashionsearch.progress import quiet_tqdm
 
 if TYPE_CHECKING:
     from torch import nn
@@ -163,6 +164,7 @@ def find_architecture(name: str) -> Architecture:
         UnknownBackboneError: if the name isn't known; similar names are listed.
         MissingPackageError: if it is a name of OpenCLIP's, which isn't installed.
     """
+    quiet_tqdm()  # before timm, Lightning or the hub's client imports it
     if not isinstance(name, str):
         raise errors.InputError(f"a backbone's name is text, such as 'resnet50', and not {name!r}")
     if name in _registered:

@@ -29,7 +29,7 @@ from fashionsearch.embedding import PhotoTransform, Pipeline
 from fashionsearch.encoder import Batch
 from fashionsearch.images import Images
 from fashionsearch.images.preprocess import Preprocess
-from fashionsearch.results import Fidelity
+from fashionsearch.results import Fidelity, ShowsFields
 from fashionsearch.runtimes import LowPrecision, Runtime
 from fashionsearch.text_methods import embeds_text, only_with_texts
 
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from fashionsearch.backbones.embedder import Embedder
 
 
-class Backbone(Kept):
+class Backbone(Kept, ShowsFields):
     """A network that turns images into embeddings, and the preprocessing that belongs to it.
 
     `create_backbone` makes one by name; this constructor wraps any module that maps (n, 3, H, W) float32 to (n, dim).
@@ -81,6 +81,8 @@ class Backbone(Kept):
         >>> backbone.dim, backbone.embed(np.zeros((5, 9, 9, 3), np.uint8)).shape
         (12, (5, 12))
     """
+
+    _view = ("name", "origin", "dim", "preprocess", "precision")
 
     def __init__(
         self,
@@ -352,8 +354,6 @@ class Backbone(Kept):
         return snapshot.writers(self, prefix)
 
     def __repr__(self) -> str:
-        height, width = self.preprocess.image_size
-        return (
-            f"Backbone({self.name!r}, dim={self.dim}, image_size={height}×{width}, weights={self.origin!r}, "
-            f"device={self._device_name!r}, precision={self.precision!r})"
-        )
+        size, where = "×".join(map(str, self.preprocess.image_size)), self._device_name
+        named = f"{self.name!r}, dim={self.dim}, image_size={size}, weights={self.origin!r}"
+        return f"Backbone({named}, device={where!r}, precision={self.precision!r})"

@@ -16,11 +16,11 @@ from torch import nn
 from fashionsearch import errors
 from fashionsearch.backbones.builtin import Architecture
 from fashionsearch.backbones.weights import (
-    check_reachable,
     fetch_from_hugging_face,
     fit_weights,
     read_weights,
 )
+from fashionsearch.hub import check_reachable
 from fashionsearch.images.preprocess import Preprocess
 
 Tensors: TypeAlias = dict[str, torch.Tensor]

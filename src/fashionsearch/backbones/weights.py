@@ -6,9 +6,6 @@ import contextlib
 import hashlib
 import os
 import re
-import socket
-import urllib.parse
-import urllib.request
 from collections.abc import Mapping, Sequence
 
 import safetensors
@@ -19,6 +16,7 @@ from torch import nn
 from fashionsearch import errors
 from fashionsearch.backbones.embedder import Projection
 from fashionsearch.files import as_path
+from fashionsearch.hub import check_reachable
 
 # torchvision's DenseNet files carry the module names of its first releases.
 _OLD_DENSENET = re.compile(r"^(.*denselayer\d+\.(?:norm|relu|conv))\.([12]\..*)$")
@@ -199,15 +197,3 @@ def unreachable(name: str, file: str, error: Exception) -> errors.WeightsError:
         f"the weights of {name!r} can't be fetched ({reason}). Where there is a network, get {file}, and pass it as "
         f"weights='path/to/the-file'; weights=None starts untrained, and 'efficientnet_lite0' needs no network"
     )
-
-
-def check_reachable(address: str) -> None:
-    """Fail soon where nothing answers: a client would retry for half a minute, or wait for the system's time-out.
-
-    Raises:
-        OSError: if the host doesn't resolve or doesn't answer within five seconds.
-    """
-    parts = urllib.parse.urlsplit(address)
-    if parts.hostname and not urllib.request.getproxies().keys() & {parts.scheme, "all"}:
-        port = parts.port or (80 if parts.scheme == "http" else 443)
-        socket.create_connection((parts.hostname, port), timeout=5).close()

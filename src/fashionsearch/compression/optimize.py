@@ -14,7 +14,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from tqdm.auto import tqdm
 
 from fashionsearch import errors, metrics
 from fashionsearch.backbones import Backbone, as_backbone
@@ -22,7 +21,8 @@ from fashionsearch.compression.precision import Sample, best_low_precision
 from fashionsearch.images import Images
 from fashionsearch.images.decoding import Image
 from fashionsearch.images.preprocess import Preprocess
-from fashionsearch.results import Fidelity, html_table, text_table
+from fashionsearch.progress import open_bar
+from fashionsearch.results import Fidelity, ShowsFields, html_table, text_table
 from fashionsearch.runtimes.openvino import openvino_has_bf16
 
 _SHARES = (6 / 7, 5 / 7, 4 / 7, 3 / 7, 2 / 7)
@@ -35,7 +35,7 @@ _HEAD = ("size", "runtime", "precision", "photos/s", "ms a photo", "loss", "")
 
 
 @dataclass(frozen=True)
-class Trial:
+class Trial(ShowsFields):
     """One way to run an encoder, and how it did.
 
     Attributes:
@@ -166,7 +166,7 @@ def optimize(
     sizes = _sizes(given.preprocess.image_size, image_sizes)
     sample = Sample(images, labels)
     search = _Search(given.variant(progress=False), sample, max_loss)
-    with tqdm(desc="optimizing", unit="trial", delay=2, disable=None if progress else True) as bar:
+    with open_bar(None, "optimizing", "trial", shown=progress) as bar:
         for runtime in _runtimes(given):
             search.try_float(sizes[0], runtime)
             bar.update()

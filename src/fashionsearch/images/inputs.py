@@ -16,6 +16,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.images.decoding import RGB, Image, UnreadableError, content, decode, is_encoded, is_tensor
+from fashionsearch.results import html_table
 
 Images: TypeAlias = "Image | Iterable[Image]"
 Item = TypeVar("Item")
@@ -34,6 +35,11 @@ class ImageCheck(NamedTuple):
 
     positions: NDArray[np.int64]
     failures: tuple[errors.ImageFailure, ...]
+
+    def _repr_html_(self) -> str:
+        rows = [(failure.position, failure.source, failure.reason) for failure in self.failures]
+        caption = f"{len(self.positions):,} images can be read, {len(rows):,} can't"
+        return html_table(("position", "image", "why it can't be read"), rows, caption)
 
 
 def check_images(images: Images) -> ImageCheck:

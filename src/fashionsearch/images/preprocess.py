@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.images import read_image
 from fashionsearch.images.decoding import RGB, Image
+from fashionsearch.results import ShowsFields
 
 _INTERPOLATIONS = {
     "nearest": PIL.Image.Resampling.NEAREST,
@@ -27,7 +28,7 @@ _LARGEST = 1e30  # of a mean or deviation of pixels in [0, 1]: far more than any
 
 
 @dataclass(frozen=True)
-class Preprocess:
+class Preprocess(ShowsFields):
     """How a backbone wants its images: size, resizing and normalisation, frozen.
 
     Attributes:

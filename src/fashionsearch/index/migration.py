@@ -34,7 +34,7 @@ from fashionsearch.index.learned import Part
 from fashionsearch.index.photos import Photos
 from fashionsearch.index.reembedding import Reembedding, embedded
 from fashionsearch.index.rows import Id
-from fashionsearch.results import MigrationReport
+from fashionsearch.results import MigrationReport, fields_table
 
 if TYPE_CHECKING:
     from fashionsearch.cache import EmbeddingCache
@@ -141,6 +141,14 @@ class Migration:
         )
         missing = len(self.missing)
         return told + (f", the photos of {missing:,} are missing" if missing else "")
+
+    def _repr_html_(self) -> str:
+        rows = [
+            ("state", self.state),
+            ("done", f"{self.done:,} of {self.total:,}"),
+            ("missing", len(self.missing)),
+        ]
+        return fields_table(f"Migration to {self.report.new_encoder!r}", rows)
 
     def start(
         self,

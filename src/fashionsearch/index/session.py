@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.index.filters import Where
 from fashionsearch.index.rows import Id, check_id, check_number, unknown_id
-from fashionsearch.results import Matches
+from fashionsearch.results import Matches, fields_table
 
 if TYPE_CHECKING:
     from fashionsearch.images import Images
@@ -109,6 +109,10 @@ class Session:
 
     def __repr__(self) -> str:
         return f"Session: {len(self.shown):,} items shown, {len(self.liked):,} liked, {len(self.unliked):,} not liked"
+
+    def _repr_html_(self) -> str:
+        rows = [("shown", self.shown), ("liked", self.liked), ("not liked", self.unliked)]
+        return fields_table("Session", [(name, ", ".join(map(str, ids))) for name, ids in rows])
 
     def _judge(self, item: Id, judged: list[Id]) -> None:
         known = check_id(item)

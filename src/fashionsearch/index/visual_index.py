@@ -18,7 +18,7 @@ from fashionsearch.index.first_pages import FirstPages
 from fashionsearch.index.health import LOWEST_EF
 from fashionsearch.index.items import PATIENCE
 from fashionsearch.index.rows import check_choice, check_number, check_recall
-from fashionsearch.index.searchable import Searchable
+from fashionsearch.index.shared import Shared
 from fashionsearch.storage import PathLike, open_saved
 
 # Not saved by older versions.
@@ -28,7 +28,7 @@ _EF_SEARCH = 50
 _MAX_EF = 1_000_000
 
 
-class VisualIndex(Searchable):
+class VisualIndex(Shared):
     """Items by id, each a vector with metadata; searched by photo or by vector.
 
     Vectors, ids and metadata are the truth. The HNSW graph is a cache beside them, used when the index is too large to
@@ -68,6 +68,7 @@ class VisualIndex(Searchable):
         engine: as given; "exact" if what it is made of can't be imported.
         show_photos: whether a notebook shows matches' photos, by opening the files they were added from; False once
             loaded, because a folder may name any file. Set it to True for a folder you trust.
+        commit: full hash of the hub's commit that `from_pretrained` loaded; None of any other.
 
     Raises:
         InputError: if neither or both of encoder and dim are given, or an option isn't known.

@@ -1,14 +1,15 @@
 from .audit import Audit
 from .calibrated import Calibrated
-from .changed import Added, Sharded, Synced
 from .clicks import ClickReport
 from .evaluation import ClassRow, Evaluation
 from .fidelity import Fidelity
 from .findings import Broken, Contradiction, Duplicate, Leak, LeakFree, Mislabel
 from .health import Health
 from .history import History
-from .matches import Item, Match, Matches
+from .items import Added, Item, Sharded, Synced
+from .matches import Match, Matches
 from .migrated import MigrationReport
+from .shown import ShowsFields, fields_table
 from .tables import html_table, text_table
 from .tags import Tags
 
@@ -33,8 +34,10 @@ __all__ = [
     "MigrationReport",
     "Mislabel",
     "Sharded",
+    "ShowsFields",
     "Synced",
     "Tags",
+    "fields_table",
     "html_table",
     "text_table",
 ]

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.results.frames import data_frame
+from fashionsearch.results.shown import ShowsFields
 from fashionsearch.results.tables import html_table, text_table
 
 _COLUMNS = {  # of the data frame, each with its dtype; None is whatever its values are
@@ -25,7 +26,7 @@ _COLUMNS = {  # of the data frame, each with its dtype; None is whatever its val
 
 
 @dataclass(frozen=True)
-class ClassRow:
+class ClassRow(ShowsFields):
     """How one class fared.
 
     Attributes:

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fashionsearch.results.shown import ShowsFields
+
 
 @dataclass(frozen=True)
-class Fidelity:
+class Fidelity(ShowsFields):
     """How alike the embeddings of a faster encoder are to those of the one it comes from, on the same images.
 
     Attributes:

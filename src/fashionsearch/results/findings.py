@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from fashionsearch.results.shown import ShowsFields
+
 
 @dataclass(frozen=True)
-class Mislabel:
+class Mislabel(ShowsFields):
     """A label that is probably wrong.
 
     Attributes:
@@ -27,7 +29,7 @@ class Mislabel:
 
 
 @dataclass(frozen=True)
-class Duplicate:
+class Duplicate(ShowsFields):
     """A photo that another row has too, of another product.
 
     Attributes:
@@ -48,7 +50,7 @@ class Duplicate:
 
 
 @dataclass(frozen=True)
-class Leak:
+class Leak(ShowsFields):
     """A photo whose copy, or whose product, is in an earlier part of a split too.
 
     Attributes:
@@ -73,7 +75,7 @@ class Leak:
 
 
 @dataclass(frozen=True)
-class Broken:
+class Broken(ShowsFields):
     """A photo that is of no use, or looks so.
 
     Attributes:
@@ -90,7 +92,7 @@ class Broken:
 
 
 @dataclass(frozen=True)
-class Contradiction:
+class Contradiction(ShowsFields):
     """A label that doesn't go with another label.
 
     Attributes:
@@ -113,7 +115,7 @@ class Contradiction:
 
 
 @dataclass(frozen=True)
-class LeakFree:
+class LeakFree(ShowsFields):
     """How well labels of one part are predicted from those of the first part, with and without its leaks.
 
     Attributes:

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 
 from fashionsearch.results.columns import MetadataColumns
 from fashionsearch.results.frames import match_frame
-from fashionsearch.results.tables import html_table
+from fashionsearch.results.shown import fields_table
 from fashionsearch.values import plain_value
 
 _ARRAYS = ("ids", "similarities", "metadata", "sources", "probabilities")
@@ -41,6 +41,9 @@ class Match(NamedTuple):
     metadata: Mapping[str, Any]
     source: str | None
     parts: Mapping[str, float]
+
+    def _repr_html_(self) -> str:
+        return fields_table(f"match {self.id!r}", zip(self._fields[1:], self[1:], strict=True))
 
 
 class _Metadata:
@@ -300,25 +303,3 @@ def _figure(address: str | None, *words: str) -> str:
     caption = "<br>".join(map(html.escape, words))
     picture = f"<img alt='' src='{address}'><br>" if address else ""
     return f"{picture}<small>{caption}</small>"
-
-
-@dataclass(frozen=True, eq=False)
-class Item:
-    """What an index holds under one id.
-
-    Attributes:
-        id: text or integer.
-        vector: (dim,) float32, as it was added.
-        metadata: field -> value.
-        source: the path its photo was added from, or None.
-    """
-
-    id: str | int
-    vector: NDArray[np.float32] = field(repr=False)
-    metadata: Mapping[str, Any]
-    source: str | None
-
-    def _repr_html_(self) -> str:
-        # Not the photo: a loaded index may name any file.
-        rows = [*self.metadata.items(), ("source", self.source), ("vector", f"({len(self.vector)},) float32")]
-        return html_table(("field", "value"), rows, f"item {self.id!r}")

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from fashionsearch import storage
     from fashionsearch.backbones import Backbone
     from fashionsearch.device import Execution
+    from fashionsearch.hub import Card
     from fashionsearch.images import Images
     from fashionsearch.images.decoding import Image
     from fashionsearch.results import Evaluation, History
@@ -305,6 +306,17 @@ class Classifier(ImageEstimator):
                 + errors.did_you_mean(label, self.classes_)
             )
         return grad_cam(self.backbone_, self.head_, photo, class_index)
+
+    def _card(self) -> Card:
+        from fashionsearch.hub import Card
+
+        return Card(
+            f"A classifier of {len(self.classes_):,} classes of product photos, made with fashionsearch.",
+            "image-classification",
+            self._facts(),
+            'classifier = {load}\nprint(classifier.predict("photo.jpg"))',
+            {"class": [str(label) for label in self.classes_]},
+        )
 
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what `storage.save` needs to keep this classifier, as part of another folder if there is a prefix."""

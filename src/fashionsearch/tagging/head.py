@@ -8,12 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.results import ShowsFields
 
 _LOG_TEMPERATURES = (-4.0, 4.0)
 
 
 @dataclass(frozen=True, eq=False)
-class LinearHead:
+class LinearHead(ShowsFields):
     """A function of an embedding alone: logits are `embeddings @ weight.T + bias`.
 
     Attributes:

@@ -13,11 +13,13 @@ from fashionsearch.tagging.teaching import Teachable
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
+    from typing_extensions import Self
 
     from fashionsearch import storage
     from fashionsearch.backbones import Backbone
     from fashionsearch.device import Execution
     from fashionsearch.encoder import EmbedsText
+    from fashionsearch.hub import Card
     from fashionsearch.images import Images
     from fashionsearch.results import History
     from fashionsearch.tagging.head import LinearHead
@@ -144,16 +146,25 @@ class Tagger(Teachable):
         cls,
         name: str,
         *,
+        revision: str | None = None,
+        refresh: bool = False,
         device: str = "auto",
         precision: str = "auto",
         runtime: str = "auto",
         batch_size: int | None = None,
         progress: bool = True,
-    ) -> Tagger:
-        """Return a tagger that ships with the library; it needs no network, and on a CPU no torch.
+    ) -> Self:
+        """Return a tagger that ships with the library, or that `push_to_hub` pushed.
+
+        One that ships needs no network, and on a CPU no torch. Of one on the hub, `Classifier.from_pretrained` says what is
+        fetched and how it is checked.
 
         Args:
-            name: "fashion" tags articleType, subCategory, masterCategory, baseColour, gender, usage and season.
+            name: "fashion", which ships, tags articleType, subCategory, masterCategory, baseColour, gender, usage and season;
+                "user/name" is a repository of the hub.
+            revision: of a repository: full hash of a commit, which pins it; or a branch or tag, which is looked up at the
+                first call and remembered. None is the branch main. `commit_` says which commit it was.
+            refresh: ask the hub what the revision is now.
             device: as for the constructor.
             precision: likewise.
             runtime: likewise.
@@ -162,7 +173,11 @@ class Tagger(Teachable):
 
         Raises:
             WeightsError: if no network of this name ships with the library.
-            CorruptFileError: if its file isn't the one that shipped.
+            InputError: if the name or the revision can't be one.
+            HubError: if a repository isn't in the cache, and the hub lacks it, refuses or can't be reached.
+            CorruptFileError: if a file isn't the one that shipped or was pushed.
+            StorageError: if something else was saved there.
+            MissingPackageError: if huggingface_hub isn't installed.
 
         Examples:
             >>> import fashionsearch as fs
@@ -170,6 +185,23 @@ class Tagger(Teachable):
             >>> sorted(tagger.attributes_)[:3]
             ['articleType', 'baseColour', 'gender']
         """
+        from fashionsearch import hub
+
+        if hub.is_hub_name(name):
+            return super().from_pretrained(
+                name,
+                revision=revision,
+                refresh=refresh,
+                device=device,
+                precision=precision,
+                runtime=runtime,
+                batch_size=batch_size,
+                progress=progress,
+            )
+        if revision is not None or refresh:
+            raise errors.InputError(
+                f"{name!r:.60} ships with the library and has no revisions; leave revision and refresh out"
+            )
         from fashionsearch.pretrained import open_shipped
         from fashionsearch.saved_options import read_history
         from fashionsearch.tagging.tagger_snapshot import read_shipped
@@ -303,6 +335,13 @@ class Tagger(Teachable):
                 "make the tagger again by Tagger.zero_shot(encoder, classes)"
             )
         super().save(folder, onnx=onnx)
+
+    def _card(self) -> Card:
+        from fashionsearch.tagging.card import card
+
+        state = self._state_now()
+        named = [("encoder", str(self.identity()["name"])), ("dim of an embedding", f"{self.dim:,}")]
+        return card(state, self._facts() if state.has_learned else named)
 
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what `storage.save` needs to keep this tagger, as part of another folder if there is a prefix.

@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.results import ShowsFields
 from fashionsearch.targets import UNKNOWN, Targets
 
 _AGREEMENT = 0.99  # share of photos whose coarser label is that of most photos of their class
@@ -17,7 +18,7 @@ _PHOTOS = 3  # a class, on average: below that, agreement is chance
 
 
 @dataclass(frozen=True, eq=False)
-class Taxonomy:
+class Taxonomy(ShowsFields):
     """Trees of attributes: what is a shirt is a topwear too.
 
     Attributes:

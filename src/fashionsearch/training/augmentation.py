@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
+from fashionsearch.results import ShowsFields
 
 if TYPE_CHECKING:
     import torch
@@ -33,7 +34,7 @@ _LARGEST = {
 
 
 @dataclass(frozen=True)
-class Augmentation:
+class Augmentation(ShowsFields):
     """What may happen to a photo each time the network sees it while it learns.
 
     Rotation, flips and zoom as in the study, and shifts, make one affine transform, whose new corners are white as the

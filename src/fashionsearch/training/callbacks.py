@@ -11,8 +11,8 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch import Callback, LightningModule, Trainer
 from lightning.pytorch.callbacks import Checkpoint, WeightAveraging
 from lightning.pytorch.loggers.logger import DummyLogger
-from tqdm.auto import tqdm
 
+from fashionsearch.progress import open_bar
 from fashionsearch.training.options import FineTuning
 from fashionsearch.training.run_folder import RunFolder
 from fashionsearch.training.schedules import RunningAverage
@@ -101,14 +101,8 @@ class _Bar(Callback):
 
     def on_train_start(self, trainer: Trainer, pl_module: LightningModule) -> None:
         total = int(trainer.estimated_stepping_batches)
-        # disable=None: no bar where standard error is not a terminal.
-        self._bar = tqdm(
-            total=total,
-            initial=trainer.global_step,
-            desc=self._name,
-            unit="batch",
-            delay=2,
-            disable=None if trainer.is_global_zero else True,
+        self._bar = open_bar(
+            total, self._name, "batch", shown=trainer.is_global_zero, done=trainer.global_step
         )
 
     def on_train_batch_end(self, *_: Any) -> None:

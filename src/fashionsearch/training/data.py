@@ -13,12 +13,12 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch.utils.data import Dataset, Sampler
-from tqdm.auto import tqdm
 
 from fashionsearch import errors
 from fashionsearch.images import Images, count, iterate, ordered_map
 from fashionsearch.images.decoding import Image
 from fashionsearch.images.preprocess import Preprocess
+from fashionsearch.progress import open_bar
 from fashionsearch.targets import UNKNOWN
 from fashionsearch.training.augmentation import Augmentation
 
@@ -62,18 +62,12 @@ def decode_photos(images: Images, preprocess: Preprocess, path: Path, *, progres
         return preprocess.read(image, position=position)
 
     digest, n = hashlib.sha256(), 0
-    bar = tqdm(
-        ordered_map(resized, enumerate(iterate(images))),
-        total=count(images),
-        desc="reading",
-        unit="image",
-        delay=2,
-        disable=None if progress else True,
-    )
+    bar = open_bar(count(images), "reading", "image", shown=progress)
     with written(path.parent):
         file = path.open("wb")
     with file, bar:
-        for pixels in bar:
+        for pixels in ordered_map(resized, enumerate(iterate(images))):
+            bar.update()
             block = np.ascontiguousarray(pixels).data
             with written(path.parent):
                 file.write(block)

@@ -8,6 +8,7 @@ from numbers import Integral, Real
 from typing import Any
 
 from fashionsearch import errors
+from fashionsearch.results import ShowsFields
 
 LOSS_NAMES = ("supervised_contrastive", "proxy_anchor", "multi_similarity", "triplet", "arcface")
 JOINED = "+"
@@ -16,7 +17,7 @@ _TEMPERED = ("supervised_contrastive", "arcface")
 
 
 @dataclass(frozen=True)
-class MetricLearning:
+class MetricLearning(ShowsFields):
     """How a `Tagger` makes its embedding fit for search, beside the tags that it learns.
 
     Attributes:

@@ -12,6 +12,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
+from fashionsearch.results import ShowsFields
 from fashionsearch.training.augmentation import AUGMENTATIONS, Augmentation
 from fashionsearch.training.old_names import accepts_old_names, current_name, current_names
 
@@ -22,7 +23,7 @@ _OF_A_TEACHER = ("distillation_weight", "temperature")
 
 @accepts_old_names
 @dataclass(frozen=True)
-class FineTuning:
+class FineTuning(ShowsFields):
     """How a network is trained: by AdamW, on augmented photos, keeping the epoch that did best on the validation part.
 
     A field that is None takes the value of the recipe for the case at hand: from trained weights, from scratch, or for

@@ -12,6 +12,7 @@ from sklearn.base import clone
 
 from fashionsearch import errors
 from fashionsearch.backbones.architectures import has_default_weights
+from fashionsearch.results import ShowsFields
 from fashionsearch.saved_options import options_to_json
 from fashionsearch.tagging.classifier import Classifier
 from fashionsearch.training import FineTuning
@@ -48,7 +49,7 @@ _WIDE = 10  # a range whose ends are so many times apart is searched by its loga
 
 
 @dataclass(frozen=True)
-class Candidate:
+class Candidate(ShowsFields):
     """A backbone with what is searched for it.
 
     Attributes:

@@ -11,11 +11,11 @@ from typing import Any
 
 import numpy as np
 from sklearn.base import clone
-from tqdm.auto import tqdm
 
 from fashionsearch import errors
 from fashionsearch.cache import cache_key
 from fashionsearch.images import Images, decoding, iterate, named, ordered_map
+from fashionsearch.progress import open_bar
 from fashionsearch.results import History
 from fashionsearch.tagging.classifier import Classifier
 from fashionsearch.training import FineTuning
@@ -53,14 +53,7 @@ class Search:
     def run_until(self, trials: int, *, progress: bool) -> None:
         """Run trials until there are so many."""
         begun = sum(trial.state.is_finished() for trial in self._study.get_trials(deepcopy=False))
-        with tqdm(
-            total=trials,
-            initial=min(begun, trials),
-            desc="tuning",
-            unit="trial",
-            delay=2,
-            disable=None if progress else True,
-        ) as bar:
+        with open_bar(trials, "tuning", "trial", shown=progress, done=min(begun, trials)) as bar:
             for _ in range(begun, trials):
                 self._run_one()
                 bar.update()

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from fashionsearch.index.engines.base import Graph
 from fashionsearch.index.engines.store import Store
+from fashionsearch.progress import open_bar
 
 _CHUNK = 500  # rows between two looks at whether to stop
 _SAMPLE = 10_000  # rows that a graph learns from how to hold them
@@ -129,10 +130,7 @@ class Rebuild:
         thread, until = self._thread, time.monotonic() + seconds
         if thread is None:
             return
-        from tqdm.auto import tqdm
-
-        off = None if progress else True
-        with tqdm(total=self.total, desc="indexing", unit="item", delay=2, disable=off) as bar:
+        with open_bar(self.total, "indexing", "item", shown=progress) as bar:
             while thread.is_alive() and time.monotonic() < until:
                 thread.join(0.1)
                 bar.update(min(self.done, self.total) - bar.n)

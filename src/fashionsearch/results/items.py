@@ -1,15 +1,43 @@
-"""What a change of an index, or of a folder of embeddings, did."""
+"""What an index holds under an id, and what was done to its items."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
 
 from fashionsearch import errors
+from fashionsearch.results.shown import ShowsFields
 from fashionsearch.results.tables import html_table
 
 
+@dataclass(frozen=True, eq=False)
+class Item:
+    """What an index holds under one id.
+
+    Attributes:
+        id: text or integer.
+        vector: (dim,) float32, as it was added.
+        metadata: field -> value.
+        source: the path its photo was added from, or None.
+    """
+
+    id: str | int
+    vector: NDArray[np.float32] = field(repr=False)
+    metadata: Mapping[str, Any]
+    source: str | None
+
+    def _repr_html_(self) -> str:
+        # Not the photo: a loaded index may name any file.
+        rows = [*self.metadata.items(), ("source", self.source), ("vector", f"({len(self.vector)},) float32")]
+        return html_table(("field", "value"), rows, f"item {self.id!r}")
+
+
 @dataclass(frozen=True)
-class Synced:
+class Synced(ShowsFields):
     """What `VisualIndex.sync` did.
 
     Attributes:
@@ -37,7 +65,7 @@ class Synced:
 
 
 @dataclass(frozen=True)
-class Sharded:
+class Sharded(ShowsFields):
     """What `embed_shards` did.
 
     Attributes:
