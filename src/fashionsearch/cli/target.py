@@ -54,7 +54,7 @@ def opened(
     config = {} if is_new(folder) or is_opened(folder) else _saved_config(folder)
     if not place and "url" not in config:
         return VisualIndex.open(folder, encoder, dim=dim, **given)
-    asked = {"collection": options.collection, "engine": options.engine if options.engine != "hnsw" else None}
+    asked = {"collection": options.collection, "engine": options.engine}
     for name, value in asked.items():
         if value is not None and value != config.get(name):
             raise errors.InputError(
