@@ -371,7 +371,7 @@ def test_interrupted_exits_with_130(monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "read_table", interrupt)
+    monkeypatch.setattr(commands, "table_of", interrupt)
     assert cli.main(["embed", "x", "--out", "x.npz"]) == 130
 
 

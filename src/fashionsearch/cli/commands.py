@@ -7,10 +7,11 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
-from fashionsearch.cli.answer import Answer, left_out
+from fashionsearch.cli.answer import Answer, left_out, tell_left_out
 from fashionsearch.cli.inputs import (
     check_photos,
     check_saved,
+    check_there,
     label_of,
     loaded,
     parts_of,
@@ -61,6 +62,7 @@ def train(options: argparse.Namespace) -> Answer:
     """Train and save a classifier or an autoencoder."""
     from fashionsearch import storage
 
+    check_there(options.data)
     storage.check_target(options.out, "autoencoder" if options.autoencoder else "classifier")
     table = read_table(options, labelled=not options.autoencoder)
     return _train_autoencoder(options, table) if options.autoencoder else _train_classifier(options, table)
@@ -249,6 +251,7 @@ def audit(options: argparse.Namespace) -> Answer:
 
 def optimize(options: argparse.Namespace) -> Answer:
     """Print what is fastest on this machine, and save it."""
+    check_there(options.data)
     from fashionsearch import storage
     from fashionsearch.compression.optimize import optimize
 
@@ -282,13 +285,9 @@ def _trial_row(trial: Trial) -> dict[str, Any]:
 
 def embed(options: argparse.Namespace) -> Answer:
     """Write photos' embeddings to a file."""
-    import numpy as np
-
-    from fashionsearch.cache import EmbeddingCache
-
     if options.out.suffix not in ("", ".npz"):
         raise errors.InputError(f"--out {options.out}: give a file that ends in .npz, or a folder for shards")
-    table = read_table(options, labelled=False)
+    table = table_of(options.data, options.image_column, options.image_root, labelled=False)
     if not options.out.suffix:
         from fashionsearch.index.shards import embed_shards
 
@@ -309,15 +308,30 @@ def embed(options: argparse.Namespace) -> Answer:
         return Answer(
             f"{done!r}\nmake them searchable with: fashionsearch index {options.out} --out CATALOGUE", told
         )
+    import numpy as np
+
+    from fashionsearch.cache import EmbeddingCache
+
     with EmbeddingCache() as cache:
-        batches = loaded(options.encoder).embed_batches(table.images, cache=cache)
-        vectors = np.concatenate([batch.vectors for batch in batches])
+        on_error = "skip" if options.skip_bad else "raise"
+        batches = [*loaded(options.encoder).embed_batches(table.images, on_error=on_error, cache=cache)]
+    failures = [failure for batch in batches for failure in batch.failures]
+    tell_left_out(failures)
+    images = [str(table.images[position]) for batch in batches for position in batch.positions]
+    if not images:
+        raise errors.ImageError(failures)
+    vectors = np.concatenate([batch.vectors for batch in batches])
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(options.out, embeddings=vectors, images=np.array([str(image) for image in table.images]))
+        np.savez(options.out, embeddings=vectors, images=np.array(images))
     except OSError as error:
         raise errors.StorageError(f"{options.out} can't be written: {error}") from error
-    told = {"file": options.out, "embeddings": len(vectors), "dim": vectors.shape[1]}
+    told = {
+        "file": options.out,
+        "embeddings": len(vectors),
+        "dim": vectors.shape[1],
+        "left_out": left_out(failures),
+    }
     return Answer(f"{len(vectors):,} embeddings of length {vectors.shape[1]} in {options.out}", told)
 
 

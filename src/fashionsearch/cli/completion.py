@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from fashionsearch import errors
 from fashionsearch.cli.answer import Answer
@@ -33,7 +35,7 @@ def completion(options: argparse.Namespace) -> Answer:
     return Answer(shtab.complete(parser, shell=options.shell), {})
 
 
-def _name_values(parser: argparse.ArgumentParser, file: dict[str, str]) -> None:
+def _name_values(parser: argparse.ArgumentParser, file: Mapping[str, Any]) -> None:
     """Tell shtab which values are files, and which are one of a few words."""
     for action in parser._actions:
         if isinstance(action, argparse._SubParsersAction):

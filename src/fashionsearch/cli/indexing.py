@@ -8,7 +8,16 @@ from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
 from fashionsearch.cli.answer import Answer, changed_rows, left_out, tell_left_out
-from fashionsearch.cli.inputs import check_index, ids_of, is_opened, loaded, open_index, read_table, table_of
+from fashionsearch.cli.inputs import (
+    check_index,
+    check_there,
+    ids_of,
+    is_opened,
+    loaded,
+    open_index,
+    read_table,
+    table_of,
+)
 from fashionsearch.cli.target import is_new, opened, place_of, typed
 
 if TYPE_CHECKING:
@@ -20,6 +29,7 @@ _COLUMNS = ("id", "change")
 
 def index(options: argparse.Namespace) -> Answer:
     """Make photos searchable."""
+    check_there(options.data)
     if options.sync:
         return _sync(options)
     if not is_new(options.data / "run"):

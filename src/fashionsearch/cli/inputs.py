@@ -90,6 +90,14 @@ def check_photos(photos: Sequence[str | Path]) -> None:
         raise errors.ImageError(missing)
 
 
+def check_there(path: Path) -> Path:
+    """Return the path of a table, or raise DataError if nothing is there: before anything slow is imported."""
+    path = path.expanduser()
+    if not path.exists():
+        raise errors.DataError(f"{path}: there is no such folder, and no such file")
+    return path
+
+
 def read_table(options: argparse.Namespace, *, labelled: bool = True) -> Table:
     """Return the table that the options name, without the photos that can't be read where the user skips them."""
     table = table_of(options.data, options.image_column, options.image_root, labelled=labelled)
@@ -106,9 +114,7 @@ def table_of(
     path: Path, image_column: str = "image", image_root: Path | None = None, *, labelled: bool = True
 ) -> Table:
     """Return the table of a CSV file, a folder as Kaggle ships it, or a folder of photos."""
-    path = path.expanduser()
-    if not path.exists():  # before anything slow is imported
-        raise errors.DataError(f"{path}: there is no such folder, and no such file")
+    path = check_there(path)
     from fashionsearch import datasets
 
     if path.is_file():

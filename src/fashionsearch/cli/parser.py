@@ -15,7 +15,6 @@ from fashionsearch.cli.options import (
     add_label,
     add_random_state,
     add_reading,
-    add_skip_bad,
     command,
 )
 
@@ -39,6 +38,7 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch demo\nfashionsearch demo --data fashion-product-images-small --out report",
     )
     demo.add_argument("--data", type=Path, help=f"{DATA_HELP}; without it a catalogue is drawn")
+    add_reading(demo)
     demo.add_argument(
         "--out", type=Path, default=Path("fashionsearch-demo"), help="folder to write to (%(default)s)"
     )
@@ -47,7 +47,6 @@ def make_parser() -> argparse.ArgumentParser:
     demo.add_argument(
         "--fine-tune", action="store_true", help="let the network learn too, and show how; takes longer"
     )
-    add_skip_bad(demo)
 
     train = command(
         subcommands,

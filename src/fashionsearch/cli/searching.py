@@ -17,6 +17,7 @@ from fashionsearch.cli.inputs import (
     parse_towards,
     parse_where,
 )
+from fashionsearch.cli.tag import tags_in_words
 from fashionsearch.cli.target import typed
 
 if TYPE_CHECKING:
@@ -173,7 +174,7 @@ def _lines(found: Sequence[dict[str, Any]], tags: Tags | None) -> Iterator[str]:
     for position, answer in enumerate(found):
         yield str(answer["query"])
         if tags is not None:
-            yield f"  {_tags_of(tags, position)}"
+            yield f"  {tags_in_words(tags, position)}"
         width = max((len(str(match["id"])) for match in answer["matches"]), default=0)
         for match in answer["matches"]:
             chance = "" if match["probability"] != match["probability"] else f"  {match['probability']:4.0%}"
@@ -181,16 +182,6 @@ def _lines(found: Sequence[dict[str, Any]], tags: Tags | None) -> Iterator[str]:
             yield f"  {match['similarity']:.4f}{chance}  {match['id']!s:{width}}  {source}".rstrip()
         if not answer["matches"]:
             yield "  nothing fits"
-
-
-def _tags_of(tags: Tags, position: int) -> str:
-    """Return a photo's tags in a line; those that are not sure have a question mark."""
-    known = [
-        f"{tags.value[name][position]}{'' if tags.sure[name][position] else '?'}"
-        for name in tags.attributes
-        if tags.value[name][position] is not None
-    ]
-    return ", ".join(known) + (" (unlike anything the tagger knows)" if tags.unfamiliar[position] else "")
 
 
 def _table(found: Sequence[dict[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:

@@ -18,13 +18,14 @@ import hashlib
 import json
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors, storage
 from fashionsearch.files import open_regular
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _FOLDER = Path(__file__).parent
 _NETWORK = "network."
@@ -50,6 +51,8 @@ class Shipped:
     @property
     def network(self) -> dict[str, NDArray[np.float32]]:
         """The network's weights in full precision, by their names in the network."""
+        import numpy as np
+
         return {
             name.removeprefix(_NETWORK): array.astype(np.float32)
             for name, array in self.arrays.items()
