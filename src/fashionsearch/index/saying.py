@@ -71,14 +71,14 @@ class Saying(Knowing):
 
     def _photos(self, images: Images | None, region: Sequence[float] | None) -> list[Any] | None:
         """Return the single photos of a search, cut to a region of each."""
-        from fashionsearch.images import cut, iterate
-
         if images is None:
             if region is not None:
                 raise errors.InputError(
                     f"region={region!r} is of a photo, and there is none; give images too"
                 )
             return None
+        from fashionsearch.images import cut, iterate
+
         pictures: list[Any] = list(iterate(images))
         if region is None:
             return pictures
