@@ -20,9 +20,9 @@ pytestmark = pytest.mark.usefixtures("shared_cache")
 
 @pytest.fixture(scope="module")
 def shop(tmp_path_factory):
-    """48 drawn garments and a table of them, an index, a classifier and a saved backbone."""
+    """80 drawn garments and a table of them, an index, a classifier and a saved backbone."""
     root = tmp_path_factory.mktemp("shop")
-    table = fs.datasets.make_catalogue(48, seed=1, size=(32, 40))
+    table = fs.datasets.make_catalogue(80, seed=1, size=(32, 40))
     rows = ["image,masterCategory,baseColour,title"]
     for position, image in enumerate(table.images):
         Image.fromarray(image).save(root / f"{position}.png")
@@ -32,7 +32,7 @@ def shop(tmp_path_factory):
     network = fs.create_backbone("cnn", weights=None, image_size=32, random_state=0)
     network.save(root / "network")
     index = fs.VisualIndex(network, progress=False)
-    paths = [root / f"{position}.png" for position in range(48)]
+    paths = [root / f"{position}.png" for position in range(80)]
     metadata = {name: table[name] for name in ("masterCategory", "baseColour")}
     index.add(paths, ids=[path.name for path in paths], metadata=metadata)
     index.save(root / "catalogue")
@@ -140,7 +140,7 @@ def test_what_is_told_on_the_way_goes_to_standard_error(shop, tmp_path, capsys):
     words = ["train", shop / "products.csv", "--image-size", 48, "--out", tmp_path / "c", "--json"]
     assert main([*map(str, words)]) == 0
     told = capsys.readouterr()
-    assert "48 photos, 0 without masterCategory left out" in told.err
+    assert "80 photos, 0 without masterCategory left out" in told.err
     assert re.fullmatch(r"\{.*\}\n", told.out)
 
 

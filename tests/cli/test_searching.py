@@ -129,7 +129,7 @@ def test_chances_are_told_also_where_the_encoder_stays_unread(shop, tmp_path, ca
     index = fs.VisualIndex(fs.Tagger.from_pretrained("fashion"), progress=False)
     centres = rng.normal(size=(6, 256))
     kinds = ["Shirts", "Jeans", "Watches", "Heels", "Ties", "Belts"]
-    vectors = np.repeat(centres, 20, axis=0) + 0.8 * rng.normal(size=(120, 256))
+    vectors = np.repeat(centres, 20, axis=0) + 3 * rng.normal(size=(120, 256))
     index.add_vectors(vectors, ids=range(120), metadata={"articleType": np.repeat(kinds, 20).tolist()})
     index.calibrate(field="articleType")
     index.save(tmp_path / "index")
