@@ -122,7 +122,7 @@ def test_what_is_left_is_what_it_would_be_alone(photos, network, learned):
 
 
 def test_measuring_and_choosing_leave_them_out_too(photos, network, monkeypatch):
-    paths, labels = photos
+    paths, _ = photos
     monkeypatch.setattr("fashionsearch.compression.precision.LEAST_IMAGES", 4)
     monkeypatch.setattr("fashionsearch.compression.optimize._SECONDS", 0.01)
     with pytest.raises(errors.ImageError, match=r"3\.png"):
