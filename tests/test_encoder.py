@@ -125,11 +125,12 @@ def test_measuring_and_choosing_leave_them_out_too(photos, network, monkeypatch)
     paths, _ = photos
     monkeypatch.setattr("fashionsearch.compression.precision.LEAST_IMAGES", 4)
     monkeypatch.setattr("fashionsearch.compression.optimize._SECONDS", 0.01)
+    monkeypatch.setattr("fashionsearch.compression.optimize._runtimes", lambda given: ["torch"])
     with pytest.raises(errors.ImageError, match=r"3\.png"):
         fs.optimize(network, paths, image_sizes=[32], progress=False)
     with pytest.warns(errors.DataWarning, match=r"3\.png"):
         found = fs.optimize(network, paths, image_sizes=[32], max_loss=1, on_error="skip", progress=False)
-    assert found.best.fidelity.images == N - 1
+    assert found.best.fidelity.images == (N - 1 + 1) // 2  # the others calibrate
 
 
 def test_every_public_call_that_takes_images_says_what_is_done_about_bad_ones():
