@@ -5,6 +5,7 @@ import datetime
 import numpy as np
 import pandas as pd
 import polars as pl
+import pyarrow as pa
 import pytest
 import torch
 from PIL import Image
@@ -231,6 +232,11 @@ def test_ids_may_be_a_frames_index_and_whole_numbers(columns):
     assert index.get(N - 1).metadata == {"baseColour": columns["baseColour"][0]}
     index.add(frame["path"][:1], ids=pd.Series([7], dtype="Int64"))
     index.add(frame["path"][:1], ids=pl.Series([7]))
+    index.add(frame["path"][:1], ids=pd.Series([7], dtype="int64[pyarrow]"))
+    index.add(frame["path"][:1], ids=pa.chunked_array([[7]]))
+    index.remove(pd.Series([7], dtype="int64[pyarrow]"))
+    index.add(frame["path"][7:8], ids=pd.Series([7], dtype="int64[pyarrow]"))
+    assert type(index.get(7).id) is int
     with pytest.raises(errors.InputError, match="id <NA> is of type NAType"):
         index.add(frame["path"][:1], ids=pd.Series([None], dtype="Int64"))
     with pytest.raises(errors.InputError, match=r"give a list of one mapping an item.*or a data frame"):

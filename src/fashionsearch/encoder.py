@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
@@ -111,6 +111,29 @@ def check_on_error(on_error: str) -> None:
     """Raise InputError unless `on_error` is "raise" or "skip"."""
     if on_error not in ("raise", "skip"):
         raise errors.InputError(f"on_error={on_error!r} is neither 'raise' nor 'skip'")
+
+
+def tell_left_out(failures: Sequence[errors.ImageFailure], total: int) -> None:
+    """Warn of images that can't be read and are left out, if there are any."""
+    if failures:
+        warnings.warn(
+            f"{len(failures)} of {total} images can't be read and are left out: {errors.ImageError(failures)}",
+            errors.DataWarning,
+            stacklevel=4,
+        )
+
+
+def joined(batches: Iterable[Batch], dim: int) -> NDArray[np.float32]:
+    """Return the embeddings of a stream, (n, dim).
+
+    Warns:
+        DataWarning: that names the images that were left out.
+    """
+    everything = list(batches)
+    failures = [failure for batch in everything for failure in batch.failures]
+    pieces = [batch.vectors for batch in everything]
+    tell_left_out(failures, len(failures) + sum(map(len, pieces)))
+    return np.concatenate(pieces) if pieces else np.zeros((0, dim), dtype=np.float32)
 
 
 class AdaptedEncoder:

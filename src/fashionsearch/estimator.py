@@ -126,15 +126,23 @@ class ImageEstimator(Shareable):
         self._check_fitted()
         return self.backbone_.dim
 
-    def embed(self, images: Images) -> NDArray[np.float32]:
+    def embed(self, images: Images, *, on_error: str = "raise") -> NDArray[np.float32]:
         """Return embeddings, (n, dim) float32.
+
+        Args:
+            images: n images in any form.
+            on_error: "raise" at an image that can't be read, or "skip" such images with a `DataWarning` that names them.
 
         Raises:
             NotFittedError: before `fit`.
             ImageError: if an image can't be read.
         """
         self._check_fitted()
-        return self.backbone_.embed(images)
+        if on_error == "raise":
+            return self.backbone_.embed(images)
+        from fashionsearch.encoder import joined
+
+        return joined(self.embed_batches(images, on_error=on_error), self.dim)
 
     def embed_batches(
         self, images: Images, *, on_error: str = "raise", cache: EmbeddingCache | None = None
@@ -343,6 +351,28 @@ def readable(
     checked = checked_labels(everything, labels, name)
     kept, positions = without_unreadable(everything, name)
     return kept, checked[positions]
+
+
+def readable_images(images: Images, on_error: str) -> Images:
+    """Return images as they are, or under "skip" those that can be read.
+
+    Warns:
+        DataWarning: that names what is left out.
+
+    Raises:
+        InputError: if `on_error` is neither "raise" nor "skip".
+    """
+    from fashionsearch.encoder import check_on_error, tell_left_out
+
+    check_on_error(on_error)
+    if on_error == "raise":
+        return images
+    from fashionsearch.images import check_images, iterate
+
+    everything = list(iterate(images))
+    positions, failures = check_images(everything)
+    tell_left_out(failures, len(everything))
+    return [everything[position] for position in positions]
 
 
 def without_unreadable(everything: list[Image], name: str) -> tuple[list[Image], NDArray[np.int64]]:

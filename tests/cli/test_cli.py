@@ -286,32 +286,93 @@ def test_wrong_command_lines_exit_with_2(capsys):
         assert "examples:\n  fashionsearch" in capsys.readouterr().out
 
 
-def test_what_is_wrong_is_told_before_anything_slow_is_imported(tmp_path):
-    photo = tmp_path / "photo.png"
-    Image.new("RGB", (9, 9)).save(photo)
-    (tmp_path / "photos.csv").write_text("image,kind\nphoto.png,x\n")
+SLOW = {
+    "numpy",
+    "PIL",
+    "scipy",
+    "sklearn",
+    "matplotlib",
+    "torch",
+    "timm",
+    "torchvision",
+    "lightning",
+    "onnxruntime",
+}
+
+
+def imported(arguments, folder):
+    """Return the exit code of a command in a process of its own, what it printed, and which slow packages it imported."""
     script = """
-import sys
+import json, sys
 from fashionsearch import cli
-for arguments in (
-    ["search", "missing", "photo.jpg"],
-    ["evaluate", "missing", "photos"],
-    ["explain", "missing", "photo.jpg", "--out", "why.png"],
-    ["train", "missing", "--out", "out"],
-    ["train", "photos.csv", "--out", "out"],
-    ["train", "photos.csv", "--label", "knd", "--out", "out"],
-    ["index", "missing", "--out", "out"],
-    ["embed", "missing", "--out", "out.npz"],
-    ["demo", "--data", "missing"],
-):
-    assert cli.main(arguments) == 1, arguments
-slow = {"torch", "timm", "torchvision", "sklearn", "matplotlib", "lightning", "onnxruntime"} & set(sys.modules)
-assert not slow, slow
+try:
+    code = cli.main(sys.argv[2:])
+except SystemExit as stop:
+    code = stop.code
+print(json.dumps([code, sorted(set(json.loads(sys.argv[1])) & set(sys.modules))]))
 """
-    command = [sys.executable, "-c", script]
-    ran = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stderr
-    assert [line.split(":")[0] for line in ran.stderr.splitlines()] == ["fashionsearch"] * 9
+    words = [sys.executable, "-c", script, json.dumps(sorted(SLOW)), *map(str, arguments)]
+    ran = subprocess.run(words, cwd=folder, capture_output=True, text=True, check=True)
+    *printed, last = ran.stdout.splitlines()
+    code, slow = json.loads(last)
+    return code, printed, ran.stderr, set(slow)
+
+
+def test_what_is_wrong_is_told_before_anything_slow_is_imported(tmp_path):
+    (tmp_path / "photos").mkdir()
+    for arguments in (
+        ["search", "missing", "photo.jpg"],
+        ["search", "missing", "photo.jpg", "--where", "kind"],
+        ["evaluate", "missing", "photos"],
+        ["explain", "missing", "photo.jpg", "--out", "why.png"],
+        ["train", "missing", "--out", "out"],
+        ["index", "missing", "--out", "out"],
+        ["embed", "missing", "--out", "out.npz"],
+        ["demo", "--data", "missing"],
+        ["remove", "missing", "1"],
+        ["add", "missing", "photos"],
+        ["info", "missing"],
+        ["facets", "missing", "colour"],
+        ["tag", "missing"],
+    ):
+        code, printed, told, slow = imported(arguments, tmp_path)
+        assert (code, printed, slow) == (1, [], set()), arguments
+        assert told.startswith("fashionsearch: "), arguments
+        assert told.count("\n") == 1, arguments
+    assert list(tmp_path.iterdir()) == [tmp_path / "photos"], "nothing is left behind"
+
+
+def test_a_tables_columns_are_looked_at_before_anything_slow_is_imported(tmp_path):
+    Image.new("RGB", (9, 9)).save(tmp_path / "photo.png")
+    (tmp_path / "photos.csv").write_text("image,kind\nphoto.png,x\n")
+    for arguments in (
+        ["train", "photos.csv", "--out", "out"],
+        ["train", "photos.csv", "--label", "knd", "--out", "out"],
+    ):
+        code, _, _, slow = imported(arguments, tmp_path)
+        assert (code, slow - {"numpy", "PIL"}) == (1, set()), arguments
+
+
+def test_help_imports_nothing_slow(tmp_path):
+    for arguments in (["--help"], ["search", "--help"], ["--version"], ["tain"], ["completion", "bash"]):
+        assert imported(arguments, tmp_path)[3] == set(), arguments
+
+
+def test_what_embeds_nothing_imports_no_network(typed_index, tmp_path):
+    folder = tmp_path / "opened"
+    shutil.copytree(typed_index[0], folder)
+    fs.VisualIndex.open(folder).close()
+    for arguments in (
+        ["search", typed_index[0], "--id", "a"],
+        ["search", folder, "--like", "a", "--json"],
+        ["facets", folder, "size"],
+        ["info", folder, "--health"],
+        ["update", folder, "a", "size=3"],
+        ["remove", folder, "a"],
+    ):
+        code, printed, told, slow = imported(arguments, tmp_path)
+        assert (code, slow, told) == (0, {"numpy"}, ""), (arguments, told)
+        assert printed, arguments
 
 
 @pytest.mark.parametrize(
@@ -371,7 +432,7 @@ def test_interrupted_exits_with_130(monkeypatch, capsys):
     def interrupt(*_, **__):
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(commands, "read_table", interrupt)
+    monkeypatch.setattr(commands, "table_of", interrupt)
     assert cli.main(["embed", "x", "--out", "x.npz"]) == 130
 
 

@@ -142,3 +142,24 @@ def test_chances_and_attributes_are_asked_for(tmp_path, capsys):
     assert all(0 <= match["probability"] <= 1 for match in matches)
     assert run("search", tmp_path / "catalogue", "--towards", "baseColour=Red", "-k", 2) == 0
     assert capsys.readouterr().out.startswith("baseColour=Red\n")
+
+
+def test_an_opened_folder_holds_the_photos_that_it_is_given_and_no_others(photos, tmp_path, capsys):
+    network = fs.create_backbone("cnn", weights=None, image_size=32, random_state=0)
+    out = tmp_path / "opened"
+    with fs.VisualIndex.open(out, network, progress=False) as index:
+        index.add([photos / "a.png", photos / "b.png"], ids=["a.png", "old"], metadata=[{"kind": "x"}] * 2)
+    (photos / "bad.png").write_bytes(b"none")
+    assert run("index", photos, "--out", out) == 1
+    assert "bad.png" in capsys.readouterr().err
+    assert run("index", photos, "--out", out, "--skip-bad", "--json") == 0
+    told = json.loads(capsys.readouterr().out)
+    assert (len(told["added"]), told["removed"], told["items"]) == (4, ["old"], 4)
+    assert told["left_out"][0]["source"].endswith("bad.png")
+    with fs.VisualIndex.open(out, read_only=True) as index:
+        assert "old" not in index
+        assert index.get("a.png").metadata.get("kind") != "x"
+    assert run("index", photos, "--out", out, "--skip-bad", "--metric", "euclidean") == 1
+    assert "was made with metric='cosine'" in capsys.readouterr().err
+    assert run("index", photos, "--out", out, "--skip-bad", "--encoder", "fashion") == 1
+    assert "vectors of 'cnn'" in capsys.readouterr().err

@@ -8,7 +8,7 @@ from numbers import Integral, Real
 from typing import TYPE_CHECKING
 
 from fashionsearch import errors
-from fashionsearch.estimator import ImageEstimator
+from fashionsearch.estimator import ImageEstimator, readable_images
 
 if TYPE_CHECKING:
     import numpy as np
@@ -121,6 +121,7 @@ class Autoencoder(ImageEstimator):
         validation: Images | None = None,
         checkpoints: str | os.PathLike[str] | None = None,
         loggers: Sequence[object] = (),
+        on_error: str = "raise",
     ) -> Autoencoder:
         """Learn to draw photos from latent vectors.
 
@@ -130,6 +131,7 @@ class Autoencoder(ImageEstimator):
             checkpoints: a folder that is written after every epoch; the same call resumes from what is there, and ends
                 in the same weights as if it had never been interrupted.
             loggers: Lightning loggers, such as TensorBoardLogger, that hear of every epoch.
+            on_error: "raise" at an image that can't be read, or "skip" such images with a `DataWarning` that names them.
 
         Returns:
             Itself.
@@ -144,6 +146,9 @@ class Autoencoder(ImageEstimator):
         from fashionsearch.autoencoder.fitting import fit_autoencoder
 
         options = self._checked_training()
+        images = readable_images(images, on_error)
+        if validation is not None:
+            validation = readable_images(validation, on_error)
         self.backbone_, self.decoder_, self.history_ = fit_autoencoder(
             self,
             options,
@@ -178,8 +183,12 @@ class Autoencoder(ImageEstimator):
             )
         return given
 
-    def reconstruct(self, images: Images) -> NDArray[np.float32]:
+    def reconstruct(self, images: Images, *, on_error: str = "raise") -> NDArray[np.float32]:
         """Return images as they are drawn from their latents, (n, H, W, 3) float32 in [0, 1], at the network's size.
+
+        Args:
+            images: n images in any form.
+            on_error: "raise" at an image that can't be read, or "skip" such images with a `DataWarning` that names them.
 
         Raises:
             NotFittedError: before `fit`.
@@ -188,12 +197,16 @@ class Autoencoder(ImageEstimator):
         import numpy as np
 
         self._check_fitted()
-        pieces = [drawn for _, drawn in self._drawn(images)]
+        pieces = [drawn for _, drawn in self._drawn(readable_images(images, on_error))]
         empty = np.zeros((0, *self.backbone_.preprocess.image_size, 3), np.float32)
         return np.concatenate([empty, *pieces])
 
-    def reconstruction_errors(self, images: Images) -> NDArray[np.float32]:
+    def reconstruction_errors(self, images: Images, *, on_error: str = "raise") -> NDArray[np.float32]:
         """Return the mean squared error of each image's pixels in [0, 1], (n,) float32: large for what is unusual.
+
+        Args:
+            images: n images in any form.
+            on_error: "raise" at an image that can't be read, or "skip" such images with a `DataWarning` that names them.
 
         Raises:
             NotFittedError: before `fit`.
@@ -204,19 +217,23 @@ class Autoencoder(ImageEstimator):
         self._check_fitted()
         pieces = [
             ((pixels.astype(np.float32) / np.float32(255) - drawn) ** 2).mean(axis=(1, 2, 3))
-            for pixels, drawn in self._drawn(images)
+            for pixels, drawn in self._drawn(readable_images(images, on_error))
         ]
         return np.concatenate([np.zeros(0, np.float32), *pieces])
 
-    def score(self, images: Images) -> float:
+    def score(self, images: Images, *, on_error: str = "raise") -> float:
         """Return minus the mean squared error of pixels in [0, 1], so that larger is better.
+
+        Args:
+            images: n images in any form.
+            on_error: "raise" at an image that can't be read, or "skip" such images with a `DataWarning` that names them.
 
         Raises:
             NotFittedError: before `fit`.
             DataError: if there are no images.
             ImageError: if an image can't be read.
         """
-        each = self.reconstruction_errors(images)
+        each = self.reconstruction_errors(images, on_error=on_error)
         if not len(each):
             raise errors.DataError("there are no images to score; give at least one")
         return -float(each.mean())

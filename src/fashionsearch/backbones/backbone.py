@@ -26,7 +26,7 @@ from fashionsearch.device import (
     torch_defaults,
 )
 from fashionsearch.embedding import PhotoTransform, Pipeline
-from fashionsearch.encoder import Batch
+from fashionsearch.encoder import Batch, joined
 from fashionsearch.images import Images
 from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.results import Fidelity, ShowsFields
@@ -274,23 +274,25 @@ class Backbone(Kept, ShowsFields):
         return self._open()[1].name
 
     def embed(
-        self, images: Images, *, cache: EmbeddingCache | None = None, view: PhotoTransform | None = None
+        self,
+        images: Images,
+        *,
+        on_error: str = "raise",
+        cache: EmbeddingCache | None = None,
+        view: PhotoTransform | None = None,
     ) -> NDArray[np.float32]:
-        """Embed images.
+        """Return embeddings, (n, dim) float32, in the order of the images.
 
         Args:
             images: one image or many, in any form; one image gives a first axis of 1.
+            on_error: "raise" at an image that can't be read, or "skip" such images with a `DataWarning` that names them.
             cache: where to look for embeddings first, and what to add new ones to.
             view: a change that each photo goes through first, such as an augmentation; None embeds photos as they are.
-
-        Returns:
-            (n, dim) float32, in the order of the images.
 
         Raises:
             ImageError: if an image can't be read, naming it; nothing is returned. `check_images` finds all such.
         """
-        pieces = [batch.vectors for batch in self.embed_batches(images, cache=cache, view=view)]
-        return np.concatenate(pieces) if pieces else np.zeros((0, self.dim), dtype=np.float32)
+        return joined(self.embed_batches(images, on_error=on_error, cache=cache, view=view), self.dim)
 
     def embed_batches(
         self,
@@ -319,13 +321,10 @@ class Backbone(Kept, ShowsFields):
         )
     )
     def embed_text(self, texts: str | Sequence[str]) -> NDArray[np.float32]:
-        """Embed texts among the photos; only a backbone has this whose network knows words, such as CLIP's.
+        """Embed texts among the photos, (n, dim) float32; only a backbone has this whose network knows words, such as CLIP's.
 
         Args:
             texts: one text or many, none of them empty; one gives a first axis of 1.
-
-        Returns:
-            (n, dim) float32, in the order of the texts.
 
         Raises:
             InputError, MissingPackageError, WeightsError: if a text is empty or none, or a tokenizer lacks its files.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import contextlib
+import importlib
 import io
 import os
 import sys
@@ -13,6 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from fashionsearch import errors
+from fashionsearch.cli.answer import Answer, reserved_output, show
 from fashionsearch.cli.console import any_encoding, shown
 from fashionsearch.cli.parser import make_parser
 
@@ -26,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         try:
             with warnings.catch_warnings():
                 warnings.showwarning = _show_warning
-                code: int = options.run(options)
+                return _run(options)
         except errors.FashionSearchError as error:
             print(f"fashionsearch: {shown(error)}", file=sys.stderr)
             return 1
@@ -37,7 +39,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
             # The reader (head, less) has seen enough; a second error on closing would only confuse.
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             return 0
-    return code
+
+
+def _run(options: argparse.Namespace) -> int:
+    """Run a command, whose file is imported only now, and print what it answers."""
+    if options.plugin:
+        from fashionsearch.cli.plugins import run_plugins
+
+        run_plugins(options.plugin)
+    file, function = options.run.split(":")  # from the parser's own table, never from what the user typed
+    with reserved_output(options):
+        done: Answer | int = getattr(importlib.import_module(f"fashionsearch.cli.{file}"), function)(options)
+    if isinstance(done, int):
+        return done
+    show(done, options)
+    return done.code
 
 
 def _parsed(arguments: list[str]) -> argparse.Namespace:
@@ -47,6 +63,7 @@ def _parsed(arguments: list[str]) -> argparse.Namespace:
     arguments, file = _without_json_file(arguments, parser)
     options = parser.parse_args(arguments)
     options.json_file = file
+    options.json = options.json and file is None
     return options
 
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import json
+import dataclasses
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
-from fashionsearch.cli.console import shown
+from fashionsearch.cli.answer import Answer, changed_rows, left_out, tell_left_out
 from fashionsearch.cli.inputs import check_photos, ids_of, is_opened, table_of
 from fashionsearch.cli.target import to_change, typed
 
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from fashionsearch.index import VisualIndex
 
 
-def add(options: argparse.Namespace) -> int:
+def add(options: argparse.Namespace) -> Answer:
     """Add photos."""
     from fashionsearch.cache import EmbeddingCache
 
@@ -33,18 +33,16 @@ def add(options: argparse.Namespace) -> int:
             on_error="skip" if options.skip_bad else "raise",
             cache=cache,
         )
-        for failure in done.failures:
-            print(f"left out: {shown(failure)}", file=sys.stderr)
-        left_out = [{"source": failure.source, "reason": failure.reason} for failure in done.failures]
-        _tell(
-            options,
-            {"added": list(done.ids), "left_out": left_out, "items": len(index)},
+        tell_left_out(done.failures)
+        return Answer(
             f"{len(done.ids):,} photos added, {len(index):,} in {options.index}",
+            {"added": done.ids, "left_out": left_out(done.failures), "items": len(index)},
+            changed_rows(added=done.ids),
+            ("id", "change"),
         )
-    return 0
 
 
-def remove(options: argparse.Namespace) -> int:
+def remove(options: argparse.Namespace) -> Answer:
     """Remove items."""
     texts = [*options.ids, *_listed(options.list)]
     if not texts:
@@ -52,15 +50,15 @@ def remove(options: argparse.Namespace) -> int:
     with to_change(options, embeds=False, ids=texts) as index:
         ids = list(dict.fromkeys(typed(texts, index)))
         index.remove(ids)
-        _tell(
-            options,
-            {"removed": ids, "items": len(index)},
+        return Answer(
             f"{len(ids):,} items removed, {len(index):,} left in {options.index}",
+            {"removed": ids, "items": len(index)},
+            changed_rows(removed=ids),
+            ("id", "change"),
         )
-    return 0
 
 
-def update(options: argparse.Namespace) -> int:
+def update(options: argparse.Namespace) -> Answer:
     """Set fields of an item's metadata."""
     fields = _fields(options.fields)
     with to_change(options, embeds=False, ids=[options.id]) as index:
@@ -69,23 +67,24 @@ def update(options: argparse.Namespace) -> int:
         index.update(item, {field: _value(text, held.get(field)) for field, text in fields.items()})
         now = index.get(item).metadata
         told = ", ".join(f"{field}={now[field]!r}" for field in fields)
-        _tell(options, {"id": item, "metadata": dict(now)}, f"{shown(item)}: {shown(told)}")
-    return 0
+        return Answer(f"{item}: {told}", {"id": item, "metadata": now})
 
 
-def learn_text(options: argparse.Namespace) -> int:
+def learn_text(options: argparse.Namespace) -> Answer:
     """Learn words from titles."""
     with _learning(options) as index:
         index.learn_text(options.titles)
-    print(f"words learned; search with: fashionsearch search {options.index} --text 'red dress'")
-    return 0
+        found = {"items": len(index), "field": options.titles}
+    return Answer(
+        f"words learned; search with: fashionsearch search {options.index} --text 'red dress'", found
+    )
 
 
-def calibrate(options: argparse.Namespace) -> int:
+def calibrate(options: argparse.Namespace) -> Answer:
     """Learn what a likeness is worth."""
     with _learning(options) as index:
-        print(index.calibrate(options.field))
-    return 0
+        found = index.calibrate(options.field)
+    return Answer(str(found), dataclasses.asdict(found))
 
 
 @contextlib.contextmanager
@@ -95,10 +94,6 @@ def _learning(options: argparse.Namespace) -> Iterator[VisualIndex]:
         yield index
         if not is_opened(options.index):  # its items are on a server, and what was learned in the folder
             index.save(options.index)
-
-
-def _tell(options: argparse.Namespace, done: Mapping[str, Any], words: str) -> None:
-    print(json.dumps(done) if options.json else words)
 
 
 def _photos(options: argparse.Namespace) -> tuple[list[Any], list[str], list[Mapping[str, Any]]]:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import argparse
-from typing import TYPE_CHECKING
+import dataclasses
+from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
-from fashionsearch.cli.console import shown_lines
+from fashionsearch.cli.answer import Answer, left_out, tell_left_out
 from fashionsearch.cli.inputs import (
     check_photos,
     check_saved,
+    check_there,
     label_of,
     loaded,
     parts_of,
@@ -18,15 +20,16 @@ from fashionsearch.cli.inputs import (
 )
 
 if TYPE_CHECKING:
+    from fashionsearch.compression.optimize import Trial
     from fashionsearch.datasets.table import Table
     from fashionsearch.training import FineTuning
 
 
-def demo(options: argparse.Namespace) -> int:
+def demo(options: argparse.Namespace) -> Answer:
     """Run the whole job on one catalogue."""
     from fashionsearch import datasets
 
-    table = datasets.make_catalogue(600, seed=0) if options.data is None else table_of(options.data)
+    table = datasets.make_catalogue(600, seed=0) if options.data is None else read_table(options)
     # The drawn garments' categories are told apart without a mistake, which shows nothing.
     label = label_of(table, options.label or ("articleType" if options.data is None else None))
 
@@ -41,24 +44,31 @@ def demo(options: argparse.Namespace) -> int:
         say=lambda line: print(line, flush=True),
     )
     low, high = result.evaluation.interval("accuracy")
-    print(
+    return Answer(
         f"\naccuracy {result.evaluation.accuracy:.4f} (95 % interval {low:.4f} – {high:.4f}), "
-        f"{result.indexed:,} items indexed"
+        f"{result.indexed:,} items indexed\nopen {result.report}",
+        {
+            "accuracy": result.evaluation.accuracy,
+            "interval": (low, high),
+            "recall": result.recall,
+            "items": result.indexed,
+            "seconds": {step: round(took, 3) for step, took in result.seconds.items()},
+            "report": result.report,
+        },
     )
-    print(f"open {result.report}")
-    return 0
 
 
-def train(options: argparse.Namespace) -> int:
+def train(options: argparse.Namespace) -> Answer:
     """Train and save a classifier or an autoencoder."""
     from fashionsearch import storage
 
+    check_there(options.data)
     storage.check_target(options.out, "autoencoder" if options.autoencoder else "classifier")
     table = read_table(options, labelled=not options.autoencoder)
     return _train_autoencoder(options, table) if options.autoencoder else _train_classifier(options, table)
 
 
-def _train_classifier(options: argparse.Namespace, table: Table) -> int:
+def _train_classifier(options: argparse.Namespace, table: Table) -> Answer:
     if options.latent_dim is not None:
         raise errors.InputError("--latent-dim is for an autoencoder; add --autoencoder")
     label = label_of(table, options.label)
@@ -77,9 +87,9 @@ def _train_classifier(options: argparse.Namespace, table: Table) -> int:
         weights=weights,
         training=_training(options, learns=options.fine_tune or weights is None),
         image_size=options.image_size,
-        class_weight="balanced" if options.balanced else None,
+        class_weight=options.class_weight,
         augmented_views=options.augmented_views or 0,
-        random_state=options.seed,
+        random_state=options.random_state,
     )
     held_out = None
     if len(validation):
@@ -91,26 +101,31 @@ def _train_classifier(options: argparse.Namespace, table: Table) -> int:
         held_out = (rows.images, rows[label]) if len(rows) else None
     classifier.fit(train.images, train[label], validation=held_out, checkpoints=options.checkpoints)
     classifier.save(options.out)
-    if classifier.training is not None:
-        print(classifier.history_)
+    words = [] if classifier.training is None else [str(classifier.history_)]
     learned = learned_from(classifier, test.images)
     if learned.any():
-        print(
+        words.append(
             f"{int(learned.sum()):,} of {len(test):,} test photos left out: {classifier.backbone!r} has learned from them"
         )
         test = test[~learned]
-    if len(test):
-        print(classifier.evaluate(test.images, test[label]))
-    print(f"saved to {options.out}; use it with: fashionsearch evaluate, or --encoder {options.out}")
-    return 0
+    evaluation = classifier.evaluate(test.images, test[label]) if len(test) else None
+    words += [] if evaluation is None else [str(evaluation)]
+    words.append(f"saved to {options.out}; use it with: fashionsearch evaluate, or --encoder {options.out}")
+    found = {
+        "folder": options.out,
+        "label": label,
+        "photos": {"train": len(train), "validation": len(validation), "test": len(test)},
+        "evaluation": None if evaluation is None else evaluation.to_dict(),
+    }
+    return Answer("\n".join(words), found, None if evaluation is None else evaluation.to_rows())
 
 
-def _train_autoencoder(options: argparse.Namespace, table: Table) -> int:
+def _train_autoencoder(options: argparse.Namespace, table: Table) -> Answer:
     from fashionsearch.autoencoder import Autoencoder
 
-    if options.balanced or options.label or options.augmented_views:
+    if options.class_weight or options.label or options.augmented_views:
         raise errors.InputError(
-            "an autoencoder learns without labels; leave out --balanced, --label and --augmented-views"
+            "an autoencoder learns without labels; leave out --class-weight, --label and --augmented-views"
         )
     train, validation, test = parts_of(table, options)
     encoder = Autoencoder(
@@ -119,17 +134,25 @@ def _train_autoencoder(options: argparse.Namespace, table: Table) -> int:
         weights=_weights(options.weights or "none"),
         training=_training(options, learns=True),
         image_size=options.image_size,
-        random_state=options.seed,
+        random_state=options.random_state,
     )
     print(f"{len(train):,} photos to learn from", flush=True)
     held_out = validation.images if len(validation) else None
     encoder.fit(train.images, validation=held_out, checkpoints=options.checkpoints)
     encoder.save(options.out)
-    print(encoder.history_)
+    words, error = [str(encoder.history_)], None
     if len(test):
-        print(f"mean squared error of {len(test):,} test photos: {-encoder.score(test.images):.5f}")
-    print(f"saved to {options.out}; search with it: fashionsearch index PHOTOS --encoder {options.out}")
-    return 0
+        error = -encoder.score(test.images)
+        words.append(f"mean squared error of {len(test):,} test photos: {error:.5f}")
+    words.append(
+        f"saved to {options.out}; search with it: fashionsearch index PHOTOS --encoder {options.out}"
+    )
+    found = {
+        "folder": options.out,
+        "photos": {"train": len(train), "validation": len(validation), "test": len(test)},
+        "mean_squared_error": error,
+    }
+    return Answer("\n".join(words), found)
 
 
 def _weights(text: str) -> str | None:
@@ -153,7 +176,7 @@ def _training(options: argparse.Namespace, *, learns: bool) -> FineTuning | None
     return FineTuning(**given)
 
 
-def explain(options: argparse.Namespace) -> int:
+def explain(options: argparse.Namespace) -> Answer:
     """Write a picture of where the evidence for a tag lies."""
     check_saved(options.classifier, "classifier")
     check_photos([options.photo])
@@ -166,7 +189,7 @@ def explain(options: argparse.Namespace) -> int:
     classifier = Classifier.load(options.classifier)
     probabilities = classifier.predict_proba(options.photo)[0]
     best = int(probabilities.argmax())
-    print(f"{classifier.classes_[best]}  {probabilities[best]:.4f}")
+    predicted, probability = classifier.classes_[best], float(probabilities[best])
     label = options.label if options.class_name is None else options.class_name
     if label is not None:  # classes may be numbers, and the shell knows text alone
         label = next((known for known in classifier.classes_.tolist() if str(known) == label), label)
@@ -176,11 +199,17 @@ def explain(options: argparse.Namespace) -> int:
         figure.savefig(options.out, dpi=150)
     except (OSError, ValueError) as error:  # matplotlib raises ValueError for an ending it can't write
         raise errors.StorageError(f"{options.out} can't be written: {error}") from error
-    print(f"written to {options.out}")
-    return 0
+    found = {
+        "photo": options.photo,
+        "class": predicted,
+        "probability": probability,
+        "explained": predicted if label is None else label,
+        "picture": options.out,
+    }
+    return Answer(f"{predicted}  {probability:.4f}\nwritten to {options.out}", found)
 
 
-def audit(options: argparse.Namespace) -> int:
+def audit(options: argparse.Namespace) -> Answer:
     """Write what is probably wrong with a catalogue, and print it in words."""
     if options.tagger is not None:
         check_saved(options.tagger, "tagger")
@@ -193,6 +222,7 @@ def audit(options: argparse.Namespace) -> int:
             table[column]  # raises for a column that isn't there, before anything slow
 
     from fashionsearch.auditing.audit import audit
+    from fashionsearch.results.audit import COLUMNS
 
     encoder = loaded(options.encoder if options.tagger is None else str(options.tagger))
     found = audit(
@@ -201,17 +231,27 @@ def audit(options: argparse.Namespace) -> int:
         group=options.group,
         split=split,
         attributes=options.attributes,
-        random_state=options.seed,
+        random_state=options.random_state,
     )
     found.to_csv(options.out / "audit.csv")
     found.report(options.out / "audit.html")
-    print(shown_lines(repr(found)))
-    print(f"open {options.out / 'audit.html'}; correct labels in {options.out / 'audit.csv'}")
-    return 0
+    listing, page = options.out / "audit.csv", options.out / "audit.html"
+    rows = found.to_rows()
+    told = {
+        "photos": len(found.sources),
+        "counts": {name: len(getattr(found, name)) for name in found.summary()},
+        "findings": rows,
+        "accuracies": [dataclasses.asdict(each) for each in found.accuracies],
+        "table": listing,
+        "page": page,
+    }
+    words = f"{found!r}\nopen {page}; correct labels in {listing}"
+    return Answer(words, told, rows, tuple(COLUMNS))
 
 
-def optimize(options: argparse.Namespace) -> int:
+def optimize(options: argparse.Namespace) -> Answer:
     """Print what is fastest on this machine, and save it."""
+    check_there(options.data)
     from fashionsearch import storage
     from fashionsearch.compression.optimize import optimize
 
@@ -223,22 +263,31 @@ def optimize(options: argparse.Namespace) -> int:
         table = table[table[options.label] != ""]
         labels = table[options.label]
     found = optimize(loaded(options.encoder), table.images, labels, max_loss=options.max_loss)
-    print(found)
+    words = str(found)
     if options.out is not None:
         found.encoder.save(options.out)
-        print(f"saved to {options.out}; use it with --encoder {options.out}")
-    return 0
+        words += f"\nsaved to {options.out}; use it with --encoder {options.out}"
+    trials = [_trial_row(trial) for trial in found.trials]
+    told = {
+        "best": _trial_row(found.best),
+        "as_given": _trial_row(found.original),
+        "trials": trials,
+        "not_tried": found.left_out,
+        "folder": options.out,
+    }
+    return Answer(words, told, trials)
 
 
-def embed(options: argparse.Namespace) -> int:
+def _trial_row(trial: Trial) -> dict[str, Any]:
+    names = ("image_size", "runtime", "precision", "images_per_second", "latency", "loss")
+    return {name: getattr(trial, name) for name in names}
+
+
+def embed(options: argparse.Namespace) -> Answer:
     """Write photos' embeddings to a file."""
-    import numpy as np
-
-    from fashionsearch.cache import EmbeddingCache
-
     if options.out.suffix not in ("", ".npz"):
         raise errors.InputError(f"--out {options.out}: give a file that ends in .npz, or a folder for shards")
-    table = read_table(options, labelled=False)
+    table = table_of(options.data, options.image_column, options.image_root, labelled=False)
     if not options.out.suffix:
         from fashionsearch.index.shards import embed_shards
 
@@ -249,25 +298,49 @@ def embed(options: argparse.Namespace) -> int:
             shard_size=options.shard_size,
             workers=options.workers,
         )
-        print(shown_lines(repr(done)))
-        print(f"make them searchable with: fashionsearch index {options.out} --out CATALOGUE")
-        return 0
+        told = {
+            "folder": done.folder,
+            "shards": done.shards,
+            "embedded": done.embedded,
+            "kept": done.kept,
+            "left_out": left_out(done.failures),
+        }
+        return Answer(
+            f"{done!r}\nmake them searchable with: fashionsearch index {options.out} --out CATALOGUE", told
+        )
+    import numpy as np
+
+    from fashionsearch.cache import EmbeddingCache
+
     with EmbeddingCache() as cache:
-        batches = loaded(options.encoder).embed_batches(table.images, cache=cache)
-        vectors = np.concatenate([batch.vectors for batch in batches])
+        on_error = "skip" if options.skip_bad else "raise"
+        batches = [*loaded(options.encoder).embed_batches(table.images, on_error=on_error, cache=cache)]
+    failures = [failure for batch in batches for failure in batch.failures]
+    tell_left_out(failures)
+    images = [str(table.images[position]) for batch in batches for position in batch.positions]
+    if not images:
+        raise errors.ImageError(failures)
+    vectors = np.concatenate([batch.vectors for batch in batches])
     try:
         options.out.parent.mkdir(parents=True, exist_ok=True)
-        np.savez(options.out, embeddings=vectors, images=np.array([str(image) for image in table.images]))
+        np.savez(options.out, embeddings=vectors, images=np.array(images))
     except OSError as error:
         raise errors.StorageError(f"{options.out} can't be written: {error}") from error
-    print(f"{len(vectors):,} embeddings of length {vectors.shape[1]} in {options.out}")
-    return 0
+    told = {
+        "file": options.out,
+        "embeddings": len(vectors),
+        "dim": vectors.shape[1],
+        "left_out": left_out(failures),
+    }
+    return Answer(f"{len(vectors):,} embeddings of length {vectors.shape[1]} in {options.out}", told)
 
 
-def export(options: argparse.Namespace) -> int:
+def export(options: argparse.Namespace) -> Answer:
     """Write a folder with a model that other programs load."""
     from fashionsearch.exporting import export
 
     export(loaded(options.encoder), options.out, format=options.format)
-    print(f"exported to {options.out}; try it with: python {options.out / 'use.py'} PHOTO")
-    return 0
+    return Answer(
+        f"exported to {options.out}; try it with: python {options.out / 'use.py'} PHOTO",
+        {"folder": options.out, "format": options.format},
+    )

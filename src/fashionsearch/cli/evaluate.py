@@ -8,10 +8,11 @@ from pathlib import Path
 from typing import Any
 
 from fashionsearch import errors
+from fashionsearch.cli.answer import Answer
 from fashionsearch.cli.inputs import check_saved, label_of, read_table
 
 
-def evaluate(options: argparse.Namespace) -> int:
+def evaluate(options: argparse.Namespace) -> Answer:
     """Print how a classifier's or a tagger's predictions compare with labels."""
     if _is_tagger(options.classifier):
         return _evaluate_tagger(options)
@@ -23,8 +24,7 @@ def evaluate(options: argparse.Namespace) -> int:
     from fashionsearch.tagging.classifier import Classifier
 
     evaluation = Classifier.load(options.classifier).evaluate(labelled.images, labelled[label])
-    _say_figures(options, evaluation.to_dict(), str(evaluation))
-    return 0
+    return _answer(options, str(evaluation), evaluation.to_dict(), evaluation.to_rows())
 
 
 def _is_tagger(folder: Path) -> bool:
@@ -36,7 +36,7 @@ def _is_tagger(folder: Path) -> bool:
     return is_shipped(str(folder)) and not folder.exists()
 
 
-def _evaluate_tagger(options: argparse.Namespace) -> int:
+def _evaluate_tagger(options: argparse.Namespace) -> Answer:
     table = read_table(options)
 
     from fashionsearch.results import text_table
@@ -58,15 +58,17 @@ def _evaluate_tagger(options: argparse.Namespace) -> int:
         figures = evaluation.accuracy, f"{low:.4f} – {high:.4f}", evaluation.f1
         rows.append((name, len(evaluation.classes), len(evaluation.labels), *figures))
     head = "attribute", "classes", "photos", "accuracy", "95 % interval", "macro F1"
-    _say_figures(options, {name: each.to_dict() for name, each in found.items()}, text_table(head, rows))
-    return 0
+    by_class = [{"attribute": name, **row} for name, each in found.items() for row in each.to_rows()]
+    figures_of = {name: each.to_dict() for name, each in found.items()}
+    return _answer(options, text_table(head, rows), figures_of, by_class)
 
 
-def _say_figures(options: argparse.Namespace, found: dict[str, Any], words: str) -> None:
-    figures = json.dumps(found, indent=1)
+def _answer(
+    options: argparse.Namespace, words: str, found: dict[str, Any], rows: list[dict[str, Any]]
+) -> Answer:
     if options.json_file is not None:
-        _write_text(options.json_file, figures)
-    print(figures if options.json and options.json_file is None else words)
+        _write_text(options.json_file, json.dumps(found, indent=1))
+    return Answer(words, found, rows)
 
 
 def _write_text(path: Path, text: str) -> None:

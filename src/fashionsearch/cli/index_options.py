@@ -6,8 +6,16 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from fashionsearch.cli import changing, indexing, migrating
-from fashionsearch.cli.options import add_data, add_encoder, add_reading, command
+from fashionsearch.cli.options import (
+    ENGINES,
+    add_data,
+    add_encoder,
+    add_id_column,
+    add_reading,
+    add_server,
+    add_skip_bad,
+    command,
+)
 
 
 def add_index_commands(subcommands: Any) -> None:
@@ -15,7 +23,7 @@ def add_index_commands(subcommands: Any) -> None:
     index = command(
         subcommands,
         "index",
-        indexing.index,
+        "indexing:index",
         "make photos searchable",
         "fashionsearch index photos/ --out catalogue\nfashionsearch index photos/ --out catalogue --sync",
     )
@@ -24,7 +32,8 @@ def add_index_commands(subcommands: Any) -> None:
         "--out",
         type=Path,
         required=True,
-        help="folder to save the index to; with --sync, to open, and a saved index becomes an opened one",
+        help="folder of the index: a saved one is made anew, and an opened one holds these photos afterwards and no others; "
+        "with --sync, to open, and a saved index becomes an opened one",
     )
     index.add_argument(
         "--encoder",
@@ -35,20 +44,15 @@ def add_index_commands(subcommands: Any) -> None:
         action="store_true",
         help="open the folder, and bring it in step with the photos: only new and changed ones are embedded",
     )
-    index.add_argument(
-        "--id-column", help="the column of ids; default: id, or the photos' paths where there is none"
-    )
+    add_id_column(index)
     index.add_argument(
         "--background",
         choices=("keep", "fuse"),
-        default="keep",
-        help="of photos taken in cluttered places: fuse looks also at what each shows, alone on white (%(default)s)",
+        help="of photos taken in cluttered places: fuse looks also at what each shows, alone on white (keep, or likewise)",
     )
-    index.add_argument("--metric", default="cosine", help="cosine or euclidean (%(default)s)")
-    index.add_argument(
-        "--engine", default="hnsw", help="hnsw, faiss, exact, qdrant or pgvector (%(default)s)"
-    )
-    _add_place(index)
+    index.add_argument("--metric", help="cosine or euclidean (cosine, or as the opened folder was made)")
+    index.add_argument("--engine", help=f"{ENGINES} (hnsw, or likewise)")
+    add_server(index)
 
     _add_changes(subcommands)
     _add_migration(subcommands)
@@ -56,7 +60,7 @@ def add_index_commands(subcommands: Any) -> None:
     index_copy = command(
         subcommands,
         "index-copy",
-        indexing.index_copy,
+        "indexing:index_copy",
         "copy an index to another folder or engine",
         "fashionsearch index-copy catalogue copy\nfashionsearch index-copy catalogue copy --engine faiss\n"
         "fashionsearch index-copy catalogue shop --engine pgvector --url postgresql://me@host/shop --collection items",
@@ -65,16 +69,14 @@ def add_index_commands(subcommands: Any) -> None:
     index_copy.add_argument(
         "target", type=Path, help="folder to open and copy to; what it has unchanged is left"
     )
-    index_copy.add_argument(
-        "--engine", help="hnsw, faiss, exact, qdrant or pgvector, of a new target (the source's)"
-    )
-    _add_place(index_copy)
+    index_copy.add_argument("--engine", help=f"{ENGINES}, of a new target (the source's)")
+    add_server(index_copy)
     index_copy.add_argument("--source-url", help="the server of the source, instead of the saved address")
 
     learn_text = command(
         subcommands,
         "learn-text",
-        changing.learn_text,
+        "changing:learn_text",
         "learn what words mean in photos from the items' titles, for search --text",
         "fashionsearch learn-text catalogue --titles productDisplayName",
     )
@@ -84,7 +86,7 @@ def add_index_commands(subcommands: Any) -> None:
     calibrate = command(
         subcommands,
         "calibrate",
-        changing.calibrate,
+        "changing:calibrate",
         "learn what a likeness is worth, for search --coverage and --min-probability",
         "fashionsearch calibrate catalogue --field articleType",
     )
@@ -92,119 +94,15 @@ def add_index_commands(subcommands: Any) -> None:
     calibrate.add_argument(
         "--field", default="articleType", help="the metadata field of an item's kind (%(default)s)"
     )
-
-    search = command(
-        subcommands,
-        "search",
-        indexing.search,
-        "find the items that look most like a photo, or like what words say",
-        "fashionsearch search catalogue photo.jpg -k 5\n"
-        "fashionsearch search catalogue --text 'red floral dress'\n"
-        "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'\n"
-        "fashionsearch search catalogue photo.jpg --towards baseColour=Red --group-by productDisplayName --exclude 1163\n"
-        "fashionsearch search catalogue photo.jpg --like 1163 --unlike 1164 --unlike too-dark.jpg",
-    )
-    search.add_argument("index", type=Path, help="folder of an index, saved or opened")
-    search.add_argument(
-        "photos", nargs="*", help="one or several photos, each a query; none with --text or --like alone"
-    )
-    search.add_argument("--text", help="what is wanted in words, alone or beside each photo")
-    search.add_argument(
-        "--text-weight",
-        type=float,
-        default=0.5,
-        help="what the words count beside photos, 0 to 1 (%(default)s)",
-    )
-    search.add_argument(
-        "--text-match",
-        action="store_true",
-        help="also find items whose own text holds the words, as they are written",
-    )
-    search.add_argument("-k", type=int, default=5, help="items to find for each (%(default)s)")
-    search.add_argument(
-        "--where",
-        action="append",
-        default=[],
-        metavar="FIELD=VALUE[,VALUE…]",
-        help="only among items with such metadata; also >=, <=, > and <; may be given several times",
-    )
-    search.add_argument(
-        "--like",
-        action="append",
-        default=[],
-        metavar="ID",
-        help="an item that is good, or a photo; left out of the answer; may be given several times",
-    )
-    search.add_argument(
-        "--unlike",
-        action="append",
-        default=[],
-        metavar="ID",
-        help="an item or a photo that is not what is wanted; likewise",
-    )
-    search.add_argument(
-        "--towards",
-        action="append",
-        default=[],
-        metavar="ATTRIBUTE=VALUE",
-        help="like the photo, but so, by what a tagger says of the items, such as baseColour=Red; may be given several times",
-    )
-    search.add_argument(
-        "--tagger",
-        type=Path,
-        help="folder of a saved tagger, or fashion, whose attributes --towards names; default: the index's own",
-    )
-    search.add_argument("--group-by", metavar="FIELD", help="show each value of this metadata field once")
-    search.add_argument(
-        "--diversity",
-        type=float,
-        default=0.0,
-        metavar="SHARE",
-        help="from 0 to 1, what unlikeness to the items before counts (%(default)s)",
-    )
-    search.add_argument(
-        "--exclude", nargs="+", default=[], metavar="ID", help="items that are no answers, such as those seen"
-    )
-    search.add_argument("--url", help="the server of the items, instead of the saved address")
-    search.add_argument(
-        "--background",
-        choices=("keep", "fuse"),
-        help="of the photos: fuse looks also at what each shows, alone on white (default: as the index was made)",
-    )
-    search.add_argument(
-        "--min-probability",
-        type=float,
-        metavar="CHANCE",
-        help="leave out items that are less probably of the photo's kind, from 0 to 1; after calibrate",
-    )
-    search.add_argument(
-        "--coverage",
-        type=float,
-        metavar="CHANCE",
-        help="the shortest list that holds an item of the photo's kind with this chance, such as 0.95; after calibrate",
-    )
-    search.add_argument("--exact", action="store_true", help="compare with every item")
-    search.add_argument("--json", action="store_true", help="print JSON, one line a query")
-    search.add_argument(
-        "--rebuild",
-        action="store_true",
-        help="build the HNSW graph from the vectors, and read none: for a folder from somebody you don't know",
-    )
-
-
-def _add_place(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--url",
-        help="address of the server, with qdrant (its key: QDRANT_API_KEY in the environment) and pgvector",
-    )
-    parser.add_argument("--collection", help="name of the items' collection or table there")
+    _add_search(subcommands)
+    _add_facets(subcommands)
 
 
 def _add_changes(subcommands: Any) -> None:
     add = command(
         subcommands,
         "add",
-        changing.add,
+        "changing:add",
         "add photos to an index, or put new ones in the place of those of the same ids",
         "fashionsearch add catalogue new/\n"
         "fashionsearch add catalogue shirt.jpg hat.jpg\n"
@@ -219,15 +117,12 @@ def _add_changes(subcommands: Any) -> None:
         help="photos, folders of them, or .csv files with a column of image paths",
     )
     add_reading(add)
-    add.add_argument(
-        "--id-column", help="the column of ids; default: id, or the photos' paths where there is none"
-    )
-    _add_json(add)
+    add_id_column(add)
 
     remove = command(
         subcommands,
         "remove",
-        changing.remove,
+        "changing:remove",
         "remove items from an index",
         "fashionsearch remove catalogue 1163 1164\nfashionsearch remove catalogue --ids sold-out.txt\n"
         "sort sold-out.txt | fashionsearch remove catalogue --ids -",
@@ -237,12 +132,11 @@ def _add_changes(subcommands: Any) -> None:
     remove.add_argument(
         "--ids", dest="list", type=Path, metavar="FILE", help="a file with an id a line; - is standard input"
     )
-    _add_json(remove)
 
     update = command(
         subcommands,
         "update",
-        changing.update,
+        "changing:update",
         "set fields of an item's metadata",
         "fashionsearch update catalogue 1163 price=19.9 season=Fall sold=true\n"
         "fashionsearch update catalogue 1163 note=",
@@ -256,14 +150,13 @@ def _add_changes(subcommands: Any) -> None:
         help="a number or true or false where the value spells one, unless the item has text there; else text; nothing is "
         "an unknown value; fields that aren't named stay",
     )
-    _add_json(update)
 
 
 def _add_migration(subcommands: Any) -> None:
     migrate = command(
         subcommands,
         "migrate",
-        migrating.migrate,
+        "migrating:migrate",
         "give an index another encoder, and embed its photos again; a run that was interrupted goes on",
         "fashionsearch migrate catalogue --encoder fashion\n"
         "fashionsearch migrate catalogue --encoder fashion --photos photos/ --field articleType --keep-old\n"
@@ -294,9 +187,145 @@ def _add_migration(subcommands: Any) -> None:
 
 def _add_index(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("index", type=Path, help="folder of an index; a saved one becomes an opened one")
-    _add_place(parser)
+    add_server(parser)
     parser.set_defaults(engine=None)
 
 
-def _add_json(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument("--json", action="store_true", help="print what was done as JSON")
+def _add_search(subcommands: Any) -> None:
+    search = command(
+        subcommands,
+        "search",
+        "searching:search",
+        "find the items that look most like a photo, or like what words say",
+        "fashionsearch search catalogue photo.jpg -k 5\n"
+        "fashionsearch search catalogue photo.jpg --tag --json\n"
+        "fashionsearch search catalogue --id 1163\n"
+        "fashionsearch search catalogue --text 'red floral dress'\n"
+        "fashionsearch search catalogue photo.jpg --where gender=Women --where 'year>=2012'\n"
+        "fashionsearch search catalogue photo.jpg --towards baseColour=Red --group-by productDisplayName --exclude 1163\n"
+        "fashionsearch search catalogue photo.jpg --like 1163 --unlike 1164 --unlike too-dark.jpg",
+    )
+    search.add_argument("index", type=Path, help="folder of an index, saved or opened")
+    search.add_argument(
+        "photos",
+        nargs="*",
+        help="one or several photos, each a query; none with --id, --text or --like alone",
+    )
+    search.add_argument("--id", metavar="ID", help="search by this item, itself left out")
+    search.add_argument(
+        "--vectors",
+        type=Path,
+        metavar="FILE",
+        help="search by embeddings: a .npz file that embed wrote, or a .npy file of (n, dim)",
+    )
+    search.add_argument("--text", help="what is wanted in words, alone or beside each photo")
+    search.add_argument(
+        "--tag",
+        action="store_true",
+        help="tell also what is on each photo; where the index's own network knows that, each photo is looked at once",
+    )
+    search.add_argument(
+        "--text-weight",
+        type=float,
+        default=0.5,
+        help="what the words count beside photos, 0 to 1 (%(default)s)",
+    )
+    search.add_argument(
+        "--text-match",
+        action="store_true",
+        help="also find items whose own text holds the words, as they are written",
+    )
+    search.add_argument("-k", type=int, default=5, help="items to find for each (%(default)s)")
+    _add_where(search, "only among items with such metadata")
+    search.add_argument(
+        "--like",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="an item that is good, or a photo; left out of the answer; may be given several times",
+    )
+    search.add_argument(
+        "--unlike",
+        action="append",
+        default=[],
+        metavar="ID",
+        help="an item or a photo that is not what is wanted; likewise",
+    )
+    search.add_argument(
+        "--towards",
+        action="append",
+        default=[],
+        metavar="ATTRIBUTE=VALUE",
+        help="like the photo, but so, by what a tagger says of the items, such as baseColour=Red; may be given several times",
+    )
+    search.add_argument(
+        "--tagger",
+        type=Path,
+        help="folder of a saved tagger, or fashion, that --towards and --tag ask; default: the index's own",
+    )
+    search.add_argument("--group-by", metavar="FIELD", help="show each value of this metadata field once")
+    search.add_argument(
+        "--diversity",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="from 0 to 1, what unlikeness to the items before counts (%(default)s)",
+    )
+    search.add_argument(
+        "--exclude", nargs="+", default=[], metavar="ID", help="items that are no answers, such as those seen"
+    )
+    _add_address(search)
+    search.add_argument(
+        "--background",
+        choices=("keep", "fuse"),
+        help="of the photos: fuse looks also at what each shows, alone on white (default: as the index was made)",
+    )
+    search.add_argument(
+        "--min-probability",
+        type=float,
+        metavar="CHANCE",
+        help="leave out items that are less probably of the photo's kind, from 0 to 1; after calibrate",
+    )
+    search.add_argument(
+        "--coverage",
+        type=float,
+        metavar="CHANCE",
+        help="the shortest list that holds an item of the photo's kind with this chance, such as 0.95; after calibrate",
+    )
+    search.add_argument("--exact", action="store_true", help="compare with every item")
+    add_skip_bad(search)
+    search.add_argument(
+        "--rebuild",
+        action="store_true",
+        help="build the HNSW graph from the vectors, and read none: for a folder from somebody you don't know",
+    )
+
+
+def _add_facets(subcommands: Any) -> None:
+    facets = command(
+        subcommands,
+        "facets",
+        "inspecting:facets",
+        "count the values of a metadata field",
+        "fashionsearch facets catalogue baseColour\n"
+        "fashionsearch facets catalogue articleType --where gender=Women --csv",
+        plugins=False,
+    )
+    facets.add_argument("index", type=Path, help="folder of an index, saved or opened")
+    facets.add_argument("field", metavar="FIELD", help="the metadata field")
+    _add_where(facets, "count only items with such metadata")
+    _add_address(facets)
+
+
+def _add_where(parser: argparse.ArgumentParser, what: str) -> None:
+    parser.add_argument(
+        "--where",
+        action="append",
+        default=[],
+        metavar="FIELD=VALUE[,VALUE…]",
+        help=f"{what}; also >=, <=, > and <; may be given several times",
+    )
+
+
+def _add_address(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--url", help="the server of the items, instead of the saved address")

@@ -1,96 +1,152 @@
-"""The commands of an index: made of photos, kept in step with them, copied and searched."""
+"""The commands that make an index of photos, keep it in step with them, and copy it."""
 
 from __future__ import annotations
 
 import argparse
-import json
-from typing import Any
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
-from fashionsearch.cli.console import shown, shown_lines
+from fashionsearch.cli.answer import Answer, changed_rows, left_out, tell_left_out
 from fashionsearch.cli.inputs import (
     check_index,
-    check_photos,
+    check_there,
     ids_of,
+    is_opened,
     loaded,
-    loaded_tagger,
     open_index,
-    parse_towards,
-    parse_where,
     read_table,
+    table_of,
 )
 from fashionsearch.cli.target import is_new, opened, place_of, typed
 
-
-def index(options: argparse.Namespace) -> int:
-    """Make photos searchable."""
-    from fashionsearch import storage
-    from fashionsearch.cache import EmbeddingCache
+if TYPE_CHECKING:
     from fashionsearch.index import VisualIndex
+    from fashionsearch.results import Added
 
+_COLUMNS = ("id", "change")
+
+
+def index(options: argparse.Namespace) -> Answer:
+    """Make photos searchable."""
+    check_there(options.data)
     if options.sync:
         return _sync(options)
     if not is_new(options.data / "run"):
         return _add_shards(options)
+    return _replace(options) if is_opened(options.out) else _make(options)
+
+
+def _make(options: argparse.Namespace) -> Answer:
+    """Write a saved index."""
+    from fashionsearch import storage
+    from fashionsearch.index import VisualIndex
+
     storage.check_target(options.out, "index")
-    table = read_table(options, labelled=False)
-    index = VisualIndex(
-        loaded(options.encoder or "fashion"),
-        metric=options.metric,
-        engine=options.engine,
-        background=options.background,
-        **place_of(options),
-    )
+    found = VisualIndex(loaded(options.encoder or "fashion"), **_made_with(options), **place_of(options))
+    added = _added(options, found)
+    found.save(options.out)
+    return _answer(options, found, added, ())
+
+
+def _replace(options: argparse.Namespace) -> Answer:
+    """Let an opened index hold these photos and no others; what is removed goes last."""
+    encoder = None if options.encoder is None else loaded(options.encoder)
+    with opened(options, options.out, encoder, _made_with(options)) as found:
+        added = _added(options, found)
+        kept = set(added.ids)
+        gone = [item for item in found if item not in kept]
+        found.remove(gone)
+        return _answer(options, found, added, gone)
+
+
+def _made_with(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the user says of a new index."""
+    given = {name: getattr(options, name) for name in ("metric", "engine", "background")}
+    return {name: value for name, value in given.items() if value is not None}
+
+
+def _added(options: argparse.Namespace, found: VisualIndex) -> Added:
+    from fashionsearch.cache import EmbeddingCache
+
+    table = table_of(options.data, options.image_column, options.image_root, labelled=False)
     with EmbeddingCache() as cache:
-        index.add(table.images, ids=ids_of(table, options.id_column), metadata=table.metadata, cache=cache)
-    index.save(options.out)
-    print(f"{len(index):,} photos in {options.out}; search with: {_search_with(options)}")
-    return 0
+        added = found.add(
+            table.images,
+            ids=typed(ids_of(table, options.id_column), found),
+            metadata=table.metadata,
+            on_error="skip" if options.skip_bad else "raise",
+            cache=cache,
+        )
+    tell_left_out(added.failures)
+    return added
 
 
-def _add_shards(options: argparse.Namespace) -> int:
+def _answer(options: argparse.Namespace, found: VisualIndex, added: Added, gone: Sequence[Any]) -> Answer:
+    removed = f", {len(gone):,} that were there before removed" if gone else ""
+    return Answer(
+        f"{len(found):,} photos in {options.out}{removed}; search with: {_search_with(options)}",
+        {"added": added.ids, "removed": gone, "left_out": left_out(added.failures), "items": len(found)},
+        changed_rows(added=added.ids, removed=gone),
+        _COLUMNS,
+    )
+
+
+def _add_shards(options: argparse.Namespace) -> Answer:
     """Bring what `fashionsearch embed` wrote into an opened index, or to a server."""
     from fashionsearch.index.runs import open_run
 
+    if options.id_column is not None:
+        raise errors.InputError("--id-column is for a table; the embeddings were written with their ids")
     run, encoder = open_run(options.data)
-    given = {"metric": options.metric, "engine": options.engine} if is_new(options.out) else {}
-    if options.background != "keep":
+    given = _made_with(options)
+    if given.pop("background", "keep") != "keep":
         raise errors.InputError(f"{options.data} holds embeddings of whole photos; leave --background out")
     with opened(options, options.out, encoder, given) as found:
         added = found.add_shards(options.data)
-        print(f"{added:,} of {run['rows']:,} photos added; search with: {_search_with(options)}")
-    return 0
+        return Answer(
+            f"{added:,} of {run['rows']:,} photos added; search with: {_search_with(options)}",
+            {"added": added, "of": run["rows"], "items": len(found)},
+        )
 
 
 def _search_with(options: argparse.Namespace) -> str:
     return f"fashionsearch search {options.out} PHOTO"
 
 
-def _sync(options: argparse.Namespace) -> int:
+def _sync(options: argparse.Namespace) -> Answer:
     from fashionsearch.cache import EmbeddingCache
 
     if options.id_column is not None:
         raise errors.InputError("--id-column is not for --sync: ids are the column id, or the photos' paths")
-    new = is_new(options.out)
-    chosen = options.encoder or ("fashion" if new else None)
+    chosen = options.encoder or ("fashion" if is_new(options.out) else None)
     encoder = None if chosen is None else loaded(chosen)
     folder = options.data.expanduser().is_dir() and not (options.data / "styles.csv").exists()
     table = None if folder else read_table(options, labelled=False)
-    made_with = {name: getattr(options, name) for name in ("metric", "engine", "background")}
-    given = made_with if new else {}
-    if not new and options.background != "keep":
-        given = {"background": options.background}
-    with opened(options, options.out, encoder, given) as found, EmbeddingCache() as cache:
+    with (
+        opened(options, options.out, encoder, _made_with(options)) as found,
+        EmbeddingCache() as cache,
+    ):
         done = found.sync(options.data, table, cache=cache)
-        print(shown_lines(repr(done)))
-        print(f"{len(found):,} photos in {options.out}; search with: {_search_with(options)}")
-    return 0
+        return Answer(
+            f"{done!r}\n{len(found):,} photos in {options.out}; search with: {_search_with(options)}",
+            {
+                "added": done.added,
+                "changed": done.changed,
+                "removed": done.removed,
+                "kept": done.kept,
+                "left_out": left_out(done.failures),
+                "items": len(found),
+            },
+            changed_rows(added=done.added, changed=done.changed, removed=done.removed),
+            _COLUMNS,
+        )
 
 
-def index_copy(options: argparse.Namespace) -> int:
+def index_copy(options: argparse.Namespace) -> Answer:
     """Copy an index into an opened one, or to a server."""
     check_index(options.source)
-    source = open_index(options.source, url=options.source_url)
+    source = open_index(options.source, embeds=True, url=options.source_url)
     made_with = {name: getattr(source, name) for name in ("metric", "m", "ef_construction", "background")}
     new = is_new(options.target)
     if place_of(options) and new and options.engine is None:
@@ -103,65 +159,7 @@ def index_copy(options: argparse.Namespace) -> int:
     dim = source.dim if new and encoder is None else None
     with opened(options, options.target, encoder, given, dim) as target:
         copied = source.copy_to(target)
-        print(f"{copied:,} of {len(source):,} items copied to {options.target}, the others were there")
-    return 0
-
-
-def search(options: argparse.Namespace) -> int:
-    """Print the items that look most like photos."""
-    if options.k < 1:
-        raise errors.InputError(f"-k {options.k}: k={options.k} is not a whole number from 1 up")
-    where, towards = parse_where(options.where), parse_towards(options.towards)
-    check_index(options.index)
-    check_photos(options.photos)
-    if not (options.photos or options.text is not None or options.like or towards):
-        raise errors.InputError(
-            "nothing says what to search for; name a photo, or give --text, --like or --towards"
+        return Answer(
+            f"{copied:,} of {len(source):,} items copied to {options.target}, the others were there",
+            {"copied": copied, "of": len(source), "items": len(target)},
         )
-
-    index = open_index(options.index, rebuild=options.rebuild, url=options.url)
-    matches = index.search(
-        options.photos or None,
-        k=options.k,
-        text=options.text,
-        text_weight=options.text_weight,
-        text_match=options.text_match,
-        background=options.background,
-        like=typed(options.like, index),
-        unlike=typed(options.unlike, index),
-        towards=towards,
-        tagger=None if options.tagger is None else loaded_tagger(options.tagger),
-        where=where,
-        exact=options.exact,
-        exclude=[*options.exclude, *(int(item) for item in options.exclude if item.isdecimal())],
-        group_by=options.group_by,
-        diversity=options.diversity,
-        min_probability=options.min_probability,
-        coverage=options.coverage,
-    )
-    likes = f"what is like {', '.join(options.like)}" if options.like else ""
-    asked = options.photos or [options.text or likes or ", ".join(options.towards)]
-    for photo, hits in zip(asked, matches, strict=True):
-        if options.json:
-            found = [
-                {
-                    "id": match.id,
-                    "similarity": round(match.similarity, 4),
-                    "probability": None
-                    if match.probability != match.probability
-                    else round(match.probability, 4),
-                    "parts": {name: round(part, 4) for name, part in match.parts.items()},
-                    "source": match.source,
-                    "metadata": match.metadata,
-                }
-                for match in hits
-            ]
-            print(json.dumps({"query": photo, "matches": found}))
-            continue
-        print(shown(photo))
-        for match in hits:
-            chance = "" if match.probability != match.probability else f"  {match.probability:4.0%}"
-            print(f"  {match.similarity:.4f}{chance}  {shown(match.id)}  {shown(match.source or '')}")
-        if not hits:
-            print("  nothing fits")
-    return 0

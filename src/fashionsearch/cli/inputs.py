@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import argparse
 import os
-import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
-from fashionsearch.cli.console import shown
+from fashionsearch.cli.answer import tell_left_out
 
 if TYPE_CHECKING:
     from fashionsearch.datasets.table import Table
@@ -41,15 +40,17 @@ def is_opened(folder: Path) -> bool:
     return (folder / storage.MANIFEST).exists() and storage.open_saved(folder).kind == "opened index"
 
 
-def open_index(folder: Path, *, rebuild: bool = False, url: str | None = None) -> VisualIndex:
-    """Return an index to search, whether it was saved or opened."""
+def open_index(folder: Path, *, embeds: bool, rebuild: bool = False, url: str | None = None) -> VisualIndex:
+    """Return an index to search, whether it was saved or opened; its encoder stays unread where nothing is embedded."""
     from fashionsearch.index import VisualIndex
+    from fashionsearch.index.snapshot import unread_encoder
 
+    encoder = None if embeds else unread_encoder(folder)
     if is_opened(folder):
         if url is not None:
             raise errors.InputError(f"--url is for an index on a server, and {folder} holds its items itself")
-        return VisualIndex.open(folder, read_only=True, rebuild=rebuild)
-    return VisualIndex.load(folder, rebuild=rebuild, url=url, api_key=key_of(url))
+        return VisualIndex.open(folder, encoder, read_only=True, rebuild=rebuild)
+    return VisualIndex.load(folder, encoder=encoder, rebuild=rebuild, url=url, api_key=key_of(url))
 
 
 def key_of(url: str | None) -> str | None:
@@ -89,6 +90,14 @@ def check_photos(photos: Sequence[str | Path]) -> None:
         raise errors.ImageError(missing)
 
 
+def check_there(path: Path) -> Path:
+    """Return the path of a table, or raise DataError if nothing is there: before anything slow is imported."""
+    path = path.expanduser()
+    if not path.exists():
+        raise errors.DataError(f"{path}: there is no such folder, and no such file")
+    return path
+
+
 def read_table(options: argparse.Namespace, *, labelled: bool = True) -> Table:
     """Return the table that the options name, without the photos that can't be read where the user skips them."""
     table = table_of(options.data, options.image_column, options.image_root, labelled=labelled)
@@ -96,8 +105,7 @@ def read_table(options: argparse.Namespace, *, labelled: bool = True) -> Table:
         from fashionsearch.images import check_images
 
         positions, failures = check_images(table.images)
-        for failure in failures:
-            print(f"left out: {shown(failure)}", file=sys.stderr)
+        tell_left_out(failures)
         table = table[positions]
     return table
 
@@ -106,9 +114,9 @@ def table_of(
     path: Path, image_column: str = "image", image_root: Path | None = None, *, labelled: bool = True
 ) -> Table:
     """Return the table of a CSV file, a folder as Kaggle ships it, or a folder of photos."""
+    path = check_there(path)
     from fashionsearch import datasets
 
-    path = path.expanduser()
     if path.is_file():
         return datasets.load_csv(path, image_column=image_column, root=image_root)
     if (path / "styles.csv").exists():
@@ -132,10 +140,10 @@ def label_of(table: Table, asked: str | None) -> str:
 def parts_of(table: Table, options: argparse.Namespace) -> tuple[Table, Table, Table]:
     """Return the parts to train, validate and test on: those of the column `split`, else drawn by the options."""
     if "split" not in table.columns or "train" not in table["split"]:
-        return table.split(test=options.test, validation=options.validation, seed=options.seed)
+        return table.split(test=options.test, validation=options.validation, seed=options.random_state)
     train, validation, test = (table[table["split"] == part] for part in ("train", "validation", "test"))
     if not len(validation):
-        train, validation, _ = train.split(test=0, validation=options.validation, seed=options.seed)
+        train, validation, _ = train.split(test=0, validation=options.validation, seed=options.random_state)
     print(
         f"parts as the photos lie: {len(train):,} to train on, {len(validation):,} for validation, {len(test):,} for the test"
     )

@@ -6,15 +6,21 @@ import argparse
 from pathlib import Path
 
 from fashionsearch import __version__
-from fashionsearch.cli import commands
-from fashionsearch.cli.evaluate import evaluate as run_evaluate
 from fashionsearch.cli.index_options import add_index_commands
-from fashionsearch.cli.options import DATA_HELP, EXIT_CODES, add_data, add_encoder, add_label, command
-from fashionsearch.cli.tag import tag as run_tag
+from fashionsearch.cli.options import (
+    DATA_HELP,
+    EXIT_CODES,
+    add_data,
+    add_encoder,
+    add_label,
+    add_random_state,
+    add_reading,
+    command,
+)
 
 
 def make_parser() -> argparse.ArgumentParser:
-    """Return the parser; each command's `run` is its function."""
+    """Return the parser; each command's `run` says which function of which file it is."""
     parser = argparse.ArgumentParser(
         prog="fashionsearch",
         description="Tag product photos and search them by image.",
@@ -27,11 +33,12 @@ def make_parser() -> argparse.ArgumentParser:
     demo = command(
         subcommands,
         "demo",
-        commands.demo,
+        "commands:demo",
         "do it all on a catalogue, and write a report",
         "fashionsearch demo\nfashionsearch demo --data fashion-product-images-small --out report",
     )
     demo.add_argument("--data", type=Path, help=f"{DATA_HELP}; without it a catalogue is drawn")
+    add_reading(demo)
     demo.add_argument(
         "--out", type=Path, default=Path("fashionsearch-demo"), help="folder to write to (%(default)s)"
     )
@@ -44,7 +51,7 @@ def make_parser() -> argparse.ArgumentParser:
     train = command(
         subcommands,
         "train",
-        commands.train,
+        "commands:train",
         "train a classifier on labelled photos, or an autoencoder on any",
         "fashionsearch train photos/ --out classifier\n"
         "fashionsearch train photos/ --fine-tune --image-size 128 --checkpoints run --out classifier\n"
@@ -61,12 +68,12 @@ def make_parser() -> argparse.ArgumentParser:
     train.add_argument(
         "--validation", type=float, default=0.2, help="fraction of the rest for validation (%(default)s)"
     )
-    train.add_argument("--seed", type=int, default=42, help="of the split and of training (%(default)s)")
+    add_random_state(train, 42, "of the split and of training")
 
     evaluate = command(
         subcommands,
         "evaluate",
-        run_evaluate,
+        "evaluate:evaluate",
         "compare a classifier's or a tagger's predictions with labels",
         "fashionsearch evaluate classifier photos/\n"
         "fashionsearch evaluate fashion fashion-product-images-small\n"
@@ -82,13 +89,12 @@ def make_parser() -> argparse.ArgumentParser:
         "--label",
         help="the column to compare with; default: masterCategory or label, and of a tagger all that the data has",
     )
-    evaluate.add_argument("--json", action="store_true", help="print the figures as JSON")
     evaluate.set_defaults(json_file=None)
 
     audit = command(
         subcommands,
         "audit",
-        commands.audit,
+        "commands:audit",
         "find wrong labels, copies, leaks, broken photos and contradictions",
         "fashionsearch audit photos/ --out audit\n"
         "fashionsearch audit fashion-product-images-small --group productDisplayName --attributes articleType gender\n"
@@ -118,12 +124,12 @@ def make_parser() -> argparse.ArgumentParser:
     )
     # A network that has learned a photo's label finds even a wrong one right.
     add_encoder(what, default="efficientnet_lite0")
-    audit.add_argument("--seed", type=int, default=0, help="of what is learned to check (%(default)s)")
+    add_random_state(audit, 0, "of what is learned to check")
 
     explain = command(
         subcommands,
         "explain",
-        commands.explain,
+        "commands:explain",
         "show where in a photo the evidence for its tag lies",
         "fashionsearch explain classifier photo.jpg --out why.png",
     )
@@ -138,18 +144,19 @@ def make_parser() -> argparse.ArgumentParser:
     tag = command(
         subcommands,
         "tag",
-        run_tag,
+        "tag:tag",
         "tag photos, with the tagger that ships with the library or your own",
         "fashionsearch tag photos/ --out tags.csv\n"
         "fashionsearch tag photos/ --out tags.csv --report tags.html --confidence 0.9\n"
-        "fashionsearch tag photos/ --out tags.csv --tagger my-tagger --again",
+        "fashionsearch tag photos/ --out tags.csv --tagger my-tagger --again\n"
+        "fashionsearch tag photo.jpg --json",
     )
-    add_data(tag)
+    tag.add_argument("data", type=Path, help=f"a photo; {DATA_HELP}")
+    add_reading(tag)
     tag.add_argument(
         "--out",
         type=Path,
-        required=True,
-        help="CSV file to write; photos that it has already are left as they are",
+        help="CSV file to write; photos that it has already are left as they are. Without it the tags are printed",
     )
     tag.add_argument("--tagger", type=Path, help="folder of a saved tagger; default: the one that ships")
     tag.add_argument(
@@ -164,7 +171,7 @@ def make_parser() -> argparse.ArgumentParser:
     embed = command(
         subcommands,
         "embed",
-        commands.embed,
+        "commands:embed",
         "turn photos into vectors",
         "fashionsearch embed photos/ --out vectors.npz\n"
         "fashionsearch embed photos/ --out shards --workers 2\n"
@@ -192,7 +199,7 @@ def make_parser() -> argparse.ArgumentParser:
     optimize = command(
         subcommands,
         "optimize",
-        commands.optimize,
+        "commands:optimize",
         "find the image size, runtime and precision that are fastest here",
         "fashionsearch optimize photos/ --label label --out fast\n"
         "fashionsearch index photos/ --encoder fast --out catalogue",
@@ -210,10 +217,26 @@ def make_parser() -> argparse.ArgumentParser:
 
     add_index_commands(subcommands)
 
+    info = command(
+        subcommands,
+        "info",
+        "inspecting:info",
+        "say what a folder holds: its kind, its encoder, what it knows",
+        "fashionsearch info catalogue\nfashionsearch info catalogue --health\nfashionsearch info classifier --json",
+    )
+    info.add_argument(
+        "folder", type=Path, help="anything this library saved, or fashion, the tagger that ships"
+    )
+    info.add_argument(
+        "--health",
+        action="store_true",
+        help="of an index: measure also its recall against exact search, and how its embeddings lie",
+    )
+
     export = command(
         subcommands,
         "export",
-        commands.export,
+        "commands:export",
         "write a folder with a model that other programs load without this library",
         "fashionsearch export classifier --out served\n"
         "fashionsearch export efficientnet_lite0 --out served --format openvino\n"
@@ -224,6 +247,19 @@ def make_parser() -> argparse.ArgumentParser:
         "--out", type=Path, required=True, help="folder to write; an older export is replaced"
     )
     export.add_argument("--format", default="onnx", help="onnx or openvino (%(default)s)")
+
+    completion = command(
+        subcommands,
+        "completion",
+        "completion:completion",
+        "print a script by which a shell completes commands, options and files",
+        'eval "$(fashionsearch completion bash)"      # in ~/.bashrc\n'
+        "fashionsearch completion zsh > ~/.zfunc/_fashionsearch\n"
+        "fashionsearch completion fish > ~/.config/fish/completions/fashionsearch.fish",
+        answers=False,
+        plugins=False,
+    )
+    completion.add_argument("shell", choices=("bash", "zsh", "fish", "tcsh"), help="the shell")
     return parser
 
 
@@ -245,7 +281,16 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--image-size", type=int, help="side in pixels; default: the network's own")
     parser.add_argument(
-        "--balanced", action="store_true", help="let rare classes count as much as frequent ones"
+        "--class-weight",
+        choices=("balanced",),
+        help="balanced lets rare classes count as much as frequent ones",
+    )
+    parser.add_argument(
+        "--balanced",
+        dest="class_weight",
+        action="store_const",
+        const="balanced",
+        help="the same as --class-weight balanced",
     )
     parser.add_argument(
         "--augmented-views",

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
+from fashionsearch.cli.answer import Answer
 from fashionsearch.cli.console import shown
 from fashionsearch.cli.inputs import check_saved, read_table
 
@@ -26,33 +27,68 @@ _NAMED = 3
 _DRAWN = 200  # photos in the report: a page that a browser opens at once
 
 
-def tag(options: argparse.Namespace) -> int:
-    """Tag the photos that the table lacks, and write it."""
+def tag(options: argparse.Namespace) -> Answer:
+    """Tag the photos that the table lacks, and write it; without a table, tag all and print them."""
     if options.tagger is not None:
         check_saved(options.tagger, "tagger")
-    out: Path = options.out.expanduser()
-    with warnings.catch_warnings():
-        # The table itself may lie among the photos, and is none.
-        warnings.filterwarnings(
-            "ignore", rf".*: 1 left out, first ['\"]{re.escape(out.name)}: ", errors.DataWarning
-        )
-        images = read_table(options, labelled=False).images
-    kept = [] if options.again else _kept(out)
-    tagged = {row["image"] for row in kept}
-    fresh = [image for image in map(str, images) if _name(image, out) not in tagged]
-    if not fresh:
-        print(f"{out} has the tags of all {len(images):,} photos already; --again writes it anew")
-        return 0
+    if options.again and options.out is None:
+        raise errors.InputError("--again writes a table anew, and there is none; give --out")
+    out: Path | None = None if options.out is None else options.out.expanduser()
+    images = _photos(options, out)
+    kept = [] if options.again or out is None else _kept(out)
+    fresh = images
+    if out is not None:
+        tagged = {row["image"] for row in kept}
+        fresh = [image for image in images if _name(image, out) not in tagged]
+        if not fresh:
+            told = f"{out} has the tags of all {len(images):,} photos already; --again writes it anew"
+            return Answer(told, _found(None, len(kept)), [], ())
     tags = _tagger(options.tagger).tag(fresh, confidence=options.confidence)
+    report = [] if options.report is None else [f"report: {_write_report(options.report, tags)}"]
+    if out is None:
+        lines = [f"{image}\n  {tags_in_words(tags, position)}" for position, image in enumerate(fresh)]
+        return Answer("\n".join([*lines, *report]), _found(tags, 0), tags.to_rows())
     _check_columns(kept, tags, out)
 
     from fashionsearch.results.tables import write_csv
 
     write_csv(out, tags.columns, [*kept, *tags.csv_rows(out.parent)])
-    if options.report is not None:
-        _write_report(options.report, tags)
-    _say(tags, out, len(kept))
-    return 0
+    return Answer(
+        "\n".join([*report, *_summary(tags, out, len(kept))]), _found(tags, len(kept)), tags.to_rows()
+    )
+
+
+def tags_in_words(tags: Tags, position: int) -> str:
+    """Return a photo's tags in a line; those that are not sure have a question mark."""
+    known = [
+        f"{tags.value[name][position]}{'' if tags.sure[name][position] else '?'}"
+        for name in tags.attributes
+        if tags.value[name][position] is not None
+    ]
+    return ", ".join(known) + (" (unlike anything the tagger knows)" if tags.unfamiliar[position] else "")
+
+
+def _photos(options: argparse.Namespace, out: Path | None) -> list[str]:
+    """Return the paths of the photos: one that is named, or those of a folder or table."""
+    data: Path = options.data.expanduser()
+    if data.is_file() and data.suffix.lower() != ".csv":
+        return [str(data)]
+    with warnings.catch_warnings():
+        if out is not None:  # the table itself may lie among the photos, and is none
+            warnings.filterwarnings(
+                "ignore", rf".*: 1 left out, first ['\"]{re.escape(out.name)}: ", errors.DataWarning
+            )
+        return [*map(str, read_table(options, labelled=False).images)]
+
+
+def _found(tags: Tags | None, before: int) -> dict[str, Any]:
+    return {
+        "tagged": 0 if tags is None else len(tags),
+        "before": before,
+        "review": 0 if tags is None else len(tags.for_review),
+        "unfamiliar": 0 if tags is None else int(tags.unfamiliar.sum()),
+        "photos": [] if tags is None else tags.to_rows(),
+    }
 
 
 def _tagger(folder: Path | None) -> Tagger:
@@ -96,14 +132,20 @@ def _check_columns(kept: list[dict[str, Any]], tags: Tags, out: Path) -> None:
         )
 
 
-def _say(tags: Tags, out: Path, before: int) -> None:
+def _summary(tags: Tags, out: Path, before: int) -> list[str]:
     n = len(tags)
-    print(f"{n:,} photo{'' if n == 1 else 's'} tagged{f', {before:,} tagged before' if before else ''}")
-    for name, sure, often in _by_attribute(tags):
-        print(f"  {name}: {sure} sure; most often {often}")
     review, strange = len(tags.for_review), int(tags.unfamiliar.sum())
-    print(f"for a person to look at: {review:,}, of these unlike anything it knows: {strange:,}")
-    print(f"written to {out}")
+    return [
+        f"{n:,} photo{'' if n == 1 else 's'} tagged{f', {before:,} tagged before' if before else ''}",
+        *_aligned(_by_attribute(tags)),
+        f"for a person to look at: {review:,}, of these unlike anything it knows: {strange:,}",
+        f"written to {out}",
+    ]
+
+
+def _aligned(rows: list[tuple[str, str, str]]) -> list[str]:
+    names, counts = (max(len(row[column]) for row in rows) for column in (0, 1))
+    return [f"  {name:{names}}  {sure:>{counts}} sure; most often {often}" for name, sure, often in rows]
 
 
 def _by_attribute(tags: Tags) -> list[tuple[str, str, str]]:
@@ -127,8 +169,8 @@ class _Shown:
         return self.tags.html(self.positions.tolist())
 
 
-def _write_report(path: Path, tags: Tags) -> None:
-    """Write a page of photos with their tags, those for a person first."""
+def _write_report(path: Path, tags: Tags) -> Path:
+    """Write a page of photos with their tags, those for a person first; return where it is."""
     import numpy as np
 
     from fashionsearch.cli.report import Section, write_report
@@ -152,4 +194,4 @@ def _write_report(path: Path, tags: Tags) -> None:
                     heading, f"{len(positions):,} photos.{more}", tables=(_Shown(tags, positions[:_DRAWN]),)
                 )
             )
-    print(f"report: {write_report(path, title='Tags', sections=sections)}")
+    return write_report(path, title="Tags", sections=sections)

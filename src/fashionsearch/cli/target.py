@@ -54,7 +54,7 @@ def opened(
     config = {} if is_new(folder) or is_opened(folder) else _saved_config(folder)
     if not place and "url" not in config:
         return VisualIndex.open(folder, encoder, dim=dim, **given)
-    asked = {"collection": options.collection, "engine": options.engine if options.engine != "hnsw" else None}
+    asked = {"collection": options.collection, "engine": options.engine}
     for name, value in asked.items():
         if value is not None and value != config.get(name):
             raise errors.InputError(
@@ -76,11 +76,11 @@ def to_change(options: argparse.Namespace, *, embeds: bool, ids: Sequence[str] =
         StorageError: if the folder holds no index.
         UnknownIdError: if an item isn't there; nothing is changed.
     """
+    folder = options.index
+    check_index(folder)
     from fashionsearch.index import VisualIndex
     from fashionsearch.index.snapshot import unread_encoder
 
-    folder = options.index
-    check_index(folder)
     encoder = None if embeds else unread_encoder(folder)
     if ids and not is_opened(folder) and "url" not in _saved_config(folder):
         held = VisualIndex.load(folder, encoder=encoder)

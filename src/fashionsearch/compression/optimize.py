@@ -17,7 +17,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors, metrics
 from fashionsearch.backbones import Backbone, as_backbone
-from fashionsearch.compression.precision import Sample, best_low_precision
+from fashionsearch.compression.precision import Sample, best_low_precision, readable_sample
 from fashionsearch.images import Images
 from fashionsearch.images.decoding import Image
 from fashionsearch.images.preprocess import Preprocess
@@ -124,6 +124,7 @@ def optimize(
     *,
     max_loss: float = 0.005,
     image_sizes: Sequence[int | tuple[int, int]] | None = None,
+    on_error: str = "raise",
     progress: bool = True,
 ) -> Optimization:
     """Find the image size, runtime and precision that embed fastest on this machine within a loss.
@@ -139,6 +140,8 @@ def optimize(
             them 1 − the mean overlap of the 10 nearest, which is far stricter.
         max_loss: what may be lost, in [0, 1].
         image_sizes: sides, or (height, width), in pixels; None is six sizes from the encoder's own down to 2/7 of it.
+        on_error: "raise" at an image that can't be read, or "skip" such images and their labels with a `DataWarning` that
+            names them.
         progress: show a bar.
 
     Returns:
@@ -164,7 +167,7 @@ def optimize(
             f"{given!r} is in lower precision already; give the one in fp32, or load it with precision='fp32'"
         )
     sizes = _sizes(given.preprocess.image_size, image_sizes)
-    sample = Sample(images, labels)
+    sample = Sample(*readable_sample(images, labels, on_error))
     search = _Search(given.variant(progress=False), sample, max_loss)
     with open_bar(None, "optimizing", "trial", shown=progress) as bar:
         for runtime in _runtimes(given):

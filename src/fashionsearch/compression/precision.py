@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors, metrics
 from fashionsearch.backbones import Backbone, as_backbone
+from fashionsearch.estimator import readable, readable_images
 from fashionsearch.images import Images, iterate
 from fashionsearch.images.decoding import Image
 from fashionsearch.results import Fidelity
@@ -34,6 +35,7 @@ def lower_precision(
     *,
     min_cosine: float = 0.995,
     max_loss: float = 0.005,
+    on_error: str = "raise",
 ) -> Backbone:
     """Return a backbone that computes in bf16 or int8, if its embeddings stay near enough to what they were.
 
@@ -49,6 +51,8 @@ def lower_precision(
         labels: (n,) their classes, if k-NN accuracy counts too.
         min_cosine: the mean cosine similarity to the embeddings in fp32 that must be reached, in [−1, 1].
         max_loss: the drop in the accuracy of a 5-nearest-neighbour vote that is allowed, in [0, 1]; only with labels.
+        on_error: "raise" at an image that can't be read, or "skip" such images and their labels with a `DataWarning` that
+            names them.
 
     Returns:
         A `Backbone` with the same weights, whose `fidelity` says what was lost. It saves and loads as any other.
@@ -72,7 +76,7 @@ def lower_precision(
             f"precision={precision!r} is not one of {', '.join(PRECISIONS)}.{errors.did_you_mean(precision, PRECISIONS)}"
         )
     original = as_backbone(encoder)
-    sample = Sample(images, labels)
+    sample = Sample(*readable_sample(images, labels, on_error))
 
     def enough(found: Fidelity) -> bool:
         return found.cosine >= min_cosine and (found.accuracy is None or found.loss <= max_loss)
@@ -164,3 +168,10 @@ def best_low_precision(
         graph = quantiser.quantised(in_float=in_float, reduce_range=overflows)
         best = max(best, judged(LowPrecision("int8", graph)), key=lambda each: each[1].cosine)
     return best
+
+
+def readable_sample(
+    images: Images, labels: ArrayLike | None, on_error: str
+) -> tuple[Images, ArrayLike | None]:
+    """Return images and their labels, if there are any, under "skip" without the images that can't be read."""
+    return (readable_images(images, on_error), None) if labels is None else readable(images, labels, on_error)

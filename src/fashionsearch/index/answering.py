@@ -96,11 +96,9 @@ class Answering(Saying):
 
     def _with_photos(self, found: Matches, pictures: Sequence[Any] | None) -> Matches:
         """Return matches with what a notebook shows of the queried photos."""
-        from fashionsearch.images import thumbnail_uri
-
         asked = pictures or [None] * len(found)
         shown = tuple(asked[i] if i < _SHOWN else None for i in range(len(asked)))
-        return found.of_photos(shown, thumbnail_uri, shows_sources=self.show_photos)
+        return found.of_photos(shown, _thumbnail, shows_sources=self.show_photos)
 
     def _answer(
         self,
@@ -259,6 +257,12 @@ def _wanted(terms: Sequence[queries.Term]) -> NDArray[np.float32] | None:
     likenesses = [term.probes for term in terms if isinstance(term, queries.Weighed)]
     probes = likenesses or [term.probes for term in terms]
     return reduce(add, probes) if probes else None
+
+
+def _thumbnail(photo: Any) -> str:
+    from fashionsearch.images import thumbnail_uri  # here, as below
+
+    return thumbnail_uri(photo)
 
 
 def _sources(pictures: Sequence[Any]) -> list[str | None]:

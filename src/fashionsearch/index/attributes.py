@@ -70,6 +70,8 @@ def tagger_of(encoder: Embeds | None) -> Tagger | None:
     from fashionsearch.pretrained import is_shipped
     from fashionsearch.tagging.tagger import Tagger
 
+    if isinstance(encoder, encoders.Unread):
+        encoder = encoder.read() if encoder.kind == "tagger" else encoder
     if isinstance(encoder, Tagger):
         return encoder
     if encoder is None or not is_shipped(encoders.name(encoder)):

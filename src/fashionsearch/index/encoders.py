@@ -216,6 +216,7 @@ class Unread:
     def __init__(self, saved: storage.Saved, expected: Mapping[str, Any]) -> None:
         self._saved, self._expected = saved, expected
         self.name, self.dim = str(expected["name"]), int(expected["dim"])
+        self.kind = str(expected.get("kind", "backbone"))
 
     def embed(self, images: Images) -> NDArray[np.float32]:
         """Refuse: who embeds opens the index with its encoder.
@@ -231,6 +232,14 @@ class Unread:
         """Refuse likewise."""
         self.embed(images)
         yield from ()
+
+    def read(self) -> Embeds:
+        """Return the encoder itself, for what is known without embedding: a tagger's heads.
+
+        Raises:
+            CorruptFileError: if it is of no kind that this version knows.
+        """
+        return _read(self._saved, self._expected, Execution(progress=False))
 
     def identity(self) -> dict[str, Any]:
         """Return by what the encoder is recognised."""

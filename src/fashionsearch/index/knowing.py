@@ -31,6 +31,11 @@ class Knowing(Items):
     _encoder: Embeds | None
     _learned: Mapping[str, learned.Part]
 
+    @property
+    def learned(self) -> tuple[str, ...]:
+        """The names of what was learned beside the items: "words", "calibration", "clicks"."""
+        return tuple(name for name in self._learned if name != "whitening")
+
     def _required_encoder(self, purpose: str) -> Embeds:
         if self._encoder is None:
             raise errors.InputError(

@@ -88,7 +88,12 @@ class Learning(Substituting):
                 self._learned, self._followed = parts, found
 
     def learn_text(
-        self, titles: str | Sequence[str | None], images: Images | None = None, *, random_state: int = 0
+        self,
+        titles: str | Sequence[str | None],
+        images: Images | None = None,
+        *,
+        random_state: int = 0,
+        on_error: str = "raise",
     ) -> None:
         """Learn what words mean in photos, from titles; `search(text=…)` then finds by them, and the index keeps them.
 
@@ -100,6 +105,8 @@ class Learning(Substituting):
                 items in their order, None where unknown.
             images: n photos that bear the titles; None is the index's own items.
             random_state: of what is drawn while learning.
+            on_error: "raise" at an image that can't be read, or "skip" such images and their titles with a `DataWarning`
+                that names them.
 
         Raises:
             InputError: if fewer than 20 titles differ, there aren't as many as photos, no item has the field, or a title
@@ -126,6 +133,7 @@ class Learning(Substituting):
             images,
             background=self.background,
             random_state=random_state,
+            on_error=on_error,
             progress=self.progress,
         )
         self._keep(words, before)

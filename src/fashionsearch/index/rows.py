@@ -127,7 +127,7 @@ def as_ids(ids: object) -> list[object]:
         raise errors.InputError(
             f"ids={ids!r} are of type {type(ids).__name__}; give a list of strings or integers"
         )
-    return list(ids)
+    return list(getattr(ids, "to_pylist", lambda: ids)())  # pyarrow's, whose values are its own otherwise
 
 
 def check_id(item: object) -> Id:

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
@@ -38,14 +38,18 @@ class Saying(Knowing):
         id: Id | None,
         towards: Mapping[str, Any] | None,
         tagger: Tagger | None,
+        vectors: ArrayLike | None = None,
     ) -> list[queries.Term]:
         """Return what is said; the arguments are those of `search`."""
         terms: list[queries.Term] = []
         share = check_share("text_weight", text_weight)
         encoders.check_background(background or self.background, self._engine.settings.metric)
-        alone = pictures is None and id is None
+        alone = pictures is None and vectors is None and id is None
         rest = 1.0 if text is None else 1 - share
-        if pictures is not None:
+        if vectors is not None:
+            known = _known(check_vectors(vectors, self.dim), pictures)
+            terms.append(queries.Likeness("vector" if pictures is None else "photo", known, rest))
+        elif pictures is not None:
             encoder = self._seeing(self._required_encoder("search by photo"), background)
             embedded = encoders.embed_queries(encoder, pictures)
             terms.append(queries.Likeness("photo", check_vectors(embedded, self.dim), rest))
@@ -67,14 +71,14 @@ class Saying(Knowing):
 
     def _photos(self, images: Images | None, region: Sequence[float] | None) -> list[Any] | None:
         """Return the single photos of a search, cut to a region of each."""
-        from fashionsearch.images import cut, iterate
-
         if images is None:
             if region is not None:
                 raise errors.InputError(
                     f"region={region!r} is of a photo, and there is none; give images too"
                 )
             return None
+        from fashionsearch.images import cut, iterate
+
         pictures: list[Any] = list(iterate(images))
         if region is None:
             return pictures
@@ -101,6 +105,8 @@ class Saying(Knowing):
         elif id is not None:
             own, known = attributes.of_items(self._engine.fetch([check_id(id)]))
             own = own if known.all() else None
+        elif terms and terms[0].name == "vector" and attributes.on_vectors:
+            own = queries.unit(terms[0].probes)
         return towards_term(asked, attributes, own, self.dim, alone=not terms)
 
     def _attributes(self, tagger: object) -> Attributes:
@@ -118,6 +124,15 @@ class Saying(Knowing):
         return found
 
     @property
+    def tagger(self) -> Tagger | None:
+        """The tagger that the encoder is, or whose network it is; None where it is neither.
+
+        Its embeddings are the index's own: `tags, vectors = index.tagger.tag_and_embed(photos)` and
+        `index.search(photos, vectors=vectors)` look at each photo once.
+        """
+        return self._own_tagger
+
+    @property
     def _own_tagger(self) -> Tagger | None:
         """The tagger that the encoder is, or whose network it is."""
         if self._tagger_of[0] is not self._encoder:
@@ -132,3 +147,12 @@ class Saying(Knowing):
         classes = tagger.classes_[field].tolist()
         chances = tagger.heads_[field].probabilities(queries.unit(vectors)).tolist()
         return [dict(zip(classes, row, strict=True)) for row in chances]
+
+
+def _known(vectors: NDArray[np.float32], pictures: Sequence[Any] | None) -> NDArray[np.float32]:
+    """Return embeddings that are known, or raise InputError unless there is one for each photo."""
+    if pictures is not None and len(vectors) != len(pictures):
+        raise errors.InputError(
+            f"there are {len(pictures):,} photos and {len(vectors):,} vectors; give the embedding of each photo"
+        )
+    return vectors

@@ -6,9 +6,11 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from fashionsearch import errors
+from fashionsearch.encoder import check_on_error, tell_left_out
 from fashionsearch.index import filters, queries
 from fashionsearch.index.answering import Answering, texts_to_match
 from fashionsearch.index.judgements import single
@@ -28,6 +30,7 @@ class Searching(Answering):
         images: Images | None = None,
         k: int = 5,
         *,
+        vectors: ArrayLike | None = None,
         id: Id | None = None,
         text: str | Sequence[str] | None = None,
         text_weight: float = 0.5,
@@ -46,12 +49,15 @@ class Searching(Answering):
         diversity: float = 0.0,
         min_probability: float | None = None,
         coverage: float | None = None,
+        on_error: str = "raise",
     ) -> Matches:
         """Find the items nearest to one or several photos, to words, or to a stored item.
 
         Args:
             images: n photos, each a query, in any form; None where words or an id say what is wanted.
             k: how many items to find for each.
+            vectors: (n, dim) embeddings of the photos, where they are known, as `tagger.tag_and_embed` returns them: the
+                photos aren't looked at again. Without photos, what to search by in their place.
             id: search by this stored item, itself left out, beside or in place of a photo.
             text: what is wanted in words, one text for all queries or one for each.
             text_weight: what the words count beside photos and an item, from 0 to 1; these count the rest.
@@ -88,6 +94,8 @@ class Searching(Answering):
             coverage: above 0 and below 1: return the shortest list that holds an item of the query's kind with this chance,
                 which is the nearest item of each likely kind, at most k, and none where the index has no such thing; after
                 `calibrate`.
+            on_error: "raise" at a photo that can't be read, or "skip" such photos, and their texts and vectors, with a
+                `DataWarning` that names them; the answers are to the others.
 
         Returns:
             `Matches` of shape (n, k), best first, or (n, items) where there are fewer than k items. A filter may leave
@@ -103,11 +111,14 @@ class Searching(Answering):
         """
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
         pictures = self._photos(images, region)
+        check_on_error(on_error)
+        if on_error == "skip" and pictures is not None:
+            pictures, text, vectors = _readable(pictures, text, vectors)
         matching = texts_to_match(text, text_match)
         judged = single("like", like), single("unlike", unlike)
 
         def answer() -> Matches:
-            terms = self._terms(pictures, background, text, text_weight, id, towards, tagger)
+            terms = self._terms(pictures, background, text, text_weight, id, towards, tagger, vectors)
             opinions = self._opinions(*judged, background)
             if not terms and not opinions[0]:
                 told = (
@@ -157,3 +168,19 @@ class Searching(Answering):
             return self._answer(terms, asked, opinions=self._opinions(*judged))
 
         return self._steadily(answer)
+
+
+def _readable(
+    pictures: list[Any], text: str | Sequence[str] | None, vectors: ArrayLike | None
+) -> tuple[list[Any], str | Sequence[str] | None, ArrayLike | None]:
+    """Return photos that can be read, and the texts and vectors that go with them."""
+    from fashionsearch.images import check_images
+
+    positions, failures = check_images(pictures)
+    tell_left_out(failures, len(pictures))
+    kept = positions.tolist()
+    if text is not None and not isinstance(text, str) and len(text) == len(pictures):
+        text = [text[place] for place in kept]
+    if vectors is not None:
+        vectors = np.asarray(vectors)[kept]
+    return [pictures[place] for place in kept], text, vectors

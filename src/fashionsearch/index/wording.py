@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.encoder import Embeds
+from fashionsearch.encoder import Embeds, tell_left_out
 from fashionsearch.index import encoders, queries
 from fashionsearch.index.engines.base import Engine, fetch_present
 from fashionsearch.index.rows import Rows, check_vectors
@@ -116,6 +116,7 @@ def learn(
     *,
     background: str,
     random_state: int,
+    on_error: str,
     progress: bool,
 ) -> Words:
     """Learn words; the arguments and errors are those of `VisualIndex.learn_text`."""
@@ -131,8 +132,11 @@ def learn(
         )
     else:
         texts = _given(titles)
-        vectors = encoders.embed_all(encoders.seeing(encoder, background), images, "raise", None)[0]
-        _check_count(len(texts), len(vectors), "images")
+        seeing = encoders.seeing(encoder, background)
+        vectors, positions, _, failures = encoders.embed_all(seeing, images, on_error, None)
+        _check_count(len(texts), len(vectors) + len(failures), "images")
+        tell_left_out(failures, len(texts))
+        texts = [texts[position] for position in positions]
     there = [place for place, text in enumerate(texts) if isinstance(text, str) and text.strip()]
     wrong = next((text for text in texts if text is not None and not isinstance(text, str)), None)
     if wrong is not None:

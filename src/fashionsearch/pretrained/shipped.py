@@ -19,13 +19,14 @@ import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors, storage
 from fashionsearch.files import open_regular
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
 
 _FOLDER = Path(__file__).parent
 _NETWORK = "network."
@@ -56,6 +57,8 @@ class Shipped:
 
 def network_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
     """Return those arrays of a shipped file that are its network's weights, as `Shipped.network` has them."""
+    import numpy as np
+
     return {
         name.removeprefix(_NETWORK): array.astype(np.float32)
         for name, array in arrays.items()

@@ -30,7 +30,7 @@ from fashionsearch.results.tags import IMAGE, TAGGED_AS
 
 _SHOWN = 10
 _HEADER = ("fault", "fault_score", "fault_attribute", "fault_suggested", "fault_of", "fault_reason")
-_COLUMNS = {  # of the data frame, each with its dtype; None is whatever its values are
+COLUMNS = {  # of the data frame, each with its dtype; None is whatever its values are
     "fault": None,
     "row": "int64",
     "source": None,
@@ -163,7 +163,7 @@ class Audit:
         Raises:
             MissingPackageError: if pandas isn't installed.
         """
-        return data_frame(self.to_rows(), _COLUMNS)
+        return data_frame(self.to_rows(), COLUMNS)
 
     def summary(self) -> dict[str, str]:
         """Return a sentence for each of the five lists."""

@@ -16,8 +16,9 @@ it means: `Saved.json` and `Saved.arrays` raise CorruptFileError, and nothing el
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING, Any
+
 from fashionsearch.files import PathLike, write_atomically
-from fashionsearch.storage.arrays import parse_arrays, parse_metadata, write_arrays
 from fashionsearch.storage.fields import Fields, write_json
 from fashionsearch.storage.folder import (
     MANIFEST,
@@ -29,6 +30,9 @@ from fashionsearch.storage.folder import (
     write_bytes,
 )
 from fashionsearch.storage.saved import Held, Mapped, Saved, write_copy
+
+if TYPE_CHECKING:
+    from fashionsearch.storage.arrays import parse_arrays, parse_metadata, write_arrays
 
 __all__ = [
     "MANIFEST",
@@ -50,3 +54,12 @@ __all__ = [
     "write_copy",
     "write_json",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Return what needs NumPy, which a folder's manifest is read without."""
+    if name in ("parse_arrays", "parse_metadata", "write_arrays"):
+        from fashionsearch.storage import arrays
+
+        return getattr(arrays, name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -8,8 +8,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NoReturn
 
-import numpy as np
-
 from fashionsearch import errors
 
 
@@ -28,6 +26,8 @@ def write_json(content: Any) -> Callable[[Path], None]:
 
 
 def _plain(value: object) -> Any:
+    import numpy as np
+
     if isinstance(value, np.generic):
         return value.item()
     raise TypeError(f"{value!r} of type {type(value).__name__} can't be saved")

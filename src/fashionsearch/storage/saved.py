@@ -11,14 +11,16 @@ import weakref
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, BinaryIO
-
-from numpy.typing import NDArray
+from typing import TYPE_CHECKING, Any, BinaryIO
 
 from fashionsearch import errors
 from fashionsearch.files import lock, open_folder, open_regular
-from fashionsearch.storage.arrays import Expected, check_arrays, parse_arrays
 from fashionsearch.storage.fields import Fields
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from fashionsearch.storage.arrays import Expected
 
 _BLOCK = 2**20
 
@@ -117,6 +119,8 @@ class Saved:
         Raises:
             CorruptFileError: if it isn't what was written, or its arrays aren't as expected.
         """
+        from fashionsearch.storage.arrays import check_arrays, parse_arrays
+
         with self._opened(name) as file:
             content = bytearray(self.files[name]["bytes"])  # arrays that share it can be written to
             file.readinto(content)  # type: ignore[attr-defined]

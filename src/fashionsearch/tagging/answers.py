@@ -27,17 +27,25 @@ class Answers(ImageEstimator):
     _state: State
     _tagging: tuple[Backbone, Backbone] | None = None
 
-    def predict_proba(self, images: Images) -> dict[str, NDArray[np.float64]]:
+    def predict_proba(self, images: Images, *, on_error: str = "raise") -> dict[str, NDArray[np.float64]]:
         """Return attribute -> the calibrated probability of each class, (n, c) float64, rows adding up to 1.
+
+        Args:
+            images: n images in any form.
+            on_error: "raise" at an image that can't be read, or "skip" such images with a `DataWarning` that names them.
 
         Raises:
             NotFittedError: before `fit`.
             ImageError: if an image can't be read.
         """
-        return self._state_now().probabilities(self.embed(images))
+        return self._state_now().probabilities(self.embed(images, on_error=on_error))
 
-    def predict(self, images: Images) -> dict[str, NDArray[Any]]:
+    def predict(self, images: Images, *, on_error: str = "raise") -> dict[str, NDArray[Any]]:
         """Return attribute -> the most probable class of each image, (n,), each attribute by itself.
+
+        Args:
+            images: n images in any form.
+            on_error: "raise" at an image that can't be read, or "skip" such images with a `DataWarning` that names them.
 
         Raises:
             NotFittedError: before `fit`.
@@ -46,15 +54,16 @@ class Answers(ImageEstimator):
         state = self._state_now()
         return {
             name: state.targets.classes[name][each.argmax(axis=1)]
-            for name, each in self.predict_proba(images).items()
+            for name, each in self.predict_proba(images, on_error=on_error).items()
         }
 
-    def tag(self, images: Images, *, confidence: float = 0.95) -> Tags:
+    def tag(self, images: Images, *, confidence: float = 0.95, on_error: str = "raise") -> Tags:
         """Tag photos with classes that go together, and say of which tags it is sure.
 
         Args:
             images: n images in any form.
             confidence: above 0, below 1: a tag is sure where its calibrated chance to be right is at least that.
+            on_error: "raise" at an image that can't be read, or "skip" such images with a `DataWarning` that names them.
 
         Returns:
             `Tags`: value, confidence and `sure` for each attribute, `unfamiliar` and `for_review` for the photos.
@@ -64,19 +73,51 @@ class Answers(ImageEstimator):
             InputError: if the confidence is outside (0, 1).
             ImageError: if an image can't be read.
         """
+        return self.tag_and_embed(images, confidence=confidence, on_error=on_error)[0]
+
+    def tag_and_embed(
+        self, images: Images, *, confidence: float = 0.95, on_error: str = "raise"
+    ) -> tuple[Tags, NDArray[np.float32]]:
+        """Tag photos and embed them by one pass of the network, for who wants tags and similar items.
+
+        Args:
+            images: as for `tag`, as are the others.
+            confidence: likewise.
+            on_error: likewise.
+
+        Returns:
+            What `tag` returns, and what `embed` returns: (n, dim) float32, to search an index by.
+
+        Raises:
+            NotFittedError: before `fit`.
+            InputError: if the confidence is outside (0, 1).
+            ImageError: if an image can't be read.
+
+        Examples:
+            >>> import fashionsearch as fs
+            >>> shop = fs.datasets.make_catalogue(20, seed=0)
+            >>> tagger = fs.Tagger.from_pretrained("fashion")
+            >>> index = fs.VisualIndex(tagger, progress=False)
+            >>> _ = index.add(shop.images)
+            >>> tags, vectors = tagger.tag_and_embed(shop.images[:2])
+            >>> index.search(shop.images[:2], k=1, vectors=vectors).ids.tolist()
+            [[0], [1]]
+        """
+        from fashionsearch.encoder import joined
         from fashionsearch.images import iterate, source_of, thumbnail_uri
         from fashionsearch.results.tags import SHOWN
 
         state = self._state_now()
         state.check_confidence(confidence)
         given = list(iterate(images))
-        sources = [source_of(each) for each in given]
+        encoder = self._familiar() if state.has_learned else self
+        batches = list(encoder.embed_batches(given, on_error=on_error))
+        embedded, familiarity = joined(batches, encoder.dim), None
         if state.has_learned:
-            embedded = self._familiar().embed(given)
-            tags = state.tags(embedded[:, :-1], sources, confidence, embedded[:, -1])
-        else:
-            tags = state.tags(self.embed(given), sources, confidence)
-        return replace(tags, _photos=given[:SHOWN], _thumbnail=thumbnail_uri)
+            embedded, familiarity = embedded[:, :-1], embedded[:, -1]
+        given = [given[position] for batch in batches for position in batch.positions]
+        tags = state.tags(embedded, [source_of(each) for each in given], confidence, familiarity)
+        return replace(tags, _photos=given[:SHOWN], _thumbnail=thumbnail_uri), embedded
 
     def _familiar(self) -> Backbone:
         """Return what gives embeddings with their familiarity, made at the first use."""

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
-from fashionsearch.estimator import ImageEstimator, open_backbone, readable
+from fashionsearch.estimator import ImageEstimator, open_backbone, readable, without_unreadable
 
 if TYPE_CHECKING:
     import numpy as np
@@ -200,43 +200,70 @@ class Classifier(ImageEstimator):
         self.backbone_, self.head_, self.history_, self.classes_ = backbone, head, history, classes
         return self
 
-    def predict_proba(self, images: Images) -> NDArray[np.float64]:
+    def predict_proba(self, images: Images, *, on_error: str = "raise") -> NDArray[np.float64]:
         """Return the probability of each class, (n, c) float64 in the order of `classes_`, rows adding up to 1.
+
+        Args:
+            images: n images in any form.
+            on_error: "raise" at an image that can't be read, or "skip" such images with a `DataWarning` that names them.
 
         Raises:
             NotFittedError: before `fit`.
             ImageError: if an image can't be read.
         """
         self._check_fitted()
-        return self.head_.probabilities(self.embed(images))
+        return self.head_.probabilities(self.embed(images, on_error=on_error))
 
-    def predict(self, images: Images) -> NDArray[Any]:
+    def predict(self, images: Images, *, on_error: str = "raise") -> NDArray[Any]:
         """Return the most probable class of each image, (n,).
+
+        Args:
+            images: n images in any form.
+            on_error: "raise" at an image that can't be read, or "skip" such images with a `DataWarning` that names them.
 
         Raises:
             NotFittedError: before `fit`.
             ImageError: if an image can't be read.
         """
-        best = self.predict_proba(images).argmax(axis=1)
+        best = self.predict_proba(images, on_error=on_error).argmax(axis=1)
         classes: NDArray[Any] = self.classes_[best]
         return classes
 
     def score(
-        self, images: Images, labels: ArrayLike, sample_weight: NDArray[np.floating] | None = None
+        self,
+        images: Images,
+        labels: ArrayLike,
+        sample_weight: NDArray[np.floating] | None = None,
+        *,
+        on_error: str = "raise",
     ) -> float:
         """Return the accuracy, the fraction of images whose predicted class is their label.
 
         Photos that a network which ships with the library learned from are left out with a `DataWarning`.
+
+        Args:
+            images: n images in any form.
+            labels: (n,) their true classes.
+            sample_weight: (n,) what each image counts; None is the same for all.
+            on_error: "raise" at an image that can't be read, or "skip" such images, with their labels and weights and a
+                `DataWarning` that names them.
         """
         import numpy as np
 
+        from fashionsearch.encoder import check_on_error
+        from fashionsearch.images import iterate, repeatable
         from fashionsearch.pretrained import without_learned
         from fashionsearch.targets import checked_labels
 
         self._check_fitted()
+        images = repeatable(images)
         columns = {"labels": checked_labels(images, labels, "labels")}
         if sample_weight is not None:
             columns["weights"] = np.asarray(sample_weight)
+        if on_error != "raise":
+            check_on_error(on_error)
+            images, kept = without_unreadable(list(iterate(images)), "labels")
+            columns = {name: column[kept] for name, column in columns.items()}
         images, columns = without_learned(self, images, columns, "the score")
         return float(np.average(self.predict(images) == columns["labels"], weights=columns.get("weights")))
 

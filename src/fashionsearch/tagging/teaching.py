@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 class Teachable(Answers):
     """A tagger whose heads follow a person, while its network stays as it is."""
 
-    def add_class(self, attribute: str, name: Any, images: Images, *, parent: Any = None) -> Self:
+    def add_class(
+        self, attribute: str, name: Any, images: Images, *, parent: Any = None, on_error: str = "raise"
+    ) -> Self:
         """Teach a new class of an attribute by a handful of photos, without training.
 
         Args:
@@ -24,6 +26,7 @@ class Teachable(Answers):
             images: one photo or more; five are a good start.
             parent: the class above it, where the taxonomy has an attribute above; None is that which most of the photos
                 are tagged with.
+            on_error: "raise" at an image that can't be read, or "skip" such images with a `DataWarning` that names them.
 
         Returns:
             Itself.
@@ -40,7 +43,7 @@ class Teachable(Answers):
         state = self._state_now()
         state.check_names({attribute: None})
         state.check_has_learned("make it again by Tagger.zero_shot, with the class among the names")
-        self._state = changes.add_class(state, attribute, name, self.embed(images), parent)
+        self._state = changes.add_class(state, attribute, name, self.embed(images, on_error=on_error), parent)
         return self
 
     def remove_class(self, attribute: str, name: Any) -> Self:
@@ -55,13 +58,15 @@ class Teachable(Answers):
         self._state = changes.remove_class(self._state_now(), attribute, name)
         return self
 
-    def correct(self, images: Images, labels: Labels) -> Self:
+    def correct(self, images: Images, labels: Labels, *, on_error: str = "raise") -> Self:
         """Learn from a person's corrections, without training: the heads follow them, and keep to what they said otherwise.
 
         Args:
             images: n images in any form.
             labels: attribute -> (n,) true classes, of some or all attributes, or a data frame of them; "" or None where
                 nothing was corrected.
+            on_error: "raise" at an image that can't be read, or "skip" such images and their labels with a `DataWarning` that
+                names them.
 
         Returns:
             Itself.
@@ -75,9 +80,12 @@ class Teachable(Answers):
         """
         from fashionsearch.images import repeatable
         from fashionsearch.tagging import changes
+        from fashionsearch.tagging.state import readable_labels
 
         state, images = self._state_now(), repeatable(images)
         state.check_has_learned("fit a Tagger on the corrected photos and others")
+        if on_error != "raise":
+            images, labels = readable_labels(images, state.check_names(labels), on_error)
         indices = changes.corrected_indices(state, images, labels)
         self._state = changes.correct(state, self.embed(images), indices)
         return self

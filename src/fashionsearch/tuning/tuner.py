@@ -72,6 +72,7 @@ def tune(
     trials: int = 20,
     folder: str | os.PathLike[str] | None = None,
     random_state: int | None = None,
+    on_error: str = "raise",
     progress: bool = True,
 ) -> Tuning:
     """Choose backbone and training options by their accuracy on a validation part.
@@ -93,6 +94,8 @@ def tune(
         folder: written as the work goes on (`study.db` is Optuna's, and optuna-dashboard reads it); the same call resumes
             from what is there, also with more trials, and ends in the same trials as if it had never been interrupted.
         random_state: of the search, and of trials whose Classifier has none. None draws one.
+        on_error: "raise" at an image that can't be read, or "skip" such images and their labels with a `DataWarning` that
+            names them.
         progress: show a bar over the trials.
 
     Returns:
@@ -115,6 +118,7 @@ def tune(
         >>> len(tuning.history), tuning.best.predict(test.images).shape
         (2, (12,))
     """
+    from fashionsearch.estimator import readable
     from fashionsearch.images import repeatable
     from fashionsearch.pretrained import without_learned
     from fashionsearch.targets import checked_labels
@@ -128,7 +132,8 @@ def tune(
         raise errors.InputError(f"trials={trials!r} is not a whole number from 1 up")
     if not isinstance(validation, tuple | list) or len(validation) != 2:
         raise errors.InputError("validation= takes images and labels, such as (rest.images, rest['label'])")
-    images, held_out = repeatable(images), (repeatable(validation[0]), validation[1])
+    images, labels = readable(repeatable(images), labels, on_error)
+    held_out = readable(repeatable(validation[0]), validation[1], on_error, "validation labels")
     known, truth = held_out[0], {"labels": checked_labels(*held_out, "validation labels")}
     for candidate in candidates:
         known, truth = without_learned(candidate.classifier.backbone, known, truth, "the choice")
