@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fashionsearch import __version__
 from fashionsearch.cli import commands
+from fashionsearch.cli.app import add_app_command
 from fashionsearch.cli.evaluate import evaluate as run_evaluate
 from fashionsearch.cli.index_options import add_index_commands
 from fashionsearch.cli.options import DATA_HELP, EXIT_CODES, add_data, add_encoder, add_label, command
@@ -209,6 +210,7 @@ def make_parser() -> argparse.ArgumentParser:
     optimize.add_argument("--out", type=Path, help="folder to save the fastest encoder to")
 
     add_index_commands(subcommands)
+    add_app_command(subcommands)
 
     export = command(
         subcommands,
