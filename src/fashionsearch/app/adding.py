@@ -76,7 +76,9 @@ def _ids(catalogue: Catalogue, photo: Photo, written: str) -> list[str | int] | 
     if len(written) > _LONGEST_ID:
         raise errors.InputError(f"an id has at most {_LONGEST_ID} letters, and this one {len(written)}")
     if item in catalogue.index:
-        raise errors.InputError(f"there is an item {str(item)!r} already; give another id, or remove that one first")
+        raise errors.InputError(
+            f"there is an item {str(item)!r} already; give another id, or remove that one first"
+        )
     return [item]
 
 

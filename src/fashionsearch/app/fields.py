@@ -107,7 +107,7 @@ def look(value: object) -> str:
 def _by_look(values: Sequence[Value]) -> dict[str, tuple[Value, ...]]:
     found: dict[str, tuple[Value, ...]] = {}
     for value in values:
-        if (words := look(value)):
+        if words := look(value):
             found[words] = (*found.get(words, ()), value)
     return found
 

@@ -19,7 +19,10 @@ _GET = re.compile(
 _POST = re.compile(r"/gradio_api/(queue/join|upload|cancel|reset)/?")
 _MOST_BYTES = 1_000_000  # of what is sent, but an upload, which Gradio bounds
 _HEADERS = (
-    (b"content-security-policy", b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'none'"),
+    (
+        b"content-security-policy",
+        b"default-src 'self' data: blob: 'unsafe-inline' 'unsafe-eval'; frame-ancestors 'none'",
+    ),
     (b"x-content-type-options", b"nosniff"),
     (b"referrer-policy", b"no-referrer"),
 )

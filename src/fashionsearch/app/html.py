@@ -25,9 +25,13 @@ def asking(visit: Visit) -> str:
         f"<form id='wishes' data-form='search' data-resets='{visit.resets}' aria-label='What you look for'>"
         f"{_words(visit)}<div class='row'><button class='main'>Search</button>"
         "<button type='button' data-do='reset'>Start again</button></div>"
-        "<details class='options' data-name='options'><summary>Filters and fine control</summary>"
-        f"{_filters(visit)}{_towards(visit)}{_sliders(visit)}</details></form>{_adding(visit)}</div>"
+        f"{_options(visit)}</form>{_adding(visit)}</div>"
     )
+
+
+def _options(visit: Visit) -> str:
+    inside = _filters(visit) + _towards(visit) + _sliders(visit)
+    return _folded("options", "Filters and fine control", "", inside, "options")
 
 
 def finding(visit: Visit) -> str:
@@ -73,8 +77,16 @@ def _photo(visit: Visit) -> str:
 def _tags(tags: Tags | None, visit: Visit) -> str:
     if tags is None:
         missing = visit.photo is not None
-        return "<p class='soft'>There is no tagger for this catalogue, so the photo has no tags.</p>" if missing else ""
-    strange = "<p class='soft'>This photo is unlike anything the tagger has learned from.</p>" if tags.unfamiliar else ""
+        return (
+            "<p class='soft'>There is no tagger for this catalogue, so the photo has no tags.</p>"
+            if missing
+            else ""
+        )
+    strange = (
+        "<p class='soft'>This photo is unlike anything the tagger has learned from.</p>"
+        if tags.unfamiliar
+        else ""
+    )
     rows = "".join(
         f"<li{'' if tag.sure else ' class=unsure'}><span>{escape(words_of(tag.attribute))}</span>"
         f"<b>{escape(tag.value)}</b><span>{_percent(tag.confidence)}{'' if tag.sure else ', not sure'}</span></li>"
@@ -129,7 +141,9 @@ def _filter(visit: Visit, field: Field) -> str:
     more = len(field.values) - len(boxes)
     rest = f"<p class='soft'>The {len(boxes)} commonest of {len(field.values)}.</p>" if more > 0 else ""
     told = f" · {len(chosen)} chosen" if chosen else ""
-    inside = f"<fieldset class='boxes'><legend class='unseen'>{title}</legend>{''.join(boxes)}</fieldset>{rest}"
+    inside = (
+        f"<fieldset class='boxes'><legend class='unseen'>{title}</legend>{''.join(boxes)}</fieldset>{rest}"
+    )
     return _folded(f"filter:{name}", title, told, inside)
 
 
@@ -140,7 +154,10 @@ def _counts(visit: Visit, field: Field) -> list[tuple[str, int]]:
     held = catalogue.index.facets(field.name, where=others)
     counted = {words: sum(held.get(value, 0) for value in values) for words, values in field.values.items()}
     chosen = wishes.where.get(field.name, ())
-    shown = [*list(counted)[:_MOST_VALUES], *(words for words in list(counted)[_MOST_VALUES:] if words in chosen)]
+    shown = [
+        *list(counted)[:_MOST_VALUES],
+        *(words for words in list(counted)[_MOST_VALUES:] if words in chosen),
+    ]
     return [(words, counted[words]) for words in shown]
 
 
@@ -161,7 +178,8 @@ def _towards(visit: Visit) -> str:
             "</select></label>"
         )
     told = f" · {len(visit.wishes.towards)} chosen" if visit.wishes.towards else ""
-    return f"<section aria-label='Changes'><h2>Like this, but</h2>{_folded('towards', 'Choose what to change', told, ''.join(rows))}</section>"
+    inside = _folded("towards", "Choose what to change", told, "".join(rows))
+    return f"<section aria-label='Changes'><h2>Like this, but</h2>{inside}</section>"
 
 
 def _sliders(visit: Visit) -> str:
@@ -186,9 +204,11 @@ def _adding(visit: Visit) -> str:
         return ""
     if visit.photo is None:
         inside = "<p class='soft'>Drop a photo first; then its item can be added.</p>"
-        return _folded("add", "Add an item", "", inside)
+        return _folded("add", "Add an item", "", inside, "adding")
     tagged = {} if visit.tags is None else {tag.attribute: tag.value for tag in visit.tags.tags}
-    rows = ["<label class='pair'><span>Id</span><input name='id' maxlength='200' placeholder='made for you'></label>"]
+    rows = [
+        "<label class='pair'><span>Id</span><input name='id' maxlength='200' placeholder='made for you'></label>"
+    ]
     for name in fields_to_add(catalogue):
         field = catalogue.fields.filters.get(name)
         value = tagged.get(name, "") if field is not None and tagged.get(name) in field.values else ""
@@ -196,13 +216,16 @@ def _adding(visit: Visit) -> str:
             f"<label class='pair'><span>{escape(words_of(name))}</span>"
             f"<input name='field:{escape(name, quote=True)}' maxlength='500' value='{escape(value, quote=True)}'></label>"
         )
-    form = f"<form data-form='add' data-resets='{visit.resets}' aria-label='The new item'>{''.join(rows)}<button class='main'>Add this photo</button></form>"
-    return _folded("add", "Add an item", "", form)
+    form = (
+        f"<form data-form='add' data-resets='{visit.resets}' aria-label='The new item'>{''.join(rows)}"
+        "<button class='main'>Add this photo</button></form>"
+    )
+    return _folded("add", "Add an item", "", form, "adding")
 
 
-def _folded(name: str, title: str, told: str, inside: str) -> str:
+def _folded(name: str, title: str, told: str, inside: str, kind: str = "") -> str:
     told = f"<span class='soft'>{told}</span>" if told else ""
-    return f"<details data-name='{name}'><summary>{title}{told}</summary>{inside}</details>"
+    return f"<details class='{kind}' data-name='{name}'><summary>{title}{told}</summary>{inside}</details>"
 
 
 def _judged(visit: Visit) -> str:
@@ -257,7 +280,8 @@ def _why(why: Why) -> str:
     made = f"<h3>What its place is made of</h3><ul>{parts}</ul>" if parts else ""
     shared = "".join(f"<li>{escape(name)}: <b>{escape(value)}</b></li>" for name, value in why.shared)
     other = "".join(
-        f"<li>{escape(name)}: {escape(one)} in your photo, {escape(two)} here</li>" for name, one, two in why.different
+        f"<li>{escape(name)}: {escape(one)} in your photo, {escape(two)} here</li>"
+        for name, one, two in why.different
     )
     alike = f"<h3>What both have</h3><ul>{shared}</ul>" if shared else ""
     unlike = f"<h3>What differs</h3><ul>{other}</ul>" if other else ""
@@ -267,7 +291,7 @@ def _why(why: Why) -> str:
         if why.picture
         else f"<p class='soft'>{escape(why.note)}</p>"
     )
-    return f"{picture}{alike}{unlike}{made}"
+    return f"<div class='why'><div>{picture}</div><div>{alike}{unlike}{made}</div></div>"
 
 
 def _window(visit: Visit, title: str, inside: str, buttons: str) -> str:
@@ -280,5 +304,3 @@ def _window(visit: Visit, title: str, inside: str, buttons: str) -> str:
 
 def _plain(value: float | None) -> str:
     return "" if value is None else f"{value:.10g}"
-
-

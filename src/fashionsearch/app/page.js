@@ -7,11 +7,18 @@ const say = (words) => {
   status.classList.remove("problem");
 };
 const found = () => byId("status").closest("section");
+let patience;
 const act = (data, words) => {
   if (found().getAttribute("aria-busy")) return;
   found().setAttribute("aria-busy", "true");
   say(words);
   trigger("click", data);
+  clearTimeout(patience);
+  patience = setTimeout(() => {
+    if (!found().getAttribute("aria-busy")) return;
+    found().removeAttribute("aria-busy");
+    say("There was no answer for a minute; is the program still running? Then press the button again.");
+  }, 60000);
 };
 const waiting = { why: "Comparing the two photos…", add: "Adding the item…", "remove-surely": "Removing the item…" };
 const fields = (form) => [...new FormData(form)];

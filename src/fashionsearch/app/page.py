@@ -36,7 +36,8 @@ def make_page(catalogue: Catalogue, uploads: Path) -> gr.Blocks:
 
     first = Visit(catalogue, uploads)
     script = (_HERE / "page.js").read_text(encoding="utf-8")
-    with gr.Blocks(title=f"{catalogue.name} – fashionsearch", analytics_enabled=False) as page:
+    page = gr.Blocks(title=f"{catalogue.name} – fashionsearch", analytics_enabled=False)
+    with page:
         visit = gr.State(None, time_to_live=_FORGOTTEN)
         with gr.Row():
             asking = _part("asking", html.asking(first), script)
@@ -61,9 +62,9 @@ def make_page(catalogue: Catalogue, uploads: Path) -> gr.Blocks:
 def theme() -> gr.themes.Base:
     """Return the page's looks, with the fonts of the visitor's machine."""
     fonts = ("system-ui", "-apple-system", "Segoe UI", "Roboto", "sans-serif")
-    return gr.themes.Base(primary_hue="indigo", neutral_hue="slate", font=fonts, font_mono=("monospace",)).set(
-        body_text_color_subdued="#566072", body_text_color_subdued_dark="#a9b3c4"
-    )
+    return gr.themes.Base(
+        primary_hue="indigo", neutral_hue="slate", font=fonts, font_mono=("monospace",)
+    ).set(body_text_color_subdued="#566072", body_text_color_subdued_dark="#a9b3c4")
 
 
 def style() -> str:

@@ -203,15 +203,18 @@ class Visit:
         self.words = wording.found(self)
 
     def _is_wanted(self, match: Match) -> bool:
-        is_cosine = self.catalogue.index.metric == "cosine" and not self.catalogue.is_calibrated
-        return not (self.says_something and is_cosine) or match.similarity >= self.wishes.least
+        """Return whether an item is alike enough; where chances are known, the index has seen to that."""
+        is_asked = self.wishes.least > 0 and self.says_something and not self.catalogue.is_calibrated
+        return not is_asked or match.similarity >= self.wishes.least
 
     def _asked(self, offset: int) -> list[Match]:
         wishes, catalogue = self.wishes, self.catalogue
         index = catalogue.index
         towards = {name: catalogue.class_named(name, value) for name, value in wishes.towards.items()}
         # An id that isn't there any more would be taken for a file's name.
-        liked, unliked = ([each.id for each in some if each.id in index] for some in (self.liked, self.unliked))
+        liked, unliked = (
+            [each.id for each in some if each.id in index] for some in (self.liked, self.unliked)
+        )
         least = wishes.least if catalogue.is_calibrated and not wishes.text and wishes.least else None
         found = index.search(
             None if self.photo is None else self.photo.pixels,

@@ -82,13 +82,15 @@ def _compared(
     """Return the attributes that a photo and an item share, and those in which they differ."""
     if catalogue.tagger is None:
         return (), ()
-    seen = catalogue.tagger.embed(photo.pixels)
+    vectors = [catalogue.tagger.embed(photo.pixels)[0]]
     if catalogue.tells_items:
-        both = catalogue.tagger.tag_embeddings(np.stack([seen[0], catalogue.index.get(match.id).vector])).value
-        pairs = {name: (values[0], values[1]) for name, values in both.items()}
-    else:
-        own = catalogue.tagger.tag_embeddings(seen).value
-        pairs = {name: (values[0], match.metadata.get(name)) for name, values in own.items()}
+        vectors.append(catalogue.index.get(match.id).vector)
+    said = catalogue.tagger.tag_embeddings(np.stack(vectors)).value
+    # What is known of the item counts before what its photo looks like.
+    pairs = {
+        name: (values[0], match.metadata.get(name) or (values[1] if catalogue.tells_items else None))
+        for name, values in said.items()
+    }
     known = {
         name: (look(one), look(other))
         for name, (one, other) in pairs.items()
@@ -102,9 +104,9 @@ def _compared(
 def _drawn(catalogue: Catalogue, photo: Photo, match: Match, item_photo: bytes) -> str:
     from matplotlib.figure import Figure
 
-    figure = Figure(layout="constrained")
-    plots.why(catalogue.index, photo.pixels, match.id, item_photo=item_photo, figure=figure)
-    figure.set_size_inches(6.6, 3.4)
+    figure = Figure(figsize=(4.4, 3.3), layout="constrained")
+    # No metadata: the page itself tells what both have.
+    plots.why(catalogue.index, photo.pixels, match.id, item_photo=item_photo, metadata={}, figure=figure)
     buffer = io.BytesIO()
     figure.savefig(buffer, format="png", dpi=_DPI)
     return "data:image/png;base64," + base64.b64encode(buffer.getvalue()).decode()

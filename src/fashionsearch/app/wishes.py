@@ -99,7 +99,7 @@ def wishes_of(form: object, catalogue: Catalogue) -> Wishes:
             towards[about] = value
         else:
             raise errors.InputError(
-                f"this catalogue has no {look(value)!r:.60} in {about or name!r:.60}; it may have changed, load the page again"
+                f"this catalogue has no {look(value)!r:.60} in {about or name!r:.60}; load the page again"
             )
     between = {name: (each.get("from"), each.get("to")) for name, each in bounds.items() if _any(each)}
     return Wishes(text, where, between, towards, **shares)

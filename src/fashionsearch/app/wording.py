@@ -34,16 +34,26 @@ def found(visit: Visit) -> str:
             return f"No item has a likeness of {wishes.least:.2f} or more. Ask for less."
         return "Nothing was found."
     items = f"{count:,} item{'' if count == 1 else 's'}"
-    these = f"{items} that fit{'s' if count == 1 else ''} your filters" if filtered else f"{count:,} of {total:,} items"
+    these = (
+        f"{items} that fit{'s' if count == 1 else ''} your filters"
+        if filtered
+        else f"{count:,} of {total:,} items"
+    )
     if not visit.says_something:
         return f"{these.capitalize()}, as different as can be. {_invitation(catalogue)}"
-    return f"{these.capitalize()}, those most like {_and(_sayings(visit))} first." + _left_out(visit)
+    said, changes = _sayings(visit), _changes(visit)
+    nearest = f", the nearest to {_and(said)} first" if said else ""
+    return f"{these.capitalize()}{nearest}{changes}." + _left_out(visit)
 
 
 def problem(error: errors.FashionSearchError) -> str:
     """Return what went wrong, as a sentence to a visitor."""
     if isinstance(error, errors.ImageError) and error.failures:
-        return f"This photo {error.failures[0].reason}."
+        reason = error.failures[0].reason
+        # What a decoder says of damage means nothing to most people.
+        return (
+            "This photo is damaged; choose another one." if "damaged" in reason else f"This photo {reason}."
+        )
     words = str(error)
     return words[:1].upper() + words[1:] + ("" if words.endswith((".", "?", "!")) else ".")
 
@@ -51,22 +61,23 @@ def problem(error: errors.FashionSearchError) -> str:
 def _invitation(catalogue: Catalogue) -> str:
     ways = ["drop a photo"] if catalogue.takes_photos else []
     ways += ["say what you look for"] if catalogue.has_words else []
-    return f"{' or '.join([*ways, 'like one of them']).capitalize()} to search."
+    return f"{_and([*ways, 'like an item'], 'or').capitalize()} to search."
 
 
 def _sayings(visit: Visit) -> list[str]:
     wishes = visit.wishes
     said = ["your photo"] if visit.photo else []
     said += [f"“{wishes.text}”"] if wishes.text else []
-    said += ["what you liked"] if visit.liked else []
-    if wishes.towards:
-        asked = _and([f"{words_of(name).lower()} {value}" for name, value in wishes.towards.items()])
-        said += [f"with {asked}" if said else asked]
-    return said
+    return said + (["what you liked"] if visit.liked else [])
 
 
-def _and(parts: list[str]) -> str:
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
+def _changes(visit: Visit) -> str:
+    asked = [f"{words_of(name).lower()} {value}" for name, value in visit.wishes.towards.items()]
+    return f", with {_and(asked)}" if asked else ""
+
+
+def _and(parts: list[str], word: str = "and") -> str:
+    return f" {word} ".join([", ".join(parts[:-1]), parts[-1]] if len(parts) > 1 else parts)
 
 
 def _left_out(visit: Visit) -> str:

@@ -49,7 +49,9 @@ def add_app_command(subcommands: Any) -> None:
         action="store_true",
         help="let visitors add and remove items; a saved index becomes an opened one",
     )
-    parser.add_argument("--port", type=int, help="of the page's address; default: the first that is free from 7860 on")
+    parser.add_argument(
+        "--port", type=int, help="of the page's address; default: the first that is free from 7860 on"
+    )
     parser.add_argument("--browser", action="store_true", help="open the page in this machine's browser too")
     parser.add_argument("--url", help="the server of the items, instead of the saved address")
     parser.add_argument(
