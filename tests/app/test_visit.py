@@ -246,7 +246,7 @@ def test_an_index_of_vectors_alone_can_be_looked_through(uploads):
 
 def test_chances_are_shown_and_asked_for_where_they_are_known(drawn, uploads, upload):
     index = fs.VisualIndex.load(drawn / "catalogue", progress=False)
-    extra = fs.datasets.make_catalogue(120, seed=1)
+    extra = fs.datasets.make_catalogue(60, seed=1)
     index.add(extra.images, metadata={"articleType": extra["articleType"].tolist()}, ids=list(extra["id"]))
     index.calibrate("articleType")
     visit = Visit(Catalogue(index), uploads)
