@@ -31,7 +31,7 @@ class Photo:
 
     Attributes:
         pixels: (H, W, 3) uint8.
-        encoded: the file's bytes.
+        encoded: the file's bytes, where the photo may be added.
         name: the file's name, as the visitor's machine has it.
         picture: address of a small picture.
     """
@@ -156,7 +156,8 @@ class Catalogue:
             smaller = PIL.Image.fromarray(pixels)
             smaller.thumbnail((_LONGEST, _LONGEST))
             pixels = np.asarray(smaller)
-        return Photo(pixels, encoded, name, thumbnail_uri(pixels, side=SIDE))
+        kept = encoded if self.writable else b""
+        return Photo(pixels, kept, name, thumbnail_uri(pixels, side=SIDE))
 
     def tags_of(self, photo: Photo) -> Tags | None:
         """Return a photo's tags; None where there is no tagger."""

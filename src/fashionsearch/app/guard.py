@@ -14,7 +14,7 @@ Asgi: TypeAlias = Callable[[Scope, Receive, Send], Awaitable[None]]
 # Gradio has more, such as files by their paths, a proxy to other machines and the documentation of its API.
 _GET = re.compile(
     r"/|/config/?|/theme\.css|/favicon\.ico|/manifest\.json|/robots\.txt|/(assets|static|svelte)/.*"
-    r"|/gradio_api/(info|startup-events|queue/data|theme\.css|app_id|upload_progress|heartbeat/[\w-]+)/?"
+    r"|/gradio_api/(startup-events|queue/data|theme\.css|app_id|upload_progress|heartbeat/[\w-]+)/?"
 )
 _POST = re.compile(r"/gradio_api/(queue/join|upload|cancel|reset)/?")
 _MOST_BYTES = 1_000_000  # of what is sent, but an upload, which Gradio bounds

@@ -15,6 +15,7 @@ from fashionsearch.app.visit import Visit
 _HERE = Path(__file__).parent
 _FORGOTTEN = 3600  # seconds after which a visit that is over is forgotten
 _WAITING = 32  # events in the queue
+_VISITS = 20  # that are remembered, each with its photo
 
 
 def make_page(catalogue: Catalogue, uploads: Path) -> gr.Blocks:
@@ -56,6 +57,7 @@ def make_page(catalogue: Catalogue, uploads: Path) -> gr.Blocks:
                 concurrency_id="catalogue",
             )
     page.queue(max_size=_WAITING, api_open=False)
+    page.state_session_capacity = _VISITS
     return page
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib.util
 import os
 import shutil
 import socket
@@ -21,12 +22,9 @@ _TRIES = 100
 
 
 def check_packages() -> None:
-    """Raise MissingPackageError where Gradio isn't installed."""
-    try:
-        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"  # read when it is imported
-        import gradio  # noqa: F401
-    except ImportError as error:
-        raise errors.MissingPackageError("the page needs Gradio: pip install gradio") from error
+    """Raise MissingPackageError where Gradio isn't installed; importing it takes seconds."""
+    if importlib.util.find_spec("gradio") is None:
+        raise errors.MissingPackageError("the page needs Gradio: pip install gradio")
 
 
 @contextlib.contextmanager
@@ -81,13 +79,15 @@ def serve(catalogue: Catalogue, port: int | None, ready: Callable[[str], None]) 
         InputError: if the port is taken.
     """
     check_packages()
-    import fastapi
-    import gradio
-    import uvicorn
-
-    from fashionsearch.app.page import make_page, style, theme
-
     with uploads_folder() as folder, contextlib.closing(listening(port)) as opened:
+        # Gradio looks at its environment when it is imported.
+        os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+        import fastapi
+        import gradio
+        import uvicorn
+
+        from fashionsearch.app.page import make_page, style, theme
+
         outer = fastapi.FastAPI(docs_url=None, redoc_url=None, openapi_url=None)
         gradio.mount_gradio_app(
             outer,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,14 @@ def app(options: argparse.Namespace) -> int:
 
                 webbrowser.open(address)
 
-        serve(catalogue, options.port, ready)
+        # As Ctrl+C, so that the index is closed and uploads are deleted.
+        before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+        try:
+            serve(catalogue, options.port, ready)
+        except KeyboardInterrupt:
+            print("closed")
+        finally:
+            signal.signal(signal.SIGTERM, before)
     return 0
 
 
