@@ -25,7 +25,7 @@ from fashionsearch.pretrained import learned_from
 
 _COPIES = 1000
 _SURE = 0.85
-_UNKNOWN = ", names in no training row"
+UNKNOWN = ", names in no training row"
 Row = dict[str, Any]
 Array = np.ndarray[Any, Any]
 
@@ -73,7 +73,7 @@ def tags(tagger: fs.Tagger, images: Sequence[Any], table: fs.datasets.Table, unk
         known = truth != ""
         given, labels, new = probabilities[name][known], truth[known], unknown[known]
         right = classes[given.argmax(axis=1)] == labels
-        for which, chosen in (("", np.ones_like(new)), (_UNKNOWN, new)):
+        for which, chosen in (("", np.ones_like(new)), (UNKNOWN, new)):
             rows.append(share(f"{name} accuracy{which}", right[chosen]))
             error = calibration_interval(labels[chosen], given[chosen], classes, equal_mass=True)
             chance = calibration_by_chance(given[chosen], classes)
@@ -101,7 +101,7 @@ def retrieval(
         )
         each = precisions(queries, vectors, wanted, there)
         rows.append(mean(f"precision@5 by {what}", each))
-        rows.append(mean(f"precision@5 by {what}{_UNKNOWN}", each[unknown]))
+        rows.append(mean(f"precision@5 by {what}{UNKNOWN}", each[unknown]))
     return rows
 
 
@@ -177,7 +177,7 @@ def main() -> None:
         queries = tagger.embed(distorted([small.images[place] for place in copied], name, seed=0))
         found = (queries @ everything.T).argmax(axis=1) == copied
         rows.append(share(f"the same product first, {name}", found))
-        rows.append(share(f"the same product first, {name}{_UNKNOWN}", found[unknown[:_COPIES]]))
+        rows.append(share(f"the same product first, {name}{UNKNOWN}", found[unknown[:_COPIES]]))
     rows += worn(tagger, options.data)
     rows += clothing(fs.create_backbone("fashion", progress=False), options.data, "fashion")
     rows += clothing(

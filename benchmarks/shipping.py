@@ -101,11 +101,12 @@ def ship(
     arrays["examples"], arrays["indices"] = embedded.astype(np.int8), indices[chosen].astype(np.int16)
     write_weights(weights, arrays, config)
     write_graph(folder / "fashion.onnx", module, tagger.backbone_.preprocess, weights)
-    sums = {
+    known: dict[str, Any] = {
         what: hashlib.sha256((folder / f"fashion.{kind}").read_bytes()).hexdigest()
         for what, kind in (("weights", "safetensors"), ("graph", "onnx"))
     }
-    (folder / "shipped.json").write_text(json.dumps({"fashion": sums}, indent=1) + "\n", encoding="utf-8")
+    known |= {"network": config["weights_sha256"], "dim": tagger.dim}
+    (folder / "shipped.json").write_text(json.dumps({"fashion": known}, indent=1) + "\n", encoding="utf-8")
 
 
 def _size(arrays: Mapping[str, Array], config: Mapping[str, Any], path: Path) -> int:
@@ -157,7 +158,7 @@ def write_graph(path: Path, embedder: Embedder, preprocess: Preprocess, weights:
     """
     pixels = torch.zeros((2, *preprocess.image_size, 3), dtype=torch.uint8)
     model = onnx.load_from_string(
-        to_onnx(_Answers(embedder, preprocess), pixels, output="familiar", dynamic=["n"])
+        to_onnx(_Answers(embedder, preprocess), pixels, outputs=["familiar"], dynamic=["n"])
     )
     graph = model.graph
     places = _places(weights)

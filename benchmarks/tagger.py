@@ -21,7 +21,7 @@ from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
-from fashion import Row, mean, share
+from fashion import UNKNOWN, Row, mean, share
 from pretrained import ATTRIBUTES, TEST_FROM, Photos, catalogue, precisions, validation_rows
 from timing import write
 
@@ -39,12 +39,13 @@ KIND = "articleType"
 Array = np.ndarray[Any, Any]
 
 
-def rows_of(data: Path) -> tuple[Photos, Photos, Array]:
-    """Return rows 1 to 10,000, rows 10,001 to 12,000, and the product names of the first."""
+def rows_of(data: Path) -> tuple[Photos, Photos, Array, Array]:
+    """Return rows 1 to 10,000, rows 10,001 to 12,000, and the product names of both."""
     table = fs.datasets.load_fashion_products(data / "fashion-product-images-small")
     parts = table[:TEST_FROM], table[TEST_FROM:]
     learned, test = (Photos(list(part.images), {name: part[name] for name in ATTRIBUTES}) for part in parts)
-    return learned, test, parts[0]["productDisplayName"]
+    names, tested = (part["productDisplayName"] for part in parts)
+    return learned, test, names, tested
 
 
 def kinds(photos: Photos, fields: tuple[str, ...]) -> Array:
@@ -102,7 +103,8 @@ def fitted(photos: Photos, metric: fs.MetricLearning | None = None) -> fs.Tagger
 
 def frozen(data: Path) -> list[Row]:
     """Measure speed and figures of the default."""
-    learned, test, _ = rows_of(data)
+    learned, test, names, tested = rows_of(data)
+    new = test.rows(~np.isin(tested, names))
     fs.create_backbone("efficientnet_lite0").embed(learned.images[:1])
     fitted(learned)  # its embeddings are kept
     began, cpu = time.perf_counter(), time.process_time()
@@ -116,12 +118,18 @@ def frozen(data: Path) -> list[Row]:
             "examples": len(learned.images),
         },
     ]
-    return [*rows, *tagged(tagger, test), *searched(tagger, test, learned)]
+    apart = [*tagged(tagger, new), *searched(tagger, new, learned)]
+    return [
+        *rows,
+        *tagged(tagger, test),
+        *searched(tagger, test, learned),
+        *({**row, "measure": row["measure"] + UNKNOWN} for row in apart),
+    ]
 
 
 def losses(data: Path) -> list[Row]:
     """Compare metric losses, and none, on the validation part."""
-    everything, _, names = rows_of(data)
+    everything, _, names, _ = rows_of(data)
     apart = validation_rows(names, seed=0)
     learned, validation = everything.rows(~apart), everything.rows(apart)
     rows = []
@@ -135,8 +143,13 @@ def losses(data: Path) -> list[Row]:
     return rows
 
 
-def new_classes(learned: Photos, test: Photos, draw: int) -> tuple[Array, float, float]:
-    """Return the accuracy on each of ten classes that were added from five photos, and on the others before and after."""
+def new_classes(learned: Photos, test: Photos, draw: int, new_names: Array) -> dict[str, list[Array]]:
+    """Return which photos of ten classes that were added from five photos each are tagged rightly, and of the others.
+
+    Returns:
+        "added": (m,) bool for each class, and `UNKNOWN` after it of names in no learned row, where there are such;
+        "before" and "after": (n,) bool of the others before the classes were added, and after.
+    """
     rng = np.random.default_rng(draw)
     names, counts = np.unique(test.labels[KIND], return_counts=True)
     new = rng.choice(names[counts >= _FEWEST], _NEW, replace=False)
@@ -146,24 +159,39 @@ def new_classes(learned: Photos, test: Photos, draw: int) -> tuple[Array, float,
     def right() -> Array:
         return np.asarray(said(tagger, test)[KIND] == test.labels[KIND])
 
-    before = right()[~is_new].mean()
+    before = right()
     for name in new:
         few = rng.choice(np.flatnonzero(learned.labels[KIND] == name), _EACH, replace=False)
         tagger.add_class(KIND, name, learned.rows(few).images)
     after = right()
-    each = np.array([after[test.labels[KIND] == name].mean() for name in new])
-    return each, float(before), float(after[~is_new].mean())
+    found = {}
+    for suffix, chosen in (("", np.ones_like(is_new)), (UNKNOWN, new_names)):
+        each = [after[chosen & (test.labels[KIND] == name)] for name in new]
+        found["added" + suffix] = [hits for hits in each if len(hits)]
+        found["before" + suffix] = [before[chosen & ~is_new]]
+        found["after" + suffix] = [after[chosen & ~is_new]]
+    return found
 
 
 def classes(data: Path) -> list[Row]:
     """Measure `add_class`: three draws of ten classes, each from five photos."""
-    learned, test, _ = rows_of(data)
-    each, before, after = zip(*(new_classes(learned, test, draw) for draw in range(_DRAWS)), strict=True)
-    return [
-        mean("accuracy on classes added from five photos", np.concatenate(each)),
-        {"measure": "accuracy on the others before", "value": float(np.mean(before)), "examples": _DRAWS},
-        {"measure": "accuracy on the others after", "value": float(np.mean(after)), "examples": _DRAWS},
-    ]
+    learned, test, names, tested = rows_of(data)
+    unseen = ~np.isin(tested, names)
+    draws = [new_classes(learned, test, draw, unseen) for draw in range(_DRAWS)]
+    rows = []
+    for suffix in ("", UNKNOWN):
+        each = [hits.mean() for draw in draws for hits in draw["added" + suffix]]
+        rows.append(mean(f"accuracy on classes added from five photos{suffix}", np.array(each)))
+        for when in ("before", "after"):
+            hits = [draw[when + suffix][0].mean() for draw in draws]
+            rows.append(
+                {
+                    "measure": f"accuracy on the others {when}{suffix}",
+                    "value": float(np.mean(hits)),
+                    "examples": _DRAWS,
+                }
+            )
+    return rows
 
 
 def shop(data: Path) -> list[Row]:

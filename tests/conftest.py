@@ -23,6 +23,24 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("FASHIONSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
+@pytest.fixture(autouse=True)
+def _no_graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Save networks without their graphs, which take seconds to export, but in tests that ask for `graphs`."""
+    from fashionsearch import storage
+    from fashionsearch.backbones import Backbone
+
+    def left_out(_: Backbone) -> bytes:
+        raise storage.LeftOut
+
+    if "graphs" not in request.fixturenames:
+        monkeypatch.setattr(Backbone, "ready_graph", left_out)
+
+
+@pytest.fixture
+def graphs() -> None:
+    """Let what a test saves carry its networks as graphs."""
+
+
 @pytest.fixture(scope="module")
 def modules_cache(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """Return the cache that the tests of a file share where they ask for it."""

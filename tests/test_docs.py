@@ -5,10 +5,12 @@
 
 import argparse
 import inspect
+import json
 import os
 import re
 import shlex
 import socket
+import subprocess
 import sys
 import types
 import warnings
@@ -299,6 +301,43 @@ def test_there_is_much_to_compare() -> None:
     assert {"Classifier", "Classifier.fit", "VisualIndex.search", "make_catalogue", "confusion"} <= set(
         DOCUMENTED
     )
+
+
+def test_a_version_of_the_site_can_be_published(tmp_path: Path) -> None:
+    whole = (ROOT / "mkdocs.yml").read_text(encoding="utf-8")
+    parts = re.split(r"^(?=\w+:)", whole, flags=re.MULTILINE)
+    kept = [part for part in parts if not part.startswith(("plugins:", "nav:", "validation:", "strict:"))]
+    (tmp_path / "docs").mkdir()
+    (tmp_path / "docs" / "index.md").write_text("# A page\n")
+    (tmp_path / "docs" / "stylesheets").mkdir()
+    (tmp_path / "docs" / "stylesheets" / "extra.css").write_bytes(
+        (DOCS / "stylesheets/extra.css").read_bytes()
+    )
+    (tmp_path / "mkdocs.yml").write_text("".join(kept) + "plugins: [search]\n")
+
+    def run(*words: str) -> str:
+        environment = {
+            **os.environ,
+            "NO_MKDOCS_2_WARNING": "1",
+            "GIT_CONFIG_GLOBAL": os.devnull,
+            "PATH": f"{Path(sys.executable).parent}{os.pathsep}{os.environ['PATH']}",
+        }
+        return subprocess.run(
+            words, cwd=tmp_path, env=environment, check=True, text=True, capture_output=True
+        ).stdout
+
+    run("git", "init", "--quiet")
+    run("git", "config", "user.email", "test@example.com")
+    run("git", "config", "user.name", "test")
+    run("git", "commit", "--quiet", "--allow-empty", "--message", "The sources")
+    mike = str(Path(sys.executable).with_name("mike"))
+    for version in ("0.1", "0.2"):
+        run(mike, "deploy", "--update-aliases", version, "latest")
+    run(mike, "set-default", "latest")
+    versions = json.loads(run("git", "show", "gh-pages:versions.json"))
+    assert [(each["version"], each["aliases"]) for each in versions] == [("0.2", ["latest"]), ("0.1", [])]
+    assert '"provider": "mike"' in run("git", "show", "gh-pages:0.2/index.html")
+    assert "latest/" in run("git", "show", "gh-pages:index.html")
 
 
 if __name__ == "__main__":

@@ -17,7 +17,7 @@ _HEADINGS = {
     "jpeg": "JPEG",
     "clutter": "Clutter",
 }
-_UNKNOWN = ", names in no training row"
+UNKNOWN = ", names in no training row"
 
 
 def _figures() -> dict[str, Row]:
@@ -32,7 +32,7 @@ def _tags(found: Mapping[str, Row]) -> str:
             (
                 f"`{name}`",
                 percent(accuracy),
-                percent(found[f"{name} accuracy{_UNKNOWN}"]),
+                percent(found[f"{name} accuracy{UNKNOWN}"]),
                 percent(found[f"{name} agrees in pairs of one product name"]),
                 f"{accuracy['examples']:,}",
             )
@@ -51,7 +51,7 @@ def _calibration(found: Mapping[str, Row]) -> str:
                 f"`{name}`",
                 *(
                     interval(found[f"{name} calibration error{chance}{which}"], ".3f")
-                    for which in ("", _UNKNOWN)
+                    for which in ("", UNKNOWN)
                     for chance in ("", " by chance")
                 ),
             )
@@ -64,13 +64,13 @@ def _retrieval(found: Mapping[str, Row]) -> str:
     names = [
         name
         for name in found
-        if (name.startswith("precision@5") or "surest" in name) and not name.endswith(_UNKNOWN)
+        if (name.startswith("precision@5") or "surest" in name) and not name.endswith(UNKNOWN)
     ]
     names.sort(key=lambda name: "surest" in name)
     return table(
         ("Measure", "All, %", "Names in no training row, %"),
         [
-            (name.replace("85%", "85 %"), percent(found[name]), percent(found[name + _UNKNOWN]))
+            (name.replace("85%", "85 %"), percent(found[name]), percent(found[name + UNKNOWN]))
             for name in names
         ],
     )
@@ -78,13 +78,13 @@ def _retrieval(found: Mapping[str, Row]) -> str:
 
 def _distortions(found: Mapping[str, Row]) -> str:
     names = [
-        name for name in found if name.startswith("the same product first") and not name.endswith(_UNKNOWN)
+        name for name in found if name.startswith("the same product first") and not name.endswith(UNKNOWN)
     ]
     return table(
         ("Photos", *(_HEADINGS[name.partition(", ")[2]] for name in names)),
         [
             (which, *(percent(found[name + ending]) for name in names))
-            for which, ending in (("all", ""), ("names in no training row", _UNKNOWN))
+            for which, ending in (("all", ""), ("names in no training row", UNKNOWN))
         ],
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from report.fashion import UNKNOWN
 from report.tables import newest, percent, table
 
 Row = Mapping[str, Any]
@@ -19,21 +20,28 @@ def _rows(question: str) -> list[Row]:
 
 def _frozen() -> str:
     found = {row["measure"]: row for row in _rows("frozen")}
+    measured = [*(f"{name} accuracy" for name in _ATTRIBUTES), _TYPE, _BOTH]
+    shown = [*(f"`{name}` accuracy, %" for name in _ATTRIBUTES), f"{_TYPE}, %", f"{_BOTH}, %"]
     return table(
-        ("Measure", "Figure"),
+        ("Measure", "All", "Names in no training row"),
         [
-            ("CPU seconds beyond embedding", f"{found['CPU seconds beyond embedding']['value']:.0f}"),
-            *((f"`{name}` accuracy, %", percent(found[f"{name} accuracy"])) for name in _ATTRIBUTES),
-            *((f"{name}, %", percent(found[name])) for name in (_TYPE, _BOTH)),
+            ("CPU seconds beyond embedding", f"{found['CPU seconds beyond embedding']['value']:.0f}", ""),
+            *(
+                (words, percent(found[name]), percent(found[name + UNKNOWN]))
+                for words, name in zip(shown, measured, strict=True)
+            ),
         ],
     )
 
 
 def _classes() -> str:
-    new, before, after = _rows("classes")
+    rows = _rows("classes")
     return table(
-        ("Accuracy on the new classes, %", "On the others before, %", "After, %"),
-        [(percent(new), percent(before), percent(after))],
+        ("Photos", "Accuracy on the new classes, %", "On the others before, %", "After, %"),
+        [
+            (name, *(percent(row) for row in rows[start : start + 3]))
+            for name, start in (("all", 0), ("names in no training row", 3))
+        ],
     )
 
 
@@ -95,6 +103,11 @@ def tagger(names: Sequence[str]) -> str:
     return _PARTS[names[0]]()
 
 
+def _bounded(value: float, bounds: Sequence[float]) -> str:
+    low, high = bounds
+    return f"{value:.3f} ({low:.3f} – {high:.3f})"
+
+
 def audit(_: Sequence[str]) -> str:
     """Return what an audit found of what had been planted."""
     found = newest("audit")
@@ -104,7 +117,7 @@ def audit(_: Sequence[str]) -> str:
         rows.append(
             (
                 f'`group="{row["products"]}"`' if row["products"] else "without `group=`",
-                f"{row['average_precision']:.3f}",
+                _bounded(row["average_precision"], row["average_precision_interval"]),
                 f"{row['precision_at_the_planted_count']:.3f}",
                 f"{copies['f1']:.2f}" if copies else "",
                 f"{row['cpu_seconds_after_embedding']:.0f}",

@@ -5,7 +5,10 @@ The public names load when they are first used, so `import fashionsearch` stays 
 
 import lazy_loader as lazy
 
+from fashionsearch import missing
+
 __version__ = "0.1.0"
 
+missing.install()
 __getattr__, __dir__, _names = lazy.attach_stub(__name__, __file__)
 __all__ = [*_names, "__version__"]

@@ -9,20 +9,22 @@ from __future__ import annotations
 import contextlib
 import hashlib
 import os
-import sqlite3
 import threading
 import time
 import warnings
 import weakref
 from collections.abc import Iterator, Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-import platformdirs
 from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.files import as_path
+
+if TYPE_CHECKING:
+    import sqlite3
 
 ENVIRONMENT = "FASHIONSEARCH_CACHE"
 MAX_BYTES = 2 * 2**30
@@ -31,6 +33,8 @@ _DIGEST_SIZE = 16
 
 def cache_folder() -> Path | None:
     """Return the folder of caches, or None where the user has turned caching off or has no home folder."""
+    import platformdirs
+
     setting = os.environ.get(ENVIRONMENT, "")
     if setting.lower() == "off":
         return None
@@ -73,6 +77,8 @@ class EmbeddingCache:
             self._connect()
 
     def _connect(self) -> None:
+        import sqlite3
+
         if self._path is None:
             return
         self._path.parent.mkdir(parents=True, exist_ok=True)
@@ -162,6 +168,8 @@ class EmbeddingCache:
 
     @contextlib.contextmanager
     def _guarded(self) -> Iterator[None]:
+        import sqlite3
+
         with self._lock:
             try:
                 yield

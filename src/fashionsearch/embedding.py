@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import sys
+import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
@@ -62,6 +63,22 @@ def progress_bar(
 
     with tqdm(total=total, desc=what, unit=unit, delay=2) as bar:
         yield bar.update
+
+
+@contextlib.contextmanager
+def noticed(what: str, *, shown: bool) -> Iterator[None]:
+    """Say on a terminal what is being done, once it has taken two seconds and nobody can count its steps."""
+    if not shown or not sys.stderr.isatty():
+        yield
+        return
+    stream = sys.stderr  # what is done may replace it
+    timer = threading.Timer(2, lambda: stream.write(f"{what} …\n"))
+    timer.daemon = True
+    timer.start()
+    try:
+        yield
+    finally:
+        timer.cancel()
 
 
 class Pipeline:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol, cast
 
@@ -16,6 +16,16 @@ if TYPE_CHECKING:
     from fashionsearch import storage
     from fashionsearch.cache import EmbeddingCache
     from fashionsearch.images import Images
+
+
+GRAPH = (
+    "backbone.onnx"  # ends the name of the file of an encoder that may be left out: its network as a graph
+)
+
+
+def with_graph(files: Mapping[str, storage.Writer], *, onnx: bool) -> dict[str, storage.Writer]:
+    """Return what writes an encoder's files, unless `onnx` without those of graphs that may be left out."""
+    return {name: write for name, write in files.items() if onnx or not name.endswith(GRAPH)}
 
 
 class Embeds(Protocol):

@@ -24,8 +24,6 @@ FashionSearchError
 
 from __future__ import annotations
 
-import difflib
-import unicodedata
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
@@ -148,6 +146,8 @@ def did_you_mean(name: object, known: Iterable[object]) -> str:
         >>> did_you_mean("resnet5O", ["resnet50", "vgg19"])
         " Did you mean 'resnet50'?"
     """
+    import difflib
+
     near = difflib.get_close_matches(str(name), [str(other) for other in known], n=3, cutoff=0.6)
     return f" Did you mean {' or '.join(repr(other) for other in near)}?" if near else ""
 
@@ -163,6 +163,8 @@ def shown(text: str) -> str:
     """
     if text.isprintable():
         return text
+    import unicodedata
+
     return "".join(
         letter
         if letter.isprintable() or unicodedata.category(letter) == "Zs"

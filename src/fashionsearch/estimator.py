@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import inspect
 import os
+import sys
 import warnings
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
@@ -162,16 +163,22 @@ class ImageEstimator:
         """Return what `storage.save` needs to keep this estimator, as part of another folder if there is a prefix."""
         raise NotImplementedError
 
-    def save(self, folder: storage.PathLike) -> None:
+    def save(self, folder: storage.PathLike, *, onnx: bool = True) -> None:
         """Save all that was learned, and the options, to a folder, atomically.
+
+        Args:
+            folder: made where it is missing.
+            onnx: beside trained weights save the network as a graph, by which it is loaded and runs without torch. Making it
+                takes seconds, and a warning says where it can't be made.
 
         Raises:
             NotFittedError: before `fit`.
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
         from fashionsearch import storage
+        from fashionsearch.encoder import with_graph
 
-        storage.save(folder, self._kind, self.writers())
+        storage.save(folder, self._kind, with_graph(self.writers(), onnx=onnx))
 
     @classmethod
     def load(
@@ -183,18 +190,34 @@ class ImageEstimator:
         runtime: str = "auto",
         batch_size: int | None = None,
         progress: bool = True,
+        rebuild: bool = False,
     ) -> Self:
-        """Load what `save` wrote, without touching the network; its answers equal those before.
+        """Load what `save` wrote, without touching the network; its answers equal those before within rounding.
+
+        Where it has a graph, and runs on the CPU, it needs no torch.
+
+        Args:
+            folder: the saved folder.
+            device: as for the constructor.
+            precision: likewise.
+            runtime: likewise.
+            batch_size: likewise.
+            progress: likewise.
+            rebuild: make the network from its weights, whatever graph lies beside them, which takes torch; so that no
+                native code reads a graph of a stranger's.
 
         Raises:
             StorageError: if the folder holds something else or is damaged.
             DeviceError: if the device isn't there.
+            MissingPackageError: if it takes torch, which isn't installed.
         """
         from fashionsearch import storage
         from fashionsearch.device import Execution
+        from fashionsearch.encoder import GRAPH
 
+        saved = storage.open_saved(folder, cls._kind)
         execution = Execution(device, precision, runtime, batch_size, progress)
-        return cls.read(storage.open_saved(folder, cls._kind), execution)
+        return cls.read(saved.without(GRAPH) if rebuild else saved, execution)
 
     @classmethod
     def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Self:
@@ -222,7 +245,9 @@ def _same(value: object, default: object) -> bool:
 
 
 def _not_fitted(message: str) -> errors.NotFittedError:
-    """Return an error that scikit-learn's own tools know too."""
+    """Return an error that scikit-learn's own tools know too, where somebody has imported them."""
+    if "sklearn" not in sys.modules:
+        return errors.NotFittedError(message)
     import sklearn.exceptions
 
     class NotFittedError(errors.NotFittedError, sklearn.exceptions.NotFittedError):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import os
 import re
-import secrets
 import stat
 import sys
 from collections.abc import Callable
@@ -159,7 +158,7 @@ def is_draft(name: str) -> bool:
 
 def _create_beside(target: Path) -> tuple[Path, BinaryIO]:
     while True:
-        fresh = target.with_name(f".{target.name}.{secrets.token_hex(4)}.new")
+        fresh = target.with_name(f".{target.name}.{os.urandom(4).hex()}.new")
         file = fresh.open("xb")
         try:
             lock(file.fileno())  # tells others that its process lives

@@ -226,9 +226,10 @@ def sort_by_similarity(
 ) -> tuple[NDArray[np.intp], NDArray[np.floating]]:
     """Order each query's (n, m) candidates, nearest first and older first among equals; NaN goes last."""
     # A walk gives most rows in order, and to see that takes a tenth of the time to sort them.
-    mixed = np.flatnonzero(~(similarities[:, :-1] > similarities[:, 1:]).all(axis=1))
-    if not len(mixed):
+    falling = similarities[:, :-1] > similarities[:, 1:]
+    if np.count_nonzero(falling) == falling.size:
         return slots, similarities
+    mixed = np.flatnonzero(~falling.all(axis=1))
     order = np.tile(np.arange(slots.shape[1]), (len(slots), 1))
     order[mixed] = np.lexsort((slots[mixed], -similarities[mixed]), axis=1)
     return np.take_along_axis(slots, order, 1), np.take_along_axis(similarities, order, 1)

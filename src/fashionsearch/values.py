@@ -6,15 +6,18 @@ Data frames, arrays and CSV files each have values of their own; here they becom
 from __future__ import annotations
 
 import datetime
-import decimal
 import math
 import re
+import sys
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any, Protocol, TypeAlias, TypeGuard
+from typing import TYPE_CHECKING, Any, Protocol, TypeAlias, TypeGuard
 
 import numpy as np
 
 from fashionsearch import errors
+
+if TYPE_CHECKING:
+    import decimal
 
 Value: TypeAlias = "str | int | float | bool | None"
 
@@ -77,7 +80,7 @@ def plain_value(value: object, field: str) -> Value:
         return value
     if isinstance(value, int):
         return int(value)
-    if isinstance(value, decimal.Decimal) and value.is_finite():
+    if _is_decimal(value) and value.is_finite():
         return int(value) if value.as_tuple().exponent >= 0 else float(value)  # type: ignore[operator]
     if isinstance(value, float) and math.isfinite(value):
         return float(value)
@@ -93,10 +96,15 @@ def is_missing(value: object) -> bool:
     """Return whether a value is None, NaN, NaT or pandas' NA."""
     if isinstance(value, float):
         return math.isnan(value)
-    if isinstance(value, decimal.Decimal):
+    if _is_decimal(value):
         return value.is_nan()
     # pandas is never imported here, so its two marks are known by their names.
     return value is None or type(value).__name__ in ("NAType", "NaTType")
+
+
+def _is_decimal(value: object) -> TypeGuard[decimal.Decimal]:
+    module = sys.modules.get("decimal")  # there is none before somebody has imported it
+    return module is not None and isinstance(value, module.Decimal)
 
 
 def _date_of(value: np.datetime64) -> object:

@@ -153,3 +153,28 @@ def test_clicks_that_say_nothing_are_an_error(index, log):
     against = [(query, shown, shown[-2:]) for query, shown, _ in log]
     with pytest.raises(errors.InputError, match="don't rise with the likeness"):
         index.learn_clicks(against)
+
+
+def test_a_log_whose_clicks_are_all_in_one_half_is_split_anew(index, log):
+    numbers = {item: number for number, item in enumerate(dict.fromkeys(item for item, _, _ in log))}
+    is_first = np.random.default_rng(0).permutation(len(numbers)) < len(numbers) // 2
+    for half in (True, False):
+        cut = [
+            (item, shown, hits if is_first[numbers[item]] is np.bool_(half) else [])
+            for item, shown, hits in log
+        ]
+        report = index.learn_clicks(cut)
+        assert np.isfinite([report.gain, report.precision, *report.interval]).all()
+
+
+def test_clicks_of_one_query_or_on_one_item_say_nothing(index, log):
+    ids = list(index)
+    shown = index.search(id=ids[0], k=10).ids[0].tolist()
+    pages = [(item, shown, []) for item in ids[20:40]] + [(ids[0], shown, shown[:3])] * 100
+    with pytest.raises(errors.DataError, match="all clicks of the log are of one query"):
+        index.learn_clicks(pages)
+    alone = fs.VisualIndex(dim=DIM)
+    alone.add_vectors(np.ones((1, DIM)), ids=["a"])
+    queries = np.random.default_rng(0).normal(size=(20, DIM))
+    with pytest.raises(errors.DataError, match="holds one item"):
+        alone.learn_clicks([(query, ["a"], ["a"] if n % 2 else []) for n, query in enumerate(queries)] * 30)

@@ -1,5 +1,7 @@
 """An index audits itself: recall against exact search, a goal for it, and embeddings that lie too near each other."""
 
+import dataclasses
+
 import numpy as np
 import pytest
 
@@ -60,6 +62,38 @@ def test_a_goal_for_recall_is_kept_on_queries_that_are_new(small_graphs, goal):
     higher = filled(recall=0.999)
     higher.search_vectors(queries[:1])
     assert higher.ef_search >= before
+
+
+@pytest.mark.parametrize("goal", [0.8, 0.9, 0.95])
+def test_a_goal_lowers_ef_search_and_is_kept_on_queries_that_are_new(small_graphs, tmp_path, goal):
+    index = filled(ef_search=16)
+    index.ef_search = 700
+    index.save(tmp_path / "saved")
+    with fs.VisualIndex.open(tmp_path / "saved", recall=goal, progress=False) as index:
+        index._engine.settle(60)
+        queries = clustered(2000)
+        index.search_vectors(queries[:1])
+        assert health.LOWEST_EF <= index.ef_search < 350
+        found = index.search_vectors(queries, k=10)
+        truth = index.search_vectors(queries, k=10, exact=True)
+        assert fs.metrics.recall_at_k(found.ids, truth.ids) >= goal - 0.01
+        if index.ef_search > health.LOWEST_EF:
+            index._engine.settings = dataclasses.replace(
+                index._engine.settings, ef_search=max(health.LOWEST_EF, int(0.7 * index.ef_search))
+            )
+            assert health.recalls(index._engine, health.queries(index._engine, 500)).mean() < goal + 0.01
+
+
+def test_a_lower_one_is_tried_when_all_rows_are_verified_for_it(small_graphs, monkeypatch):
+    monkeypatch.setattr(health, "_PATIENCE", -1)
+    index = filled(ef_search=200)
+    index.recall = 0.5
+    used = []
+    for _ in range(3000 // 500 + 3):
+        index.search_vectors(clustered(1))
+        used.append(index.ef_search)
+    assert used[:4] == [200] * 4, "until then searches keep to what was measured"
+    assert used[-1] == health.LOWEST_EF
 
 
 def test_the_goal_is_looked_at_again_when_the_index_has_grown(small_graphs):

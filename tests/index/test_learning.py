@@ -5,6 +5,7 @@ import pytest
 
 import fashionsearch as fs
 from fashionsearch import errors
+from fashionsearch.index import learned
 from fashionsearch.index.clicks import ClickMetric
 
 
@@ -68,3 +69,66 @@ def test_a_session_is_of_the_index(tmp_path):
     index = fs.VisualIndex(dim=4)
     index.add_vectors(vectors(40))
     assert index.session(id=3).next(2).ids.tolist() == index.search(id=3, k=2).ids.tolist()
+
+
+def test_a_reader_knows_what_the_writer_learns(tmp_path):
+    table = fs.datasets.make_catalogue(40, seed=0)
+    titles = [
+        f"{colour} {kind}" for colour, kind in zip(table["baseColour"], table["articleType"], strict=True)
+    ]
+    with fs.VisualIndex.open(tmp_path / "c", "fashion", progress=False) as index:
+        index.add(table.images, metadata={"title": titles})
+        with fs.VisualIndex.open(tmp_path / "c", read_only=True, progress=False) as reader:
+            before = reader.search(text="red shirt", k=3)
+            index.learn_text("title")
+            reader.refresh()
+            assert learned.same(reader._learned, index._learned)
+            after = reader.search(text="red shirt", k=3)
+            expected = index.search(text="red shirt", k=3)
+            np.testing.assert_allclose(after.similarities, expected.similarities, rtol=1e-5)
+            assert not np.allclose(after.similarities, before.similarities)
+            index._keep(ClickMetric(np.eye(2, index.dim, dtype=np.float32), np.ones(2, np.float32)))
+            index.use_clicks(True)
+            assert reader._clicks is None
+            reader._looked = float("-inf")  # as half a second later
+            reader.search(id=0)
+            assert reader._clicks.in_use
+            index._keep(index._whitening())
+            for path in (tmp_path / "c" / "learned").rglob("learned-whitening.json"):
+                path.write_text("{}")
+            reader._looked = float("-inf")
+            with pytest.warns(errors.DataWarning, match="searches go on with what was known"):
+                reader.search(id=0)
+            reader._looked = float("-inf")
+            reader.search(id=0)  # it is told once
+            index._keep(index._whitening())
+            reader.refresh()
+            assert "whitening" in reader._learned
+        assert learned.same(reader._learned, index._learned)
+        reader.search(id=0)
+
+
+def test_what_was_learned_goes_along_with_a_copy(tmp_path):
+    table = fs.datasets.make_catalogue(40, seed=0)
+    index = fs.VisualIndex("fashion", progress=False)
+    index.add(table.images[:30], ids=[f"p{n}" for n in range(30)])
+    index._keep(ClickMetric(np.eye(2, index.dim, dtype=np.float32), np.ones(2, np.float32), in_use=True))
+    index._keep(index._whitening())
+    with fs.VisualIndex.open(tmp_path / "c", "fashion", progress=False) as other:
+        index.copy_to(other)
+        assert learned.same(other._learned, index._learned)
+        index.use_clicks(False)
+        assert index.copy_to(other) == 0
+        assert not other._clicks.in_use
+    with fs.VisualIndex.open(tmp_path / "c", progress=False) as other:
+        assert learned.same(other._learned, index._learned)
+        other.add(table.images[30:], ids=[f"q{n}" for n in range(10)])
+        other._forget()
+        index.copy_to(other)
+        assert set(other._learned) == {"clicks"}, "how embeddings lie is known of all its own items alone"
+        other.use_clicks(True)
+        index.copy_to(other)
+        assert other._clicks.in_use, "what it has learned itself stays"
+    unlike = fs.VisualIndex(dim=index.dim, metric="euclidean", progress=False)
+    index.copy_to(unlike)
+    assert not unlike._learned

@@ -16,6 +16,7 @@ from PIL import Image
 import fashionsearch as fs
 from fashionsearch import errors, storage
 from fashionsearch.index import reembedding, relocation
+from fashionsearch.index.rows import Rows
 
 COUNT = 150
 _SCRIPT = Path(__file__).with_name("basis.py")
@@ -302,12 +303,12 @@ def test_what_is_refused(index):
 
 
 def test_vectors_of_the_encoder_before_are_refused(index, held_back):
-    engine, old = index._engine, index.encoder
-    index.migrate(Basis(10, 1), pairs=50)
-    assert index._engine is not engine
-    index.dim, index._encoder = 16, old  # as an add that began before the index had the new encoder
-    with pytest.raises(errors.InputError, match="given an encoder of dim=10 meanwhile"):
-        index.add_vectors(np.ones((1, 16)), ids=["x"])
+    old = index.encoder
+    index.migrate(Basis(16, 1), pairs=50)
+    rows = Rows([0], np.ones((1, 16), np.float32), [{}], [None])
+    with pytest.raises(errors.EncoderMismatchError, match="given another encoder meanwhile"):
+        index._upsert(rows, ["x"], 1, old)  # as an add that began before the index had the new encoder
+    assert "x" not in index
 
 
 def test_an_index_of_vectors_alone_gets_an_encoder(photos):

@@ -1,5 +1,7 @@
 """Pages of an answer, without what was shown, and each product once."""
 
+import copy
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -146,3 +148,60 @@ def test_photos_are_paged_too(tmp_path):
     assert sorted(ids) == list(range(13))
     assert pages[1].queries == (paths[-1],)
     assert index.search(paths[-1], k=4, group_by="product").counts[0] == 3
+
+
+def test_pages_stay_where_a_graph_becomes_ready_between_them(poor, monkeypatch):
+    from fashionsearch.index.engines import local
+
+    poorly = local.LocalEngine.search
+    monkeypatch.setattr(
+        local.LocalEngine,
+        "search",
+        lambda self, vectors, k, where, exact: poorly(self, vectors, k, where, True),
+    )
+    options = {"k": 5, "where": {"n": {"gte": 0}}, "exclude": [3, 4]}
+    pages = {name: [poor.search_vectors(QUERIES, **{**options, **more})] for name, more in MORE.items()}
+    monkeypatch.setattr(local.LocalEngine, "search", poorly)  # now there is a graph
+    for name, more in MORE.items():
+        for offset in range(5, 60, 5):
+            pages[name].append(poor.search_vectors(QUERIES, offset=offset, **{**options, **more}))
+        for query in range(len(QUERIES)):
+            ids = [match.id for found in pages[name] for match in found[query]]
+            expected = set(range(60)) - set(more.get("exclude", {3, 4}))
+            if "group_by" in more:
+                assert sorted(item // 4 for item in ids) == list(range(15))
+            else:
+                assert sorted(ids) == sorted(expected)
+
+
+MORE = {
+    "plain": {},
+    "without": {"exclude": ()},
+    "grouped": {"group_by": "product"},
+    "varied": {"diversity": 0.1},
+}
+
+
+def test_a_first_page_of_before_a_change_is_forgotten():
+    index = fs.VisualIndex(dim=6, progress=False)
+    index.add_vectors(VECTORS)
+    index.search_vectors(QUERIES, k=5)
+    index.add_vectors(QUERIES, ids=range(100, 107))
+    truth = index.search_vectors(QUERIES, k=10, exact=True).ids
+    assert index.search_vectors(QUERIES, k=5, offset=5).ids.tolist() == truth[:, 5:].tolist()
+
+
+def test_few_first_pages_are_remembered(monkeypatch):
+    from fashionsearch.index import first_pages
+
+    monkeypatch.setattr(first_pages, "_MOST_PLACES", 100)
+    index = fs.VisualIndex(dim=6, progress=False)
+    index.add_vectors(VECTORS)
+    for query in VECTORS:
+        index.search_vectors(query, k=7)
+        index.search_vectors(query, k=7)
+    remembered = index._first_pages
+    assert remembered._places == sum(found.ids.size for found in remembered._pages.values()) <= 100
+    index.search_vectors(VECTORS, k=7)  # more than all that may be
+    assert not remembered._pages
+    assert copy.deepcopy(index).search_vectors(VECTORS[0], k=7, offset=7).counts[0] == 7

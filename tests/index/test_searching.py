@@ -134,3 +134,29 @@ def test_an_encoder_without_words_says_so():
     with pytest.raises(errors.InputError, match="word"):
         index.search(text="red")
     assert index.search(id=0, k=2).ids.tolist() == [[1, 2]]
+
+
+@pytest.mark.parametrize(
+    "said",
+    [{}, {"id": "p3"}, {"text": "red shirt"}, {"like": ["p1"]}, {"id": "p3", "like": ["p1"], "unlike": ["p2"]},
+     {"id": "p3", "text": "red shirt", "diversity": 0.5}, {"towards": {"baseColour": "Red"}},
+     {"id": "p3", "offset": 2}, {"id": "p3", "text": "red", "text_match": True}],
+)  # fmt: skip
+def test_no_photos_have_no_answers_whatever_is_said_beside_them(words, said):
+    found = words.search([], k=4, **said)
+    assert len(found) == 0
+    assert found.ids.shape[0] == found.similarities.shape[0] == found.metadata.shape[0] == 0
+    assert list(found) == found.to_rows() == []
+
+
+def test_no_texts_have_no_answers_beside_an_item(words):
+    with pytest.raises(errors.InputError):
+        words.search(text=[], id="p3")
+
+
+@pytest.fixture(scope="module")
+def words():
+    table = fs.datasets.make_catalogue(30, seed=0)
+    index = fs.VisualIndex("fashion", progress=False)
+    index.add(table.images, ids=[f"p{n}" for n in range(30)], metadata={"title": table["baseColour"]})
+    return index

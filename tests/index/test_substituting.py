@@ -55,3 +55,10 @@ def test_bad_input_is_told(index):
         index.substitutes("a", group_by=3)
     with pytest.raises(errors.InputError, match="k=0"):
         index.substitutes("a", k=0)
+
+
+def test_pages_of_substitutes_and_those_that_were_shown(index):
+    assert ids(index.substitutes("a", k=2)) == ["b", "c"]
+    assert ids(index.substitutes("a", k=2, offset=2)) == ["d", "e"]
+    assert ids(index.substitutes("a", k=2, exclude=["b", "d"])) == ["c", "e"]
+    assert ids(index.substitutes("a", k=1, offset=1, exclude="b", group_by="name")) == ["e"]

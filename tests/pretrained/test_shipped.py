@@ -81,7 +81,7 @@ def test_both_ways_give_the_same_answers():
 
 
 def test_the_weights_are_known_without_torch_by_the_hash_that_torch_gives():
-    ready = ReadyNetwork.open("fashion")
+    ready = ReadyNetwork.shipped("fashion")
     assert ready.weights_hash == weights.weights_hash(ready.make())
 
 

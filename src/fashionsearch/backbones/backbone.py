@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import dataclasses
 import functools
 import hashlib
 import json
@@ -14,7 +13,8 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.backbones import snapshot
-from fashionsearch.backbones.ready import ReadyNetwork
+from fashionsearch.backbones.keeping import Kept
+from fashionsearch.backbones.ready import EMBEDDINGS, ReadyNetwork
 from fashionsearch.backbones.texts import embed_texts
 from fashionsearch.cache import EmbeddingCache
 from fashionsearch.device import (
@@ -40,7 +40,7 @@ if TYPE_CHECKING:
     from fashionsearch.backbones.embedder import Embedder
 
 
-class Backbone:
+class Backbone(Kept):
     """A network that turns images into embeddings, and the preprocessing that belongs to it.
 
     `create_backbone` makes one by name; this constructor wraps any module that maps (n, 3, H, W) float32 to (n, dim).
@@ -61,6 +61,7 @@ class Backbone:
 
     Attributes:
         name, preprocess, origin, progress: as given.
+        ready: the graph in use instead of a module, where one lies ready.
         precision: "fp32", "bf16", "fp16" or "int8"; the module beside an int8 graph stays in fp32.
         lowered: as given, if it is in use.
         runtime_option: the runtime as given.
@@ -100,11 +101,11 @@ class Backbone:
         self.name, self.origin, self.preprocess = name, origin, preprocess
         self.runtime_option, self.progress = runtime, progress
         self._session: tuple[int, Runtime, Pipeline] | None = None
-        self._ready: ReadyNetwork | None = None
+        self.ready: ReadyNetwork | None = None
         self.lowered: LowPrecision | None = None
         if isinstance(module, ReadyNetwork):
             if lowered is None and module.serves(device, precision, runtime):
-                self._ready, self.dim, self.precision = module, module.dim, "fp32"
+                self.ready, self.dim, self.precision = module, module.dim, "fp32"
                 self.weights_hash = module.weights_hash
                 return
             module = module.make()
@@ -148,9 +149,9 @@ class Backbone:
         return self.placement.device
 
     def _made_ready(self) -> ReadyNetwork:
-        if self._ready is None:  # asked for before the constructor came to it
+        if self.ready is None:  # asked for before the constructor came to it
             raise AttributeError("this backbone has no network yet")
-        return self._ready
+        return self.ready
 
     @functools.cached_property
     def weights_hash(self) -> str:
@@ -170,20 +171,22 @@ class Backbone:
     @functools.cached_property
     def _cache_salt(self) -> str:
         # Networks without a registered name, or with no weights at all, may differ in their layers alone.
-        layers = hashlib.sha256(repr(self._ready or self.module).encode()).hexdigest()
-        return f"{self.fingerprint} {layers}"
+        if self.ready is None:
+            return f"{self.fingerprint} {snapshot.layers_hash(self.module)}"
+        familiar = "" if self.ready.output == EMBEDDINGS else f" {self.ready.output}"
+        return f"{self.fingerprint} {self.ready.layers}{familiar}"
 
     def _open(self) -> tuple[int, Runtime, Pipeline]:
         """Return what embeds, opened at the first use, and again in a forked child, which can't use its parent's."""
         if self._session is None or self._session[0] != forks():
-            runtime = self._opened() if self._ready is None else self._ready.runtime()
+            runtime = self._opened() if self.ready is None else self.ready.runtime()
             pipeline = Pipeline(
                 runtime,
                 self.preprocess,
                 dim=self.dim,
                 fingerprint=f"{self._cache_salt} {self.precision}",
                 batch_size=self._execution.batch_size
-                or (CPU_BATCH_SIZE if self._ready is not None else self.placement.batch_size),
+                or (CPU_BATCH_SIZE if self.ready is not None else self.placement.batch_size),
                 progress=self.progress,
             )
             self._session = forks(), runtime, pipeline
@@ -201,16 +204,6 @@ class Backbone:
             trained=self.origin is not None,
             lowered=self.lowered,
         )
-
-    def float_graph(self) -> bytes:
-        """Return the network in float32 as an ONNX graph from (n, H, W, 3) uint8 "pixels" to (n, dim) float32.
-
-        Raises:
-            RuntimeUnavailableError: if it can't be exported.
-        """
-        from fashionsearch.runtimes.graph import float_graph
-
-        return float_graph(self.module, self.preprocess, self._cache_salt)
 
     def variant(
         self,
@@ -238,7 +231,7 @@ class Backbone:
             precision = self.precision if lowered is None else lowered.precision
             if precision == "int8" and lowered is None:  # of the module beside the graph in int8
                 precision = self.placement.precision
-        same = self._ready if self._ready is not None and preprocess is None else None
+        same = self.ready if self.ready is not None and preprocess is None else None
         other = Backbone(
             (same or self.module) if module is None else module,
             self.preprocess if preprocess is None else preprocess,
@@ -258,12 +251,12 @@ class Backbone:
 
     @property
     def _device_name(self) -> str:
-        return "cpu" if self._ready is not None else str(self.device)
+        return "cpu" if self.ready is not None else str(self.device)
 
     def with_familiarity(self) -> Backbone:
         """Return a backbone that gives a tagger's embeddings with one number more, how familiar the photo is."""
-        if self._ready is not None:
-            return self.variant(module=self._ready.with_familiarity())
+        if self.ready is not None:
+            return self.variant(module=self.ready.with_familiarity())
         from fashionsearch.backbones.embedder import WithFamiliarity
 
         return self.variant(module=WithFamiliarity(cast("Embedder", self.module)))
@@ -318,7 +311,11 @@ class Backbone:
         """
         return self._open()[2].batches(images, on_error=on_error, cache=cache, view=view)
 
-    @only_with_texts(lambda backbone: backbone._ready is None and embeds_text(backbone.module))
+    @only_with_texts(
+        lambda backbone: (
+            embeds_text(backbone.module) if backbone.ready is None else backbone.ready.embeds_text
+        )
+    )
     def embed_text(self, texts: str | Sequence[str]) -> NDArray[np.float32]:
         """Embed texts among the photos; only a backbone has this whose network knows words, such as CLIP's.
 
@@ -334,7 +331,8 @@ class Backbone:
         return embed_texts(self.module, texts, self.placement, self.dim, progress=self.progress)
 
     def __getstate__(self) -> dict[str, Any]:
-        return {**vars(self), "_session": None}  # which can't be copied or sent to another process
+        # A session can't be copied or sent to another process, and what was exported is made again.
+        return {**vars(self), "_session": None, "_exported": None}
 
     def identity(self) -> dict[str, Any]:
         """Return by what the embeddings are recognised: a fingerprint, and the parts of which it is made."""
@@ -352,45 +350,6 @@ class Backbone:
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what `storage.save` needs to keep this backbone, as part of another folder if there is a prefix."""
         return snapshot.writers(self, prefix)
-
-    def save(self, folder: storage.PathLike) -> None:
-        """Save the network's weights and preprocessing to a folder, atomically.
-
-        Raises:
-            StorageError: if the folder holds something else or can't be written; what was there is unchanged.
-        """
-        storage.save(folder, "backbone", self.writers())
-
-    @classmethod
-    def load(
-        cls,
-        folder: storage.PathLike,
-        *,
-        device: str = "auto",
-        precision: str = "auto",
-        runtime: str = "auto",
-        batch_size: int | None = None,
-        progress: bool = True,
-    ) -> Backbone:
-        """Load what `save` wrote, without touching the network.
-
-        Raises:
-            StorageError: if the folder holds no backbone or is damaged.
-            UnknownBackboneError: if its architecture came from a plug-in that isn't installed.
-        """
-        saved = storage.open_saved(folder, "backbone")
-        return cls.read(saved, Execution(device, precision, runtime, batch_size, progress))
-
-    @classmethod
-    def read(cls, saved: storage.Saved, execution: Execution, prefix: str = "") -> Backbone:
-        """Read a backbone from a verified folder, as part of another if there is a prefix.
-
-        Raises:
-            UnknownBackboneError: if its architecture came from a plug-in that isn't installed.
-            WeightsError: if the weights don't fit the architecture, or one is NaN or infinite.
-            CorruptFileError: if the files aren't what was saved.
-        """
-        return cls(**snapshot.read(saved, prefix), **dataclasses.asdict(execution))
 
     def __repr__(self) -> str:
         height, width = self.preprocess.image_size

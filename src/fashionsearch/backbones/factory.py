@@ -66,7 +66,7 @@ def create_backbone(
     module: nn.Module | ReadyNetwork
     origin: str | None
     if weights == "default" and is_shipped(name) and preprocess == architecture.preprocess:
-        module, origin = ReadyNetwork.open(name), shipped_origin(name)
+        module, origin = ReadyNetwork.shipped(name), shipped_origin(name)
     else:
         module, origin = _network(name, weights, preprocess, random_state)
     return Backbone(

@@ -18,7 +18,6 @@ import PIL.Image
 import PIL.ImageFile
 import simplejpeg
 from numpy.typing import NDArray
-from PIL import JpegImagePlugin, TiffImagePlugin
 
 from fashionsearch.images import formats, jpeg
 from fashionsearch.images.content import UnreadableError, alone, content, is_encoded, raise_if_of_this_machine
@@ -106,7 +105,7 @@ def _from_bytes(data: bytes, at_least: tuple[int, int] | None) -> RGB:
         try:
             image = opener(io.BytesIO(data), "")
         except SyntaxError as error:
-            if opener is TiffImagePlugin.TiffImageFile and "unknown pixel mode" in str(error):
+            if opener.__name__ == "TiffImageFile" and "unknown pixel mode" in str(error):
                 raise UnreadableError(
                     "is a TIFF of a kind that Pillow doesn't read, such as colours of 32 bits; save it with 8 or 16 bits, or "
                     "give an array"
@@ -121,7 +120,7 @@ def _from_jpeg(data: bytes, at_least: tuple[int, int] | None) -> RGB:
     _check_size(width, height, JPEG_FACTOR)
     jpeg.check_scans(data, width, height)
     if colours in ("CMYK", "YCCK"):
-        with JpegImagePlugin.JpegImageFile(io.BytesIO(data), "") as image:
+        with formats.plugin("Jpeg")(io.BytesIO(data), "") as image:
             return _from_pillow(image)
     return upright(jpeg.decode(data, **_scaling(height, width, at_least)), jpeg.orientation(data))
 
@@ -159,7 +158,7 @@ def _check_size(width: int, height: int, factor: int = 1) -> None:
 def _from_pillow(image: PIL.Image.Image) -> RGB:
     if isinstance(image, PIL.ImageFile.ImageFile):  # others are in memory already
         _check_size(*image.size, JPEG_FACTOR if image.format in ("JPEG", "MPO") else 1)
-    if isinstance(image, TiffImagePlugin.TiffImageFile):
+    if formats.is_tiff(image):
         formats.check_tiff(image)
     image.load()  # turns a TIFF upright, and finds the EXIF block at the end of a PNG
     exif = image.info.get("exif")

@@ -2,31 +2,28 @@
 
 from __future__ import annotations
 
+import importlib
 import io
 import re
 import struct
+import sys
 from collections.abc import Callable
-from typing import Any
-
-import PIL.ImageFile
-from PIL import BmpImagePlugin, GifImagePlugin, PngImagePlugin, TiffImagePlugin, WebPImagePlugin
+from typing import TYPE_CHECKING, Any, cast
 
 from fashionsearch.images.content import UnreadableError
 
-try:
-    from PIL import AvifImagePlugin
-except ImportError:  # Pillow before 11.3
-    AvifImagePlugin = None  # type: ignore[assignment]
+if TYPE_CHECKING:
+    import PIL.ImageFile
 
-Opener = Callable[[io.BytesIO, str], PIL.ImageFile.ImageFile]
+    Opener = Callable[[io.BytesIO, str], PIL.ImageFile.ImageFile]
 
 # Found here because `PIL.Image.open` warns of sizes that are errors here, and tries forty formats.
-_OPENERS: dict[bytes, Opener] = {
-    rb"\x89PNG\r\n\x1a\n": PngImagePlugin.PngImageFile,
-    rb"RIFF....WEBP": WebPImagePlugin.WebPImageFile,
-    rb"GIF8[79]a": GifImagePlugin.GifImageFile,
-    rb"BM": BmpImagePlugin.BmpImageFile,
-    rb"II[*+]\0|MM\0[*+]": TiffImagePlugin.TiffImageFile,
+_FORMATS = {
+    rb"\x89PNG\r\n\x1a\n": "Png",
+    rb"RIFF....WEBP": "WebP",
+    rb"GIF8[79]a": "Gif",
+    rb"BM": "Bmp",
+    rb"II[*+]\0|MM\0[*+]": "Tiff",
 }
 _JPEG = b"\xff\xd8\xff"
 _AVIF = {b"avif", b"avis"}
@@ -45,12 +42,12 @@ def opener(data: bytes) -> Opener:
     Raises:
         UnreadableError: if nothing does, with the reason.
     """
-    for magic, found in _OPENERS.items():
+    for magic, name in _FORMATS.items():
         if re.match(magic, data, re.DOTALL):
-            return found
+            return plugin(name)
     brands = _brands(data)
-    if brands & _AVIF and AvifImagePlugin is not None and AvifImagePlugin.SUPPORTED:
-        return AvifImagePlugin.AvifImageFile
+    if brands & _AVIF and _reads_avif():
+        return plugin("Avif")
     if brands & _HEIC:
         raise UnreadableError(
             "is a HEIC photo, which Pillow doesn't read; save it as a JPEG, or open it with the package pillow-heif and "
@@ -61,6 +58,20 @@ def opener(data: bytes) -> Opener:
             "is an AVIF image, which the Pillow that is installed doesn't read; upgrade pillow"
         )
     raise UnreadableError("is not a JPEG, PNG, WebP, AVIF, GIF, BMP or TIFF image")
+
+
+def plugin(name: str) -> Opener:
+    """Return what of Pillow opens a format, imported when a file of it comes: most photos are JPEGs, and need none."""
+    module = importlib.import_module(f"PIL.{name}ImagePlugin")
+    return cast("Opener", getattr(module, f"{name}ImageFile"))
+
+
+def _reads_avif() -> bool:
+    try:
+        from PIL import AvifImagePlugin
+    except ImportError:  # Pillow before 11.3
+        return False
+    return AvifImagePlugin.SUPPORTED
 
 
 def _brands(data: bytes) -> set[bytes]:
@@ -103,4 +114,10 @@ def check_tiff(image: Any) -> None:
 
 def is_white_zero(image: Any) -> bool:
     """Return whether an opened image is a TIFF in which 0 is white."""
-    return isinstance(image, TiffImagePlugin.TiffImageFile) and image.tag_v2.get(_PHOTOMETRIC) == 0
+    return is_tiff(image) and image.tag_v2.get(_PHOTOMETRIC) == 0
+
+
+def is_tiff(image: object) -> bool:
+    """Return whether an image is a TIFF that Pillow has opened, without importing what opens it."""
+    module = sys.modules.get("PIL.TiffImagePlugin")  # none is opened before
+    return module is not None and isinstance(image, module.TiffImageFile)

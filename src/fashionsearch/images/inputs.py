@@ -8,7 +8,6 @@ import io
 import os
 from collections import deque
 from collections.abc import Callable, Generator, Iterable, Iterator
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import NamedTuple, TypeAlias, TypeVar
 
 import numpy as np
@@ -220,6 +219,8 @@ def ordered_map(
 
     Decoding and resizing release the GIL, so threads suffice, and the caller works while they do.
     """
+    from concurrent.futures import Future, ThreadPoolExecutor
+
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(WORKERS, thread_name_prefix="fashionsearch-decode") as pool:
         try:

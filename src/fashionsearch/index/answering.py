@@ -17,7 +17,8 @@ from fashionsearch.index import filters, paging, queries, text_match, wording
 from fashionsearch.index.candidates import Ranking
 from fashionsearch.index.chances import EVIDENCE, Calibration, judged
 from fashionsearch.index.feedback import Feedback
-from fashionsearch.index.health import reach
+from fashionsearch.index.first_pages import FirstPages, key_of
+from fashionsearch.index.health import LOWEST_EF, reach
 from fashionsearch.index.judgements import Judgements
 from fashionsearch.index.ranking import by_similarity, source_first
 from fashionsearch.index.rows import Id, as_ids, check_cosine, check_id, check_number, check_share
@@ -51,6 +52,8 @@ class Answering(Saying):
     recall: float | None
     _audited: int  # items when `ef_search` was last set for the goal of recall
     _auditing: bool
+    _may_be_lower = False  # whether a lower `ef_search` can't be tried yet
+    _first_pages: FirstPages
 
     def _asked(
         self,
@@ -71,7 +74,7 @@ class Answering(Saying):
             filters.parse(where),
             exact,
             check_number("offset", offset, low=0, high=_MAX_K),
-            frozenset(check_id(item) for item in as_ids(exclude)),
+            frozenset(map(check_id, as_ids(exclude))),
             group_by,
             check_share("diversity", diversity),
             None if min_probability is None else check_share("min_probability", min_probability),
@@ -109,7 +112,10 @@ class Answering(Saying):
     ) -> Matches:
         """Return what a page shows of the items that terms and judgements, what is liked and what is not, rank best."""
         self._keep_goal()
-        count = max((len(term.probes) for term in terms), default=1)
+        counts = [len(term.probes) for term in terms]
+        count = (
+            0 if 0 in counts else max(counts, default=1)
+        )  # what is said once is said of each photo, of none too
         joint = [queries.spread(self._by_clicks(term), count) for term in terms]
         is_judged = any(opinions)
         if len(joint) > 1 or asked.diversity or is_judged or not all(term.is_linear for term in joint):
@@ -141,19 +147,20 @@ class Answering(Saying):
                 found = ranking.find(width, exact)
             return source_first(found, sources, count) if is_plain else found.first(count)
 
-        finding = self._fused(find, matching, ranking) if matching else find
-        if asked.offset or asked.exclude or asked.group_by is not None:
-            if asked.group_by is not None:
-                self._engine.check_field(asked.group_by, "group_by")
-            found = paging.page(
-                finding, wanted, offset=asked.offset, exclude=asked.exclude, group_by=asked.group_by
-            )
-        else:
-            found = finding(wanted, asked.exact)
+        finding = self._fused(find, matching, ranking) if matching and count else find
+        if asked.group_by is not None:
+            self._engine.check_field(asked.group_by, "group_by")
+        found = self._page(finding, replace(asked, k=wanted), ranking, matching)
         is_first = not (asked.offset or asked.exclude)
-        if asked.condition is not None and is_first and count and not found.counts.any() and len(self):
+        if (
+            asked.condition is not None
+            and is_first
+            and count
+            and not np.count_nonzero(found.counts)
+            and len(self)
+        ):
             told = filters.nothing_fits(asked.condition, self._engine.counts)
-            warnings.warn(told, errors.DataWarning, stacklevel=3)
+            warnings.warn(told, errors.DataWarning, stacklevel=5)
         found = ranking.itemised(found)
         if calibration is None or evidence is None:
             return found
@@ -161,6 +168,27 @@ class Answering(Saying):
         about = by_similarity(ranking.itemised(evidence))
         answer = judged(calibration, about, found, seen, least=asked.min_probability, coverage=asked.coverage)
         return answer.first(asked.k)
+
+    def _page(self, find: paging.Find, asked: Asked, ranking: Ranking, texts: Sequence[str]) -> Matches:
+        """Return the page that is asked for; one after the first leaves out what the first held when it was shown."""
+        key, first = None, None
+        if not asked.exact:  # which is the same each time
+            rest = self._changes, asked.k, asked.group_by, asked.diversity, asked.exclude
+            key = key_of(ranking.terms, texts, asked.condition, *rest)
+        if asked.offset and key is not None:
+            first = self._first_pages.known(key)
+        if first is None:
+            is_plain = not asked.exclude and asked.group_by is None
+            first = (
+                find(asked.k, asked.exact)
+                if is_plain
+                else paging.first_page(find, asked.k, asked.exclude, asked.group_by)
+            )
+            if key is not None:
+                self._first_pages.note(key, first)
+        if not asked.offset:
+            return first
+        return paging.later_page(find, first, asked.k, asked.offset, asked.exclude, asked.group_by)
 
     def _calibration(self, asked: Asked, terms: Sequence[queries.Term]) -> Calibration | None:
         """Return what a likeness is worth here, if that was learned; of photos to words it was not."""
@@ -198,15 +226,19 @@ class Answering(Saying):
 
     def _keep_goal(self) -> None:
         """Set `ef_search` for the goal of recall, if there is one, and the index has grown much since that was last done."""
-        if self.recall is None or self._auditing or len(self) <= _GROWN * self._audited:
+        if self.recall is None or self._auditing:
             return
-        if self._engine.has_graph:
-            self._auditing = True
-            try:
-                reach(self._engine, self.recall)
-                self._audited = len(self)
-            finally:
-                self._auditing = False
+        engine, has_grown = self._engine, len(self) > _GROWN * self._audited
+        if not (has_grown or self._may_be_lower) or not engine.has_graph:
+            return
+        self._auditing = True
+        try:
+            if has_grown or engine.allow(LOWEST_EF):
+                is_done = reach(engine, self.recall)
+                if engine is self._engine:  # not migrated meanwhile
+                    self._audited, self._may_be_lower = len(engine), not is_done
+        finally:
+            self._auditing = False
 
 
 def texts_to_match(text: str | Sequence[str] | None, asked: bool) -> list[str]:

@@ -77,9 +77,12 @@ def migrate(
         raise
     if host.progress:
         sys.stdout.write(f"{report}\n")
-    was = Before(lambda: before, host._learned, host._items)
-    migration = Migration(host, engine, chosen, was, report, note)
     with engine.changing:
+        if host._engine is not old:
+            new.close()
+            raise errors.InputError("another call has migrated this index meanwhile; see index.migration")
+        was = Before(lambda: before, host._learned, host._items)
+        migration = Migration(host, engine, chosen, was, report, note)
         host._take(engine, chosen, {}, "" if note is None else note.items)
         host._migration = migration
     migration.start(photos, cache=cache)

@@ -183,10 +183,18 @@ def learn(log: ClickLog, engine: Engine, sample: NDArray[np.float32]) -> tuple[C
     which chose nothing, and corrected by the clicks where it was shown.
 
     Raises:
-        InputError: if the clicks don't rise with likeness.
+        InputError: if the clicks don't rise with likeness, or there are too few queries.
+        DataError: if all clicks are of one query, or the index holds one item.
     """
     from fashionsearch.metrics import bootstrap_interval  # here, since it imports scikit-learn
 
+    if len(sample) < 2:
+        raise errors.DataError("the index holds one item, so there is nothing to rank; add others first")
+    if len(_clicked(log)) < 2:
+        raise errors.DataError(
+            "all clicks of the log are of one query, and what was learned of some is measured on others; wait for clicks of "
+            "other queries"
+        )
     axes = principal_axes(sample)
     chances = looked_at(log.pages)
     model = goodness(log.pages, chances, axes)
@@ -223,7 +231,7 @@ def _gains(
             f"the log holds {count} different queries, and what was learned of some is measured on others; give "
             f"{_FEWEST_QUERIES} at least"
         )
-    is_first = np.random.default_rng(0).permutation(count) < count // 2
+    is_first = _halved(log, count)
     halves = [is_first[log.queries] == which for which in (True, False)]
     models = [goodness(pages.some(half), chances, axes) for half in halves]
     before, gains = np.zeros(count), np.zeros(count)
@@ -236,6 +244,21 @@ def _gains(
             gains += summed if weighed else -summed
             before += 0 if weighed else summed
     return before, gains
+
+
+def _clicked(log: ClickLog) -> NDArray[np.intp]:
+    """Return the numbers of the queries on whose pages there are clicks."""
+    return np.unique(log.queries[log.pages.page[log.pages.clicked]])
+
+
+def _halved(log: ClickLog, count: int) -> NDArray[np.bool_]:
+    """Return (n,) bool: which of so many queries are in the first half; there are clicks in both."""
+    rng = np.random.default_rng(0)
+    is_first = rng.permutation(count) < count // 2
+    clicked = _clicked(log)
+    if is_first[clicked].all() or not is_first[clicked].any():
+        is_first[rng.choice(clicked, len(clicked) // 2, replace=False)] ^= True
+    return is_first
 
 
 def _values(

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.device import Execution
-from fashionsearch.encoder import Batch, Embeds, as_encoder, probe
+from fashionsearch.encoder import GRAPH, Batch, Embeds, as_encoder, probe, with_graph
 from fashionsearch.index.rows import check_choice, check_cosine, check_number
 
 if TYPE_CHECKING:
@@ -118,20 +118,37 @@ def identity(encoder: Embeds) -> dict[str, Any]:
     return as_encoder(encoder).identity()
 
 
-def writers(encoder: Embeds) -> dict[str, storage.Writer]:
-    """Return what `storage.save` needs to keep the encoder: all of it, or nothing for the user's own class."""
-    return as_encoder(encoder).writers(_PREFIX)
+def writers(encoder: Embeds, *, onnx: bool = True) -> dict[str, storage.Writer]:
+    """Return what `storage.save` needs to keep the encoder: all of it, or nothing for the user's own class.
+
+    Unless `onnx` its network isn't kept as a graph.
+    """
+    return with_graph(as_encoder(encoder).writers(_PREFIX), onnx=onnx)
 
 
 def restore(
-    saved: storage.Saved, expected: Mapping[str, Any] | None, given: Embeds | None, execution: Execution
+    saved: storage.Saved,
+    expected: Mapping[str, Any] | None,
+    given: Embeds | None,
+    execution: Execution,
+    *,
+    rebuild: bool = False,
 ) -> Embeds | None:
     """Return the encoder of a saved index: the given one if it is the same, else the saved one.
+
+    Args:
+        saved: the folder.
+        expected: by what the encoder is recognised; None is none.
+        given: to use instead of the saved one.
+        execution: how the saved one is to be run.
+        rebuild: make its network from the weights, whatever graph lies beside them.
 
     Raises:
         EncoderMismatchError: if the given one isn't the one the vectors came from.
         CorruptFileError: if the saved one is of no kind that this version knows.
     """
+    if rebuild:
+        saved = saved.without(GRAPH)
     if given is not None:
         check(given)
         if expected is not None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import time
 import warnings
 
 import numpy as np
@@ -17,7 +18,9 @@ LOWEST_EF = 16  # where an index with a goal begins
 _QUERIES = 500
 _SAMPLE = 2000
 _HIGHEST_EF = 4096
-_STEPS = 4  # halvings of the step to the smallest ef that is enough
+_FINENESS = 16  # an ef that is larger than the smallest by less than one part of so many will do
+_PATIENCE = 0.5  # seconds in which a search may verify rows
+_MARGIN = 1.0  # standard errors of the recall
 
 
 def queries(engine: Engine, count: int) -> NDArray[np.float32]:
@@ -50,44 +53,58 @@ def queries(engine: Engine, count: int) -> NDArray[np.float32]:
     return np.where(lengths[:, None] > 1e-3, middle, vectors).astype(np.float32)
 
 
-def recalls(engine: Engine, asked: NDArray[np.float32]) -> NDArray[np.float64]:
-    """Return the recall@10 of each query against exact search."""
+def recalls(
+    engine: Engine, asked: NDArray[np.float32], truth: NDArray[np.object_] | None = None
+) -> NDArray[np.float64]:
+    """Return the recall@10 of each query against exact search, whose (n, 10) ids may be known."""
     from fashionsearch.metrics.recall import recalls as shares  # here, since it is seldom needed
 
-    truth, found = (engine.search(asked, K, None, exact).ids for exact in (True, False))
-    return np.array(shares(found, truth))
+    if truth is None:
+        truth = engine.search(asked, K, None, True).ids
+    return np.array(shares(engine.search(asked, K, None, False).ids, truth))
 
 
-def reach(engine: Engine, goal: float) -> None:
+def reach(engine: Engine, goal: float) -> bool:
     """Set `ef_search` to about the smallest with which recall@10 is at least a goal.
+
+    A lower one than there is must reach it with a margin, since other queries may be harder. It can be measured only when
+    rows are verified for it; until then searches keep to the higher one.
+
+    Returns:
+        Whether it is done; where not, `engine.allow(LOWEST_EF)` has to come first.
 
     Warns:
         DataWarning: if no `ef_search` is enough.
     """
     asked = queries(engine, _QUERIES)
+    truth = engine.search(asked, K, None, True).ids
 
-    def enough(ef: int) -> bool:
+    def enough(ef: int, margin: float) -> bool:
         engine.settings = dataclasses.replace(engine.settings, ef_search=ef)
-        return bool(recalls(engine, asked).mean() >= goal)
+        found = recalls(engine, asked, truth)
+        return bool(found.mean() - margin * found.std() / len(found) ** 0.5 >= goal)
 
     high = max(LOWEST_EF, engine.settings.ef_search)
-    low = high
-    while not enough(high):
+    low = LOWEST_EF - 1  # what is not known to be enough
+    is_lowered = enough(high, 0)
+    until = time.monotonic() + _PATIENCE
+    while is_lowered and not engine.allow(LOWEST_EF):
+        if time.monotonic() > until:
+            return False
+    while not is_lowered and not enough(high := 2 * (low := high), 0):
         if high >= _HIGHEST_EF:
             warnings.warn(
                 f"recall@10 of {goal:g} isn't reached with ef_search={high}; search with exact=True, or make the index anew "
                 "with a larger m and ef_construction",
                 errors.DataWarning,
-                stacklevel=4,
+                stacklevel=7,
             )
-            return
-        low, high = high, 2 * high
-    for _ in range(_STEPS):
+            return True
+    while high - low > max(1, high // _FINENESS):
         middle = (low + high) // 2
-        if middle in (low, high):
-            break
-        low, high = (low, middle) if enough(middle) else (middle, high)
+        low, high = (low, middle) if enough(middle, _MARGIN if is_lowered else 0) else (middle, high)
     engine.settings = dataclasses.replace(engine.settings, ef_search=high)
+    return True
 
 
 def check(engine: Engine) -> Health:

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING, Any
 
-from fashionsearch import errors
+from fashionsearch.encoder import Embeds
 from fashionsearch.index import filters
-from fashionsearch.index.engines.base import Engine
+from fashionsearch.index.holding import Holding
 from fashionsearch.index.rows import PRIVATE, Id, Rows, as_ids, check_id, check_ids, metadata_row, unknown_id
 from fashionsearch.results import Item
 
@@ -18,10 +18,8 @@ if TYPE_CHECKING:
 PATIENCE = 60  # seconds that `add` and the like wait for a graph that is made aside
 
 
-class Items:
+class Items(Holding):
     """Items by id, in an engine."""
-
-    _engine: Engine
 
     def __len__(self) -> int:
         return len(self._engine)
@@ -33,7 +31,7 @@ class Items:
         return iter(self._engine)
 
     def refresh(self) -> None:
-        """Take over at once what another process has written; by itself an opened index does so within a second.
+        """Take over at once which items another process has written.
 
         Raises:
             StorageError: if the index is closed, or can't be read.
@@ -41,7 +39,7 @@ class Items:
         self._engine.refresh()
 
     def close(self) -> None:
-        """Close an opened index's files; it can still be searched, but not changed.
+        """Close the engine's files.
 
         Raises:
             StorageError: if a checkpoint can't be written; no change is lost.
@@ -54,18 +52,15 @@ class Items:
     def __exit__(self, *_: object) -> None:
         self.close()
 
-    def _upsert(self, rows: Rows, ids: Iterable[object] | None, total: int) -> tuple[Id, ...]:
-        """Add rows whose ids are yet their positions among the `total` that the ids are for."""
-        with self._engine.changing:
-            if rows.vectors.shape[1] != self._engine.settings.dim:
-                raise errors.InputError(
-                    f"the index was given an encoder of dim={self._engine.settings.dim} meanwhile, and these vectors have "
-                    f"length {rows.vectors.shape[1]}; add the photos again"
-                )
-            checked = check_ids(ids, total, self._engine.id_kind, self._engine.next_id)
+    def _upsert(
+        self, rows: Rows, ids: Iterable[object] | None, total: int, encoder: Embeds | None
+    ) -> tuple[Id, ...]:
+        """Add rows, of an encoder's vectors, whose ids are yet their positions among the `total` that the ids are for."""
+        with self._held_for(encoder) as engine:
+            checked = check_ids(ids, total, engine.id_kind, engine.next_id)
             kept = [checked[int(position)] for position in rows.ids]
             if kept:
-                self._engine.upsert(dataclasses.replace(rows, ids=kept))
+                engine.upsert(dataclasses.replace(rows, ids=kept))
         if 2 * len(kept) >= len(self):  # who adds a catalogue and then searches finds the graph ready
             self._engine.settle(PATIENCE)
         return tuple(kept)
@@ -76,8 +71,8 @@ class Items:
         Raises:
             UnknownIdError: if one isn't there; nothing is removed.
         """
-        with self._engine.changing:
-            self._engine.delete(list(dict.fromkeys(self._known(item) for item in as_ids(ids))))
+        with self._changing() as engine:
+            engine.delete(list(dict.fromkeys(self._known(item) for item in as_ids(ids))))
 
     def get(self, item: Id) -> Item:
         """Return an item's vector, metadata and source.
@@ -96,8 +91,8 @@ class Items:
             UnknownIdError: if the item isn't there.
             InputError: if a value isn't text, a number, a boolean or None.
         """
-        with self._engine.changing:
-            self._engine.update(self._known(item), metadata_row(metadata))
+        with self._changing() as engine:
+            engine.update(self._known(item), metadata_row(metadata))
 
     def _known(self, item: object) -> Id:
         identity = check_id(item)

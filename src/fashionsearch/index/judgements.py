@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -34,23 +35,24 @@ class Judgements:
 
 
 def judgements(
-    name: str, given: Any, engine: Engine, embed: Callable[[list[Any]], NDArray[np.float32]]
+    name: str, given: Sequence[Any], engine: Engine, embed: Callable[[list[Any]], NDArray[np.float32]]
 ) -> Judgements:
     """Return what is given as ids and photos: a text that is an id of the engine is that item, any other is a path.
 
     Args:
         name: of the argument, for errors.
-        given: an id, a photo, or several of both.
+        given: single ids and photos.
         engine: holds the items.
         embed: returns (m, dim) embeddings of m photos.
 
     Raises:
         UnknownIdError: if a number is no id, or a text is neither an id nor a file.
         ImageError: if a photo can't be read.
-        InputError: if something is neither an id nor a photo.
     """
+    if not len(given):
+        return _none(engine.settings.dim)
     ids, photos, unknown = [], [], []
-    for item in _single(name, given):
+    for item in given:
         is_number = isinstance(item, int | np.integer) and not isinstance(item, bool)
         if (is_number or isinstance(item, str)) and check_id(item) in engine:
             ids.append(check_id(item))
@@ -64,14 +66,23 @@ def judgements(
     vectors = [engine.fetch(known).vectors] if known else []
     if photos:
         vectors.append(embed(photos))
-    nothing = np.zeros((0, engine.settings.dim), dtype=np.float32)
-    return Judgements(known, np.concatenate(vectors) if vectors else nothing)
+    return Judgements(known, np.concatenate(vectors)) if vectors else _none(engine.settings.dim)
 
 
-def _single(name: str, given: Any) -> list[Any]:
-    """Return single ids and photos."""
+@functools.lru_cache(maxsize=16)
+def _none(dim: int) -> Judgements:
+    # Made once: most searches judge nothing.
+    return Judgements((), np.zeros((0, dim), dtype=np.float32))
+
+
+def single(name: str, given: Any) -> Sequence[Any]:
+    """Return single ids and photos, which can be gone through again.
+
+    Raises:
+        InputError: if they are neither.
+    """
     if given is None or (isinstance(given, tuple | list) and not given):
-        return []
+        return ()
     if isinstance(given, int | np.integer):
         return [given]
     if isinstance(given, np.ndarray) and given.ndim == 1:  # of ids

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -40,7 +40,7 @@ class Knowing(Items):
         return self._encoder
 
     def _opinions(
-        self, like: Any, unlike: Any, background: str | None = None
+        self, like: Sequence[Any], unlike: Sequence[Any], background: str | None = None
     ) -> tuple[Judgements, Judgements]:
         """Return what is liked and what is not.
 
@@ -55,7 +55,7 @@ class Knowing(Items):
             raise errors.InputError(f"{both[0]!r} is both in like and in unlike; leave it out of one of them")
         return liked, unliked
 
-    def _opinion(self, name: str, given: Any, background: str | None) -> Judgements:
+    def _opinion(self, name: str, given: Sequence[Any], background: str | None) -> Judgements:
         def embed(photos: list[Any]) -> NDArray[np.float32]:
             encoder = self._seeing(self._required_encoder(f"look at the photos of {name}"), background)
             return check_vectors(encoders.embed_queries(encoder, photos), self.dim)
@@ -96,9 +96,9 @@ class Knowing(Items):
         known = self._learned.get("whitening")
         if isinstance(known, Whitening) and len(known.mean) == self.dim and len(self) <= _GROWN * known.items:
             return known
-        engine = self._engine
+        before = self._exchanged
         fitted = Whitening.fitted(self._sample(), items=len(self))
-        with engine.changing:
-            if self._engine is engine:  # not migrated meanwhile
+        with self._held():
+            if before == self._exchanged:
                 self._learned = {**self._learned, fitted.name: fitted}
         return fitted

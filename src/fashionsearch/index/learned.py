@@ -15,6 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol, TypeAlias
 
+import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
@@ -86,6 +87,21 @@ def read(saved: storage.Saved) -> dict[str, Part]:
     return parts
 
 
+def same(one: Mapping[str, Part], other: Mapping[str, Part]) -> bool:
+    """Return whether two indexes have learned the same."""
+    if one.keys() != other.keys():
+        return False
+    for name, part in one.items():
+        (config, arrays), (others, other_arrays) = part.state(), other[name].state()
+        if part is not other[name] and (
+            config != others
+            or arrays.keys() != other_arrays.keys()
+            or not all(np.array_equal(array, other_arrays[key]) for key, array in arrays.items())
+        ):
+            return False
+    return True
+
+
 def keep(folder: Path, parts: Mapping[str, Part]) -> None:
     """Write the parts of an opened index, atomically.
 
@@ -93,6 +109,21 @@ def keep(folder: Path, parts: Mapping[str, Part]) -> None:
         StorageError: if they can't be written; the folder has those before.
     """
     storage.save(folder / FOLDER, FOLDER, writers(parts))
+
+
+def mark(folder: Path) -> bytes:
+    """Return what is another each time that parts of an opened index are written; nothing where none ever were.
+
+    Raises:
+        StorageError: if it can't be read.
+    """
+    path = folder / FOLDER / storage.MANIFEST
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return b""
+    except OSError as error:
+        raise errors.StorageError(f"{path} can't be read: {error.strerror or error}") from error
 
 
 def kept(folder: Path) -> dict[str, Part]:

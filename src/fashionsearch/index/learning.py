@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -23,12 +25,67 @@ if TYPE_CHECKING:
     from fashionsearch.images import Images
 
 
+_SOON = 0.5  # seconds after which a reader looks whether more was learned
+
+
 class Learning(Substituting):
     """Items, and what was learned of them."""
 
     progress: bool
     _folder: Path | None  # of an opened index
     _items: str  # where in that folder the rows are, and what was learned of them
+    _followed: bytes | None = (
+        None  # by what a reader tells whether more was learned; None of an index that isn't one
+    )
+    _looked = 0.0
+
+    def refresh(self) -> None:
+        """Take over at once what another process has written; by itself an opened index does so within a second.
+
+        Raises:
+            StorageError: if the index is closed, or can't be read.
+        """
+        super().refresh()
+        self._follow()
+
+    def close(self) -> None:
+        """Close an opened index's files; it can still be searched, but not changed.
+
+        Raises:
+            StorageError: if a checkpoint can't be written; no change is lost.
+        """
+        super().close()
+        self._followed = None
+
+    def _look(self) -> None:
+        if self._followed is None or time.monotonic() - self._looked <= _SOON:
+            return
+        try:
+            self._follow()
+        except errors.StorageError as error:
+            warnings.warn(
+                f"what was learned elsewhere can't be read, and searches go on with what was known: {error}",
+                errors.DataWarning,
+                stacklevel=4,
+            )
+
+    def _follow(self) -> None:
+        """Take over what another process has learned, if this index only reads."""
+        self._looked = time.monotonic()
+        with self._held():
+            while self._folder is not None and self._followed is not None:
+                place = self._folder / self._items
+                found = learned.mark(place)
+                if found in (b"", self._followed):  # or its folder is gone with a migration
+                    break
+                try:
+                    parts = learned.kept(place)
+                except errors.StorageError:
+                    if learned.mark(place) != found:  # it was written again at this moment
+                        continue
+                    self._followed = found
+                    raise
+                self._learned, self._followed = parts, found
 
     def learn_text(
         self, titles: str | Sequence[str | None], images: Images | None = None, *, random_state: int = 0
@@ -61,6 +118,7 @@ class Learning(Substituting):
             array([3])
         """
         self._check_writing()
+        before = self._exchanged
         words = wording.learn(
             self._engine,
             self._encoder,
@@ -70,7 +128,7 @@ class Learning(Substituting):
             random_state=random_state,
             progress=self.progress,
         )
-        self._keep(words)
+        self._keep(words, before)
 
     def session(
         self,
@@ -113,6 +171,7 @@ class Learning(Substituting):
 
         Raises:
             InputError: if the log can't be used or has fewer than 200 clicks, or clicks don't rise with likeness.
+            DataError: if all clicks are of one query, or the index holds one item.
             UnknownIdError: if it names items that aren't there.
             ImageError: if a photo can't be read.
             StorageError: if the folder of an opened index can't be written.
@@ -133,10 +192,11 @@ class Learning(Substituting):
             >>> index.use_clicks(True)
         """
         self._check_writing()
+        before = self._exchanged
         check_cosine("clicks", self._engine.settings.metric)
         read = click_log.read(log, self._engine, self._embedded, self._of_texts)
         metric, report = click_log.learn(read, self._engine, self._sample())
-        self._keep(metric)
+        self._keep(metric, before)
         return report
 
     def use_clicks(self, use: bool) -> None:
@@ -148,11 +208,12 @@ class Learning(Substituting):
         """
         if not isinstance(use, bool):
             raise errors.InputError(f"use_clicks takes True or False, and not {use!r}")
-        known = self._clicks
-        if known is not None:
-            self._keep(known.used(use))
-        elif use:
-            raise errors.InputError("nothing was learned from clicks; call learn_clicks with a log first")
+        with self._held():
+            known = self._clicks
+            if known is not None:
+                self._keep(known.used(use))
+            elif use:
+                raise errors.InputError("nothing was learned from clicks; call learn_clicks with a log first")
 
     def calibrate(
         self, field: str = "articleType", *, images: Images | None = None, labels: Sequence[Any] | None = None
@@ -189,6 +250,7 @@ class Learning(Substituting):
         from fashionsearch.index import calibrating
 
         self._check_writing()
+        before = self._exchanged
         check_cosine("chances", self._engine.settings.metric)
         if not isinstance(field, str):
             raise errors.InputError(f"field={field!r:.60} is not the name of a metadata field")
@@ -210,7 +272,7 @@ class Learning(Substituting):
         calibration, report = calibrating.fit(
             self._engine, field, asked, told if is_tagged else None, progress=self.progress
         )
-        self._keep(calibration)
+        self._keep(calibration, before)
         return report
 
     def _embedded(self, images: Images) -> NDArray[np.float32]:
@@ -234,18 +296,27 @@ class Learning(Substituting):
             found[list(there)] = learned_from(self._encoder, list(there.values()))
         return found
 
-    def _keep(self, part: learned.Part) -> None:
+    def _keep(self, part: learned.Part, before: int | None = None) -> None:
         """Take over what was learned, and keep it in the folder of an opened index.
+
+        Args:
+            part: what was learned.
+            before: how often the encoder had been exchanged when that began; None where it took no time.
 
         Raises:
             StorageError: if the folder can't be written or was opened to be read only; what was known before stays.
+            EncoderMismatchError: if the index was migrated meanwhile.
         """
-        with self._engine.changing:
+        with self._held():
+            if before not in (None, self._exchanged):
+                raise errors.EncoderMismatchError(
+                    "the index was migrated while it learned, and this is of the vectors before; let it learn again"
+                )
             self._replace({**self._learned, part.name: part})
 
     def _forget(self) -> None:
         """Forget what was learned, in the folder of an opened index too."""
-        with self._engine.changing:
+        with self._held():
             self._replace({})
 
     def _replace(self, parts: dict[str, learned.Part]) -> None:

@@ -224,6 +224,7 @@ class Migration:
         self._check_whole()
         self._stop()  # before the lock is taken, for which its piece may wait
         with self._engine.changing:
+            self._check_under_way()
             self._check_whole()
             if self._note is not None and self._host._folder is not None:
                 relocation.adopt(self._host._folder, self._note, self.encoder)
@@ -257,6 +258,7 @@ class Migration:
         self._stop()
         encoder, old = self._before.encoder(), self._engine.old
         with self._engine.changing:
+            self._check_under_way()
             kept = self._repaired(encoder, photos or Photos(None, self._host.background))
             if self._note is not None and self._host._folder is not None:
                 relocation.cancel(self._host._folder)

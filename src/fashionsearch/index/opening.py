@@ -83,6 +83,7 @@ def create(
     *,
     replaces: str | None = None,
     identity: Mapping[str, Any] | None = None,
+    onnx: bool = True,
 ) -> None:
     """Write what of an opened index is no row.
 
@@ -92,11 +93,12 @@ def create(
         parameters: what it is made with.
         replaces: the kind of what is saved there already; None refuses a folder with anything.
         identity: by what an encoder that isn't at hand is recognised.
+        onnx: as for `VisualIndex.open`.
 
     Raises:
         StorageError: if the folder holds something else or can't be written.
     """
-    files = {} if encoder is None else encoders.writers(encoder)
+    files = {} if encoder is None else encoders.writers(encoder, onnx=onnx)
     noted = identity if encoder is None else encoders.identity(encoder)
     files["index.json"] = storage.write_json({**parameters, "encoder": noted})
     storage.save(folder, OPENED, files, replaces=replaces, first=replaces is None)
@@ -127,6 +129,8 @@ def convert(
     encoder: Embeds | None,
     parameters: Mapping[str, Any],
     parts: Mapping[str, learned.Part],
+    *,
+    onnx: bool = True,
 ) -> None:
     """Make a saved index, whose generation has been loaded, an opened one; until the manifest is renamed it stays saved.
 
@@ -159,7 +163,7 @@ def convert(
         if parts or (folder / learned.FOLDER).exists():  # of an attempt that was interrupted
             learned.keep(folder, parts)
         held = saved.json("index.json")["encoder"]
-        create(folder, encoder, parameters, replaces=SAVED, identity=held)
+        create(folder, encoder, parameters, replaces=SAVED, identity=held, onnx=onnx)
 
 
 def check_same(folder: Path, given: Mapping[str, Any], made_with: Mapping[str, Any]) -> None:

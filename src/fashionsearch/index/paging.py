@@ -16,27 +16,39 @@ Find: TypeAlias = Callable[
 _WIDER = 4
 
 
-def page(find: Find, k: int, *, offset: int, exclude: frozenset[Id], group_by: str | None) -> Matches:
-    """Return the places from `offset` on of what is found, k for each query.
-
-    The first k places are those of a search for k; all after them are in the order of exact search. So pages of one size
-    hold each item once, however the first was found.
+def first_page(find: Find, k: int, exclude: frozenset[Id], group_by: str | None) -> Matches:
+    """Return the k nearest of each query.
 
     Args:
         find: searches.
         k: places of a page.
-        offset: places before the page.
         exclude: ids that are no answers.
         group_by: the metadata field of which each value is shown once, by its nearest item; None shows every item. Items
             without a value are shown each.
     """
     nothing: list[set[Any]] = []
-    first = _distinct(find, k, exclude, group_by, nothing, exact=False)
-    if not offset:
-        return first
+    return _distinct(find, k, exclude, group_by, nothing, exact=False)
+
+
+def later_page(
+    find: Find, first: Matches, k: int, offset: int, exclude: frozenset[Id], group_by: str | None
+) -> Matches:
+    """Return the places from `offset` on of what is found, k for each query.
+
+    The first k places are those of the first page; all after them are in the order of exact search. So pages of one size
+    hold each item once, however the first was found.
+
+    Args:
+        find: searches.
+        first: the first page, as it was shown.
+        k: as for `first_page`.
+        offset: places before the page.
+        exclude: as for `first_page`.
+        group_by: likewise.
+    """
     seen = [
         {_key(first, query, place, group_by) for place in range(count)}
-        for query, count in enumerate(first.counts)
+        for query, count in enumerate(first.counts.tolist())
     ]
     rest = _distinct(find, offset, exclude, group_by, seen, exact=True)
     return _slice(first, rest, offset)

@@ -88,16 +88,17 @@ def read(root: Path, config: Mapping[str, Any]) -> Note | None:
 
 
 def encoder_of(
-    note: Note | None, encoder: Embeds | None, execution: Execution
+    note: Note | None, encoder: Embeds | None, execution: Execution, *, rebuild: bool = False
 ) -> tuple[Note, Embeds | None] | None:
     """Return the note with the new encoder, if an index is to be opened with that: where that or none is given.
 
+    `rebuild` is as for `VisualIndex.open`.
     The encoder is None where none is given and it is of the user's own class.
     """
     if note is None or note.mapping is None or note.saved is None:
         return None
     try:
-        return note, encoders.restore(note.saved, note.identity, encoder, execution)
+        return note, encoders.restore(note.saved, note.identity, encoder, execution, rebuild=rebuild)
     except errors.EncoderMismatchError:
         return None  # the index as it was
 

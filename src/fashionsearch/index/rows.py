@@ -14,6 +14,7 @@ from fashionsearch import errors
 from fashionsearch.values import Value, columns_of, plain_value, plain_values
 
 Id: TypeAlias = "str | int"
+_SHORTEST, _LONGEST = 1e-15, 1e15  # vectors whose squares float32 can hold
 _MOST_BITS = 10_000  # of an id; Python writes out no number of many more
 PRIVATE = "\0"  # begins the name of a metadata field that is the library's own, and shown to nobody
 
@@ -104,10 +105,12 @@ def check_vectors(vectors: ArrayLike, dim: int) -> NDArray[np.float32]:
         raise errors.InputError(f"vectors have shape {numbers.shape}, and this index holds (n, {dim})")
     with np.errstate(over="ignore", invalid="ignore"):
         lengths = row_lengths(numbers)
+    if len(lengths) == 1 and _SHORTEST < lengths.item() < _LONGEST:  # as in most searches; NaN is in no range
+        return np.ascontiguousarray(numbers, dtype=np.float32)
     for problem, bad in (
         ("holds NaN or infinity", ~np.isfinite(numbers).all(axis=1)),
         ("is all zeros, which is like nothing", lengths == 0),
-        ("is too short or too long for float32", ~((lengths > 1e-15) & (lengths < 1e15))),
+        ("is too short or too long for float32", ~((lengths > _SHORTEST) & (lengths < _LONGEST))),
     ):
         if bad.any():
             raise errors.InputError(

@@ -13,6 +13,7 @@ from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders
 from fashionsearch.index.engines.base import Engine
+from fashionsearch.index.holding import OtherEncoderError
 from fashionsearch.index.learned import Part
 from fashionsearch.index.learning import Learning
 from fashionsearch.index.rows import (
@@ -36,6 +37,7 @@ class Searchable(Learning):
     """Items that photos and vectors are added to, and searched by."""
 
     engine: str
+    metric: str
     progress: bool
     _migration: Migration | None = None
 
@@ -49,14 +51,16 @@ class Searchable(Learning):
 
     @encoder.setter
     def encoder(self, encoder: Embeds | None) -> None:
-        chosen = encoders.replacement(self._encoder, encoder, self.dim, empty=not len(self))
-        if chosen is not None and self._migration is not None:
-            self._migration.check_encoder(chosen)
-        else:
-            self._check_encoder(chosen)
-        if chosen is not self._encoder and not len(self) and self._learned:
-            self._forget()  # which was learned of another encoder's vectors
-        self._encoder = chosen
+        with self._held() as engine:
+            chosen = encoders.replacement(self._encoder, encoder, self.dim, empty=not len(engine))
+            if chosen is not None and self._migration is not None:
+                self._migration.check_encoder(chosen)
+            else:
+                self._check_encoder(chosen)
+            if chosen is not self._encoder and not len(engine) and self._learned:
+                self._forget()  # which was learned of another encoder's vectors
+            with self._exchanging():
+                self._encoder = chosen
 
     def _check_encoder(self, encoder: Embeds | None) -> None:
         """Let the engine keep by what an encoder is recognised, or check it against what is kept."""
@@ -91,6 +95,8 @@ class Searchable(Learning):
             ImageError: if an image can't be read and `on_error` is "raise".
             InputError: if lengths differ, an id is of another kind or occurs twice, or there is no encoder; nothing
                 is added.
+            EncoderMismatchError: if the images are an iterator, and the index was given another encoder meanwhile; others
+                are embedded again then.
         """
         from fashionsearch.images import count  # here, since an index of vectors alone needs none of it
 
@@ -100,14 +106,20 @@ class Searchable(Learning):
         if known is not None:  # embedding takes long, so what can be refused is refused before
             rows = metadata_rows(metadata, known)
             check_ids(names, known, self._engine.id_kind, self._engine.next_id)
-        seeing = self._seeing(encoder)
-        vectors, positions, sources, failures = encoders.embed_all(seeing, images, on_error, cache)
-        total = len(positions) + len(failures)
-        if rows is None or len(rows) != total:
-            rows = metadata_rows(metadata, total)
-        kept = [rows[position] for position in positions]
-        added = Rows(positions, check_vectors(vectors, self.dim), kept, sources)
-        return Added(self._upsert(added, names, total), failures)
+        while True:
+            seeing = self._seeing(encoder)
+            vectors, positions, sources, failures = encoders.embed_all(seeing, images, on_error, cache)
+            total = len(positions) + len(failures)
+            if rows is None or len(rows) != total:
+                rows = metadata_rows(metadata, total)
+            kept = [rows[position] for position in positions]
+            added = Rows(positions, check_vectors(vectors, int(encoder.dim)), kept, sources)
+            try:
+                return Added(self._upsert(added, names, total, encoder), failures)
+            except OtherEncoderError:
+                if known is None:  # what was read from an iterator is gone
+                    raise
+                encoder = self._required_encoder("add photos")
 
     def add_vectors(
         self, vectors: ArrayLike, *, ids: Iterable[Id] | None = None, metadata: Any = None
@@ -124,11 +136,12 @@ class Searchable(Learning):
 
         Raises:
             InputError: if a shape, value, id or metadata can't be used; nothing is added.
+            EncoderMismatchError: if the index is given another encoder at this moment.
         """
-        checked = check_vectors(vectors, self.dim)
+        encoder, checked = self._encoder, check_vectors(vectors, self.dim)
         rows = metadata_rows(metadata, len(checked))
         n = len(checked)
-        return Added(self._upsert(Rows(range(n), checked, rows, [None] * n), ids, n))
+        return Added(self._upsert(Rows(range(n), checked, rows, [None] * n), ids, n, encoder))
 
     def sync(
         self,
@@ -158,8 +171,8 @@ class Searchable(Learning):
         """
         from fashionsearch.index.sync import sync
 
-        encoder = self._seeing(self._required_encoder("embed photos"))
-        return sync(self._engine, encoder, photos, table, cache)
+        self._required_encoder("embed photos")
+        return sync(self, photos, table, cache)
 
     def add_shards(self, folder: str | os.PathLike[str]) -> int:
         """Add what `embed_shards` embedded; items that are there unchanged are left, so an interrupted call goes on.
@@ -183,12 +196,14 @@ class Searchable(Learning):
                 "shards hold embeddings of whole photos, and this index has background='fuse'; add its photos, or make an "
                 "index with background='keep'"
             )
-        return add_shards(self._engine, self._encoder, folder, progress=self.progress)
+        return add_shards(self, folder, progress=self.progress)
 
     def copy_to(self, other: Searchable) -> int:
-        """Copy all items to another index, whatever its engine.
+        """Copy all items to another index, whatever its engine, and what was learned of them.
 
-        Items that are there unchanged are left out, so a copy that was interrupted goes on. Others there stay.
+        Items that are there unchanged are left out, so a copy that was interrupted goes on. Others there stay. Where the
+        encoder and the metric are the same, an index that holds no other items takes over words, clicks, calibration and how
+        the embeddings lie; one with items of its own keeps what it has learned, and takes words and clicks if it has none.
 
         Args:
             other: an index of vectors as long as these; one without an encoder takes this one's if it is empty.
@@ -209,22 +224,7 @@ class Searchable(Learning):
         """
         from fashionsearch.index.copying import copy
 
-        if self._migration is not None and self._migration.state != "switched":
-            raise errors.InputError(
-                "items of this index are still to be embedded again and have no vectors to copy; migration.wait() comes first"
-            )
-        if self.dim != other.dim:
-            raise errors.EncoderMismatchError(f"vectors here have length {self.dim}, and there {other.dim}")
-        if self.background != other.background:
-            raise errors.EncoderMismatchError(
-                f"vectors here are made with background={self.background!r}, and there with {other.background!r}; make both "
-                "indexes with one"
-            )
-        if self._encoder is not None and (other._encoder is not None or not len(other)):
-            other.encoder = encoders.replacement(
-                other._encoder, self._encoder, other.dim, empty=not len(other)
-            )
-        return copy(self._engine, other._engine, progress=self.progress)
+        return copy(self, other, progress=self.progress)
 
     @property
     def migration(self) -> Migration | None:
@@ -276,8 +276,9 @@ class Searchable(Learning):
 
     def _take(self, engine: Engine, encoder: Embeds | None, parts: Mapping[str, Part], items: str) -> None:
         """Go on with another engine, whose vectors come from another encoder, what was learned of these, and their folder."""
-        self._engine, self._encoder, self.dim, self._audited = engine, encoder, engine.settings.dim, 0
-        self._learned, self._items = parts, items
+        with self._exchanging():
+            self._engine, self._encoder, self.dim, self._audited = engine, encoder, engine.settings.dim, 0
+            self._learned, self._items = parts, items
 
     def health(self) -> Health:
         """Audit the index on its own items: recall against exact search, what it takes up, and how its embeddings lie.

@@ -11,6 +11,7 @@ from numpy.typing import ArrayLike
 from fashionsearch import errors
 from fashionsearch.index import filters, queries
 from fashionsearch.index.answering import Answering, texts_to_match
+from fashionsearch.index.judgements import single
 from fashionsearch.index.rows import Id, check_id, check_vectors
 from fashionsearch.results import Matches
 
@@ -102,19 +103,24 @@ class Searching(Answering):
         """
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
         pictures = self._photos(images, region)
-        terms = self._terms(pictures, background, text, text_weight, id, towards, tagger)
-        opinions = self._opinions(like, unlike, background)
-        if not terms and not opinions[0]:
-            told = (
-                "unlike= says only what is not wanted" if opinions[1] else "nothing says what to search for"
-            )
-            raise errors.InputError(f"{told}; give photos, text=, id=, like= or towards=")
-        if id is not None:
-            asked = replace(asked, exclude=asked.exclude | {check_id(id)})
         matching = texts_to_match(text, text_match)
-        is_plain = len(terms) == 1 and not any(opinions)
-        found = self._answer(terms, asked, pictures if is_plain else None, matching, opinions)
-        return self._with_photos(found, pictures)
+        judged = single("like", like), single("unlike", unlike)
+
+        def answer() -> Matches:
+            terms = self._terms(pictures, background, text, text_weight, id, towards, tagger)
+            opinions = self._opinions(*judged, background)
+            if not terms and not opinions[0]:
+                told = (
+                    "unlike= says only what is not wanted"
+                    if opinions[1]
+                    else "nothing says what to search for"
+                )
+                raise errors.InputError(f"{told}; give photos, text=, id=, like= or towards=")
+            wanted = asked if id is None else replace(asked, exclude=asked.exclude | {check_id(id)})
+            is_plain = len(terms) == 1 and not any(opinions)
+            return self._answer(terms, wanted, pictures if is_plain else None, matching, opinions)
+
+        return self._with_photos(self._steadily(answer), pictures)
 
     def search_vectors(
         self,
@@ -138,7 +144,16 @@ class Searching(Answering):
             UnknownIdError: if something is liked or not that is neither an id nor a file.
             InputError: if a vector, k, the filter or another argument can't be used.
         """
-        checked = check_vectors(vectors, self.dim)
+        terms = [queries.Likeness("vector", check_vectors(vectors, self.dim))]
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
-        opinions = self._opinions(like, unlike)
-        return self._answer([queries.Likeness("vector", checked)], asked, opinions=opinions)
+        judged = single("like", like), single("unlike", unlike)
+
+        def answer() -> Matches:
+            if terms[0].probes.shape[1] != self.dim:
+                raise errors.EncoderMismatchError(
+                    f"the index was given another encoder at this moment: its vectors have length {self.dim}, and these "
+                    f"{terms[0].probes.shape[1]}; embed the query again"
+                )
+            return self._answer(terms, asked, opinions=self._opinions(*judged))
+
+        return self._steadily(answer)

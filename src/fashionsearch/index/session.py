@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,7 +87,7 @@ class Session:
                 like=liked, unlike=unliked, exclude=self.shown,
             )  # fmt: skip
         else:
-            found = self._varied(check_number("k", k, low=1))
+            found = self._index._steadily(partial(self._varied, check_number("k", k, low=1)))
         self.shown += found.ids[0, : int(found.counts[0])].tolist()
         return found
 

@@ -14,7 +14,7 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.files import as_path
 from fashionsearch.index import encoders, runs
 from fashionsearch.index.copying import differing
-from fashionsearch.index.engines.base import Engine
+from fashionsearch.index.holding import Holding
 from fashionsearch.index.rows import check_ids, check_number
 from fashionsearch.results import Sharded
 
@@ -110,10 +110,8 @@ def _check_package(module: str, package: str) -> None:
         )
 
 
-def add_shards(
-    engine: Engine, encoder: Embeds | None, folder: str | os.PathLike[str], *, progress: bool
-) -> int:
-    """Bring the embeddings of a finished run into an engine; rows that are there unchanged are left.
+def add_shards(host: Holding, folder: str | os.PathLike[str], *, progress: bool) -> int:
+    """Bring the embeddings of a finished run into an index; rows that are there unchanged are left.
 
     Returns:
         How many items were added or replaced.
@@ -121,9 +119,11 @@ def add_shards(
     Raises:
         StorageError: if the folder holds no run.
         CorruptFileError: if a shard is missing or damaged; those before it are in the index.
-        EncoderMismatchError: if the index's encoder is another.
+        EncoderMismatchError: if the index's encoder is another, or is exchanged for another meanwhile.
     """
     _check_package("pyarrow", "pyarrow")
+    with host._held() as engine:
+        encoder = host._encoder
     root = as_path(folder)
     saved = storage.open_saved(root / runs.RUN, runs.KIND)
     run = saved.json("run.json")
@@ -140,7 +140,7 @@ def add_shards(
                 fresh = differing(rows, engine)
                 if len(fresh):
                     check_ids(fresh.ids, len(fresh), engine.id_kind, 0)
-                    with engine.changing:
+                    with host._held_for(encoder) as engine:
                         engine.upsert(fresh)
                 copied += len(fresh)
                 advance(len(rows))

@@ -31,8 +31,10 @@ def write(
     encoder: Embeds | None,
     parameters: Mapping[str, Any],
     parts: Mapping[str, learned.Part],
+    *,
+    onnx: bool = True,
 ) -> None:
-    """Write an index's folder, atomically; whoever calls holds `engine.changing`.
+    """Write an index's folder, atomically; whoever calls holds `engine.changing`. `onnx` is as for `VisualIndex.save`.
 
     Raises:
         StorageError: if the folder holds something else or can't be written.
@@ -44,7 +46,7 @@ def write(
         "encoder": None if encoder is None else encoders.identity(encoder),
     }
     if encoder is not None:
-        files |= encoders.writers(encoder)
+        files |= encoders.writers(encoder, onnx=onnx)
     if parts:
         files |= learned.writers(parts)
     files["index.json"] = storage.write_json(config)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 from fashionsearch.index import filters
@@ -22,6 +23,8 @@ class Substituting(Searching):
         group_by: str | None = None,
         diversity: float = 0.0,
         exact: bool = False,
+        offset: int = 0,
+        exclude: Iterable[Id] = (),
     ) -> Matches:
         """Find what can stand in for a stored item: of the items that meet the condition, those likest to it.
 
@@ -33,6 +36,8 @@ class Substituting(Searching):
                 and each other product is shown once.
             diversity: as for `search`.
             exact: likewise.
+            offset: likewise.
+            exclude: likewise.
 
         Returns:
             `Matches` of shape (1, k), as from `search`; fewer where not so many meet the condition.
@@ -58,4 +63,13 @@ class Substituting(Searching):
         if own is not None and group_by is not None:
             others: dict[str, Any] = {"not": {group_by: own}}
             where = others if where is None else {"and": [where, others]}
-        return self.search(id=id, k=k, where=where, group_by=group_by, diversity=diversity, exact=exact)
+        return self.search(
+            id=id,
+            k=k,
+            where=where,
+            group_by=group_by,
+            diversity=diversity,
+            exact=exact,
+            offset=offset,
+            exclude=exclude,
+        )

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from fashionsearch import errors
 from fashionsearch.datasets import load_folder
@@ -14,6 +16,7 @@ from fashionsearch.files import as_path
 from fashionsearch.index import encoders
 from fashionsearch.index.codec import same
 from fashionsearch.index.engines.base import Engine, fetch_present
+from fashionsearch.index.holding import OtherEncoderError
 from fashionsearch.index.rows import PRIVATE, Id, Rows, check_ids, check_vectors, metadata_rows
 from fashionsearch.results import Synced
 from fashionsearch.storage.saved import sha256
@@ -60,19 +63,33 @@ class _Wanted:
         return {**fields, _STAMP: f"{self.state if digest else ''}#{digest}"}
 
 
+class Host(Protocol):
+    """The index that is kept in step."""
+
+    _engine: Engine
+
+    def _required_encoder(self, purpose: str) -> Embeds: ...
+
+    def _seeing(self, encoder: Embeds) -> Embeds: ...
+
+    def _changing(self) -> AbstractContextManager[Engine]: ...
+
+    def _held_for(self, encoder: Embeds | None) -> AbstractContextManager[Engine]: ...
+
+
 def sync(
-    engine: Engine,
-    encoder: Embeds,
+    host: Host,
     photos: str | os.PathLike[str],
     table: Table | None,
     cache: EmbeddingCache | None,
 ) -> Synced:
-    """Bring an engine's items in step with a folder, or with a table's photos.
+    """Bring an index's items in step with a folder, or with a table's photos.
 
     Raises:
         DataError: if the folder holds no photo.
         InputError: if the table's photos are no files, or its ids can't be this index's.
     """
+    engine = host._engine
     listed, unseen = _listed(engine, photos, table), _unseen(photos) if table is None else []
     wanted, missing = [], []
     for place, each in enumerate(listed):
@@ -91,7 +108,7 @@ def sync(
             if not same(each.held or {}, each.stamped(each.digest, each.held)) or each.has_moved:
                 relabelled.append(each)
     for start in range(0, len(relabelled), _AT_ONCE):
-        _relabel(engine, relabelled[start : start + _AT_ONCE])
+        _relabel(host, relabelled[start : start + _AT_ONCE])
     names = {each.item for each in wanted}
     # What lies in a folder that can't be looked into is not known to be gone.
     prefixes = tuple(f"{folder}/" for folder, _ in unseen)
@@ -99,12 +116,12 @@ def sync(
         engine,
         [item for item in engine if item not in names and not (prefixes and str(item).startswith(prefixes))],
     )
-    with engine.changing:
+    with host._changing() as engine:
         gone = [item for item in gone if item in engine]
         if gone:
             engine.delete(gone)
-    added, failed = _embed(engine, encoder, fresh, cache)
-    changed, failed_again = _embed(engine, encoder, again, cache)
+    added, failed = _embed(host, fresh, cache)
+    changed, failed_again = _embed(host, again, cache)
     closed = tuple(errors.ImageFailure(place, folder, why) for place, (folder, why) in enumerate(unseen))
     return Synced(added, changed, tuple(gone), kept, (*closed, *missing, *failed, *failed_again))
 
@@ -173,9 +190,9 @@ def _is_same(each: _Wanted) -> bool:
     return bool(each.digest) and _digest(each.path) == each.digest
 
 
-def _relabel(engine: Engine, wanted: Sequence[_Wanted]) -> None:
+def _relabel(host: Host, wanted: Sequence[_Wanted]) -> None:
     """Give items whose photos are as they were the metadata that they are to have now."""
-    with engine.changing:
+    with host._changing() as engine:
         there = {each.item: each for each in wanted if each.item in engine}
         known = engine.fetch(list(there))
         chosen = [there[item] for item in known.ids]
@@ -197,36 +214,51 @@ def _ours(engine: Engine, ids: Sequence[Id]) -> list[Id]:
 
 
 def _embed(
-    engine: Engine, encoder: Embeds, wanted: Sequence[_Wanted], cache: EmbeddingCache | None
+    host: Host, wanted: Sequence[_Wanted], cache: EmbeddingCache | None
 ) -> tuple[tuple[Id, ...], tuple[errors.ImageFailure, ...]]:
     done: list[Id] = []
     failed: list[errors.ImageFailure] = []
     for start in range(0, len(wanted), _AT_ONCE):
-        part = wanted[start : start + _AT_ONCE]
-        paths = [each.path for each in part]
-        vectors, positions, sources, failures = encoders.embed_all(encoder, paths, "skip", cache)
-        rows = [part[position] for position in positions]
-        # A file that was written to meanwhile gets no stamp, and so is looked at again the next time. Its digest is of what
-        # was embedded only if it has the same state after that was read.
-        digests = [_digest(each.path) for each in rows]
-        digests = [
-            mark if each.state and _state(each.path) == each.state else ""
-            for each, mark in zip(rows, digests, strict=True)
-        ]
-        ids = [each.item for each in rows]
-        checked = check_vectors(vectors, engine.settings.dim)
-        with engine.changing:  # an update that came meanwhile stays
-            there = fetch_present(engine, [item for item in ids if item in engine])
-            known = dict(zip(there.ids, there.metadata, strict=True))
-            held = [known.get(item, {}) for item in ids]
-            metadata = [
-                each.stamped(mark, fields) for each, mark, fields in zip(rows, digests, held, strict=True)
-            ]
-            if ids:
-                engine.upsert(Rows(ids, checked, metadata, sources))
-        done += ids
+        part, found = wanted[start : start + _AT_ONCE], None
+        while found is None:
+            with contextlib.suppress(OtherEncoderError):  # these photos are embedded again then
+                found = _embed_some(host, part, cache)
+        done += found[0]
         failed += [
             errors.ImageFailure(start + failure.position, failure.source, failure.reason)
-            for failure in failures
+            for failure in found[1]
         ]
     return tuple(done), tuple(failed)
+
+
+def _embed_some(
+    host: Host, wanted: Sequence[_Wanted], cache: EmbeddingCache | None
+) -> tuple[list[Id], tuple[errors.ImageFailure, ...]]:
+    """Embed photos and write them, all at once.
+
+    Raises:
+        OtherEncoderError: if the index was given another encoder meanwhile; nothing is written.
+    """
+    encoder = host._required_encoder("embed photos")
+    paths = [each.path for each in wanted]
+    vectors, positions, sources, failures = encoders.embed_all(host._seeing(encoder), paths, "skip", cache)
+    rows = [wanted[position] for position in positions]
+    # A file that was written to meanwhile gets no stamp, and so is looked at again the next time. Its digest is of what
+    # was embedded only if it has the same state after that was read.
+    digests = [_digest(each.path) for each in rows]
+    digests = [
+        mark if each.state and _state(each.path) == each.state else ""
+        for each, mark in zip(rows, digests, strict=True)
+    ]
+    ids = [each.item for each in rows]
+    checked = check_vectors(vectors, int(encoder.dim))
+    with host._held_for(encoder) as engine:  # an update that came meanwhile stays
+        there = fetch_present(engine, [item for item in ids if item in engine])
+        known = dict(zip(there.ids, there.metadata, strict=True))
+        held = [known.get(item, {}) for item in ids]
+        metadata = [
+            each.stamped(mark, fields) for each, mark, fields in zip(rows, digests, held, strict=True)
+        ]
+        if ids:
+            engine.upsert(Rows(ids, checked, metadata, sources))
+    return ids, failures

@@ -14,17 +14,15 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.files import as_path
 from fashionsearch.index import encoders, engines, learned, snapshot
 from fashionsearch.index.engines.base import Settings
+from fashionsearch.index.first_pages import FirstPages
 from fashionsearch.index.health import LOWEST_EF
 from fashionsearch.index.items import PATIENCE
 from fashionsearch.index.rows import check_choice, check_number, check_recall
 from fashionsearch.index.searchable import Searchable
 from fashionsearch.storage import PathLike, open_saved
 
-_OLDER: dict[str, Any] = {
-    "storage": "float32",
-    "recall": None,
-    "background": "keep",
-}  # not saved by older versions
+# Not saved by older versions.
+_OLDER: dict[str, Any] = {"storage": "float32", "recall": None, "background": "keep"}
 _SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state", *_OLDER)
 _EF_SEARCH = 50
 _MAX_EF = 1_000_000
@@ -108,9 +106,7 @@ class VisualIndex(Searchable):
         check_choice("metric", metric, neighbours.METRICS)
         self.engine, self.storage = engines.usable(engine), storage
         if encoder is None and dim is None:
-            raise errors.InputError(
-                "give an encoder (or a backbone's name), or dim for an index of vectors only"
-            )
+            raise errors.InputError("give an encoder, a backbone's name, or dim for an index of vectors only")
         self._encoder = encoder = encoders.named(encoder)
         self.dim = encoders.dimension(encoder, dim)
         engines.check_storage(storage, engine, self.dim)
@@ -119,10 +115,10 @@ class VisualIndex(Searchable):
         self.m = check_number("m", m, low=2, high=512)
         self.ef_construction = check_number("ef_construction", ef_construction, low=1, high=_MAX_EF)
         self.random_state = check_number("random_state", random_state, low=0, high=2**32 - 1)
-        self.progress = progress
-        self.show_photos = True
+        self.progress, self.show_photos = progress, True
         self.recall = check_recall(recall, ef_search)
         self._audited, self._auditing = 0, False
+        self._first_pages = FirstPages()
         self._folder: Path | None = None  # of an opened index
         self._items = ""  # where in that folder the rows are
         self._learned: Mapping[str, learned.Part] = {}
@@ -174,23 +170,27 @@ class VisualIndex(Searchable):
             f"encoder={None if self.encoder is None else encoders.name(self.encoder)!r}"
         )
 
-    def save(self, folder: PathLike) -> None:
+    def save(self, folder: PathLike, *, onnx: bool = True) -> None:
         """Save everything the index needs (vectors, ids, metadata, parameters, the graph, the encoder), atomically.
 
         An encoder is saved whole, a classifier with its head; of one of your own class only what it takes to recognise it.
         While items are being embedded again for another encoder, the index is saved as it was, with a warning.
 
+        Args:
+            folder: made where it is missing.
+            onnx: as for `Tagger.save`, of the encoder.
+
         Raises:
             StorageError: if the folder holds something else or can't be written; what was there is unchanged.
         """
-        engine, encoder, parts = self._engine, self.encoder, self._learned
-        if self._migration is not None:
-            engine, encoder, parts = self._migration.saved()
-        if not engine.has_graph:
-            engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
-        with engine.changing:
+        if not self.has_graph:
+            self._engine.settle(PATIENCE)  # what is saved without a graph makes it again at each load
+        with self._held() as engine:
+            encoder, parts = self._encoder, self._learned
+            if self._migration is not None:
+                engine, encoder, parts = self._migration.saved()
             parameters = {name: getattr(self, name) for name in _SAVED} | {"dim": engine.settings.dim}
-            snapshot.write(folder, engine, encoder, parameters, parts)
+            snapshot.write(folder, engine, encoder, parameters, parts, onnx=onnx)
 
     @classmethod
     def load(
@@ -217,7 +217,8 @@ class VisualIndex(Searchable):
         Args:
             folder: the saved folder.
             encoder: to use instead of the saved one; needed where the saved one was of your own class.
-            rebuild: build the graph again from the vectors, so that no native code reads a file of the folder.
+            rebuild: build the graph again from the vectors, and the encoder's network from its weights (with torch, unless it
+                ships with the library), so that no native code reads a graph of the folder.
             device: of the saved encoder, as for `create_backbone`.
             precision: likewise.
             runtime: likewise.
@@ -235,7 +236,7 @@ class VisualIndex(Searchable):
         execution = Execution(device, precision, runtime, batch_size, progress)
         with snapshot.reading(folder) as (saved, config):
             parameters = _parameters(config)
-            chosen = encoders.restore(saved, config["encoder"], encoder, execution)
+            chosen = encoders.restore(saved, config["encoder"], encoder, execution, rebuild=rebuild)
             if parameters["engine"] in engines.REMOTE:
                 place = {
                     "url": url or engines.saved_url(parameters["engine"], config["url"]),
@@ -291,6 +292,7 @@ class VisualIndex(Searchable):
         random_state: int | None = None,
         read_only: bool = False,
         rebuild: bool = False,
+        onnx: bool = True,
         device: str = "auto",
         precision: str = "auto",
         runtime: str = "auto",
@@ -317,7 +319,8 @@ class VisualIndex(Searchable):
             background: likewise.
             random_state: likewise.
             read_only: refuse changes, and follow those of another process.
-            rebuild: read the rows from the database and not from the checkpoint, so that no native code reads a graph's file.
+            rebuild: read the rows from the database and not from the checkpoint, and the encoder's network as for `load`.
+            onnx: of the encoder of a new index, as for `save`.
             device: of the kept encoder, as for `create_backbone`.
             precision: likewise.
             runtime: likewise.
@@ -345,8 +348,8 @@ class VisualIndex(Searchable):
 
         root = as_path(folder)
         wanted = dim, metric, engine, m, ef_construction, ef_search, random_state, storage, recall, background
-        named = zip(_SAVED, wanted, strict=True)
-        given: dict[str, Any] = {name: value for name, value in named if value is not None}
+        given: dict[str, Any] = dict(zip(_SAVED, wanted, strict=True))
+        given = {name: value for name, value in given.items() if value is not None}
         encoder = encoders.named(encoder)
         execution = Execution(device, precision, runtime, batch_size, progress)
         opening.check_local(engine)
@@ -354,21 +357,24 @@ class VisualIndex(Searchable):
         kind = opening.kind_of(root)
         if kind is None and not read_only:
             made = cls(encoder, progress=progress, **given)
-            opening.create(root, made.encoder, {name: getattr(made, name) for name in _SAVED})
+            opening.create(root, made.encoder, {name: getattr(made, name) for name in _SAVED}, onnx=onnx)
             given.pop("engine", None)  # which may be another, where its library isn't installed
         elif kind == opening.SAVED and not read_only:
             generation = open_saved(root).generation
             made = cls.load(root, encoder=encoder, rebuild=rebuild, **dataclasses.asdict(execution))
             opening.check_local(made.engine)
             made_with = {name: getattr(made, name) for name in _SAVED}
-            opening.convert(root, generation, made._engine, made.encoder, made_with, made._learned)
+            opening.convert(root, generation, made._engine, made.encoder, made_with, made._learned, onnx=onnx)
         with snapshot.reading(root, opening.OPENED) as (saved, config):
             parameters = _parameters(config)
             opening.check_same(root, given, parameters)
             note = relocation.read(root, config)
-            newer = relocation.encoder_of(note, encoder, execution)
-            before = partial(encoders.restore, saved, config["encoder"], None, execution)
-            chosen = None if newer else encoders.restore(saved, config["encoder"], encoder, execution)
+            newer = relocation.encoder_of(note, encoder, execution, rebuild=rebuild)
+            restored = partial(
+                encoders.restore, saved, config["encoder"], execution=execution, rebuild=rebuild
+            )
+            before = partial(restored, None)
+            chosen = None if newer else restored(encoder)
             if recall is not None:
                 parameters["recall"] = check_recall(recall, ef_search if kind is not None else None)
             elif ef_search is not None:
@@ -380,7 +386,8 @@ class VisualIndex(Searchable):
             root, saved.generation, self.engine, settings, items=items, read_only=read_only, rebuild=rebuild
         )
         self._folder, self._items = root, items
-        self._learned = learned.kept(root / self._items)
+        self._followed = learned.mark(root / items) if read_only else None
+        self._learned = learned.kept(root / items)
         if newer is not None:
             resume(self, newer, before, read_only=read_only, rebuild=rebuild)
         elif config["encoder"] is None:

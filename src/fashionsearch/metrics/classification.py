@@ -7,7 +7,6 @@ from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from sklearn.metrics import precision_recall_fscore_support, roc_auc_score
 
 from fashionsearch import errors
 from fashionsearch.metrics.intervals import Z, wilson_interval
@@ -51,6 +50,8 @@ def evaluate(
         >>> round(evaluation.accuracy, 3), evaluation.auc
         (0.667, 1.0)
     """
+    from sklearn.metrics import precision_recall_fscore_support
+
     truth, known = np.asarray(labels), np.asarray(classes)
     everything = _all_classes(truth, known)
     scores = _numbers(probabilities)
@@ -200,6 +201,8 @@ def _one_vs_rest(
     truth: NDArray[Any], scores: NDArray[np.float64], classes: NDArray[Any], min_support: int
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return each class's AUC (c,), NaN where it can't be scored, and each example's influence on it (n, c)."""
+    from sklearn.metrics import roc_auc_score
+
     aucs = np.full(len(classes), np.nan)
     influence = np.zeros(scores.shape)
     for column, label in enumerate(classes):

@@ -7,8 +7,11 @@ from fashionsearch.pretrained.shipped import (
     Shipped,
     graph_of,
     is_shipped,
+    known,
+    network_of,
     open_shipped,
     open_words,
+    weights_of,
     with_words,
 )
 
@@ -16,9 +19,12 @@ __all__ = [
     "Shipped",
     "graph_of",
     "is_shipped",
+    "known",
     "learned_from",
+    "network_of",
     "open_shipped",
     "open_words",
+    "weights_of",
     "with_words",
     "without_learned",
 ]

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,9 +29,9 @@ from fashionsearch.files import open_regular
 
 _FOLDER = Path(__file__).parent
 _NETWORK = "network."
-# Written by benchmarks/pretrained.py, and what concerns words by benchmarks/ship_words.py: SHA-256 of the files, and the
-# fingerprint of the network whose embeddings the words are for.
-_SHIPPED: dict[str, dict[str, str]] = json.loads((_FOLDER / "shipped.json").read_text(encoding="utf-8"))
+# Written by benchmarks/pretrained.py, and what concerns words by benchmarks/ship_words.py: SHA-256 of the files and of the
+# network's tensors, the length of its embeddings, and the fingerprint of the network whose embeddings the words are for.
+_SHIPPED: dict[str, dict[str, Any]] = json.loads((_FOLDER / "shipped.json").read_text(encoding="utf-8"))
 
 
 @dataclass(frozen=True, eq=False)
@@ -50,16 +51,26 @@ class Shipped:
     @property
     def network(self) -> dict[str, NDArray[np.float32]]:
         """The network's weights in full precision, by their names in the network."""
-        return {
-            name.removeprefix(_NETWORK): array.astype(np.float32)
-            for name, array in self.arrays.items()
-            if name.startswith(_NETWORK)
-        }
+        return network_of(self.arrays)
+
+
+def network_of(arrays: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[np.float32]]:
+    """Return those arrays of a shipped file that are its network's weights, as `Shipped.network` has them."""
+    return {
+        name.removeprefix(_NETWORK): array.astype(np.float32)
+        for name, array in arrays.items()
+        if name.startswith(_NETWORK)
+    }
 
 
 def is_shipped(name: object) -> bool:
     """Return whether a network of this name ships in the wheel."""
     return isinstance(name, str) and name in _SHIPPED
+
+
+def known(name: str) -> Mapping[str, Any]:
+    """Return what is known of a shipped network without reading it: "network", its hash, and "dim" among others."""
+    return _SHIPPED[name]
 
 
 def open_shipped(name: str, folder: Path = _FOLDER) -> Shipped:
@@ -101,13 +112,22 @@ def _read(name: str, path: Path, expected: str) -> Shipped:
     return Shipped(name, storage.Fields.parse(path, text.encode()), arrays)
 
 
+def weights_of(name: str, folder: Path = _FOLDER) -> bytes:
+    """Return the content of a shipped network's file.
+
+    Raises:
+        CorruptFileError: if it isn't the one that shipped.
+    """
+    return _verified(folder / f"{name}.safetensors", _SHIPPED[name]["weights"])
+
+
 def graph_of(name: str, folder: Path = _FOLDER) -> Path:
     """Return the path of a shipped network's graph, having verified it and the weights that it reads.
 
     Raises:
         CorruptFileError: if a file isn't the one that shipped.
     """
-    _verified(folder / f"{name}.safetensors", _SHIPPED[name]["weights"])
+    weights_of(name, folder)
     path = folder / f"{name}.onnx"
     _verified(path, _SHIPPED[name]["graph"])
     return path

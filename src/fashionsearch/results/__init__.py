@@ -1,43 +1,5 @@
 """What the library answers with: frozen, printable, at home in a notebook."""
 
-from __future__ import annotations
+import lazy_loader as lazy
 
-from fashionsearch.results.audit import Audit
-from fashionsearch.results.calibrated import Calibrated
-from fashionsearch.results.clicks import ClickReport
-from fashionsearch.results.evaluation import ClassRow, Evaluation
-from fashionsearch.results.fidelity import Fidelity
-from fashionsearch.results.findings import Broken, Contradiction, Duplicate, Leak, LeakFree, Mislabel
-from fashionsearch.results.health import Health
-from fashionsearch.results.history import History
-from fashionsearch.results.matches import Added, Item, Match, Matches, Sharded, Synced
-from fashionsearch.results.migrated import MigrationReport
-from fashionsearch.results.tables import html_table, text_table
-from fashionsearch.results.tags import Tags
-
-__all__ = [
-    "Added",
-    "Audit",
-    "Broken",
-    "Calibrated",
-    "ClassRow",
-    "ClickReport",
-    "Contradiction",
-    "Duplicate",
-    "Evaluation",
-    "Fidelity",
-    "Health",
-    "History",
-    "Item",
-    "Leak",
-    "LeakFree",
-    "Match",
-    "Matches",
-    "MigrationReport",
-    "Mislabel",
-    "Sharded",
-    "Synced",
-    "Tags",
-    "html_table",
-    "text_table",
-]
+__getattr__, __dir__, __all__ = lazy.attach_stub(__name__, __file__)

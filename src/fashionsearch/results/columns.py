@@ -32,26 +32,30 @@ class MetadataColumns:
 
     def rows(self) -> NDArray[np.object_]:
         """Return (n, k) object, a dict for each item and None where there is none."""
-        names = tuple(self._values)
+        is_full = np.count_nonzero(self._there) == self._there.size
+        codes = (
+            self._codes.reshape(len(self._codes), self._there.size)
+            if is_full
+            else self._codes[:, self._there]
+        )
+        items = self._items(codes)
+        if is_full:
+            return np.fromiter(items, dtype=object, count=len(items)).reshape(self._there.shape)
         found = np.full(self._there.shape, None, dtype=object)
-        codes = self._codes[:, self._there]
-        if not names:
-            items: list[dict[str, Any]] = [{} for _ in range(codes.shape[1])]
-        else:
-            columns = [
-                _picked(values, each) for values, each in zip(self._values.values(), codes, strict=True)
-            ]
-            items = [dict(zip(names, row, strict=True)) for row in zip(*columns, strict=True)]
-            for place in np.flatnonzero((codes < 0).any(axis=0)).tolist():
-                items[place] = {name: value for name, value in items[place].items() if value is not _NOTHING}
         found[self._there] = np.fromiter(items, dtype=object, count=len(items))
         return found
 
-
-_NOTHING = object()
-
-
-def _picked(values: Sequence[Any], codes: NDArray[np.int32]) -> list[Any]:
-    if codes.min(initial=0) >= 0:  # the usual case, in half the time
-        return list(map(values.__getitem__, codes.tolist()))
-    return [values[code] if code >= 0 else _NOTHING for code in codes.tolist()]
+    def _items(self, codes: NDArray[np.int32]) -> list[dict[str, Any]]:
+        """Return a dict for each of (fields, m) codes."""
+        names = tuple(self._values)
+        if not names:
+            return [{} for _ in range(codes.shape[1])]
+        if not np.count_nonzero(codes < 0):  # the usual case, in half the time
+            columns = zip(self._values.values(), codes.tolist(), strict=True)
+            rows = zip(*[map(values.__getitem__, each) for values, each in columns], strict=True)
+            return [dict(zip(names, row, strict=True)) for row in rows]
+        values = self._values.items()
+        return [
+            {name: held[code] for (name, held), code in zip(values, row, strict=True) if code >= 0}
+            for row in codes.T.tolist()
+        ]

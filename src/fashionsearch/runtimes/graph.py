@@ -51,28 +51,37 @@ def exported(
     Raises:
         RuntimeUnavailableError: if the network can't be exported, or the exported one disagrees with torch.
     """
-    folder = _export_folder(fingerprint)
-    kept = _cached_graph(folder)
-    graph = export(module, preprocess) if kept is None else kept
-    runtime = open_graph(graph)
-    compare(runtime, module, preprocess, MAX_ERROR[precision])
-    if kept is None:
-        _keep(graph, folder)
-    return runtime
+    opened: list[Runtime] = []
+
+    def check(graph: bytes) -> None:
+        opened.append(open_graph(graph))
+        compare(opened[0], module, preprocess, MAX_ERROR[precision])
+
+    kept_graph(lambda: export(module, preprocess), fingerprint, check)
+    return opened[0]
 
 
-def float_graph(module: nn.Module, preprocess: Preprocess, fingerprint: str) -> bytes:
-    """Return a network's graph in float32, from the cache where it is.
+def kept_graph(
+    make: Callable[[], bytes], fingerprint: str, check: Callable[[bytes], object] | None = None
+) -> bytes:
+    """Return a graph from the cache, or make it and keep it there.
+
+    Args:
+        make: exports the network.
+        fingerprint: of what is exported.
+        check: raises RuntimeUnavailableError for a graph that isn't good.
 
     Raises:
-        RuntimeUnavailableError: if it can't be exported.
+        RuntimeUnavailableError: if it can't be exported, or isn't good.
     """
     folder = _export_folder(fingerprint)
     kept = _cached_graph(folder)
+    graph = make() if kept is None else kept
+    if check is not None:
+        check(graph)
     if kept is None:
-        kept = export(module, preprocess)
-        _keep(kept, folder)
-    return kept
+        _keep(graph, folder)
+    return graph
 
 
 def compare(
@@ -146,15 +155,15 @@ def _keep(graph: bytes, folder: Path | None) -> None:
             storage.save(folder, "export", {_GRAPH: storage.write_bytes(graph)})
 
 
-def export(module: nn.Module, preprocess: Preprocess) -> bytes:
-    """Return a network as an ONNX graph.
+def export(module: nn.Module, preprocess: Preprocess, outputs: Sequence[str] = ("embeddings",)) -> bytes:
+    """Return a network as an ONNX graph, of one output or of several.
 
     Raises:
         RuntimeUnavailableError: if it can't be exported.
     """
     with torch_defaults():
         pixels = torch.zeros((2, *preprocess.image_size, 3), dtype=torch.uint8)
-        return to_onnx(Network(module, preprocess), pixels, output="embeddings", dynamic=["n"])
+        return to_onnx(Network(module, preprocess), pixels, outputs=outputs, dynamic=["n"])
 
 
 def export_resizing(preprocess: Preprocess) -> bytes:
@@ -165,16 +174,18 @@ def export_resizing(preprocess: Preprocess) -> bytes:
     """
     with torch_defaults():
         pixels = torch.zeros((2, 7, 9, 3), dtype=torch.uint8)
-        return to_onnx(Resize(preprocess), pixels, output="resized", dynamic=["n", "height", "width"])
+        return to_onnx(Resize(preprocess), pixels, outputs=["resized"], dynamic=["n", "height", "width"])
 
 
-def to_onnx(module: nn.Module, pixels: torch.Tensor, *, output: str, dynamic: Sequence[str]) -> bytes:
-    """Return a module that maps "pixels" to one output as an ONNX graph.
+def to_onnx(
+    module: nn.Module, pixels: torch.Tensor, *, outputs: Sequence[str], dynamic: Sequence[str]
+) -> bytes:
+    """Return a module that maps "pixels" to one output or several as an ONNX graph.
 
     Args:
         module: the module.
         pixels: an example, with other sizes than 1 where the size is dynamic.
-        output: the output's name.
+        outputs: the outputs' names.
         dynamic: names of the first dimensions of `pixels`, which may have any size.
 
     Raises:
@@ -189,7 +200,7 @@ def to_onnx(module: nn.Module, pixels: torch.Tensor, *, output: str, dynamic: Se
                 (pixels,),
                 path,
                 input_names=["pixels"],
-                output_names=[output],
+                output_names=list(outputs),
                 dynamic_shapes={"pixels": sizes},
                 external_data=False,
                 dynamo=True,

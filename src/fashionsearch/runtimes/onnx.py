@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import importlib
 import os
 from pathlib import Path
@@ -19,7 +20,6 @@ class OnnxRuntime:
 
     Args:
         graph: maps "pixels", (n, H, W, 3) uint8, to (n, dim) float32; a path, where its weights lie in a file beside it.
-        output: the name of the output that is wanted; None is the first.
         threads: that share one run; None is one a core, which costs a small network more than it gains.
 
     Raises:
@@ -28,7 +28,7 @@ class OnnxRuntime:
 
     name = "onnx"
 
-    def __init__(self, graph: bytes | Path, *, output: str | None = None, threads: int | None = None) -> None:
+    def __init__(self, graph: bytes | Path, *, threads: int | None = None) -> None:
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
         options.intra_op_num_threads = threads or 0
@@ -46,8 +46,15 @@ class OnnxRuntime:
             raise errors.RuntimeUnavailableError(
                 f"ONNX Runtime can't open the exported network: {error}; use runtime='torch'"
             ) from error
-        self._outputs = None if output is None else [output]
+        self._outputs: list[str] | None = None  # the first
         sessions.opened(self)
+
+    def giving(self, output: str) -> OnnxRuntime:
+        """Return a runtime of the same session, for another output."""
+        other = copy.copy(self)
+        other._outputs = [output]
+        sessions.opened(other)
+        return other
 
     def run(self, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
         """Map (n, H, W, 3) uint8 pixels to (n, dim) float32."""

@@ -19,12 +19,22 @@ from __future__ import annotations
 from fashionsearch.files import PathLike, write_atomically
 from fashionsearch.storage.arrays import parse_arrays, parse_metadata, write_arrays
 from fashionsearch.storage.fields import Fields, write_json
-from fashionsearch.storage.folder import MANIFEST, Writer, check_target, open_saved, save, write_bytes
-from fashionsearch.storage.saved import Mapped, Saved, write_copy
+from fashionsearch.storage.folder import (
+    MANIFEST,
+    LeftOut,
+    Writer,
+    check_target,
+    open_saved,
+    save,
+    write_bytes,
+)
+from fashionsearch.storage.saved import Held, Mapped, Saved, write_copy
 
 __all__ = [
     "MANIFEST",
     "Fields",
+    "Held",
+    "LeftOut",
     "Mapped",
     "PathLike",
     "Saved",

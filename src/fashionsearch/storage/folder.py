@@ -36,6 +36,10 @@ _DIGEST = re.compile(r"[0-9a-f]{64}")
 Writer: TypeAlias = Callable[[Path], None]
 
 
+class LeftOut(Exception):
+    """Raised by a writer whose file is not to be there after all."""
+
+
 def write_bytes(content: bytes) -> Writer:
     """Return a writer of a file with this content."""
 
@@ -58,7 +62,7 @@ def save(
     Args:
         folder: created if missing; an existing one must be empty or hold the same kind.
         kind: what is saved.
-        files: name (may hold "/") -> a function that writes the file at the path it is given.
+        files: name (may hold "/") -> a function that writes the file at the path it is given, or raises `LeftOut`.
         replaces: another kind that it may take the place of.
         first: refuse a folder to which something was saved, also at this moment.
 
@@ -144,7 +148,10 @@ def _write_generation(root: Path, kind: str, files: Mapping[str, Writer]) -> Non
         for name, write in files.items():
             path = generation / name
             path.parent.mkdir(parents=True, exist_ok=True)
-            write(path)
+            try:
+                write(path)
+            except LeftOut:
+                continue
             sync(path)
             with path.open("rb") as file:
                 entries[name] = {"sha256": sha256(file), "bytes": path.stat().st_size}

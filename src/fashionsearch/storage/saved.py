@@ -9,7 +9,7 @@ import os
 import shutil
 import weakref
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -82,6 +82,22 @@ class Saved:
         with self._opened(name) as file:
             return Mapped(file)
 
+    def held(self, name: str) -> Held:
+        """Return a file, kept open to be read and verified later, of which its size alone has been verified.
+
+        Raises:
+            CorruptFileError: if the file is missing or of another size.
+            StorageError: if it may not be read.
+        """
+        with self._opened(name) as file:
+            return Held(file, self.generation / name, self.files[name]["sha256"])
+
+    def without(self, ending: str) -> Saved:
+        """Return the folder as if the files of such names weren't in it."""
+        return replace(
+            self, files={name: file for name, file in self.files.items() if not name.endswith(ending)}
+        )
+
     def json(self, name: str) -> Fields:
         """Return the fields of a verified JSON file.
 
@@ -146,10 +162,59 @@ class Saved:
             ) from error
 
     def _compare(self, name: str, digest: str) -> None:
-        if digest != self.files[name]["sha256"]:
+        _compare(self.generation / name, digest, self.files[name]["sha256"])
+
+
+class Held:
+    """A file that is kept open: it can be read also when its folder has been removed or saved to again.
+
+    Where the system can't remove an open file it is read at once.
+
+    Args:
+        file: an open one; it may be closed then.
+        path: of the file, for an error.
+        digest: the SHA-256 it is to have.
+    """
+
+    def __init__(self, file: BinaryIO, path: Path, digest: str) -> None:
+        self._path, self._digest = path, digest
+        self._read: bytes | None = None
+        if not hasattr(os, "pread"):
+            self._read = file.read()
+            return
+        self._descriptor = os.dup(file.fileno())
+        weakref.finalize(self, os.close, self._descriptor)
+
+    def content(self) -> bytes:
+        """Return what it holds, verified.
+
+        Raises:
+            CorruptFileError: if it can't be read or isn't what was written.
+        """
+        try:
+            content = b"".join(self._blocks()) if self._read is None else self._read
+        except OSError as error:
             raise errors.CorruptFileError(
-                f"{self.generation / name} is not the file that was saved: its SHA-256 differs; restore it from a copy"
-            )
+                f"{self._path} can't be read: {error.strerror or error}; restore it from a copy"
+            ) from error
+        _compare(self._path, hashlib.sha256(content).hexdigest(), self._digest)
+        return content
+
+    def _blocks(self) -> Iterator[bytes]:
+        place, size = 0, os.fstat(self._descriptor).st_size
+        while block := os.pread(self._descriptor, size - place, place):  # which gives 2 GiB at most
+            yield block
+            place += len(block)
+
+    def __getstate__(self) -> dict[str, Any]:
+        return {"_path": self._path, "_digest": self._digest, "_read": self.content()}
+
+
+def _compare(path: Path, found: str, expected: str) -> None:
+    if found != expected:
+        raise errors.CorruptFileError(
+            f"{path} is not the file that was saved: its SHA-256 differs; restore it from a copy"
+        )
 
 
 class Mapped:

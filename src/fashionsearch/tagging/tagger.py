@@ -284,8 +284,13 @@ class Tagger(Teachable):
         )
         return self
 
-    def save(self, folder: storage.PathLike) -> None:
+    def save(self, folder: storage.PathLike, *, onnx: bool = True) -> None:
         """Save all that was learned, and the options, to a folder, atomically.
+
+        Args:
+            folder: made where it is missing.
+            onnx: beside trained weights save the network as a graph, by which it is loaded and tags without torch. Making it
+                takes seconds, and a warning says where it can't be made.
 
         Raises:
             NotFittedError: before `fit`.
@@ -297,7 +302,7 @@ class Tagger(Teachable):
                 f"this tagger's encoder is a {type(self.backbone).__name__}, an object of your own, which can't be saved; "
                 "make the tagger again by Tagger.zero_shot(encoder, classes)"
             )
-        super().save(folder)
+        super().save(folder, onnx=onnx)
 
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what `storage.save` needs to keep this tagger, as part of another folder if there is a prefix.

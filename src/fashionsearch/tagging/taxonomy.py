@@ -61,7 +61,7 @@ class Taxonomy:
             free = self.above[name] == UNKNOWN
             if free.any():
                 best[:] = scores[name][:, free].max(axis=1, keepdims=True)
-            for place in np.unique(self.above[name][self.above[name] != UNKNOWN]):
+            for place in sorted(set(self.above[name].tolist()) - {UNKNOWN}):
                 here = scores[name][:, self.above[name] == place].max(axis=1)
                 best[:, place] = np.maximum(best[:, place], here)
             # A class with nothing below it must neither win nor lose by that.

@@ -10,10 +10,6 @@ from fashionsearch import errors
 from fashionsearch.index.engines import codes, faiss, hnsw
 from fashionsearch.index.engines.base import Engine, Graph, Server, Settings
 from fashionsearch.index.engines.local import LocalEngine
-from fashionsearch.index.engines.pgvector import session
-from fashionsearch.index.engines.pgvector.engine import PgvectorEngine
-from fashionsearch.index.engines.qdrant import collection as collections
-from fashionsearch.index.engines.qdrant.engine import QdrantEngine
 from fashionsearch.index.rows import check_choice
 
 GRAPHS: Mapping[str, type[Graph] | None] = {
@@ -22,11 +18,22 @@ GRAPHS: Mapping[str, type[Graph] | None] = {
     "exact": None,
 }
 _MADE_OF = {"hnsw": (hnsw, "hnswlib"), "faiss": (faiss, "faiss-cpu")}
-# These keep their rows on a server.
-REMOTE: Mapping[str, Callable[[Settings], Engine]] = {"qdrant": QdrantEngine, "pgvector": PgvectorEngine}
-# What may be sent to a server that a folder names, and not the caller.
-_WITHOUT_PASSWORD = {"pgvector": session.without_password}
-_IS_THERE = {"qdrant": collections.is_there, "pgvector": session.is_there}
+
+
+def _qdrant(settings: Settings) -> Engine:
+    from fashionsearch.index.engines.qdrant.engine import QdrantEngine
+
+    return QdrantEngine(settings)
+
+
+def _pgvector(settings: Settings) -> Engine:
+    from fashionsearch.index.engines.pgvector.engine import PgvectorEngine
+
+    return PgvectorEngine(settings)
+
+
+# These keep their rows on a server; they are imported where they are asked for.
+REMOTE: Mapping[str, Callable[[Settings], Engine]] = {"qdrant": _qdrant, "pgvector": _pgvector}
 ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
     **{name: partial(LocalEngine, graph_type=graph) for name, graph in GRAPHS.items()},
     **REMOTE,
@@ -35,8 +42,11 @@ ENGINES: Mapping[str, Callable[[Settings], Engine]] = {
 
 def beside_on_server(old: Engine, name: str, settings: Settings) -> Engine:
     """Return another engine of that name on the server of an engine, whose connection it may share."""
-    if isinstance(old, QdrantEngine):
-        return QdrantEngine(settings, shares=old)
+    if name == "qdrant":
+        from fashionsearch.index.engines.qdrant.engine import QdrantEngine
+
+        if isinstance(old, QdrantEngine):
+            return QdrantEngine(settings, shares=old)
     return ENGINES[name](settings)
 
 
@@ -73,7 +83,11 @@ def check_storage(storage: str, engine: str, dim: int) -> None:
 
 def check_there(engine: str, server: Server) -> None:
     """Raise StorageError unless a server has a collection: one that is missing is not to pass for an empty index."""
-    if not _IS_THERE[engine](server):
+    if engine == "qdrant":
+        from fashionsearch.index.engines.qdrant.collection import is_there
+    else:
+        from fashionsearch.index.engines.pgvector.session import is_there
+    if not is_there(server):
         raise errors.StorageError(
             f"the items of this index were in {server.collection!r} on a server, which has nothing of that name any more; "
             "give url= for another server"
@@ -86,7 +100,11 @@ def saved_url(engine: str, url: str) -> str:
     Raises:
         InputError: if it is no address.
     """
-    return _WITHOUT_PASSWORD.get(engine, str)(url)
+    if engine != "pgvector":
+        return url
+    from fashionsearch.index.engines.pgvector.session import without_password
+
+    return without_password(url)
 
 
 def server_of(

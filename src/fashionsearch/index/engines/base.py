@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-import safetensors
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
@@ -31,7 +30,6 @@ DAMAGE = (
     RuntimeError,
     TypeError,
     ValueError,
-    safetensors.SafetensorError,
 )
 
 
@@ -107,6 +105,9 @@ class Engine(Protocol):
     @property
     def has_graph(self) -> bool:
         """Whether searches may walk through a graph; until then every search is exact."""
+
+    def allow(self, ef_search: int) -> bool:
+        """Verify some more rows for a lower `ef_search`; return whether all are, so that searches keep to that at once."""
 
     def __len__(self) -> int:
         """Return the number of rows."""
@@ -233,6 +234,9 @@ class Graph(Protocol):
 
         A row that has fewer is filled up with −1 and NaN. None where the graph can't tell.
         """
+
+    def allow(self, ef_search: int, vectors: NDArray[np.float32]) -> bool:
+        """Verify some more rows for a lower `ef_search`; return whether all are known to find themselves at that."""
 
     @property
     def bytes(self) -> int:

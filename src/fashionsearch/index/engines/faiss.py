@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.index.engines import codes
 from fashionsearch.index.engines.base import Settings
+from fashionsearch.index.engines.hidden import Hidden
 from fashionsearch.index.engines.hnsw import HnswGraph
 from fashionsearch.neighbours import score
 
@@ -180,12 +181,8 @@ class FaissGraph(HnswGraph):
         """Return what `read` needs beside the file and the labels."""
         return {**super().notes(), "storage": self._index.storage}
 
-    def _flat(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
-        faiss = codes.library()
-        flat = faiss.IndexFlat(vectors.shape[1], codes.kind(self._metric))
-        numbered = faiss.IndexIDMap(flat)
-        numbered.add_with_ids(np.ascontiguousarray(vectors), labels)
-        return _Flat(numbered, self._metric)
+    def _compared(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Hidden:
+        return _FaissHidden(vectors, labels, self._metric)
 
     def write(self, path: Path) -> None:
         """Write faiss's file.
@@ -210,6 +207,17 @@ class FaissGraph(HnswGraph):
         super().read(path, labels, notes)
         for dead in np.flatnonzero(self._first_slot < 0).tolist():
             self._index.mark_deleted(dead)
+
+
+class _FaissHidden(Hidden):
+    """`Hidden` on faiss instead of hnswlib."""
+
+    def _made(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
+        faiss = codes.library()
+        flat = faiss.IndexFlat(vectors.shape[1], codes.kind(self._metric))
+        numbered = faiss.IndexIDMap(flat)
+        numbered.add_with_ids(np.ascontiguousarray(vectors), labels)
+        return _Flat(numbered, self._metric)
 
 
 class _Flat:

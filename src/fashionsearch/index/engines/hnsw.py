@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.index.engines.base import Settings
+from fashionsearch.index.engines.hidden import Hidden
 from fashionsearch.index.engines.widening import grown, similarities_of, widened
 
 _SPACES = {"cosine": "cosine", "euclidean": "l2"}
@@ -63,9 +64,9 @@ class HnswGraph:
         self._next_label = 0
         self._dead = 0
         # Nodes that a walk to their own vector misses, and the smallest ef with which it is known to find them: at a lower ef
-        # they are candidates of every query. Beside them for which ef an index of those hidden holds, it, and their number.
+        # they are candidates of every query. Beside them for which ef those that are hidden are the same, and they.
         self._hidden: dict[int, int] = {}
-        self._hidden_at: tuple[range, Any, int] | None = None
+        self._hidden_at: tuple[range, Hidden] | None = None
         self._lowest_ef = settings.ef_search
         self._wanted_ef = settings.ef_search  # lower while rows are verified for it
         self._unverified: list[int] = []  # labels of those rows
@@ -226,8 +227,7 @@ class HnswGraph:
 
         A row that has fewer is filled up with −1 and NaN. None where the graph can't tell.
         """
-        if ef_search < self._lowest_ef:
-            self._lower_ef(ef_search, vectors)
+        self.allow(ef_search, vectors)
         count = min(count, self.nodes)
         # Until all rows are known to find themselves at a lower ef, searches keep to the one at which they do.
         ef = max(ef_search, self._lowest_ef, count)
@@ -236,12 +236,18 @@ class HnswGraph:
             found, distances = self._index.knn_query(queries, k=count)
         except RuntimeError:
             return None  # fewer nodes within reach than asked for; exact search knows
-        labels, similarities = found.astype(np.int64), similarities_of(distances, self._metric)
+        labels, similarities = found.view(np.int64), similarities_of(distances, self._metric)
         if self._hidden and labels.size:
-            labels, similarities = self._with_hidden(labels, similarities, queries, vectors, ef)
-        slots_found = np.where(labels >= 0, self._first_slot[labels], -1)
-        several = (labels >= 0) & self._is_shared[labels]
-        if not several.any():
+            if self._hidden_at is None or ef not in self._hidden_at[0]:
+                self._hidden_at = self._hidden_from(vectors, ef)
+            labels, similarities = self._hidden_at[1].joined(labels, similarities, queries)
+        slots_found = self._first_slot.take(labels, mode="clip")
+        if labels.shape[1] > found.shape[1]:
+            slots_found[labels < 0] = -1
+        if not self._slots_of_shared:
+            return slots_found, similarities
+        several = (labels >= 0) & self._is_shared.take(labels, mode="clip")
+        if not np.count_nonzero(several):
             return slots_found, similarities
         rows, places = np.nonzero(several)
         # The first slot is there already; of thousands of equal vectors, the oldest are enough.
@@ -256,63 +262,26 @@ class HnswGraph:
             np.repeat(similarities[rows, places], counts),
         )
 
-    def _with_hidden(
-        self,
-        labels: NDArray[np.int64],
-        similarities: NDArray[np.float32],
-        queries: NDArray[np.float32],
-        vectors: NDArray[np.float32],
-        ef: int,
-    ) -> tuple[NDArray[np.int64], NDArray[np.float32]]:
-        """Add the hidden nodes that are as near as the farthest that the walk found; −1 and NaN fill rows up."""
-        if self._hidden_at is None or ef not in self._hidden_at[0]:
-            self._hidden_at = self._compared_one_by_one(vectors, ef)
-        _, index, hidden = self._hidden_at
-        if not hidden:
-            return labels, similarities
-        asked = self._prepared(queries)
-        # Few queries have one among their nearest; only those ask for more than the nearest.
-        _, distances = index.knn_query(asked, k=1)
-        concerned = np.flatnonzero(similarities_of(distances, self._metric)[:, 0] >= similarities[:, -1])
-        if not len(concerned):
-            return labels, similarities
-        count = min(labels.shape[1], hidden)
-        found, distances = index.knn_query(asked[concerned], k=count)
-        alike = similarities_of(distances, self._metric)
-        rows, places = np.nonzero(alike >= similarities[concerned, -1:])
-        more, alike, rows = found[rows, places].astype(np.int64), alike[rows, places], concerned[rows]
-        new = (more[:, None] != labels[rows]).all(axis=1)
-        if not new.any():
-            return labels, similarities
-        return widened(labels, similarities, rows[new], more[new], alike[new])
+    def _hidden_from(self, vectors: NDArray[np.float32], ef: int) -> tuple[range, Hidden]:
+        """Return the nodes hidden at an ef, and for which other ef they are the same.
 
-    def _compared_one_by_one(self, vectors: NDArray[np.float32], ef: int) -> tuple[range, Any, int]:
-        """Return an index without a graph, of the nodes hidden at an ef; for which other ef it holds, and how many they are.
-
-        Of a large graph only the most hidden are taken: more would take longer than a walk. The threads of numpy's products
-        would spin on after them, where the next walk needs the processor.
+        Of a large graph only the most hidden are taken: more would take longer than a walk.
         """
         steps = {0, _NEVER, *self._hidden.values()}
         holds = range(max(step for step in steps if step <= ef), min(step for step in steps if step > ef))
         hidden = sorted((-until, label) for label, until in self._hidden.items() if until > ef)
         most = _MOST_HIDDEN if self._nodes > _LARGE else len(hidden)
         labels = np.array(sorted(label for _, label in hidden[:most]), dtype=np.int64)
-        if not len(labels):
-            return holds, None, 0
-        return holds, self._flat(self._prepared(vectors[self._first_slot[labels]]), labels), len(labels)
+        return holds, self._compared(vectors[self._first_slot[labels]], labels)
 
-    def _flat(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Any:
-        import hnswlib
+    def _compared(self, vectors: NDArray[np.float32], labels: NDArray[np.int64]) -> Hidden:
+        return Hidden(vectors, labels, self._metric)
 
-        space = {"cosine": "ip", "euclidean": "l2"}[self._metric]
-        index = hnswlib.BFIndex(space=space, dim=vectors.shape[1])
-        index.init_index(max_elements=len(labels))
-        index.add_items(vectors, labels)
-        return index
-
-    def _prepared(self, rows: NDArray[np.float32]) -> NDArray[np.float32]:
-        # hnswlib's index without a graph doesn't see to that for queries.
-        return rows / np.linalg.norm(rows, axis=1, keepdims=True) if self._metric == "cosine" else rows
+    def allow(self, ef_search: int, vectors: NDArray[np.float32]) -> bool:
+        """Verify some more rows for a lower `ef_search`; return whether all are known to find themselves at that."""
+        if ef_search < self._lowest_ef:
+            self._lower_ef(ef_search, vectors)
+        return self._lowest_ef <= ef_search
 
     @property
     def bytes(self) -> int:
@@ -360,7 +329,8 @@ class HnswGraph:
             "hidden_ef", self._lowest_ef
         )  # older versions noted neither this nor the next
         until: Any = notes.get("hidden_until", [_NEVER] * len(hidden) if isinstance(hidden, list) else None)
-        nodes = np.unique(labels)
+        nodes = np.sort(labels)  # np.unique would import masked arrays
+        nodes = nodes[np.diff(nodes, prepend=nodes[:1] - 1) > 0]
         fits = (
             labels.dtype == np.int64
             and all(type(number) is int and number >= 0 for number in (next_label, dead, lowest_ef))
@@ -370,7 +340,7 @@ class HnswGraph:
             and nodes[-1] < next_label
             and isinstance(hidden, list)
             and all(type(label) is int for label in hidden)
-            and bool(np.isin(hidden, nodes).all())
+            and (not hidden or set(hidden) <= set(nodes.tolist()))
             and isinstance(until, list)
             and len(until) == len(hidden)
             and all(type(ef) is int and ef > 0 for ef in until)

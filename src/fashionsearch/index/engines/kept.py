@@ -21,20 +21,26 @@ class Kept:
 
     Attributes:
         slots: of the rows, in ascending order.
-        flags: the same, as a flag for each slot.
     """
 
     def __init__(self, flags: NDArray[np.bool_]) -> None:
-        self.slots, self.flags = np.flatnonzero(flags), flags
+        self.slots = np.flatnonzero(flags)
+        # Between two that aren't, which stand for −1 and for what a change is about to add behind the last slot.
+        self._flags = np.zeros(len(flags) + 2, dtype=bool)
+        self._flags[1:-1] = flags
         self._asked = 0
         self._gathered: tuple[NDArray[np.float32], NDArray[np.float32]] | None = None
         self._depth = 0.0  # of the rows nearest to a query, how many come to one that is kept; 0 is unknown
+
+    def holds(self, slots: NDArray[np.intp]) -> NDArray[np.bool_]:
+        """Return which of an array of slots are of rows that meet the filter; −1 isn't."""
+        return self._flags.take(slots + 1, mode="clip")
 
     @property
     def bytes(self) -> int:
         """What it takes up in memory."""
         gathered = 0 if self._gathered is None else self._gathered[0].nbytes + self._gathered[1].nbytes
-        return self.slots.nbytes + self.flags.nbytes + gathered
+        return self.slots.nbytes + self._flags.nbytes + gathered
 
     def gathers(self, dim: int) -> bool:
         """Return whether the rows' vectors are to lie side by side: few ones, of a filter that was asked for before."""

@@ -95,6 +95,12 @@ class LocalEngine:
         self._unless_changing(self._install)
         return self._state.graph is not None
 
+    def allow(self, ef_search: int) -> bool:
+        """Verify some more rows for a lower `ef_search`; return whether all are, so that searches keep to that at once."""
+        with self._reading() as store:
+            graph = self._state.graph
+            return graph is None or graph.allow(ef_search, store.prepared)
+
     def __len__(self) -> int:
         with self._reading() as store:
             return len(store)

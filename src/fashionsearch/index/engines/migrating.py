@@ -25,12 +25,12 @@ from fashionsearch.index.codec import Head, same
 from fashionsearch.index.engines import estimating
 from fashionsearch.index.engines.base import Engine, Facts, Settings, fetch_present
 from fashionsearch.index.engines.durable import DurableEngine
+from fashionsearch.index.engines.merging import merged, without
 from fashionsearch.index.engines.noted import MADE_OF, MAPPED, alike, fitting, notes, picked, plain
 from fashionsearch.index.filters import Condition, lacking, leaves
 from fashionsearch.index.mapping import SpaceMap
 from fashionsearch.index.rows import Id, Rows
 from fashionsearch.results import Matches
-from fashionsearch.results.matches import joined
 from fashionsearch.values import Value
 
 _WIDER = 4
@@ -101,6 +101,10 @@ class MigratingEngine:
     def has_graph(self) -> bool:
         """Whether searches may walk through graphs alone."""
         return self.old.has_graph and self.new.has_graph
+
+    def allow(self, ef_search: int) -> bool:
+        """Verify some more rows for a lower `ef_search`; return whether all are, so that searches keep to that at once."""
+        return all([self.old.allow(ef_search), self.new.allow(ef_search)])
 
     def __len__(self) -> int:
         return len(self.old)
@@ -249,7 +253,7 @@ class MigratingEngine:
         gone = self.gone
         fresh = self._search_new(vectors, k + len(gone), condition, exact)
         if gone:
-            fresh = _without(fresh, gone, k)
+            fresh = without(fresh, gone, k)
         if self.done >= len(self.old):
             return fresh
         width = max(estimating.POOL, 2 * k)
@@ -260,7 +264,7 @@ class MigratingEngine:
             if self._is_enough(found, fresh, k, width):
                 break
             width *= _WIDER
-        return _merged(fresh, found, min(k, len(self)))
+        return merged(fresh, found, min(k, len(self)))
 
     def _search_new(
         self, vectors: NDArray[np.float32], k: int, condition: Condition | None, exact: bool
@@ -375,26 +379,3 @@ class MigratingEngine:
 
     def read(self, saved: storage.Saved, notes: Mapping[str, Any], *, rebuild: bool) -> None:
         """Do nothing: the two engines were filled before."""
-
-
-def _without(found: Matches, gone: set[Id], width: int) -> Matches:
-    """Return the nearest that aren't gone."""
-    orders = [
-        [place for place, item in enumerate(ids[:count]) if item not in gone][:width]
-        for ids, count in zip(found.ids.tolist(), found.counts.tolist(), strict=True)
-    ]
-    return found.chosen(orders, width)
-
-
-def _merged(fresh: Matches, found: Matches, width: int) -> Matches:
-    """Return the nearest of the new rows and of the estimated ones, on one scale."""
-    both, start = joined([fresh, found]), fresh.ids.shape[1]
-    orders = []
-    for query, first in enumerate(fresh.counts.tolist()):
-        known = set(fresh.ids[query, :first])
-        others = np.flatnonzero(~np.isnan(found.similarities[query])).tolist()
-        others = [start + place for place in others if found.ids[query, place] not in known]
-        places = np.array([*range(first), *others], dtype=np.intp)
-        order = np.argsort(-both.similarities[query, places], kind="stable")
-        orders.append(places[order][:width].tolist())
-    return both.chosen(orders, width)

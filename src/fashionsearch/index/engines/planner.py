@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import TypeAlias
 
 import numpy as np
@@ -17,7 +18,7 @@ from fashionsearch.results import Matches
 # Nanoseconds at 128 dimensions on two cores, of which only the ratios count: to pick a row that a filter keeps, to compare
 # it with a query, and of a walk through the graph for each of its candidates.
 _PICK, _COMPARE, _WALK = 80, 14, 1400
-_SPARE, _MARGIN, _WIDER = 2.5, 1.5, 3  # found good by benchmarks/filters.py
+_SPREAD, _SPARE, _MARGIN, _WIDER = 2.2, 8, 1.5, 3  # found good by benchmarks/filters.py
 
 _Part: TypeAlias = (
     "tuple[NDArray[np.intp], NDArray[np.intp], NDArray[np.floating]]"  # queries, and what they found
@@ -45,18 +46,11 @@ def search(
     k = min(k, len(store))
     candidates = _candidates(store, graph, queries, k, condition, settings)
     slots, similarities = exact.sort_by_similarity(*candidates)
-    slots, similarities = slots[:, :k], similarities[:, :k].astype(np.float32)
-    missing = k - slots.shape[1]
-    if missing > 0:
+    slots, similarities = slots[:, :k], similarities[:, :k].astype(np.float32, copy=False)
+    if (missing := k - slots.shape[1]) > 0:
         slots = np.pad(slots, ((0, 0), (0, missing)), constant_values=-1)
         similarities = np.pad(similarities, ((0, 0), (0, missing)), constant_values=np.nan)
-    return Matches(
-        store.identities(slots),
-        similarities,
-        store.metadata(slots),
-        (slots >= 0).sum(axis=1),
-        store.sources(slots),
-    )
+    return store.matches(slots, similarities)
 
 
 def _candidates(
@@ -127,7 +121,7 @@ def _filtered(
     rest, count, rows = np.arange(len(queries)), len(kept.slots), len(store)
     pick = 0 if kept.gathers(store.dim) else _PICK
     depths = np.ones(len(queries))
-    wider, walked = int(_SPARE * k * kept.depth(rows)) + 10, 0
+    wider, walked = _reach(k, kept.depth(rows)), 0
     while len(rest) and walked < rows:
         if not graph_is_cheaper(len(rest), count, max(wider, settings.ef_search), pick):
             break
@@ -156,7 +150,7 @@ def _filtered_one(
     """Return the same for one query, the usual case of a shop, in a fraction of the time that arrays of one row take."""
     count, rows, one = len(kept.slots), len(store), np.zeros(1, dtype=np.intp)
     pick = 0 if kept.gathers(store.dim) else _PICK
-    wider, walked = int(_SPARE * k * kept.depth(rows)) + 10, 0
+    wider, walked = _reach(k, kept.depth(rows)), 0
     while walked < rows:
         reached = max(wider, settings.ef_search)
         found = (
@@ -166,14 +160,11 @@ def _filtered_one(
         )
         if found is None:
             break
-        slots = found[0][0]
-        # Behind the last lies what a change is about to add; −1 fills up.
-        places = np.flatnonzero(
-            kept.flags.take(slots, mode="clip") & (slots < len(kept.flags)) & (slots >= 0)
-        )
-        if len(places) >= k and _MARGIN * (places[k - 1] + 1) <= reached:
-            kept.learn_one(float(places[k - 1] + 1) / k, rows)
-            return [(one, slots[None, places], found[1][:, places])], one[:0]
+        places = kept.holds(found[0][0]).nonzero()[0]
+        if len(places) >= k and _MARGIN * (deep := int(places[k - 1]) + 1) <= reached:
+            kept.learn_one(deep / k, rows)
+            places = places[None]
+            return [(one, found[0].take(places), found[1].take(places))], one[:0]
         walked, wider = wider, _WIDER * wider
     if walked:
         kept.learn_one(2 * walked / k, rows)
@@ -186,15 +177,21 @@ def _only(
     kept: Kept, slots: NDArray[np.intp], similarities: NDArray[np.float32]
 ) -> tuple[NDArray[np.intp], NDArray[np.float32], NDArray[np.intp]]:
     """Return those of (n, m) candidates that a filter keeps, in their order, and at which places they were; −1 fills up."""
-    passes = (slots >= 0) & (slots < len(kept.flags))  # behind the last lies what a change is about to add
-    passes &= kept.flags.take(np.where(passes, slots, 0))
-    rows, places = np.nonzero(passes)
+    rows, places = np.nonzero(kept.holds(slots))
     counts = np.bincount(rows, minlength=len(slots))
     filled = np.arange(counts.max(initial=0)) < counts[:, None]
     found, alike = np.full(filled.shape, -1, dtype=np.intp), np.full(filled.shape, np.nan, dtype=np.float32)
     at = np.full(filled.shape, -1, dtype=np.intp)
     found[filled], alike[filled], at[filled] = slots[rows, places], similarities[rows, places], places
     return found, alike, at
+
+
+def _reach(k: int, depth: float) -> int:
+    """Return how many candidates a walk is to find, so that hardly any query finds fewer than k that are kept.
+
+    Where a filter keeps one row of `depth` at random, the k-th lies k·depth deep, give or take its spread.
+    """
+    return int(_MARGIN * (k * depth + _SPREAD * math.sqrt(k * depth * max(0.0, depth - 1)))) + _SPARE
 
 
 def _joined(parts: list[_Part], count: int) -> tuple[NDArray[np.intp], NDArray[np.floating]]:

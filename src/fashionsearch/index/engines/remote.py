@@ -44,6 +44,10 @@ class RemoteEngine:
         self.settings = settings
         self._server: Server = settings.server
 
+    def allow(self, ef_search: int) -> bool:
+        """Return True: searches keep to any `ef_search`."""
+        return True
+
     def asked(self, condition: Condition | None) -> Any:
         """Return a condition as the server takes it."""
         raise NotImplementedError

@@ -23,6 +23,7 @@ from fashionsearch.index.rows import (
     unknown_field,
     unknown_id,
 )
+from fashionsearch.results import Matches
 from fashionsearch.results.columns import MetadataColumns
 from fashionsearch.values import Value
 
@@ -253,21 +254,36 @@ class Store:
     def sources(self, slots: NDArray[np.intp]) -> NDArray[np.object_]:
         """Return the sources of an array of slots, None for −1."""
         if not self._has_sources:
-            return np.full(slots.shape, None, dtype=object)
+            return np.empty(slots.shape, dtype=object)  # of None
         return _gathered(self._sources, slots)
+
+    def matches(self, slots: NDArray[np.intp], similarities: NDArray[np.float32]) -> Matches:
+        """Return an answer: what lies in (n, k) slots, nothing where one is −1."""
+        there = slots >= 0
+        is_whole = np.count_nonzero(there) == there.size
+        return Matches(
+            self._ids.take(slots).astype(object, copy=False) if is_whole else self.identities(slots),
+            similarities,
+            self.metadata(slots, there=there),
+            np.full(len(slots), slots.shape[1]) if is_whole else there.sum(axis=1),
+            self.sources(slots),
+        )
 
     @property
     def fields(self) -> list[str]:
         """The metadata fields that are a user's."""
         return [name for name in self.columns if not name.startswith(PRIVATE)]
 
-    def metadata(self, slots: NDArray[np.intp], *, private: bool = False) -> MetadataColumns:
+    def metadata(
+        self, slots: NDArray[np.intp], *, private: bool = False, there: NDArray[np.bool_] | None = None
+    ) -> MetadataColumns:
         """Return the metadata of an array of slots, none for −1; the library's own fields where asked for."""
         names = list(self.columns) if private else self.fields
         codes = np.empty((len(names), *slots.shape), dtype=np.int32)
         for row, name in zip(codes, names, strict=True):
             self.columns[name].codes.take(slots, out=row, mode="clip")
-        return MetadataColumns({name: self.columns[name].values for name in names}, codes, slots >= 0)
+        values = {name: self.columns[name].values for name in names}
+        return MetadataColumns(values, codes, slots >= 0 if there is None else there)
 
     def matching(self, condition: Condition) -> Kept:
         """Return the rows that meet a condition, deciding once for each distinct value of a field.

@@ -46,6 +46,7 @@ def similarities_of(distances: NDArray[np.float32], metric: str) -> NDArray[np.f
     """Return what hnswlib's distances mean: it gives 1 − cosine, or the squared distance."""
     if metric == "cosine":
         # Not by `clip`, which takes a single query ten times as long.
-        similarities: NDArray[np.float32] = np.minimum(np.maximum(1 - distances, -1), 1)
-        return similarities
+        similarities: NDArray[np.float32] = 1 - distances
+        np.maximum(similarities, -1, out=similarities)
+        return np.minimum(similarities, 1, out=similarities)
     return -np.sqrt(distances)
