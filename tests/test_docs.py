@@ -189,6 +189,7 @@ def test_links_and_pictures_exist(page: Path) -> None:
 MADE_ELSEWHERE = {
     "search.png": "on README.md and docs/index.md, which link to the tutorial whose blocks make it",
     "data-flow.svg": "drawn by hand",
+    "app.png": "by benchmarks/make_app_picture.py, in a browser",
 }
 
 

@@ -6,6 +6,7 @@ import argparse
 from pathlib import Path
 
 from fashionsearch import __version__
+from fashionsearch.cli.app import add_app_command
 from fashionsearch.cli.index_options import add_index_commands
 from fashionsearch.cli.options import (
     DATA_HELP,
@@ -216,6 +217,7 @@ def make_parser() -> argparse.ArgumentParser:
     optimize.add_argument("--out", type=Path, help="folder to save the fastest encoder to")
 
     add_index_commands(subcommands)
+    add_app_command(subcommands)
 
     info = command(
         subcommands,
