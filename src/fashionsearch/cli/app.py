@@ -107,7 +107,7 @@ def _opened(options: argparse.Namespace) -> VisualIndex:
 
     if options.writable and options.url is None and _holds_items(options.index):
         return VisualIndex.open(options.index, rebuild=options.rebuild)
-    return open_index(options.index, rebuild=options.rebuild, url=options.url)
+    return open_index(options.index, embeds=True, rebuild=options.rebuild, url=options.url)
 
 
 def _holds_items(folder: Path) -> bool:
