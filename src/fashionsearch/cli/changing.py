@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
 from fashionsearch.cli.answer import Answer, changed_rows, left_out, tell_left_out
-from fashionsearch.cli.inputs import check_photos, ids_of, is_opened, table_of
+from fashionsearch.cli.inputs import check_index, check_photos, ids_of, is_opened, table_of
 from fashionsearch.cli.target import to_change, typed
 
 if TYPE_CHECKING:
@@ -21,9 +21,10 @@ if TYPE_CHECKING:
 
 def add(options: argparse.Namespace) -> Answer:
     """Add photos."""
+    check_index(options.index)
+    check_photos(options.data)
     from fashionsearch.cache import EmbeddingCache
 
-    check_photos(options.data)
     images, ids, metadata = _photos(options)
     with to_change(options, embeds=True) as index, EmbeddingCache() as cache:
         done = index.add(

@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.embedding import progress_bar
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, learned, measuring, relocation
 from fashionsearch.index.beside import beside, reopened
@@ -136,6 +135,8 @@ def _put_right(engine: MigratingEngine, *, shown: bool) -> None:
     """Take away new rows that no longer fit the old ones: what was opened with the old encoder may have been changed."""
     engine.strays()
     ids = engine.renewed(list(engine))
+    from fashionsearch.embedding import progress_bar  # here: it brings the decoding of photos
+
     with progress_bar(len(ids), "comparing items", "item", shown=shown) as advance:
         for start in range(0, len(ids), _COMPARED):
             engine.drop_stale(ids[start : start + _COMPARED])
@@ -207,6 +208,8 @@ def _sampled(
     order.sort(key=lambda item: item not in there)
     parts: list[tuple[Rows, Vectors]] = []
     count, why = 0, ""
+    from fashionsearch.embedding import progress_bar  # here: it brings the decoding of photos
+
     with progress_bar(total, "learning the map", "item", shown=shown) as advance:
         for start in range(0, len(order), _AT_ONCE):
             rows = fetch_present(engine.old, order[start : start + min(_AT_ONCE, total - count)])

@@ -23,7 +23,6 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
 from fashionsearch import errors
-from fashionsearch.embedding import progress_bar
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import beside, encoders, relocation, snapshot
 from fashionsearch.index.engines.base import Engine, fetch_present
@@ -190,6 +189,8 @@ class Migration:
         """
         work, left = self._work, math.inf if timeout is None else timeout
         if work is not None:
+            from fashionsearch.embedding import progress_bar  # here: it brings the decoding of photos
+
             with progress_bar(self.total, "embedding again", "item", shown=self._host.progress) as advance:
                 shown = 0
                 while work.is_running and left > 0:

@@ -8,7 +8,6 @@ from pathlib import Path
 from typing import Any
 
 from fashionsearch import errors
-from fashionsearch.datasets.folder import EXTENSIONS
 from fashionsearch.files import as_path
 from fashionsearch.index.rows import Id
 
@@ -62,6 +61,8 @@ class Photos:
             if source is None:
                 raise LookupError("it was added without a path")
             return self._existing(Path(source))
+        from fashionsearch.datasets.folder import EXTENSIONS  # here: it brings the decoding of photos
+
         names = [str(item), *(f"{item}{ending}" for ending in EXTENSIONS)]
         names += [] if source is None else [Path(source).name]
         for name in names:
