@@ -59,7 +59,7 @@ def test_where_photos_lie_is_pushed_only_when_that_is_said(hub, index, tmp_path)
 
 
 def test_the_graph_of_a_stranger_is_not_even_fetched(hub, tmp_path):
-    made = vectors_index(9000, 256)
+    made = vectors_index(2200, 1000, m=4, ef_construction=10)
     assert made.has_graph
     made.push_to_hub(NAME)
     assert "generation-1/graph.hnsw" in hub.files(NAME)
