@@ -16,13 +16,13 @@ TABLE: tuple[tuple[type[BaseException], int, str], ...] = (
     (errors.ImageError, 422, "the photo can't be read"),
     (errors.InputError, 422, "the request can't be used"),
     (errors.NotFittedError, 422, "the tagger has not learned yet"),
-    (errors.MissingPackageError, 501, "the service lacks a package that this needs"),
-    (errors.RuntimeUnavailableError, 501, "the service has no runtime for this"),
+    (errors.MissingPackageError, 422, "the service lacks a package that this needs"),
+    (errors.RuntimeUnavailableError, 422, "the service has no runtime for this"),
     (errors.StorageError, 503, "the catalogue can't be read or written at the moment"),
     (MemoryError, 503, "there is no memory left for this at the moment"),
     (TimeoutError, 504, "this took too long"),
 )
-_PATH = re.compile(r"(?<![\w.:/])~?/[\w.@+-]+/|[A-Za-z]:\\|\\\\\w|file:", re.ASCII)
+_PATH = re.compile(r"(?<![\w.:/])~?/[\w.@+-]+|[A-Za-z]:\\|\\\\\w|file:", re.ASCII)
 
 
 @dataclass
