@@ -10,6 +10,7 @@ from fashionsearch.cli import commands
 from fashionsearch.cli.evaluate import evaluate as run_evaluate
 from fashionsearch.cli.index_options import add_index_commands
 from fashionsearch.cli.options import DATA_HELP, EXIT_CODES, add_data, add_encoder, add_label, command
+from fashionsearch.cli.serving import add_serve
 from fashionsearch.cli.tag import tag as run_tag
 
 
@@ -209,6 +210,7 @@ def make_parser() -> argparse.ArgumentParser:
     optimize.add_argument("--out", type=Path, help="folder to save the fastest encoder to")
 
     add_index_commands(subcommands)
+    add_serve(subcommands)
 
     export = command(
         subcommands,

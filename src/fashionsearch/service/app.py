@@ -92,10 +92,9 @@ class Service:
             found = await self.lane.done(ToSearch(await self._seen(photo, query), query))
             if isinstance(found, list):
                 return found
-        judged = []
-        for side in (query.like, query.unlike):
-            judged.append([await self._judged(each) for each in side])
-        return await self.room.run(lambda: self.catalogue.search(query, found, (judged[0], judged[1])))
+        like = [await self._judged(each) for each in query.like]
+        unlike = [await self._judged(each) for each in query.unlike]
+        return await self.room.run(lambda: self.catalogue.search(query, found, like, unlike))
 
     async def _judged(self, given: Any) -> Any:
         if not isinstance(given, schemas.Photo):
@@ -266,9 +265,7 @@ def _add_items(app: FastAPI, service: Service) -> None:
         """Set fields of an item's metadata; the others stay."""
         fields = await fields_alone(request, schemas.Changed)
         name = await service.room.run(lambda: catalogue.typed(item))
-        return json_response(
-            {"id": name, "items": await service.changes.update(name, dict(fields.metadata))}
-        )
+        return json_response({"id": name, "items": await service.changes.update(name, dict(fields.metadata))})
 
     @app.delete("/items/{item:path}", **done)
     async def remove(request: Request, item: str) -> Response:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import base64
 import binascii
-from collections.abc import AsyncIterator, Mapping
-from typing import TypeVar, cast
+from collections.abc import AsyncGenerator, Mapping
+from typing import TypeVar
 
 from pydantic import ValidationError
 from pydantic_core import from_json
@@ -79,7 +79,8 @@ async def photo_and_fields(request: Request, schema: type[S], name: str) -> tupl
         photo = await request.body()
     else:
         raise RefusedError(
-            415, f"the body is to be {JSON}, {FORM} with a part 'photo', or the photo itself as image/jpeg or the like"
+            415,
+            f"the body is to be {JSON}, {FORM} with a part 'photo', or the photo itself as image/jpeg or the like",
         )
     if getattr(fields, _PHOTO) is not None:
         raise RefusedError(422, "a photo is given twice; leave out the field 'photo'")
@@ -112,7 +113,9 @@ def check_address(request: Request, known: tuple[str, ...]) -> Mapping[str, str]
     for name, _ in given.multi_items():
         if name not in known or len(given.getlist(name)) > 1:
             names = ", ".join(known) or "none"
-            raise RefusedError(422, f"the address has a parameter that is unknown or given twice; known: {names}")
+            raise RefusedError(
+                422, f"the address has a parameter that is unknown or given twice; known: {names}"
+            )
     return given
 
 
@@ -126,7 +129,8 @@ def decoded_photo(text: str) -> bytes:
         return base64.b64decode(text, validate=True)
     except (binascii.Error, ValueError):
         raise RefusedError(
-            422, "the photo is no base64; give the file's bytes so, without 'data:' before them, and no path or address"
+            422,
+            "the photo is no base64; give the file's bytes so, without 'data:' before them, and no path or address",
         ) from None
 
 
@@ -138,12 +142,12 @@ async def _form(request: Request, name: str) -> tuple[bytes, str]:
     """Return the parts of a form: the photo, and the fields."""
     body = await request.body()
 
-    async def stream() -> AsyncIterator[bytes]:
+    async def stream() -> AsyncGenerator[bytes, None]:
         yield body
 
     parser = MultiPartParser(
         Headers(raw=request.headers.raw),
-        cast("AsyncIterator[bytes]", stream()),  # type: ignore[arg-type]
+        stream(),
         max_files=1,
         max_fields=1,
         max_part_size=_FIELDS_LENGTH,
@@ -159,10 +163,11 @@ async def _form(request: Request, name: str) -> tuple[bytes, str]:
             raise RefusedError(422, f"the form has other parts than 'photo' and {name!r}")
         photo, fields = form.get(_PHOTO), form.get(name, "{}")
         if not isinstance(photo, UploadFile):
-            raise RefusedError(422, "the form has no file as its part 'photo'; its bytes are wanted, and no path")
+            raise RefusedError(
+                422, "the form has no file as its part 'photo'; its bytes are wanted, and no path"
+            )
         if not isinstance(fields, str):
             raise RefusedError(422, f"the part {name!r} is a file, and is to be a field with JSON")
         return await photo.read(), fields
     finally:
         await form.close()
-

@@ -20,10 +20,9 @@ from fashionsearch.index.attributes import embeds_alike, tagger_of
 from fashionsearch.index.opening import OPENED
 from fashionsearch.index.rows import PRIVATE, Id, ItemId
 from fashionsearch.results import Match, Matches
-from fashionsearch.service.bodies import decoded_photo
 from fashionsearch.service.failures import RefusedError
-from fashionsearch.service.photos import preprocess_of, prepared
-from fashionsearch.service.schemas import Facets, Photo, Query
+from fashionsearch.service.photos import prepared, preprocess_of
+from fashionsearch.service.schemas import Facets, Query
 from fashionsearch.tagging.tagger import Tagger
 
 _PAGE = ("k", "offset", "where", "exclude", "group_by", "diversity", "min_probability", "coverage", "exact")
@@ -90,8 +89,8 @@ def open_index(
         )
         if writing and not is_on_server(index):
             raise errors.InputError(
-                f"{folder} is a saved index, and --writable needs an opened one, which keeps every change; make it one, where "
-                f"it lies, by: python -c \"import fashionsearch as fs; fs.VisualIndex.open('{folder}').close()\""
+                f"{folder} is a saved index, and --writable needs an opened one, which keeps every change; make it one, "
+                f"where it lies, by: python -c \"import fashionsearch as fs; fs.VisualIndex.open('{folder}').close()\""
             )
     elif url is not None:
         raise errors.InputError(f"--url is for an index on a server, and {folder} holds its items itself")
@@ -233,21 +232,27 @@ class Catalogue:
         self,
         query: Query,
         vector: NDArray[np.float32] | None,
-        judged: tuple[list[Any], list[Any]],
+        like: Sequence[Any],
+        unlike: Sequence[Any],
     ) -> list[dict[str, Any]]:
         """Return what is found for a query.
 
         Args:
             query: what is said.
             vector: the embedding of its photo, if there is one.
-            judged: what is liked and what is not: ids, and photos of the network's size.
+            like: ids of items, and embeddings of photos.
+            unlike: likewise.
         """
-        like, unlike = ([_judged(each) for each in side] for side in judged)
+        like, unlike = ([_judged(each) for each in side] for side in (like, unlike))
         if query.vector is not None:
             said = {"text", "id", "towards", "region", "background"} & query.model_fields_set
             if said or vector is not None:
-                raise RefusedError(422, "a vector is searched by alone or with likes; leave the other fields out")
-            return rows_of(self.index.search_vectors(query.vector, like=like, unlike=unlike, **_page(query)))[0]
+                raise RefusedError(
+                    422, "a vector is searched by alone or with likes; leave the other fields out"
+                )
+            return rows_of(self.index.search_vectors(query.vector, like=like, unlike=unlike, **_page(query)))[
+                0
+            ]
         photo: Any = None if vector is None else [encoders.Embedded(vector)]
         found = self.index.search(
             photo,
@@ -263,10 +268,6 @@ class Catalogue:
             **_page(query),
         )
         return rows_of(found)[0]
-
-    def judged_photos(self, given: Sequence[Id | Photo]) -> list[Any]:
-        """Return what is liked or not, with the bytes of its photos."""
-        return [decoded_photo(each.photo) if isinstance(each, Photo) else each for each in given]
 
     def facets(self, asked: Facets) -> dict[str, Any]:
         """Return how many items have each value of a field."""
@@ -331,6 +332,7 @@ def _page_key(query: Query) -> str:
 
 
 def _judged(item: Any) -> Any:
-    """Return an id that is never taken for a path, or a photo."""
+    """Return an id that is never taken for a path, or a photo of a known embedding."""
+    if isinstance(item, np.ndarray):
+        return encoders.Embedded(item)
     return ItemId(item) if isinstance(item, str) else item
-

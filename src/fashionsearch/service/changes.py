@@ -7,7 +7,7 @@ import base64
 import contextlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -130,13 +130,16 @@ class ChangesThere:
         return answer
 
 
-async def write_for_others(address: str, changes: ChangesHere, stop: asyncio.Event) -> None:
+async def write_for_others(
+    address: str, changes: ChangesHere, stop: asyncio.Event, started: Callable[[], object]
+) -> None:
     """Make the changes that other processes ask for, until told to stop; those that were begun are ended.
 
     Args:
         address: path of the socket that is made, which only this user may open.
         changes: makes them.
         stop: is set to end.
+        started: is called once they are made.
     """
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -147,6 +150,7 @@ async def write_for_others(address: str, changes: ChangesHere, stop: asyncio.Eve
 
     server = await asyncio.start_unix_server(answer, address)
     os.chmod(address, 0o600)  # noqa: PTH101 (the folder is private as well)
+    started()
     async with server:
         await stop.wait()
 

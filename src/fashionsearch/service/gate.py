@@ -26,7 +26,10 @@ log = logging.getLogger("fashionsearch.service")
 OPEN = ("/", "/health", "/ready", "/docs", "/openapi.json")  # what shows nothing of the catalogue
 _CHANGING, _BODILESS = ("POST", "PUT", "PATCH", "DELETE"), ("GET", "HEAD", "DELETE", "OPTIONS")
 _NAMES_OF_THIS_MACHINE = ("localhost", "127.0.0.1", "[::1]")
-_LINGERING, _DRAINED = 1.0, 64 * 2**20  # seconds and bytes for which a client that is cut off may go on sending
+_LINGERING, _DRAINED = (
+    1.0,
+    64 * 2**20,
+)  # seconds and bytes for which a client that is cut off may go on sending
 
 
 def json_response(content: Any, status: int = 200, headers: Any = None) -> Response:
@@ -94,9 +97,7 @@ class Gate:
         self._inside += 1
         self._metrics.in_progress.inc()
         try:
-            await asyncio.wait_for(
-                self._app(scope, exchange.receive, exchange.send), self._limits.seconds
-            )
+            await asyncio.wait_for(self._app(scope, exchange.receive, exchange.send), self._limits.seconds)
         except (TimeoutError, asyncio.TimeoutError):
             if exchange.status:
                 raise  # half of an answer is out: the connection ends

@@ -65,5 +65,5 @@ class Metrics:
         if self._folder is None:
             return generate_latest(self._registry)
         everything = CollectorRegistry()
-        multiprocess.MultiProcessCollector(everything, path=self._folder)
+        multiprocess.MultiProcessCollector(everything, path=self._folder)  # type: ignore[no-untyped-call]
         return generate_latest(everything)

@@ -9,17 +9,19 @@ from typing import Any
 from fastapi import FastAPI
 from pydantic import BaseModel
 
+from fashionsearch.service import schemas
+
 HEADERS = {
     "content-security-policy": "default-src 'none'; style-src 'unsafe-inline'; base-uri 'none'; frame-ancestors 'none'"
 }
 _REFERENCE = "#/components/schemas/{model}"
-_SCHEMA = "x-fashionsearch-schema"  # in a route until the whole is put together
 _STYLE = """
 body { font: 1rem/1.5 system-ui, sans-serif; max-width: 60rem; margin: 2rem auto; padding: 0 1rem; color: #1a1a1a }
 h2 { border-top: 1px solid #ccc; padding-top: 1rem; overflow-wrap: anywhere }
 code, pre { font-family: ui-monospace, monospace; font-size: .9rem; background: #f3f3f3 }
 pre { padding: .7rem; overflow-x: auto }
-table { border-collapse: collapse; width: 100% } th, td { text-align: left; vertical-align: top; padding: .2rem .6rem .2rem 0 }
+table { border-collapse: collapse; width: 100% }
+td { text-align: left; vertical-align: top; padding: .2rem .6rem .2rem 0 }
 @media (prefers-color-scheme: dark) { body { background: #16181d; color: #e6e6e6 } code, pre { background: #23262d } }
 """
 
@@ -28,11 +30,15 @@ def takes(schema: type[BaseModel], name: str | None = None) -> dict[str, Any]:
     """Return what OpenAPI says of a body: JSON, and beside it a form or a photo's bytes where the fields have a name."""
     reference = {"$ref": _REFERENCE.format(model=schema.__name__)}
     content: dict[str, Any] = {"application/json": {"schema": reference}}
-    found: dict[str, Any] = {"requestBody": {"required": True, "content": content}, _SCHEMA: schema}
+    found: dict[str, Any] = {"requestBody": {"required": True, "content": content}}
     if name is not None:
         photo = {"type": "string", "format": "binary"}
         content["multipart/form-data"] = {
-            "schema": {"type": "object", "required": ["photo"], "properties": {"photo": photo, name: reference}},
+            "schema": {
+                "type": "object",
+                "required": ["photo"],
+                "properties": {"photo": photo, name: reference},
+            },
             "encoding": {name: {"contentType": "application/json"}},
         }
         content["image/*"] = content["application/octet-stream"] = {"schema": photo}
@@ -50,17 +56,14 @@ def takes(schema: type[BaseModel], name: str | None = None) -> dict[str, Any]:
 
 def openapi(app: FastAPI) -> dict[str, Any]:
     """Return the description of an application's routes, with the schemas of their bodies."""
-    if app.openapi_schema is not None and "securitySchemes" in app.openapi_schema["components"]:
+    if app.openapi_schema is not None:
         return app.openapi_schema
     found = app.openapi()
-    schemas = found["components"]["schemas"]
-    for methods in found["paths"].values():
-        for operation in methods.values():
-            model = operation.pop(_SCHEMA, None)
-            if model is not None:
-                described = model.model_json_schema(ref_template=_REFERENCE)
-                schemas.update(described.pop("$defs", {}))
-                schemas[model.__name__] = described
+    parts = found["components"]["schemas"]
+    for model in schemas.BODIES:
+        described = model.model_json_schema(ref_template=_REFERENCE)
+        parts.update(described.pop("$defs", {}))
+        parts[model.__name__] = described
     found["components"]["securitySchemes"] = {"token": {"type": "http", "scheme": "bearer"}}
     found["security"] = [{}, {"token": []}]
     return found
@@ -68,7 +71,7 @@ def openapi(app: FastAPI) -> dict[str, Any]:
 
 def html(described: dict[str, Any]) -> str:
     """Return the description as a page without scripts."""
-    info, schemas = described["info"], described["components"]["schemas"]
+    info, known = described["info"], described["components"]["schemas"]
     parts = [
         f"<h1>{_text(info['title'])} {_text(info['version'])}</h1><p>{_text(info['description'])} "
         "The same for programs: <a href='openapi.json'>openapi.json</a>. A token goes into the header "
@@ -81,13 +84,15 @@ def html(described: dict[str, Any]) -> str:
             if (body := operation.get("requestBody")) is not None:
                 kinds = ", ".join(f"<code>{_text(kind)}</code>" for kind in body["content"])
                 parts.append(f"<p>Body: {kinds}</p>")
-                parts.append(_fields(body["content"]["application/json"]["schema"], schemas))
+                parts.append(_fields(body["content"]["application/json"]["schema"], known))
             answer = operation["responses"].get("200", {}).get("content", {}).get("application/json")
             if answer is not None and "$ref" in answer["schema"]:
-                parts.append("<p>Answer:</p>" + _fields(answer["schema"], schemas))
+                parts.append("<p>Answer:</p>" + _fields(answer["schema"], known))
     parts.append("<h1>Parts of these</h1>")
-    for name in sorted(schemas):
-        parts.append(f"<h2 id='{_text(name)}'>{_text(name)}</h2>" + _fields({"$ref": f"#/{name}"}, schemas))
+    parts += [
+        f"<h2 id='{_text(name)}'>{_text(name)}</h2>" + _fields({"$ref": f"#/{name}"}, known)
+        for name in sorted(known)
+    ]
     return (
         f"<!doctype html><html lang='en'><head><meta charset='utf-8'><title>{_text(info['title'])}</title>"
         f"<meta name='viewport' content='width=device-width'><style>{_STYLE}</style></head>"
@@ -95,8 +100,8 @@ def html(described: dict[str, Any]) -> str:
     )
 
 
-def _fields(reference: dict[str, Any], schemas: dict[str, Any]) -> str:
-    schema = schemas[reference["$ref"].rpartition("/")[2]]
+def _fields(reference: dict[str, Any], known: dict[str, Any]) -> str:
+    schema = known[reference["$ref"].rpartition("/")[2]]
     rows = []
     for name, field in schema.get("properties", {}).items():
         needed = " <b>needed</b>" if name in schema.get("required", ()) else ""

@@ -6,11 +6,13 @@ from typing import Annotated, Any, Literal, TypeAlias
 
 from pydantic import BaseModel, ConfigDict, Field
 
-Id: TypeAlias = "Annotated[str, Field(min_length=1, max_length=1000)] | Annotated[int, Field(ge=-(2**63), lt=2**63)]"
-Scalar: TypeAlias = "str | bool | int | float | None"
-Name: TypeAlias = "Annotated[str, Field(min_length=1, max_length=200, pattern=r'^[^\\x00]*$')]"
-Share: TypeAlias = "Annotated[float, Field(ge=0, le=1)]"
-Base64: TypeAlias = "Annotated[str, Field(min_length=1, json_schema_extra={'contentEncoding': 'base64'})]"
+Id: TypeAlias = (
+    Annotated[str, Field(min_length=1, max_length=1000)] | Annotated[int, Field(ge=-(2**63), lt=2**63)]
+)
+Scalar: TypeAlias = str | bool | int | float | None
+Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^[^\x00]*$")]
+Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
+Base64: TypeAlias = Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding": "base64"})]
 _MANY = 10_000
 
 
@@ -52,7 +54,10 @@ class Query(Paging):
 
     photo: Base64 | None = Field(None, description="the file's bytes in base64")
     vector: list[float] | None = Field(
-        None, min_length=1, max_length=_MANY, description="instead of a photo, where the catalogue is of vectors"
+        None,
+        min_length=1,
+        max_length=_MANY,
+        description="instead of a photo, where the catalogue is of vectors",
     )
     id: Id | None = Field(None, description="a stored item, itself left out")
     text: Annotated[str, Field(min_length=1, max_length=1000)] | None = Field(
@@ -66,7 +71,10 @@ class Query(Paging):
         None, max_length=20, description="other attributes than it has", examples=[{"baseColour": "Red"}]
     )
     region: list[Share] | None = Field(
-        None, min_length=4, max_length=4, description="left, top, right and bottom of the photo's part, as shares"
+        None,
+        min_length=4,
+        max_length=4,
+        description="left, top, right and bottom of the photo's part, as shares",
     )
     background: Literal["keep", "fuse"] | None = Field(
         None, description="fuse looks also at what the photo shows, alone on white"
@@ -103,6 +111,9 @@ class Changed(Strict):
     """Fields of an item's metadata to set; the others stay."""
 
     metadata: dict[Name, Scalar] = Field(min_length=1, max_length=200)
+
+
+BODIES = (Query, Facets, Tagging, NewItem, Changed)
 
 
 class Found(BaseModel):

@@ -10,7 +10,7 @@ from pathlib import Path
 from fashionsearch import errors
 from fashionsearch.files import read_regular
 
-TOKEN, READ_TOKEN = "FASHIONSEARCH_TOKEN", "FASHIONSEARCH_READ_TOKEN"  # noqa: S105 (names of variables)
+TOKEN, READ_TOKEN = "FASHIONSEARCH_TOKEN", "FASHIONSEARCH_READ_TOKEN"
 _SHORTEST, _LONGEST = 16, 4096
 
 
@@ -59,7 +59,7 @@ def read_token(variable: str, file: Path | None) -> str | None:
         except (OSError, UnicodeDecodeError) as error:
             raise errors.DataError(f"the token in {file} can't be read: {error}") from error
     token = given.strip()
-    if not (_SHORTEST <= len(token) and token.isascii() and token.isprintable() and " " not in token):
+    if not (len(token) >= _SHORTEST and token.isascii() and token.isprintable() and " " not in token):
         raise errors.InputError(
             f"the token in {place} is not {_SHORTEST} or more ASCII characters without blanks; make one by: "
             'python -c "import secrets; print(secrets.token_urlsafe(32))"'
