@@ -53,6 +53,8 @@ def serve(options: argparse.Namespace) -> int:
             pixels=round(options.max_megapixels * 1e6),
             k=options.max_k,
             concurrency=options.max_requests,
+            head_seconds=min(Limits.head_seconds, options.body_timeout),
+            body_seconds=options.body_timeout,
             seconds=options.timeout,
         ),
     )
@@ -118,3 +120,10 @@ def add_serve(subcommands: Any) -> None:
     limits("--max-k", type=int, default=1000, help="items of an answer, its offset included (%(default)s)")
     limits("--max-requests", type=int, default=64, help="at once; more are to come again (%(default)s)")
     limits("--timeout", type=float, default=30, metavar="SECONDS", help="of a request (%(default)s)")
+    limits(
+        "--body-timeout",
+        type=float,
+        default=20,
+        metavar="SECONDS",
+        help="in which a request must have arrived, part of the former (%(default)s)",
+    )

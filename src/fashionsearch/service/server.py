@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import ctypes
 import signal
 import socket
 import warnings
@@ -17,6 +18,7 @@ from fashionsearch import errors
 from fashionsearch.service.settings import Limits, Settings
 
 _BACKLOG = 512
+_MMAP_THRESHOLD, _LARGE = -3, 2**20  # of glibc's mallopt, and bytes
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -65,6 +67,7 @@ def serve_here(settings: Settings, listening: socket.socket, started: Callable[[
     from fashionsearch.service.app import Service, make_app
     from fashionsearch.service.catalogue import Catalogue, open_index
 
+    _give_memory_back()
     writing = settings.writable and settings.writer is None
     index = open_index(settings.folder, writing=writing, url=settings.url, rebuild=settings.rebuild)
     try:
@@ -77,6 +80,12 @@ def serve_here(settings: Settings, listening: socket.socket, started: Callable[[
     run(make_app(service), settings.limits, listening, started)
 
 
+def _give_memory_back() -> None:
+    """Let the C library give large blocks back as soon as they are free: it would learn to keep those of large photos."""
+    with contextlib.suppress(AttributeError, OSError):  # other libraries than glibc
+        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
+
+
 def run(app: Any, limits: Limits, listening: socket.socket, started: Callable[[], object]) -> None:
     """Answer requests by an application until the process is told to stop."""
     config = uvicorn.Config(
@@ -84,7 +93,7 @@ def run(app: Any, limits: Limits, listening: socket.socket, started: Callable[[]
         http=protocol_with(limits),
         ws="none",
         lifespan="on",
-        log_level="warning",
+        log_level="error",
         access_log=False,
         server_header=False,
         proxy_headers=False,
