@@ -16,7 +16,7 @@ from typing import Generic, TypeVar
 Job = TypeVar("Job")
 
 _MOST = 32  # jobs of a batch: what a CPU's caches hold
-_GATHERING = 0.004  # seconds, at most, that clients of the batch before have to come again
+_SHARE, _LONGEST = 0.1, 0.02  # of a batch's time, and seconds at most, that its clients have to come again
 
 
 class Lane(Generic[Job]):
@@ -47,7 +47,7 @@ class Lane(Generic[Job]):
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="fashionsearch-lane")
         self._running: asyncio.Task[None] | None = None
         self._enough = asyncio.Event()
-        self._before = 0  # jobs of the batch before
+        self._before, self._took = 0, 0.0  # jobs of the batch before, and its seconds
 
     async def done(self, job: Job) -> object:
         """Return what a job gives, or raise the error that it raises."""
@@ -70,6 +70,7 @@ class Lane(Generic[Job]):
                 self._observe(len(batch))
                 jobs = [job for job, _ in batch]
                 outcomes: Sequence[object]
+                began = loop.time()
                 try:
                     outcomes = await loop.run_in_executor(self._thread, self._work, jobs)
                 except Exception as error:
@@ -81,7 +82,7 @@ class Lane(Generic[Job]):
                         future.set_exception(outcome)
                     else:
                         future.set_result(outcome)
-                self._before = len(batch)
+                self._before, self._took = len(batch), loop.time() - began
                 await self._gather()
         finally:
             self._running, self._before = None, 0
@@ -92,7 +93,7 @@ class Lane(Generic[Job]):
             return
         self._enough.clear()
         with contextlib.suppress(asyncio.TimeoutError):
-            await asyncio.wait_for(self._enough.wait(), _GATHERING)
+            await asyncio.wait_for(self._enough.wait(), min(_LONGEST, _SHARE * self._took))
 
     def close(self) -> None:
         """Let the thread end."""
