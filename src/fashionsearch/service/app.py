@@ -26,7 +26,7 @@ from fashionsearch.service.failures import RefusedError, refused
 from fashionsearch.service.gate import App, Gate, failure_response, json_response, unforeseen
 from fashionsearch.service.lane import Lane
 from fashionsearch.service.metrics import TYPE, Metrics
-from fashionsearch.service.photos import SMALL, checked_size, prepared, shown
+from fashionsearch.service.photos import SMALL, checked_size, prepared, prepared_aside, shown
 from fashionsearch.service.rooms import Room
 from fashionsearch.service.settings import Settings
 
@@ -71,7 +71,7 @@ class Service:
         if checked_size(data, self.settings.limits.pixels) <= SMALL:
             return prepared(data, region, catalogue.tagger_sees if tags else catalogue.sees)
         sees = catalogue.tagger_sees if tags else catalogue.sees
-        return await self.large.run(lambda: prepared(data, region, sees))
+        return await self.large.run(lambda: prepared_aside(data, region, sees))
 
     async def _seen(self, data: bytes, query: schemas.Query | None) -> Any:
         """Return a photo as the catalogue's encoder is to see it."""

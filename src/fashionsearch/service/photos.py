@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import ctypes
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -51,6 +53,16 @@ def prepared(data: bytes, region: Sequence[float] | None, preprocess: Preprocess
         return read_image(data) if preprocess is None else preprocess.read(data)
     part = cut(data, region)
     return part if preprocess is None else preprocess.resized(part)
+
+
+def prepared_aside(data: bytes, region: Sequence[float] | None, preprocess: Preprocess | None) -> RGB:
+    """Return what `prepared` does of a large photo, and give back to the system what that took."""
+    try:
+        return prepared(data, region, preprocess)
+    finally:
+        # The C library keeps blocks of this size for the next photo, which may not come.
+        with contextlib.suppress(AttributeError, OSError):  # other libraries than glibc
+            ctypes.CDLL(None).malloc_trim(0)
 
 
 def preprocess_of(encoder: Any) -> Preprocess | None:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import ctypes
 import signal
 import socket
 import warnings
@@ -18,7 +17,6 @@ from fashionsearch import errors
 from fashionsearch.service.settings import Limits, Settings
 
 _BACKLOG = 512
-_MMAP_THRESHOLD, _LARGE = -3, 2**20  # of glibc's mallopt, and bytes
 
 
 def bind(settings: Settings) -> socket.socket:
@@ -67,7 +65,6 @@ def serve_here(settings: Settings, listening: socket.socket, started: Callable[[
     from fashionsearch.service.app import Service, make_app
     from fashionsearch.service.catalogue import Catalogue, open_index
 
-    _give_memory_back()
     writing = settings.writable and settings.writer is None
     index = open_index(settings.folder, writing=writing, url=settings.url, rebuild=settings.rebuild)
     try:
@@ -78,12 +75,6 @@ def serve_here(settings: Settings, listening: socket.socket, started: Callable[[
     # What a filter that fits nothing warns of is no business of the log.
     warnings.simplefilter("ignore", errors.DataWarning)
     run(make_app(service), settings.limits, listening, started)
-
-
-def _give_memory_back() -> None:
-    """Let the C library give large blocks back as soon as they are free: it would learn to keep those of large photos."""
-    with contextlib.suppress(AttributeError, OSError):  # other libraries than glibc
-        ctypes.CDLL(None).mallopt(_MMAP_THRESHOLD, _LARGE)
 
 
 def run(app: Any, limits: Limits, listening: socket.socket, started: Callable[[], object]) -> None:
