@@ -33,6 +33,7 @@ import numpy as np
 import onnxruntime
 import options
 import PIL.Image
+import raw_http
 import simplejpeg
 from timing import median, ratio, write
 
@@ -79,7 +80,17 @@ class Served:
     """The service, in a process of its own."""
 
     def __init__(self, folder: Path) -> None:
-        command = [sys.executable, "-m", "fashionsearch", "serve", str(folder), "--port", "0", "--body-timeout", str(LIMIT)]
+        command = [
+            sys.executable,
+            "-m",
+            "fashionsearch",
+            "serve",
+            str(folder),
+            "--port",
+            "0",
+            "--body-timeout",
+            str(LIMIT),
+        ]
         self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)  # noqa: S603
         line = self._process.stdout.readline() if self._process.stdout else ""
         host, _, port = line.split(" is served at http://")[1].split(",")[0].partition(":")
@@ -87,12 +98,18 @@ class Served:
 
     def cpu(self) -> float:
         """Return seconds of CPU that it has used."""
-        fields = Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        fields = (
+            Path(f"/proc/{self._process.pid}/stat").read_text(encoding="utf-8").rpartition(")")[2].split()
+        )
         return (int(fields[11]) + int(fields[12])) / TICKS
 
     def memory(self) -> float:
         """Return MiB that it holds."""
-        return int(Path(f"/proc/{self._process.pid}/statm").read_text(encoding="utf-8").split()[1]) * PAGE / 2**20
+        return (
+            int(Path(f"/proc/{self._process.pid}/statm").read_text(encoding="utf-8").split()[1])
+            * PAGE
+            / 2**20
+        )
 
     def stop(self) -> int:
         """Stop it, and return its exit code."""
@@ -130,9 +147,11 @@ def load(place: tuple[str, int], files: Sequence[bytes], seconds: float) -> tupl
 def attack(served: Served, count: int, secrets: Sequence[str]) -> dict[str, Any]:
     """Return what hostile requests did."""
 
-    def answers(seed: int, many: int) -> list[hostile.Answer]:
+    def answers(seed: int, many: int) -> list[raw_http.Answer]:
         with ThreadPoolExecutor(AT_ONCE) as pool:
-            return list(pool.map(lambda each: hostile.send(served.place, each), hostile.requests(many, seed)))
+            return list(
+                pool.map(lambda each: raw_http.send(served.place, each), hostile.requests(many, seed))
+            )
 
     answers(1, count)
     before = served.memory()
@@ -142,7 +161,11 @@ def attack(served: Served, count: int, secrets: Sequence[str]) -> dict[str, Any]
         "what": "hostile requests",
         "requests": count,
         "statuses": {str(status): number for status, number in sorted(statuses.items(), key=str)},
-        "5xx": sum(number for status, number in statuses.items() if status and status >= 500 and status not in (503, 504)),
+        "5xx": sum(
+            number
+            for status, number in statuses.items()
+            if status and status >= 500 and status not in (503, 504)
+        ),
         "leaks": sum(answer.leaks(secrets) for answer in found),
         "memory before (MiB)": round(before, 1),
         "growth of memory (MiB)": round(served.memory() - before, 1),
@@ -154,11 +177,16 @@ def main() -> None:
     parser = options.parser(__doc__, pairs=5, quick="600 photos, rounds of two seconds, 210 hostile requests")
     given = parser.parse_args()
     seconds, count = (2.0, 210) if given.quick else (SECONDS, 1000)
-    files = [path.read_bytes() for path in sorted((given.data / "images").iterdir())[: 600 if given.quick else ITEMS]]
+    files = [
+        path.read_bytes()
+        for path in sorted((given.data / "images").iterdir())[: 600 if given.quick else ITEMS]
+    ]
     encoder = fs.create_backbone("fashion", progress=False)
     vectors = encoder.embed(files)
     if len(vectors) < ITEMS:
-        drawn = np.random.default_rng(0).normal(size=(ITEMS - len(vectors), vectors.shape[1])).astype(np.float32)
+        drawn = (
+            np.random.default_rng(0).normal(size=(ITEMS - len(vectors), vectors.shape[1])).astype(np.float32)
+        )
         vectors = np.concatenate([vectors, drawn])
     with tempfile.TemporaryDirectory() as place:
         folder = Path(place, "catalogue")
@@ -168,14 +196,19 @@ def main() -> None:
         script = Script(vectors, Path(fs.__file__).parent / "pretrained" / "fashion.onnx")
         served = Served(folder)
         try:
-            rows = [measured(script, served, files, given.pairs, seconds), attack(served, count, [place, str(Path.home())])]
+            rows = [
+                measured(script, served, files, given.pairs, seconds),
+                attack(served, count, [place, str(Path.home())]),
+            ]
         finally:
             code = served.stop()
     rows[1]["exit code after SIGTERM"] = code
     write("service", rows, folder=given.out, about={"items": ITEMS, "clients": CLIENTS}, quick=given.quick)
 
 
-def measured(script: Script, served: Served, files: Sequence[bytes], pairs: int, seconds: float) -> dict[str, Any]:
+def measured(
+    script: Script, served: Served, files: Sequence[bytes], pairs: int, seconds: float
+) -> dict[str, Any]:
     """Return the figures of the load."""
     script.round(files, WARM_UP)
     load(served.place, files, WARM_UP)
@@ -192,7 +225,10 @@ def measured(script: Script, served: Served, files: Sequence[bytes], pairs: int,
             waited += times
             wrong += bad
             photos += len(times)
-        print(f"round {number + 1} of {pairs}: {ours[-1]:.1f} by the service, {by_hand[-1]:.1f} by hand", flush=True)
+        print(
+            f"round {number + 1} of {pairs}: {ours[-1]:.1f} by the service, {by_hand[-1]:.1f} by hand",
+            flush=True,
+        )
     return {
         "what": "photos a second of CPU",
         "service": median(ours).row(),

@@ -2,25 +2,24 @@
 
 import asyncio
 import contextlib
+import io
 import os
+import shutil
 import signal
-import socket
 import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import httpx
 import pytest
+from PIL import Image
 
 import fashionsearch as fs
 from fashionsearch.service.app import Service, make_app
 from fashionsearch.service.catalogue import Catalogue
 from fashionsearch.service.settings import Settings
-
-TOKEN, READ_TOKEN = "a-token-for-writing", "a-token-for-reading"
 
 
 class Client:
@@ -63,10 +62,6 @@ def garments() -> "fs.datasets.Table":
 @pytest.fixture(scope="session")
 def encoded(garments: "fs.datasets.Table") -> list[bytes]:
     """The garments as files."""
-    import io
-
-    from PIL import Image
-
     found = []
     for pixels in garments.images:
         buffer = io.BytesIO()
@@ -91,8 +86,6 @@ def saved(
 @pytest.fixture
 def opened(tmp_path: Path, saved: Path) -> Path:
     """The folder of an opened index of the garments."""
-    import shutil
-
     folder = tmp_path / "opened"
     shutil.copytree(saved, folder)
     fs.VisualIndex.open(folder, progress=False).close()
@@ -104,7 +97,9 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The folder of an opened index of three vectors, whose ids are numbers."""
     folder = tmp_path_factory.mktemp("catalogues") / "vectors"
     with fs.VisualIndex.open(folder, dim=2, progress=False) as index:
-        index.add_vectors([[1, 0], [0, 1], [1, 1]], ids=[1, 2, 3], metadata={"colour": ["red", "blue", "red"]})
+        index.add_vectors(
+            [[1, 0], [0, 1], [1, 1]], ids=[1, 2, 3], metadata={"colour": ["red", "blue", "red"]}
+        )
     return folder
 
 
@@ -129,7 +124,7 @@ def client(saved: Path) -> Iterator[Make]:
 
 
 @contextlib.contextmanager
-def serving(folder: Path, *options: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
+def _serving(folder: Path, *options: str, **environment: str) -> Iterator[tuple[str, subprocess.Popen[str]]]:
     """Serve a folder by the command, in a process of its own; give its address."""
     command = [sys.executable, "-m", "fashionsearch", "serve", str(folder), "--port", "0", *options]
     process = subprocess.Popen(
@@ -152,10 +147,7 @@ def serving(folder: Path, *options: str, **environment: str) -> Iterator[tuple[s
             process.stderr.close()
 
 
-def place_of(address: str) -> tuple[str, int]:
-    parts = urlsplit(address)
-    return parts.hostname, parts.port
-
-
-def connected(address: str) -> socket.socket:
-    return socket.create_connection(place_of(address), timeout=20)
+@pytest.fixture(scope="session")
+def serving() -> Callable[..., contextlib.AbstractContextManager[tuple[str, subprocess.Popen[str]]]]:
+    """A function that serves a folder in a process of its own: `with serving(folder, "--writable") as (address, process)`."""
+    return _serving

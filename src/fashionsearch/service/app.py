@@ -68,9 +68,16 @@ class Service:
     async def _decoded(self, data: bytes, region: list[float] | None, *, tags: bool = False) -> Any:
         """Return a photo of the network's size."""
         catalogue = self.catalogue
-        if checked_size(data, self.settings.limits.pixels) <= SMALL:
-            return prepared(data, region, catalogue.tagger_sees if tags else catalogue.sees)
-        sees = catalogue.tagger_sees if tags else catalogue.sees
+        size = checked_size(data, self.settings.limits.pixels)
+        sees = catalogue.sees
+        if tags:
+            sees = (
+                await self.room.run(lambda: catalogue.tagger_sees)
+                if not catalogue.has_tagger
+                else catalogue.tagger_sees
+            )
+        if size <= SMALL:
+            return prepared(data, region, sees)
         return await self.large.run(lambda: prepared_aside(data, region, sees))
 
     async def _seen(self, data: bytes, query: schemas.Query | None) -> Any:
@@ -222,7 +229,7 @@ def _add_reading(app: FastAPI, service: Service) -> None:
             "dim": index.dim,
             "metric": index.metric,
             "takes_photos": catalogue.takes_photos,
-            "attributes": list(catalogue.tagger.attributes_),
+            "attributes": await service.room.run(lambda: list(catalogue.tagger.attributes_)),
             "writable": service.settings.writable,
         }
         return json_response(told)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import threading
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
@@ -15,6 +16,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.images.decoding import RGB
+from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.index import VisualIndex, encoders
 from fashionsearch.index.attributes import embeds_alike, tagger_of
 from fashionsearch.index.opening import OPENED
@@ -82,16 +84,11 @@ def open_index(
     """
     from fashionsearch.index.snapshot import unread_encoder
 
-    opened = storage.open_saved(folder).kind == OPENED
-    if not opened:
-        index = VisualIndex.load(
-            folder, rebuild=rebuild, url=url, api_key=os.environ.get("QDRANT_API_KEY") if url else None
-        )
-        if writing and not is_on_server(index):
-            raise errors.InputError(
-                f"{folder} is a saved index, and --writable needs an opened one, which keeps every change; make it one, "
-                f"where it lies, by: python -c \"import fashionsearch as fs; fs.VisualIndex.open('{folder}').close()\""
-            )
+    if writing:
+        check_changeable(folder)
+    if storage.open_saved(folder).kind != OPENED:
+        key = os.environ.get("QDRANT_API_KEY") if url else None
+        index = VisualIndex.load(folder, rebuild=rebuild, url=url, api_key=key)
     elif url is not None:
         raise errors.InputError(f"--url is for an index on a server, and {folder} holds its items itself")
     else:
@@ -101,11 +98,24 @@ def open_index(
     return index
 
 
-def is_on_server(index: VisualIndex) -> bool:
-    """Return whether an index's items are on a server, which any number of processes may write to."""
+def check_changeable(folder: Path) -> bool:
+    """Return whether an index is changed by one process alone, and not by many on a server.
+
+    Raises:
+        InputError: if it is a saved one, whose changes would be lost.
+        StorageError: if the folder holds no index.
+    """
     from fashionsearch.index import engines
 
-    return index.engine in engines.REMOTE
+    held = storage.open_saved(folder)
+    if held.kind == OPENED:
+        return True
+    if held.json("index.json").get("engine") in engines.REMOTE:
+        return False
+    raise errors.InputError(
+        f"{folder} is a saved index, and --writable needs an opened one, which keeps every change; make it one, where it "
+        f"lies, by: python -c \"import fashionsearch as fs; fs.VisualIndex.open('{folder}').close()\""
+    )
 
 
 class Catalogue:
@@ -118,14 +128,31 @@ class Catalogue:
 
     def __init__(self, index: VisualIndex, tagger: str | None = None) -> None:
         self.index = index
-        self.tagger = _tagger(index, tagger)
         self.sees = preprocess_of(index.encoder)
-        self.tagger_sees = preprocess_of(self.tagger)
+        self._name, self._making = tagger, threading.Lock()
+        self._tagger: Tagger | None = None
 
     @property
     def takes_photos(self) -> bool:
         """Whether photos can be searched by."""
         return self.index.encoder is not None
+
+    @property
+    def tagger(self) -> Tagger:
+        """Who tags, read when it is first asked for."""
+        with self._making:
+            self._tagger = self._tagger or _tagger(self.index, self._name)
+            return self._tagger
+
+    @property
+    def has_tagger(self) -> bool:
+        """Whether it was read already."""
+        return self._tagger is not None
+
+    @cached_property
+    def tagger_sees(self) -> Preprocess | None:
+        """How the tagger wants its photos."""
+        return preprocess_of(self.tagger)
 
     @cached_property
     def _attributes_are_here(self) -> bool:

@@ -48,18 +48,17 @@ def serve(settings: Settings, tell: Callable[[str], object]) -> None:
             metrics = Path(folder, "metrics")
             metrics.mkdir()
             shared = dataclasses.replace(settings, metrics_folder=str(metrics))
-            if settings.writable and _has_one_writer(settings):
+            if _has_one_writer(settings):
                 shared = dataclasses.replace(shared, writer=str(Path(folder, "writer")))
             _Processes(shared, listening).run(lambda: tell(address))
 
 
 def _has_one_writer(settings: Settings) -> bool:
-    """Return whether the catalogue lies in a folder, which one process writes to."""
-    from fashionsearch import storage
-    from fashionsearch.index.opening import OPENED
+    """Return whether a process of its own is to write, and not each worker: of an index in a folder."""
+    from fashionsearch.service.catalogue import check_changeable
 
-    if storage.open_saved(settings.folder).kind != OPENED:
-        return False  # on a server, or refused by who opens it
+    if not settings.writable or not check_changeable(settings.folder):
+        return False
     if sys.platform == "win32":
         raise errors.InputError(
             "several workers of a catalogue that is changed need Unix; leave --workers out"

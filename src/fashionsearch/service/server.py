@@ -25,6 +25,7 @@ def bind(settings: Settings) -> socket.socket:
     Raises:
         InputError: if it can't.
     """
+    listening = None
     try:
         family, kind, protocol, _, address = socket.getaddrinfo(
             settings.host, settings.port, type=socket.SOCK_STREAM
@@ -37,6 +38,8 @@ def bind(settings: Settings) -> socket.socket:
         listening.bind(address)
         listening.listen(_BACKLOG)
     except OSError as error:
+        if listening is not None:
+            listening.close()
         raise errors.InputError(
             f"nothing can listen at {settings.host}, port {settings.port}: {error.strerror or error}; give another --port"
         ) from error
