@@ -330,12 +330,8 @@ def _facets(drawn: random.Random) -> Hostile:
 
 def _slow(drawn: random.Random) -> Hostile:
     if drawn.random() < 0.5:
-        return Hostile(
-            "slow heads",
-            b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: ",
-            lambda: (b"a" for _ in range(40)),
-            0.1,
-        )
+        head = b"GET /health HTTP/1.1\r\nHost: localhost\r\nX: "
+        return Hostile("slow heads", head, lambda: (b"a" for _ in range(40)), 0.1, is_open=True)
     head = _head("POST", "/search", Content_Type="application/json", Content_Length=1000)
     return Hostile("slow bodies", head, lambda: (b"{" for _ in range(40)), 0.1)
 

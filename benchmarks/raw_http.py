@@ -23,13 +23,14 @@ class Hostile:
         head: its first line and headers, without the empty line; or all bytes that are sent, where `body` is None.
         body: pieces that follow.
         pause: seconds between these.
-        token: is added as a header, where the body is not None.
+        is_open: whether the pieces go on with the head, which no empty line ends.
     """
 
     kind: str
     head: bytes
     body: Sequence[bytes] | Callable[[], Iterator[bytes]] | None = field(default=(), repr=False)
     pause: float = 0.0
+    is_open: bool = False
 
 
 @dataclass(frozen=True)
@@ -59,7 +60,7 @@ def send(
     with socket.create_connection(address, timeout=seconds) as connection:
         try:
             head = request.head
-            if request.body is not None:
+            if request.body is not None and not request.is_open:
                 extra = f"\r\nAuthorization: Bearer {token}" if token and b"uthorization" not in head else ""
                 head = head + extra.encode() + b"\r\n\r\n"
             connection.sendall(head)

@@ -106,15 +106,31 @@ def vectors(tmp_path_factory: pytest.TempPathFactory) -> Path:
 Make = Callable[..., Client]
 
 
+def _made(
+    saved: Path, index: fs.VisualIndex, tagger: str | None, **settings: object
+) -> tuple[Client, Service]:
+    service = Service(Settings(saved, **settings), Catalogue(index, tagger))
+    return Client(make_app(service)), service
+
+
+@pytest.fixture(scope="session")
+def shared(saved: Path) -> Iterator[Client]:
+    """A client of the saved index, which nobody changes."""
+    made, service = _made(saved, fs.VisualIndex.load(saved, progress=False), None)
+    yield made
+    made.close()
+    service.close()
+
+
 @pytest.fixture
-def client(saved: Path) -> Iterator[Make]:
+def client(saved: Path, shared: Client) -> Iterator[Make]:
     """A function that returns a client of an index: `client(index, writable=True, …)`, by default of the saved one."""
     made: list[tuple[Client, Service]] = []
 
     def make(index: fs.VisualIndex | None = None, tagger: str | None = None, **settings: object) -> Client:
-        held = fs.VisualIndex.load(saved, progress=False) if index is None else index
-        service = Service(Settings(saved, **settings), Catalogue(held, tagger))
-        made.append((Client(make_app(service)), service))
+        if index is None and tagger is None and not settings:
+            return shared
+        made.append(_made(saved, index or fs.VisualIndex.load(saved, progress=False), tagger, **settings))
         return made[-1][0]
 
     yield make

@@ -22,7 +22,9 @@ def test_the_size_is_read_from_the_header(form: str, photo: Callable[..., bytes]
     assert told.value.status == 422
 
 
-@pytest.mark.parametrize("data", [b"", b"x", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"<svg/>", b"/etc/passwd"])
+@pytest.mark.parametrize(
+    "data", [b"", b"x", b"\xff\xd8\xff", b"\x89PNG\r\n\x1a\n", b"<svg/>", b"/etc/passwd"]
+)
 def test_what_is_no_photo_is_refused(data: bytes) -> None:
     with pytest.raises(errors.ImageError):
         checked_size(data, 100)
@@ -49,7 +51,16 @@ def test_only_photos_in_the_folder_are_shown(tmp_path: Path) -> None:
     assert shown(folder, "a.jpg", None) == (picture.getvalue(), "image/jpeg")
     assert shown(folder, "a", None)[1] == "image/jpeg"
     assert shown(folder, 7, "/elsewhere/a.jpg")[1] == "image/jpeg"
-    for item in ("../secret.jpg", str(outside), "link.jpg", "notes.txt", "nothing", "a.jpg\0", "", "x" * 5000):
+    for item in (
+        "../secret.jpg",
+        str(outside),
+        "link.jpg",
+        "notes.txt",
+        "nothing",
+        "a.jpg\0",
+        "",
+        "x" * 5000,
+    ):
         with pytest.raises(RefusedError) as told:
             shown(folder, item, str(outside))
         assert told.value.status == 404

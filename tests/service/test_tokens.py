@@ -25,7 +25,9 @@ def test_without_a_token_nobody_writes_and_everybody_reads() -> None:
         assert not Tokens().may(shown, write=True)
 
 
-def test_a_token_comes_from_a_file_or_the_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_token_comes_from_a_file_or_the_environment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     file = tmp_path / "token"
     file.write_text(f"{WRITE}\n")
     monkeypatch.setenv("A_TOKEN", READ)
