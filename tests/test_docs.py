@@ -72,9 +72,15 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     def refuse(*_: object, **__: object) -> None:
         raise socket.gaierror(-2, "Name or service not known")
 
-    monkeypatch.setattr(socket, "getaddrinfo", refuse)
-    monkeypatch.setattr(socket, "create_connection", refuse)
-    monkeypatch.setattr(socket.socket, "connect", refuse)
+    connect, look_up = socket.socket.connect, socket.getaddrinfo
+
+    def only_here(self: socket.socket, address: tuple[str, int]) -> None:
+        connect(self, address) if address[0] == "127.0.0.1" else refuse()
+
+    monkeypatch.setattr(
+        socket, "getaddrinfo", lambda host, *rest: look_up(host, *rest) if host == "127.0.0.1" else refuse()
+    )
+    monkeypatch.setattr(socket.socket, "connect", only_here)
     monkeypatch.setattr(huggingface_hub, "try_to_load_from_cache", lambda *_, **__: None)
     for variable in ("http_proxy", "https_proxy", "all_proxy"):
         monkeypatch.delenv(variable, raising=False)

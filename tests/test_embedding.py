@@ -591,3 +591,14 @@ def test_an_embedding_in_the_cache_that_is_not_finite_is_a_miss(cache):
     (key,) = (row[0] for row in cache._connection.execute("SELECT key FROM checked_embeddings"))
     cache.put({key: np.full(3, np.nan, np.float32)})
     assert together(pipeline().batches(photos, cache=cache))[1] == [3]
+
+
+def test_photos_of_the_networks_size_start_no_threads(monkeypatch):
+    started = []
+    monkeypatch.setattr("fashionsearch.images.ordered_map", lambda *rest, **_: started.append(rest))
+    runtime = Means()
+    pipeline = Pipeline(runtime, PREPROCESS, dim=3, fingerprint="", batch_size=8, progress=False)
+    photos = [np.full((4, 4, 3), value, np.uint8) for value in (10, 200, 30)]
+    (batch,) = pipeline.batches(photos)
+    assert not started
+    assert batch.vectors[:, 0].argsort().tolist() == [0, 2, 1]

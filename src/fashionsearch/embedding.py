@@ -152,10 +152,19 @@ class Pipeline:
         view: PhotoTransform | None,
     ) -> Generator[_Ready, None, None]:
         numbered = enumerate(images.iterate(source))
-        if total == 1:  # a single query waits for no threads to start
+        # A single query waits for no threads to start, and neither does what needs no decoding.
+        if total == 1 or self._is_ready(source):
             return (self._prepare(position, image, cache, view) for position, image in numbered)
         return images.ordered_map(
             lambda each: self._prepare(*each, cache, view), numbered, ahead=2 * self._batch_size
+        )
+
+    def _is_ready(self, source: images.Images) -> bool:
+        """Return whether images are arrays of the network's size already."""
+        shape = (*self._preprocess.image_size, 3)
+        return isinstance(source, list) and all(
+            isinstance(image, np.ndarray) and image.dtype == np.uint8 and image.shape == shape
+            for image in source
         )
 
     def _prepare(

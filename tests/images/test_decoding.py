@@ -12,7 +12,7 @@ from PIL import Image, ImageOps
 
 import fashionsearch as fs
 from fashionsearch import errors
-from fashionsearch.images import check_images, read_image
+from fashionsearch.images import check_images, decoding, read_image
 
 
 def encode(picture, form, **options):
@@ -434,3 +434,12 @@ def test_a_damaged_large_jpeg_is_an_error(photo):
     data = photo("JPEG", size=(1200, 900))
     with pytest.raises(errors.ImageError, match="is damaged"):
         read_image(data[: len(data) // 2], at_least=(64, 64))
+
+
+@pytest.mark.parametrize("form", ["JPEG", "PNG", "WEBP", "GIF", "BMP", "TIFF"])
+def test_the_size_stands_in_the_header(form, photo):
+    data = photo(form, size=(31, 17))
+    assert decoding.size_of(data) == (31, 17)
+    for wrong in (b"", b"nothing", data[:5]):
+        with pytest.raises(decoding.UnreadableError):
+            decoding.size_of(wrong)

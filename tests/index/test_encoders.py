@@ -4,10 +4,13 @@ import dataclasses
 
 import numpy as np
 import pytest
+from PIL import Image
 
 import fashionsearch as fs
 from fashionsearch import errors
 from fashionsearch.encoder import AdaptedEncoder, as_encoder
+from fashionsearch.index import encoders
+from fashionsearch.index.rows import ItemId
 
 PHOTOS = np.random.default_rng(0).integers(0, 256, (4, 40, 30, 3), dtype=np.uint8)
 
@@ -141,3 +144,24 @@ def test_an_encoder_that_loses_photos_is_refused_by_add_and_by_search():
         index.search(photos)
     with pytest.raises(errors.InputError, match=r"1 .*2"):
         index.add(photos)
+
+
+def test_a_photo_whose_embedding_is_known_is_not_embedded_again(backbone):
+    index = fs.VisualIndex(backbone, progress=False)
+    index.add(PHOTOS, ids=list("abcd"))
+    vectors = backbone.embed(PHOTOS)
+    found = index.search([encoders.Embedded(vector) for vector in vectors[:2]], k=2)
+    assert np.array_equal(found.ids, index.search(PHOTOS[:2], k=2).ids)
+    liked = index.search(like=[encoders.Embedded(vectors[2]), "a"], k=2)
+    assert np.array_equal(liked.ids, index.search(like=[PHOTOS[2], "a"], k=2).ids)
+
+
+def test_an_id_can_be_told_from_a_path(backbone, tmp_path):
+    index = fs.VisualIndex(backbone, progress=False)
+    index.add(PHOTOS, ids=list("abcd"))
+    Image.fromarray(PHOTOS[0]).save(tmp_path / "photo.png")
+    path = str(tmp_path / "photo.png")
+    assert index.search(like=[path]).counts.sum()
+    with pytest.raises(errors.UnknownIdError):
+        index.search(like=[ItemId(path)])
+    assert index.search(like=[ItemId("a")], k=1).counts.tolist() == [1]

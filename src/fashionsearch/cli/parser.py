@@ -18,6 +18,7 @@ from fashionsearch.cli.options import (
     add_reading,
     command,
 )
+from fashionsearch.cli.serving import add_serve
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -217,6 +218,7 @@ def make_parser() -> argparse.ArgumentParser:
     optimize.add_argument("--out", type=Path, help="folder to save the fastest encoder to")
 
     add_index_commands(subcommands)
+    add_serve(subcommands)
     add_app_command(subcommands)
 
     info = command(

@@ -36,6 +36,7 @@ __all__ = [
     "is_encoded",
     "is_tensor",
     "max_pixels",
+    "size_of",
 ]
 
 RGB: TypeAlias = NDArray[np.uint8]
@@ -64,6 +65,25 @@ def is_tensor(value: object) -> bool:
     """Return whether a value is a torch tensor, without importing torch."""
     torch = sys.modules.get("torch")  # no tensor exists before torch is imported
     return torch is not None and isinstance(value, torch.Tensor)
+
+
+def size_of(data: bytes) -> tuple[int, int]:
+    """Return (width, height) of an encoded image by its header, without decoding it.
+
+    Raises:
+        UnreadableError: if it is no image, or its header is damaged.
+    """
+    if not data:
+        raise UnreadableError("the file is empty")
+    if formats.is_jpeg(data):
+        with _damage_named():
+            height, width, _, _ = simplejpeg.decode_jpeg_header(data, strict=False)
+            return int(width), int(height)
+    opener = formats.opener(data)
+    if (size := formats.webp_size(data)) is not None:
+        return size
+    with _damage_named(), opener(io.BytesIO(data), "") as image:
+        return image.size
 
 
 def decode(image: Image, *, at_least: tuple[int, int] | None = None) -> RGB:

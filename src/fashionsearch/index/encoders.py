@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -22,6 +23,17 @@ _BACKGROUNDS = ("keep", "fuse")
 _PREFIX = "encoder/"
 _SAME = 0.999
 _MAX_DIM = 1_000_000
+
+
+@dataclass(frozen=True, eq=False)
+class Embedded:
+    """A photo whose embedding is known, in place of the photo in a search.
+
+    Attributes:
+        vector: (dim,) float32, as the index's encoder gives it.
+    """
+
+    vector: NDArray[np.float32]
 
 
 def check(encoder: object) -> None:
@@ -99,13 +111,16 @@ def embed_all(
     )
 
 
-def embed_queries(encoder: Embeds, pictures: Sequence[Image]) -> NDArray[np.float32]:
-    """Return the embeddings of the single photos of a search.
+def embed_queries(encoder: Embeds, pictures: Sequence[Image | Embedded]) -> NDArray[np.float32]:
+    """Return the embeddings of the single photos of a search: those that are known, or else by the encoder.
 
     Raises:
         InputError: if the encoder returns more or fewer than there are photos.
     """
-    vectors = as_encoder(encoder).embed(pictures)
+    known = [picture.vector for picture in pictures if isinstance(picture, Embedded)]
+    if known and len(known) == len(pictures):
+        return np.stack(known)
+    vectors = as_encoder(encoder).embed(cast("Sequence[Image]", pictures))
     if len(vectors) != len(pictures):
         raise errors.InputError(
             f"the encoder returned {len(vectors)} embeddings of {len(pictures)} photos; it must return one for each"

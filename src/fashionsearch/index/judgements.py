@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.files import as_path
 from fashionsearch.index.engines.base import Engine
-from fashionsearch.index.rows import Id, check_id, unknown_id
+from fashionsearch.index.rows import Id, ItemId, check_id, unknown_id
 
 _NAMED = 5
 
@@ -56,7 +56,7 @@ def judgements(
         is_number = isinstance(item, int | np.integer) and not isinstance(item, bool)
         if (is_number or isinstance(item, str)) and check_id(item) in engine:
             ids.append(check_id(item))
-        elif is_number or (isinstance(item, str) and not is_file(item)):
+        elif is_number or isinstance(item, ItemId) or (isinstance(item, str) and not is_file(item)):
             unknown.append(check_id(item))
         else:
             photos.append(item)

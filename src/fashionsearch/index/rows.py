@@ -19,6 +19,10 @@ _MOST_BITS = 10_000  # of an id; Python writes out no number of many more
 PRIVATE = "\0"  # begins the name of a metadata field that is the library's own, and shown to nobody
 
 
+class ItemId(str):
+    """An id in a place where a text could be a path too, and is to be taken for none."""
+
+
 @dataclass(frozen=True, eq=False)
 class Rows:
     """n checked items.
