@@ -24,6 +24,10 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, learned
 from fashionsearch.index.engines.base import DAMAGE, Engine
 
+# What older versions did not save, and had.
+_OLDER: dict[str, Any] = {"storage": "float32", "recall": None, "background": "keep"}
+PARAMETERS = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state", *_OLDER)
+
 
 def write(
     folder: storage.PathLike,
@@ -90,3 +94,10 @@ def unread_encoder(folder: storage.PathLike) -> encoders.Unread | None:
     with reading(folder, None) as (saved, config):
         expected = config["encoder"]
         return None if expected is None else encoders.Unread(saved, expected)
+
+
+def parameters(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return what an index was made with, of what its folder notes."""
+    return {
+        name: config[name] if name not in _OLDER else config.get(name, _OLDER[name]) for name in PARAMETERS
+    }

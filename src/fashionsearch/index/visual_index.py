@@ -21,9 +21,6 @@ from fashionsearch.index.rows import check_choice, check_number, check_recall
 from fashionsearch.index.shared import Shared
 from fashionsearch.storage import PathLike, open_saved
 
-# Not saved by older versions.
-_OLDER: dict[str, Any] = {"storage": "float32", "recall": None, "background": "keep"}
-_SAVED = ("dim", "metric", "engine", "m", "ef_construction", "ef_search", "random_state", *_OLDER)
 _EF_SEARCH = 50
 _MAX_EF = 1_000_000
 
@@ -190,7 +187,9 @@ class VisualIndex(Shared):
             encoder, parts = self._encoder, self._learned
             if self._migration is not None:
                 engine, encoder, parts = self._migration.saved()
-            parameters = {name: getattr(self, name) for name in _SAVED} | {"dim": engine.settings.dim}
+            parameters = {name: getattr(self, name) for name in snapshot.PARAMETERS} | {
+                "dim": engine.settings.dim
+            }
             snapshot.write(folder, engine, encoder, parameters, parts, onnx=onnx)
 
     @classmethod
@@ -236,7 +235,7 @@ class VisualIndex(Shared):
         """
         execution = Execution(device, precision, runtime, batch_size, progress)
         with snapshot.reading(folder) as (saved, config):
-            parameters = _parameters(config)
+            parameters = snapshot.parameters(config)
             chosen = encoders.restore(saved, config["encoder"], encoder, execution, rebuild=rebuild)
             if parameters["engine"] in engines.REMOTE:
                 place = {
@@ -349,7 +348,7 @@ class VisualIndex(Shared):
 
         root = as_path(folder)
         wanted = dim, metric, engine, m, ef_construction, ef_search, random_state, storage, recall, background
-        given: dict[str, Any] = dict(zip(_SAVED, wanted, strict=True))
+        given: dict[str, Any] = dict(zip(snapshot.PARAMETERS, wanted, strict=True))
         given = {name: value for name, value in given.items() if value is not None}
         encoder = encoders.named(encoder)
         execution = Execution(device, precision, runtime, batch_size, progress)
@@ -358,16 +357,18 @@ class VisualIndex(Shared):
         kind = opening.kind_of(root)
         if kind is None and not read_only:
             made = cls(encoder, progress=progress, **given)
-            opening.create(root, made.encoder, {name: getattr(made, name) for name in _SAVED}, onnx=onnx)
+            opening.create(
+                root, made.encoder, {name: getattr(made, name) for name in snapshot.PARAMETERS}, onnx=onnx
+            )
             given.pop("engine", None)  # which may be another, where its library isn't installed
         elif kind == opening.SAVED and not read_only:
             generation = open_saved(root).generation
             made = cls.load(root, encoder=encoder, rebuild=rebuild, **dataclasses.asdict(execution))
             opening.check_local(made.engine)
-            made_with = {name: getattr(made, name) for name in _SAVED}
+            made_with = {name: getattr(made, name) for name in snapshot.PARAMETERS}
             opening.convert(root, generation, made._engine, made.encoder, made_with, made._learned, onnx=onnx)
         with snapshot.reading(root, opening.OPENED) as (saved, config):
-            parameters = _parameters(config)
+            parameters = snapshot.parameters(config)
             opening.check_same(root, given, parameters)
             note = relocation.read(root, config)
             newer = relocation.encoder_of(note, encoder, execution, rebuild=rebuild)
@@ -397,8 +398,3 @@ class VisualIndex(Shared):
             relocation.tidy(root, self._items)
         self.show_photos = kind is None
         return self
-
-
-def _parameters(config: dict[str, Any]) -> dict[str, Any]:
-    """Return what an index was made with, of what its folder notes."""
-    return {name: config[name] if name not in _OLDER else config.get(name, _OLDER[name]) for name in _SAVED}
