@@ -153,7 +153,8 @@ def test_every_command_parses(page: Path) -> None:
         for line in block.replace("\\\n", " ").splitlines():
             words = shlex.split(line, comments=True)
             if words and words[0] == "fashionsearch":
-                parser.parse_args(words[1:])
+                ends = [place for place, word in enumerate(words) if word in ("|", ">")]
+                parser.parse_args(words[1 : ends[0] if ends else None])
             if words and words[0] == "bash":
                 assert words[1].startswith("scripts/")
                 assert (ROOT / words[1]).is_file(), f"{page}: {line}"
