@@ -231,7 +231,7 @@ class Catalogue:
     def _embedded(self, photos: list[Any]) -> Sequence[Any]:
         """Return the embeddings of photos; an error stands in the place of what can't be embedded."""
         try:
-            return encoders.embed_queries(self._encoder(), photos)
+            return list(encoders.embed_queries(self._encoder(), photos))
         except Exception as error:
             return [error] if len(photos) == 1 else [self._embedded([photo])[0] for photo in photos]
 

@@ -32,7 +32,7 @@ def _answerable(where: dict[str, Any]) -> dict[str, Any]:
             left += each
         if asked > _CONDITIONS or values > _MANY:
             told = f"a filter has at most {_CONDITIONS} conditions and {_MANY:,} values in all"
-            raise PydanticCustomError("filter_too_large", told)  # type: ignore[arg-type]
+            raise PydanticCustomError("filter_too_large", told)
     return where
 
 
