@@ -318,6 +318,7 @@ def test_it_is_not_ready_where_the_catalogue_is_gone(client: Callable, opened: P
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
     assert str(opened) not in answer.text
+    assert 'route="/ready",status="503"' in ask("GET", "/metrics").text
 
 
 def test_an_error_that_nobody_foresaw_tells_nothing(

@@ -308,7 +308,10 @@ def _add_state(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Return what Prometheus reads, of all workers together."""
-        items = await service.room.run(lambda: len(service.catalogue.index))
+        items = None
+        # Who watches a service wants its numbers most of all when the catalogue can't be read.
+        with contextlib.suppress(errors.FashionSearchError, RefusedError):
+            items = await service.room.run(lambda: len(service.catalogue.index))
         return Response(service.metrics.content(items), media_type=TYPE)
 
     @app.get("/openapi.json", include_in_schema=False)
