@@ -26,7 +26,7 @@ from fashionsearch.images import read_image
 Pixels = npt.NDArray[np.uint8]
 
 HEIGHT = 256
-_PRODUCTS, _CHOSEN_ON = 1000, 150
+_PRODUCTS, _CHOSEN_ON = 1000, 600
 _CORNER = 0.25
 _SHARE = 0.6
 _WHITE = 235
