@@ -170,6 +170,11 @@ def test_what_goes_with_a_photo_that_cannot_be_read_is_left_out_with_it(index):
         found = index.search([red, bad, blue], vectors=vectors, text=["red", "green", "blue"], **options)
     assert found.ids.tolist() == [["r"], ["b"]]
     assert index.search(red, vectors=[0, 0, 9], **options).ids.tolist() == [["b"]]
+    with pytest.warns(errors.DataWarning, match="1 of 2 images"):
+        found = index.search(
+            [bad, np.concatenate([red, blue], axis=1)], region=(0.5, 0, 1, 1), text=["red", "blue"], **options
+        )
+    assert found.ids.tolist() == [["b"]]
     with pytest.raises(errors.InputError, match="there are 2 texts and 3 photos"):
         index.search([red, bad, blue], text=["red", "blue"], **options)
     for wrong in (vectors[:2], [*vectors, [0, 9, 0]]):

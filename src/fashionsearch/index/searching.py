@@ -111,10 +111,10 @@ class Searching(Answering):
             MissingPackageError: if a background is to be told from what lies before it, and the network for that is nowhere.
         """
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
-        pictures = self._photos(images, region)
         check_on_error(on_error)
-        if on_error == "skip" and pictures is not None:
-            pictures, text, vectors = _readable(pictures, text, vectors)
+        if on_error == "skip" and images is not None:
+            images, text, vectors = _readable(images, text, vectors)
+        pictures = self._photos(images, region)
         matching = texts_to_match(text, text_match)
         judged = single("like", like), single("unlike", unlike)
 
@@ -172,15 +172,16 @@ class Searching(Answering):
 
 
 def _readable(
-    pictures: list[Any], text: str | Sequence[str] | None, vectors: ArrayLike | None
+    images: Images, text: str | Sequence[str] | None, vectors: ArrayLike | None
 ) -> tuple[list[Any], str | Sequence[str] | None, ArrayLike | None]:
     """Return photos that can be read, and the texts and vectors that go with them.
 
     Raises:
         InputError: if there are several texts, or vectors, and not one for each photo.
     """
-    from fashionsearch.images import check_images
+    from fashionsearch.images import check_images, iterate
 
+    pictures: list[Any] = list(iterate(images))
     if vectors is not None:
         vectors = _one_a_row(vectors)
         check_vector_count(len(vectors), len(pictures))
