@@ -160,7 +160,7 @@ def make_parser() -> argparse.ArgumentParser:
         type=Path,
         help="CSV file to write; photos that it has already are left as they are. Without it the tags are printed",
     )
-    tag.add_argument("--tagger", type=Path, help="folder of a saved tagger; default: the one that ships")
+    tag.add_argument("--tagger", type=Path, help="folder of a saved tagger; default: fashion, which ships")
     tag.add_argument(
         "--confidence",
         type=float,
