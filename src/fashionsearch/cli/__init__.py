@@ -57,7 +57,7 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _parsed(arguments: list[str]) -> argparse.Namespace:
-    parser = make_parser()
+    parser = make_parser(arguments[0] if arguments else None)
     if arguments[:1] != ["evaluate"]:
         return parser.parse_args(arguments)
     arguments, file = _without_json_file(arguments, parser)

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from fashionsearch.index import VisualIndex
 
 
-def add_app_command(subcommands: Any) -> None:
+def add_app(subcommands: Any) -> None:
     """Add the command to those of the parser."""
     parser = command(
         subcommands,

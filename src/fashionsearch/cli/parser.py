@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import argparse
+from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 from fashionsearch import __version__
-from fashionsearch.cli.app import add_app_command
-from fashionsearch.cli.index_options import add_index_commands
+from fashionsearch.cli.app import add_app
+from fashionsearch.cli.index_options import INDEX_COMMANDS
 from fashionsearch.cli.options import (
     DATA_HELP,
     EXIT_CODES,
@@ -21,8 +23,12 @@ from fashionsearch.cli.options import (
 from fashionsearch.cli.serving import add_serve
 
 
-def make_parser() -> argparse.ArgumentParser:
-    """Return the parser; each command's `run` says which function of which file it is."""
+def make_parser(only: str | None = None) -> argparse.ArgumentParser:
+    """Return the parser; each command's `run` says which function of which file it is.
+
+    Args:
+        only: the command that is called, whose options alone are made then; all are where it is None or no command.
+    """
     parser = argparse.ArgumentParser(
         prog="fashionsearch",
         description="Tag product photos and search them by image.",
@@ -31,26 +37,34 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=f"fashionsearch {__version__}")
     subcommands = parser.add_subparsers(required=True, metavar="COMMAND")
+    for name, add in _COMMANDS.items():
+        if only is None or only not in _COMMANDS or only == name:
+            add(subcommands)
+    return parser
 
-    demo = command(
+
+def _add_demo(subcommands: Any) -> None:
+    parser = command(
         subcommands,
         "demo",
         "commands:demo",
         "do it all on a catalogue, and write a report",
         "fashionsearch demo\nfashionsearch demo --data fashion-product-images-small --out report",
     )
-    demo.add_argument("--data", type=Path, help=f"{DATA_HELP}; without it a catalogue is drawn")
-    add_reading(demo)
-    demo.add_argument(
+    parser.add_argument("--data", type=Path, help=f"{DATA_HELP}; without it a catalogue is drawn")
+    add_reading(parser)
+    parser.add_argument(
         "--out", type=Path, default=Path("fashionsearch-demo"), help="folder to write to (%(default)s)"
     )
-    add_label(demo)
-    demo.add_argument("--backbone", default="fashion", help="the network (%(default)s)")
-    demo.add_argument(
+    add_label(parser)
+    parser.add_argument("--backbone", default="fashion", help="the network (%(default)s)")
+    parser.add_argument(
         "--fine-tune", action="store_true", help="let the network learn too, and show how; takes longer"
     )
 
-    train = command(
+
+def _add_train(subcommands: Any) -> None:
+    parser = command(
         subcommands,
         "train",
         "commands:train",
@@ -60,19 +74,23 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch train photos/ --autoencoder --out encoder\n"
         "fashionsearch train products.csv --image-column file --label kind --out classifier",
     )
-    add_data(train)
-    train.add_argument(
+    add_data(parser)
+    parser.add_argument(
         "--out", type=Path, required=True, help="folder to save the classifier or autoencoder to"
     )
-    add_label(train)
-    _add_training(train)
-    train.add_argument("--test", type=float, default=0.2, help="fraction held out for the test (%(default)s)")
-    train.add_argument(
+    add_label(parser)
+    _add_training(parser)
+    parser.add_argument(
+        "--test", type=float, default=0.2, help="fraction held out for the test (%(default)s)"
+    )
+    parser.add_argument(
         "--validation", type=float, default=0.2, help="fraction of the rest for validation (%(default)s)"
     )
-    add_random_state(train, 42, "of the split and of training")
+    add_random_state(parser, 42, "of the split and of training")
 
-    evaluate = command(
+
+def _add_evaluate(subcommands: Any) -> None:
+    parser = command(
         subcommands,
         "evaluate",
         "evaluate:evaluate",
@@ -81,19 +99,21 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch evaluate fashion fashion-product-images-small\n"
         "fashionsearch evaluate classifier photos/ --json > figures.json",
     )
-    evaluate.add_argument(
+    parser.add_argument(
         "classifier",
         type=Path,
         help="folder of a saved classifier or tagger, or fashion, the tagger that ships",
     )
-    add_data(evaluate)
-    evaluate.add_argument(
+    add_data(parser)
+    parser.add_argument(
         "--label",
         help="the column to compare with; default: masterCategory or label, and of a tagger all that the data has",
     )
-    evaluate.set_defaults(json_file=None)
+    parser.set_defaults(json_file=None)
 
-    audit = command(
+
+def _add_audit(subcommands: Any) -> None:
+    parser = command(
         subcommands,
         "audit",
         "commands:audit",
@@ -102,48 +122,52 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch audit fashion-product-images-small --group productDisplayName --attributes articleType gender\n"
         "fashionsearch audit products.csv --image-column file --split part --tagger tagger --out audit",
     )
-    add_data(audit, skips=False)
-    audit.add_argument(
+    add_data(parser, skips=False)
+    parser.add_argument(
         "--out",
         type=Path,
         default=Path("audit"),
         help="folder for audit.csv, to act on, and audit.html, to look at (%(default)s)",
     )
-    audit.add_argument("--group", help="the column that says which photos are of one product")
-    audit.add_argument(
+    parser.add_argument("--group", help="the column that says which photos are of one product")
+    parser.add_argument(
         "--split",
         help="the column that says train or test; default: split, where the folders are laid out so",
     )
-    audit.add_argument(
+    parser.add_argument(
         "--attributes",
         nargs="+",
         metavar="COLUMN",
         help="columns to check; default: all that look like labels",
     )
-    what = audit.add_mutually_exclusive_group()
+    what = parser.add_mutually_exclusive_group()
     what.add_argument(
         "--tagger", type=Path, help="folder of a saved tagger whose network looks at the photos"
     )
     # A network that has learned a photo's label finds even a wrong one right.
     add_encoder(what, default="efficientnet_lite0")
-    add_random_state(audit, 0, "of what is learned to check")
+    add_random_state(parser, 0, "of what is learned to check")
 
-    explain = command(
+
+def _add_explain(subcommands: Any) -> None:
+    parser = command(
         subcommands,
         "explain",
         "commands:explain",
         "show where in a photo the evidence for its tag lies",
         "fashionsearch explain classifier photo.jpg --out why.png",
     )
-    explain.add_argument("classifier", type=Path, help="folder that train saved")
-    explain.add_argument("photo", type=Path, help="the photo")
-    explain.add_argument(
+    parser.add_argument("classifier", type=Path, help="folder that train saved")
+    parser.add_argument("photo", type=Path, help="the photo")
+    parser.add_argument(
         "--class", dest="class_name", metavar="CLASS", help="the class to explain; default: the predicted one"
     )
-    explain.add_argument("--label", help=argparse.SUPPRESS)
-    explain.add_argument("--out", type=Path, required=True, help="picture to write, such as why.png")
+    parser.add_argument("--label", help=argparse.SUPPRESS)
+    parser.add_argument("--out", type=Path, required=True, help="picture to write, such as why.png")
 
-    tag = command(
+
+def _add_tag(subcommands: Any) -> None:
+    parser = command(
         subcommands,
         "tag",
         "tag:tag",
@@ -153,24 +177,26 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch tag photos/ --out tags.csv --tagger my-tagger --again\n"
         "fashionsearch tag photo.jpg --json",
     )
-    tag.add_argument("data", type=Path, help=f"a photo; {DATA_HELP}")
-    add_reading(tag)
-    tag.add_argument(
+    parser.add_argument("data", type=Path, help=f"a photo; {DATA_HELP}")
+    add_reading(parser)
+    parser.add_argument(
         "--out",
         type=Path,
         help="CSV file to write; photos that it has already are left as they are. Without it the tags are printed",
     )
-    tag.add_argument("--tagger", type=Path, help="folder of a saved tagger; default: fashion, which ships")
-    tag.add_argument(
+    parser.add_argument("--tagger", type=Path, help="folder of a saved tagger; default: fashion, which ships")
+    parser.add_argument(
         "--confidence",
         type=float,
         default=0.95,
         help="a tag is sure where its chance to be right is at least that (%(default)s)",
     )
-    tag.add_argument("--report", type=Path, help="HTML file to write, with the photos and their tags")
-    tag.add_argument("--again", action="store_true", help="tag all photos, and write the file anew")
+    parser.add_argument("--report", type=Path, help="HTML file to write, with the photos and their tags")
+    parser.add_argument("--again", action="store_true", help="tag all photos, and write the file anew")
 
-    embed = command(
+
+def _add_embed(subcommands: Any) -> None:
+    parser = command(
         subcommands,
         "embed",
         "commands:embed",
@@ -179,26 +205,28 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch embed photos/ --out shards --workers 2\n"
         "python -c \"import numpy; print(numpy.load('vectors.npz')['embeddings'].shape)\"",
     )
-    add_data(embed)
-    embed.add_argument(
+    add_data(parser)
+    parser.add_argument(
         "--out",
         type=Path,
         required=True,
         help=".npz file for the arrays 'embeddings' and 'images'; or a folder of Parquet shards, where an interrupted run "
         "goes on",
     )
-    embed.add_argument(
+    parser.add_argument(
         "--shard-size", type=int, default=10_000, help="photos of a shard of such a folder (%(default)s)"
     )
-    embed.add_argument(
+    parser.add_argument(
         "--workers",
         type=int,
         default=0,
         help="actors of Ray that embed such a folder; 0 is this process (%(default)s)",
     )
-    add_encoder(embed)
+    add_encoder(parser)
 
-    optimize = command(
+
+def _add_optimize(subcommands: Any) -> None:
+    parser = command(
         subcommands,
         "optimize",
         "commands:optimize",
@@ -206,38 +234,38 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch optimize photos/ --label label --out fast\n"
         "fashionsearch index photos/ --encoder fast --out catalogue",
     )
-    add_data(optimize)
-    add_encoder(optimize)
-    optimize.add_argument(
+    add_data(parser)
+    add_encoder(parser)
+    parser.add_argument(
         "--label",
         help="a column of classes that must stay recognisable; default: the 10 nearest must stay the same",
     )
-    optimize.add_argument(
+    parser.add_argument(
         "--max-loss", type=float, default=0.005, help="what may be lost, a fraction (%(default)s)"
     )
-    optimize.add_argument("--out", type=Path, help="folder to save the fastest encoder to")
+    parser.add_argument("--out", type=Path, help="folder to save the fastest encoder to")
 
-    add_index_commands(subcommands)
-    add_serve(subcommands)
-    add_app_command(subcommands)
 
-    info = command(
+def _add_info(subcommands: Any) -> None:
+    parser = command(
         subcommands,
         "info",
         "inspecting:info",
         "say what a folder holds: its kind, its encoder, what it knows",
         "fashionsearch info catalogue\nfashionsearch info catalogue --health\nfashionsearch info classifier --json",
     )
-    info.add_argument(
+    parser.add_argument(
         "folder", type=Path, help="anything this library saved, or fashion, the tagger that ships"
     )
-    info.add_argument(
+    parser.add_argument(
         "--health",
         action="store_true",
         help="of an index: measure also its recall against exact search, and how its embeddings lie",
     )
 
-    export = command(
+
+def _add_export(subcommands: Any) -> None:
+    parser = command(
         subcommands,
         "export",
         "commands:export",
@@ -246,13 +274,15 @@ def make_parser() -> argparse.ArgumentParser:
         "fashionsearch export efficientnet_lite0 --out served --format openvino\n"
         "python served/use.py photo.jpg",
     )
-    export.add_argument("encoder", help="a network's name, or a saved classifier, autoencoder or backbone")
-    export.add_argument(
+    parser.add_argument("encoder", help="a network's name, or a saved classifier, autoencoder or backbone")
+    parser.add_argument(
         "--out", type=Path, required=True, help="folder to write; an older export is replaced"
     )
-    export.add_argument("--format", default="onnx", help="onnx or openvino (%(default)s)")
+    parser.add_argument("--format", default="onnx", help="onnx or openvino (%(default)s)")
 
-    completion = command(
+
+def _add_completion(subcommands: Any) -> None:
+    parser = command(
         subcommands,
         "completion",
         "completion:completion",
@@ -263,8 +293,7 @@ def make_parser() -> argparse.ArgumentParser:
         answers=False,
         plugins=False,
     )
-    completion.add_argument("shell", choices=("bash", "zsh", "fish", "tcsh"), help="the shell")
-    return parser
+    parser.add_argument("shell", choices=("bash", "zsh", "fish", "tcsh"), help="the shell")
 
 
 def _add_training(parser: argparse.ArgumentParser) -> None:
@@ -315,3 +344,21 @@ def _add_training(parser: argparse.ArgumentParser) -> None:
     learning.add_argument(
         "--checkpoints", type=Path, help="folder to resume from when the same command was interrupted"
     )
+
+
+_COMMANDS: Mapping[str, Callable[[Any], None]] = {
+    "demo": _add_demo,
+    "train": _add_train,
+    "evaluate": _add_evaluate,
+    "audit": _add_audit,
+    "explain": _add_explain,
+    "tag": _add_tag,
+    "embed": _add_embed,
+    "optimize": _add_optimize,
+    **INDEX_COMMANDS,
+    "serve": add_serve,
+    "app": add_app,
+    "info": _add_info,
+    "export": _add_export,
+    "completion": _add_completion,
+}
