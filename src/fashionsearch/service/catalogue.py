@@ -21,6 +21,7 @@ from fashionsearch.index import VisualIndex, encoders
 from fashionsearch.index.attributes import embeds_alike, tagger_of
 from fashionsearch.index.opening import OPENED
 from fashionsearch.index.rows import PRIVATE, Id, ItemId
+from fashionsearch.pretrained import is_shipped
 from fashionsearch.results import Match, Matches
 from fashionsearch.service.failures import RefusedError
 from fashionsearch.service.photos import prepared, preprocess_of
@@ -345,7 +346,9 @@ def _row(match: Match) -> dict[str, Any]:
 
 
 def _tagger(index: VisualIndex, name: str | None) -> Tagger:
-    if name is not None and (Path(name) / storage.MANIFEST).exists():
+    if name is not None and (
+        Path(name).exists() or not is_shipped(name)
+    ):  # the hub isn't asked for a wrong path
         return Tagger.load(name, progress=False)
     own = tagger_of(index.encoder) if name is None else None
     return own or Tagger.from_pretrained(name or "fashion", progress=False)
