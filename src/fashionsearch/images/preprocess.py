@@ -86,6 +86,10 @@ class Preprocess(ShowsFields):
         method = _INTERPOLATIONS[self.interpolation]
         picture = PIL.Image.fromarray(rgb)
         if self.resize == "pad":
+            reduction = max(picture.width / width, picture.height / height)
+            inside = [max(1, round(side / reduction)) for side in picture.size]
+            if 1 in inside:  # Pillow before 13 would come to no pixel at all
+                picture = picture.resize((inside[0], inside[1]), method)
             return np.array(PIL.ImageOps.pad(picture, (width, height), method, color="white"))
         if self.resize == "crop":
             return np.array(PIL.ImageOps.fit(picture, (width, height), method))

@@ -11,8 +11,10 @@ from torch import nn
 
 from fashionsearch.images.preprocess import Preprocess
 
-# From 13 on Pillow begins with the columns of a photo whose height is to shrink by more than twice what its width is.
-_TALL_ONES_DOWN_FIRST = int(PIL.__version__.split(".")[0]) >= 13
+# From 13 on Pillow begins with the columns of a photo whose height is to shrink by more than twice what its width is, and
+# before it with those of one that is to shrink and is over a hundred times as high as it is wide.
+_BY_SHRINKING = int(PIL.__version__.split(".")[0]) >= 13
+_SLENDER = 100
 
 
 class Resize(nn.Module):
@@ -44,11 +46,13 @@ class Resize(nn.Module):
         across = _weights(width, self.width, self.kernel).T
         down = _weights(height, self.height, self.kernel)
         resized = _whole(down @ _whole(photos @ across))
-        if _TALL_ONES_DOWN_FIRST:
-            # Both ways and then a choice: with a branch in the graph OpenVINO 2026.4's first answer is wrong.
-            shorter = torch.full((1,), height - self.height)
-            narrower = torch.full((1,), width - self.width).clamp(min=0)
-            resized = torch.where(shorter > 2 * narrower, _whole(_whole(down @ photos) @ across), resized)
+        shorter = torch.full((1,), height - self.height)
+        if _BY_SHRINKING:
+            down_first = shorter > 2 * torch.full((1,), width - self.width).clamp(min=0)
+        else:
+            down_first = torch.logical_and(shorter > 0, torch.full((1,), height - _SLENDER * width) > 0)
+        # Both ways and then a choice: with a branch in the graph OpenVINO 2026.4's first answer is wrong.
+        resized = torch.where(down_first, _whole(_whole(down @ photos) @ across), resized)
         return resized.to(torch.uint8).permute(0, 2, 3, 1)
 
 
