@@ -4,9 +4,6 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fashionsearch.hub.pulling import loading, pull
-from fashionsearch.hub.pushing import push
-
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -74,6 +71,8 @@ class Shareable:
             HubError: if the hub refuses, can't be reached, or holds something else there, which stays as it is.
             MissingPackageError: if huggingface_hub isn't installed.
         """
+        from fashionsearch.hub.pushing import push  # here, as below: most programs speak to no hub
+
         self._check_fitted()
         owner = type(self).__name__
         card = self._card().text(name, owner, license=license, about=about, evaluation=evaluation)
@@ -115,6 +114,8 @@ class Shareable:
             StorageError: if something else was saved there.
             MissingPackageError: if huggingface_hub isn't installed.
         """
+        from fashionsearch.hub.pulling import loading, pull
+
         pulled = pull(name, cls._kind, revision=revision, refresh=refresh, progress=progress)
         with loading(pulled) as folder:
             self = cls.load(

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 from numpy.typing import NDArray
 
 from fashionsearch import errors
@@ -85,10 +84,12 @@ class Preprocess(ShowsFields):
             return rgb
         method = _INTERPOLATIONS[self.interpolation]
         picture = PIL.Image.fromarray(rgb)
-        if self.resize == "pad":
-            return np.array(PIL.ImageOps.pad(picture, (width, height), method, color="white"))
-        if self.resize == "crop":
-            return np.array(PIL.ImageOps.fit(picture, (width, height), method))
+        if self.resize in ("pad", "crop"):
+            from PIL import ImageOps
+
+            if self.resize == "pad":
+                return np.array(ImageOps.pad(picture, (width, height), method, color="white"))
+            return np.array(ImageOps.fit(picture, (width, height), method))
         return np.array(picture.resize((width, height), method))
 
     def read(self, image: Image, *, position: int = 0) -> RGB:
