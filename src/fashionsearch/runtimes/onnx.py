@@ -81,8 +81,8 @@ def _threads() -> int:
         return 0  # one a core
     if not text.isascii() or not text.isdecimal() or not int(text):
         raise errors.InputError(
-            f"the environment variable {THREADS} is {text!r:.40}, not a whole number from 1 up; set the threads of one run, or "
-            "unset it"
+            f"the environment variable {THREADS} is {text!r:.40}, not a whole number from 1 up; set or unset it: "
+            "it says in how many threads a network runs"
         )
     return int(text)
 
