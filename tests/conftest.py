@@ -31,6 +31,7 @@ def _no_graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
     from fashionsearch.backbones import Backbone
 
     def left_out(_: Backbone) -> bytes:
+        """Leave it out."""
         raise storage.LeftOut
 
     if "graphs" not in request.fixturenames:

@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 GRAPH = (
     "backbone.onnx"  # ends the name of the file of an encoder that may be left out: its network as a graph
 )
+GRAPHS = GRAPH, "backbone.int8.onnx"  # end the names of all files of an encoder that native code reads
 
 
 def with_graph(files: Mapping[str, storage.Writer], *, onnx: bool) -> dict[str, storage.Writer]:

@@ -223,11 +223,16 @@ class ImageEstimator(Shareable):
         """
         from fashionsearch import storage
         from fashionsearch.device import Execution
-        from fashionsearch.encoder import GRAPH
 
         saved = storage.open_saved(folder, cls._kind)
         execution = Execution(device, precision, runtime, batch_size, progress)
-        return cls.read(saved.without(GRAPH) if rebuild else saved, execution)
+        return cls.read(saved.without(cls._graph_files()) if rebuild else saved, execution)
+
+    @classmethod
+    def _graph_files(cls) -> tuple[str, ...]:
+        from fashionsearch.encoder import GRAPHS
+
+        return GRAPHS
 
     def _facts(self) -> list[tuple[str, str]]:
         """Return what a card says of the network."""

@@ -217,6 +217,11 @@ def test_items_are_added_and_removed_where_that_is_allowed(shop, upload, uploads
         visit.act({"do": "add", "form": form})
         assert visit.words.startswith("There is an item 'new one' already")
         assert not (shop / "photos" / "new-one-2.png").exists()
+        visit.act({"do": "add", "form": [["id", 200 * "\U00020000"]]})
+        assert not visit.is_problem, visit.words
+        assert (shop / "photos" / f"{50 * chr(0x20000)}.png").exists()
+        index.remove(200 * "\U00020000")
+        visit.act({"do": "search", "form": []})
         place = ids(visit).index("new one")
         press(visit, "remove", place)
         assert visit.leaving.id == "new one"

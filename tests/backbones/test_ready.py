@@ -157,3 +157,9 @@ def test_a_shipped_network_is_kept_as_it_ships_and_known_by_its_hash(table, tmp_
     by_torch = fs.Backbone.load(tmp_path / "fashion", runtime="torch", progress=False)
     assert by_torch.identity() == usual.identity()
     np.testing.assert_allclose(by_torch.embed(table.images), usual.embed(table.images), atol=2e-4)
+
+
+def test_a_graph_without_an_output_is_told(trained):
+    loaded = fs.Backbone.load(trained[1], progress=False)
+    with pytest.raises(errors.RuntimeUnavailableError, match="gives 'embeddings' and not 'familiar'"):
+        loaded.with_familiarity().embed(np.zeros((1, 16, 16, 3), np.uint8))

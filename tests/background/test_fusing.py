@@ -46,7 +46,7 @@ def test_the_whole_photo_always_counts(told):
     subject = np.array([0, 0, 1])
     np.testing.assert_allclose(found[0], whole[0], atol=1e-6)
     np.testing.assert_allclose(found[1], 0.5 * whole[1] + 0.5 * subject, atol=1e-6)
-    np.testing.assert_allclose(found[2], 0.2 * whole[2] + 0.8 * subject, atol=1e-6)
+    np.testing.assert_allclose(found[2], 0.1 * whole[2] + 0.9 * subject, atol=1e-6)
     assert found.dtype == np.float32
 
 

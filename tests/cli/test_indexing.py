@@ -57,6 +57,19 @@ def test_an_index_is_copied_to_a_server_and_back(photos, place, tmp_path, capsys
     assert "c.png" in capsys.readouterr().out
 
 
+def test_what_was_learned_is_copied_to_a_server_and_back(place, tmp_path, capsys):
+    table = fs.datasets.make_catalogue(60, seed=0)
+    index = fs.VisualIndex("fashion", progress=False)
+    index.add(table.images, metadata=table.metadata)
+    index.calibrate("masterCategory")
+    index.save(tmp_path / "here")
+    assert run("index-copy", tmp_path / "here", tmp_path / "shop", *place) == 0
+    assert run("index-copy", tmp_path / "shop", tmp_path / "back") == 0
+    with fs.VisualIndex.open(tmp_path / "back", read_only=True) as back:
+        assert "calibration" in back.learned
+    capsys.readouterr()
+
+
 def test_what_does_not_fit_is_told(photos, place, tmp_path, capsys):
     for arguments, told in (
         (

@@ -1,5 +1,7 @@
 """`--plugin`: a file of the user's own registers a backbone for one command."""
 
+import json
+
 import pytest
 from PIL import Image
 
@@ -42,6 +44,16 @@ def test_a_plugin_brings_a_backbone_to_a_command_and_to_what_was_saved_with_it(t
     assert "corner" in capsys.readouterr().err
     assert run("search", out, photo, "--plugin", plugin) == 0
     assert "a.png" in capsys.readouterr().out.splitlines()[1]
+
+
+def test_what_a_plugin_prints_is_not_part_of_the_answer(tmp_path, capsys):
+    plugin = tmp_path / "mine.py"
+    plugin.write_text("print('hello')")
+    Image.new("RGB", (9, 9), "red").save(tmp_path / "a.png")
+    assert run("tag", tmp_path / "a.png", "--json", "--plugin", plugin) == 0
+    told = capsys.readouterr()
+    assert json.loads(told.out)["tagged"] == 1
+    assert "hello" in told.err
 
 
 @pytest.mark.parametrize(

@@ -154,6 +154,19 @@ def test_bad_photos_are_left_out_and_named(shop, tmp_path, capsys):
     assert "bad.jpg" in capsys.readouterr().err
 
 
+def test_a_file_of_vectors_that_is_none_is_one_line(shop, tmp_path, capsys):
+    np.savez(tmp_path / "two.npz", embeddings=np.ones((2, 256)), images=["a.jpg"])
+    (tmp_path / "torn.npz").write_bytes((tmp_path / "two.npz").read_bytes()[:300])
+    np.savez(tmp_path / "one.npz", embeddings=1.0, images=["a.jpg"])
+    for name, told in (
+        ("two", "it has 2 embeddings and 1 images"),
+        ("torn", "File is not a zip file"),
+        ("one", ""),
+    ):
+        assert run("search", shop / "saved", "--vectors", tmp_path / f"{name}.npz") == 1
+        assert f"{name}.npz can't be read: {told}" in capsys.readouterr().err
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [

@@ -39,6 +39,14 @@ def test_a_folder_is_tagged_at_once(shop, tmp_path, capsys):
     assert "for a person to look at" in said
 
 
+def test_the_tagger_that_ships_has_a_name(shop, capsys):
+    found = []
+    for words in ([], ["--tagger", "fashion"]):
+        assert main(["tag", str(shop / "0.png"), "--json", *words]) == 0
+        found.append(json.loads(capsys.readouterr().out))
+    assert found[0] == found[1]
+
+
 def test_a_second_run_tags_only_new_photos_and_keeps_what_a_person_wrote(shop, tmp_path, capsys):
     folder = tmp_path / "photos"
     folder.mkdir()

@@ -269,3 +269,20 @@ def test_graphs_come_from_the_cache(monkeypatch):
     first = tiny.float_graph()
     monkeypatch.setattr(graph, "export", lambda *_: pytest.fail("exported again"))
     assert tiny.float_graph() == first
+
+
+def test_rebuild_gives_no_graph_in_int8_to_native_code(backbone, int8, tmp_path):
+    int8.save(tmp_path / "fast")
+    index = fs.VisualIndex(int8, progress=False)
+    index.add(PHOTOS.images[:5])
+    index.save(tmp_path / "index")
+    for path in tmp_path.rglob("backbone.int8.onnx"):
+        path.write_bytes(b"a stranger's")
+    with pytest.warns(errors.DataWarning, match="saved in int8, and runs in fp32"):
+        again = fs.Backbone.load(tmp_path / "fast", rebuild=True, progress=False)
+    assert again.precision == "fp32"
+    np.testing.assert_allclose(again.embed(PHOTOS.images[:2]), backbone.embed(PHOTOS.images[:2]), atol=1e-5)
+    with pytest.warns(errors.DataWarning, match="runs in fp32"):
+        loaded = fs.VisualIndex.load(tmp_path / "index", rebuild=True, progress=False)
+    assert loaded.encoder.precision == "fp32"
+    assert loaded.search(PHOTOS.images[2], k=1).ids.tolist() == [[2]]

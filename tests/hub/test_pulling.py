@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from fashionsearch import errors, storage
-from fashionsearch.hub import pull
+from fashionsearch.hub import pull, pulling
 
 NAME = "anna/shop"
 
@@ -57,6 +57,17 @@ def test_the_folder_is_what_was_pushed(hub, files):
     assert (pulled.commit, str(pulled)) == (commit, f"{NAME}@{commit}")
     for path, content in files.items():
         assert (pulled.folder / path).read_bytes() == content
+
+
+def test_what_another_process_fetched_meanwhile_stays(hub, files, monkeypatch):
+    """It may be loading that file already."""
+    commit = hub.commit(NAME, files)
+    there = pull(NAME, "classifier", revision=commit)
+    path = there.folder / "generation-1" / "encoder" / "backbone.safetensors"
+    before = path.stat().st_ino
+    monkeypatch.setattr(pulling, "_missing", lambda saved, without: list(saved.files))
+    pull(NAME, "classifier", revision=commit)
+    assert path.stat().st_ino == before
 
 
 def test_only_what_the_manifest_names_is_fetched(hub, files, tmp_path):

@@ -90,6 +90,18 @@ def test_an_autoencoder_draws_as_before_and_without_a_socket(hub, autoencoder, t
     assert "mean squared error" in hub.files(NAME)["README.md"].decode()
 
 
+def test_the_network_of_a_stranger_is_made_from_its_weights(hub, tagger, table, tmp_path, monkeypatch):
+    monkeypatch.setattr(fs.Backbone, "ready_graph", lambda _: b"a stranger's")
+    monkeypatch.setattr(tagger.backbone_, "origin", "trained")
+    tagger.push_to_hub(NAME)
+    assert hub.files(NAME)["generation-1/backbone.onnx"] == b"a stranger's"
+    loaded = fs.Tagger.from_pretrained(NAME, rebuild=True, progress=False)
+    assert not list((tmp_path / "hub-cache").rglob("*.onnx"))
+    assert largest(loaded.predict_proba(table.images), tagger.predict_proba(table.images)) == 0
+    with pytest.raises(errors.RuntimeUnavailableError):
+        fs.Tagger.from_pretrained(NAME, progress=False).predict(table.images)
+
+
 def test_a_zero_shot_tagger_has_a_card():
     class Words:
         dim = 3

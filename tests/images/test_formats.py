@@ -249,6 +249,7 @@ BOMBS = """
     gif = b"GIF89a" + struct.pack("<HHBBB", 1, 1, 0x80, 0, 0) + bytes(6)
     frame = b"," + struct.pack("<HHHHB", 0, 0, 1, 1, 0) + b"\\2\\2L\\1\\0"
     tags = b"".join(struct.pack("<HHII", 40_000 + n % 20_000, 1, 900_000, 8) for n in range(20_000))
+    big = b"".join(struct.pack(">HHQQ", 40_000 + n % 20_000, 1, 900_000, 8) for n in range(20_000))
     bombs = {
         "png text": png + ihdr + text * 100 + idat,
         "png profile": png + ihdr + chunk(b"iCCP", b"a\\0\\0" + zlib.compress(bytes(500_000_000), 9)) + idat,
@@ -256,6 +257,7 @@ BOMBS = """
         "gif frames": gif + frame * 100_000 + b";",
         "gif comments": gif + b"!\\xfe" + (b"\\xff" + bytes(255)) * 20_000 + b"\\0" + frame + b";",
         "tiff tags": b"II*\\0" + struct.pack("<IH", 8, 20_000) + tags + bytes(1_000_000),
+        "big tiff tags": b"MM\\0+" + struct.pack(">HHQQ", 8, 0, 16, 20_000) + big + bytes(1_000_000),
     }
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     for name, data in bombs.items():
@@ -275,7 +277,7 @@ def test_what_lies_beside_the_picture_costs_neither_minutes_nor_gigabytes():
         seconds, megabytes = line.split()[-2:]
         assert float(seconds) < 10, done.stdout
         assert int(megabytes) < 500, done.stdout
-    assert len(done.stdout.splitlines()) == 6
+    assert len(done.stdout.splitlines()) == 7
 
 
 # --- what is not the image's fault ---

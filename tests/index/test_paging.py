@@ -201,7 +201,13 @@ def test_few_first_pages_are_remembered(monkeypatch):
         index.search_vectors(query, k=7)
         index.search_vectors(query, k=7)
     remembered = index._first_pages
-    assert remembered._places == sum(found.ids.size for found in remembered._pages.values()) <= 100
+    pages = remembered._pages
+    assert remembered._places == sum(1 + found.ids.size for found in pages.values()) <= 100
+    assert all(len(each) <= 32 for key in pages for part in key if isinstance(part, tuple) for each in part)
     index.search_vectors(VECTORS, k=7)  # more than all that may be
     assert not remembered._pages
     assert copy.deepcopy(index).search_vectors(VECTORS[0], k=7, offset=7).counts[0] == 7
+    nothing = fs.VisualIndex(dim=6, progress=False)
+    for query in np.random.default_rng(0).normal(size=(200, 6)):
+        nothing.search_vectors(query, k=7)
+    assert len(nothing._first_pages._pages) <= 100

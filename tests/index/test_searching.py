@@ -160,3 +160,29 @@ def words():
     index = fs.VisualIndex("fashion", progress=False)
     index.add(table.images, ids=[f"p{n}" for n in range(30)], metadata={"title": table["baseColour"]})
     return index
+
+
+def test_what_goes_with_a_photo_that_cannot_be_read_is_left_out_with_it(index):
+    red, blue, bad = painted(200, 10, 10), painted(10, 10, 200), b"no photo"
+    vectors = np.array([[9, 0, 0], [np.nan] * 3, [0, 0, 9]])
+    options = {"k": 1, "on_error": "skip"}
+    with pytest.warns(errors.DataWarning, match="1 of 3 images can't be read"):
+        found = index.search([red, bad, blue], vectors=vectors, text=["red", "green", "blue"], **options)
+    assert found.ids.tolist() == [["r"], ["b"]]
+    assert index.search(red, vectors=[0, 0, 9], **options).ids.tolist() == [["b"]]
+    with pytest.warns(errors.DataWarning, match="1 of 2 images"):
+        found = index.search(
+            [bad, np.concatenate([red, blue], axis=1)], region=(0.5, 0, 1, 1), text=["red", "blue"], **options
+        )
+    assert found.ids.tolist() == [["b"]]
+    with pytest.raises(errors.InputError, match="there are 2 texts and 3 photos"):
+        index.search([red, bad, blue], text=["red", "blue"], **options)
+    for wrong in (vectors[:2], [*vectors, [0, 9, 0]]):
+        with pytest.raises(errors.InputError, match=f"there are 3 photos and {len(wrong)} vectors"):
+            index.search([red, bad, blue], vectors=wrong, **options)
+    with pytest.raises(errors.InputError, match="vectors can't be read"):
+        index.search([red, blue], vectors=[[1, 2, 3], [1]], **options)
+    for texts in ("red", ["red"], ["red", "blue"]):
+        with pytest.warns(errors.DataWarning, match="can't be read"):
+            nothing = index.search([bad] * (2 if len(texts) == 2 else 1), text=texts, **options)
+        assert nothing.ids.shape == (0, 1)

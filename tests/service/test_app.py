@@ -21,6 +21,11 @@ def text_of(photo: bytes) -> str:
     return base64.b64encode(photo).decode()
 
 
+def _form(*names: str) -> bytes:
+    parts = [f'--b\r\nContent-Disposition: form-data; name="{name}"\r\n\r\nx\r\n' for name in names]
+    return "".join([*parts, "--b--\r\n"]).encode()
+
+
 def ids_of(answer: httpx.Response) -> list[object]:
     assert answer.status_code == 200, answer.text
     return [match["id"] for match in answer.json()["matches"]]
@@ -180,6 +185,7 @@ def test_a_filter_that_fits_nothing_finds_nothing(client: Callable) -> None:
         ("application/json", b"{}", "/search?query={}", 422),
         ("multipart/form-data", b"x", "/search", 422),
         ("multipart/form-data; boundary=b", b"x", "/search", 422),
+        ("multipart/form-data; boundary=b", _form("photo", 'photo"; filename="x'), "/search", 422),
         ("image/jpeg", b"x", "/facets", 415),
         ("application/json", b"{}", "/nowhere", 404),
     ],
@@ -249,6 +255,32 @@ def test_an_index_of_vectors(client: Callable, vectors: Path) -> None:
     assert "vectors only" in answer.text
 
 
+def test_an_id_may_hold_and_end_with_line_breaks(client: Callable, tmp_path: Path) -> None:
+    index = fs.VisualIndex.open(tmp_path / "index", dim=2, progress=False)
+    index.add_vectors([[1, 0], [0, 1], [1, 1]], ids=["a", "a\n", "\na\nb"])
+    ask = client(index, **WRITES)
+    for item, path in (("a\n", "a%0A"), ("\na\nb", "%0Aa%0Ab")):
+        assert ask("GET", f"/items/{path}").json()["id"] == item
+    assert ask("DELETE", "/items/a%0A", headers=BEARER).json() == {"id": "a\n", "items": 2}
+    assert ask("DELETE", "/items/a%0A", headers=BEARER).status_code == 404
+    assert ask("GET", "/items/a").status_code == 200
+
+
+@pytest.mark.parametrize(
+    "where",
+    [
+        {"or": [{"colour": {"not": "red"}}] * 101},
+        {"not": {"and": [{"a": 1, "b": 2, "c": 3}] * 100}},
+        {"colour": ["x"] * 10_001},
+    ],
+)
+def test_a_filter_has_a_size(client: Callable, where: dict[str, object]) -> None:
+    for path, fields in (("/search", {"text": "x"}), ("/facets", {"field": "baseColour"})):
+        answer = client().post(path, {**fields, "where": where})
+        assert answer.status_code == 422
+        assert "where: a filter has at most 200 conditions" in answer.json()["error"]
+
+
 def test_photos_are_shown_where_that_is_wanted(
     client: Callable, encoded: list[bytes], tmp_path: Path
 ) -> None:
@@ -286,6 +318,7 @@ def test_it_is_not_ready_where_the_catalogue_is_gone(client: Callable, opened: P
     assert answer.status_code == 503
     assert answer.headers["retry-after"] == "1"
     assert str(opened) not in answer.text
+    assert 'route="/ready",status="503"' in ask("GET", "/metrics").text
 
 
 def test_an_error_that_nobody_foresaw_tells_nothing(

@@ -3,10 +3,13 @@
 from collections.abc import Callable
 from pathlib import Path
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 import fashionsearch as fs
-from fashionsearch.service.catalogue import Catalogue, check_changeable, open_index
+from fashionsearch.service.catalogue import Catalogue, ToEmbed, ToSearch, check_changeable, open_index
+from fashionsearch.service.schemas import Query
 from fashionsearch.service.tokens import Tokens
 
 WRITES = {"writable": True, "tokens": Tokens("w" * 20)}
@@ -71,5 +74,28 @@ def test_a_tagger_is_the_one_that_is_named_or_the_indexes_own(saved: Path) -> No
     assert not own.has_tagger
     assert own.tagger.attributes_ == named.tagger.attributes_
     assert own.tagger is own.tagger
-    with pytest.raises(fs.errors.WeightsError):
-        Catalogue(index, "no-such-tagger").tagger  # noqa: B018
+    for wrong in ("no-such-tagger", "no-such/tagger"):  # which the hub might have
+        with pytest.raises(fs.errors.StorageError, match="there is no such folder"):
+            Catalogue(index, wrong).tagger  # noqa: B018
+
+
+class Brightness:
+    """Embeds a photo as its mean colour: a black one as nothing, and one of few pixels not at all."""
+
+    dim = 3
+
+    def embed(self, images: list[NDArray[np.uint8]]) -> NDArray[np.float32]:
+        if any(len(image) < 4 for image in images):
+            raise ValueError("too small")
+        return np.stack([image.mean(axis=(0, 1)) for image in images]).astype(np.float32)
+
+
+def test_a_photo_that_can_not_be_searched_by_is_no_matter_of_the_others() -> None:
+    index = fs.VisualIndex(Brightness(), progress=False)
+    index.add([np.full((8, 8, 3), 200, np.uint8)], ids=["a"])
+    grey, black, small = (np.full((side, 8, 3), value, np.uint8) for side, value in ((8, 90), (8, 0), (2, 9)))
+    jobs = [ToSearch(grey, Query()), ToSearch(black, Query()), ToEmbed(small), ToSearch(grey, Query(k=1))]
+    found = Catalogue(index).work(jobs)
+    assert [each[0]["id"] for each in (found[0], found[3])] == ["a", "a"]
+    assert isinstance(found[1], fs.errors.InputError)
+    assert isinstance(found[2], ValueError)

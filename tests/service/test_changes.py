@@ -58,3 +58,22 @@ def test_a_change_is_answered_after_it_is_kept_and_can_be_read(folder: Path, tmp
         writer.close()
 
     asyncio.run(both())
+
+
+def test_a_change_that_is_kept_is_told_so_by_a_busy_worker_too(folder: Path, tmp_path: Path) -> None:
+    async def both() -> None:
+        room, busy, address = Room(1, 10), Room(1, 0), str(tmp_path / "writer")
+        writer = fs.VisualIndex.open(folder, progress=False)
+        reader = fs.VisualIndex.open(folder, read_only=True, progress=False)
+        stop, ready = asyncio.Event(), asyncio.Event()
+        writing = asyncio.create_task(write_for_others(address, ChangesHere(writer, room), stop, ready.set))
+        await ready.wait()
+        vector, long = np.ones(2, np.float32), "\U0001f457" * 2_000_000  # 24 MB as JSON writes it
+        assert await ChangesThere(address, reader, busy).put(9, vector, {"title": long}) == (9, 3)
+        assert writer.get(9).metadata["title"] == long
+        stop.set()
+        await writing
+        for each in (room, busy, reader, writer):
+            each.close()
+
+    asyncio.run(both())

@@ -22,6 +22,8 @@ def test_every_error_of_the_tree_that_a_request_may_meet_has_a_status() -> None:
         (errors.InputError(r"C:\catalogue is open"), 422, "the request can't be used"),
         (errors.InputError("see file:///etc/passwd"), 422, "the request can't be used"),
         (errors.InputError("~/catalogue is open"), 422, "the request can't be used"),
+        (errors.InputError("/öffentlich/katalog is open"), 422, "the request can't be used"),
+        (errors.StorageError("PostgreSQL (host=10.0.0.5 user=shop) refused"), 503, "the catalogue can't be read"),
         (errors.InputError("ids are strings and/or integers, 1/2"), 422, "ids are strings and/or integers, 1/2"),
         (errors.ImageError([errors.ImageFailure(0, "9 bytes", "is damaged: x")]), 422, "the photo is damaged: x"),
         (errors.CorruptFileError("/srv/catalogue/journal.sqlite is damaged"), 503, "the catalogue can't be read"),
@@ -35,6 +37,11 @@ def test_messages_are_kept_where_they_hold_no_path(error: Exception, status: int
     assert refusal.status == status
     assert refusal.message.startswith(told)
     assert ("retry-after" in refusal.headers) is (status == 503)
+
+
+def test_whoever_runs_the_service_reads_what_its_storage_says(caplog: pytest.LogCaptureFixture) -> None:
+    refused(errors.StorageError("PostgreSQL (host=10.0.0.5 user=shop) refused"))
+    assert "host=10.0.0.5" in caplog.text
 
 
 def test_what_nobody_foresaw_is_told_by_nobody() -> None:

@@ -53,8 +53,7 @@ def test_two_workers_see_within_a_second_what_one_was_told(vectors: Path, servin
             assert client.post("/items", json={"id": "text", "vector": [1.0, 0.0]}).status_code == 422
         metrics = httpx.get(f"{address}/metrics").text
         assert (
-            'fashionsearch_requests_total{method="GET",route="/items/{item:path}",status="200"} 13.0'
-            in metrics
+            'fashionsearch_requests_total{method="GET",route="/items/{item:id}",status="200"} 13.0' in metrics
         )
         assert "fashionsearch_items 3.0" in metrics
 

@@ -114,6 +114,19 @@ def test_an_endless_head_is_cut(place: tuple[str, int]) -> None:
     assert answer.sent < 5_000_000
 
 
+@pytest.mark.parametrize("piece", [100 * b"X: y\r\n", b"X: " + b"y" * 600, b"1;" + b"y" * 600])
+def test_endless_trailers_and_what_else_is_no_body_are_cut(place: tuple[str, int], piece: bytes) -> None:
+    with socket.create_connection(place, timeout=5) as connection:
+        connection.sendall(JSON + b"Transfer-Encoding: chunked\r\n\r\n1\r\n{\r\n")
+        time.sleep(0.1)  # or the trailers would come with the head
+        sent = 0
+        with contextlib.suppress(ConnectionError):
+            connection.sendall(b"" if piece.startswith(b"1") else b"0\r\n")
+            while sent < 20_000_000:
+                sent += connection.send(piece)
+    assert sent < 20_000_000
+
+
 def test_connections_have_a_limit(place: tuple[str, int]) -> None:
     with contextlib.ExitStack() as stack:
         held = [

@@ -37,6 +37,14 @@ def test_what_can_not_be_used_is_refused(wrong: dict[str, object]) -> None:
         Settings(Path(), photos=Path("nowhere"))
 
 
+@pytest.mark.parametrize("origin", ["*", "http://localhost:5173", "https://shop.example", "http://[::1]:80"])
+def test_an_origin_is_as_a_browser_sends_it(origin: str) -> None:
+    Settings(Path(), cors_origins=(origin,))
+    for wrong in (f"{origin}/", f"{origin}/page", f"{origin} ", origin.upper() + "?"):
+        with pytest.raises(errors.InputError, match="as a browser sends it"):
+            Settings(Path(), cors_origins=(wrong,))
+
+
 def test_tokens_are_not_shown() -> None:
     shown = repr(Settings(Path(), tokens=Tokens(WRITE, READ)))
     assert WRITE not in shown

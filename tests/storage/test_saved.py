@@ -383,3 +383,13 @@ def test_reading_while_another_process_saves_finds_one_whole_generation(tmp_path
             found.add(number)
         child.kill()
     assert len(found) > 10
+
+
+@pytest.mark.skipif(os.name == "nt", reason="nothing is held there")
+def test_a_folder_without_some_files_is_held_by_itself(folder):
+    rest = storage.open_saved(folder).without((".safetensors",))
+    assert list(rest.files) == ["config.json"]
+    gc.collect()
+    for dim in range(4):
+        storage.save(folder, "index", {"config.json": storage.write_json({"dim": dim})})
+    assert rest.json("config.json")["dim"] == 3

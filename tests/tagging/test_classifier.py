@@ -371,3 +371,15 @@ def test_calibration_suits_other_photos_of_many_classes_too(photos, classes):
         for head in (true, calibrated, meek)
     ]
     assert losses[1] < losses[0] + 0.1 * (losses[2] - losses[0])
+
+
+def test_weights_go_with_the_photos_that_can_be_read(fitted, parts):
+    train = parts[0]
+    photos = [train.images[0], b"no photo", train.images[1]]
+    right = fitted.predict([photos[0], photos[2]])
+    labels = [right[0], right[0], "Nothing"]
+    with pytest.warns(errors.DataWarning, match="1 of 3 images"):
+        assert fitted.score(photos, labels, [3, 7, 1], on_error="skip") == 0.75
+    for weights in ([3, 7], [3, 7, 1, 1]):
+        with pytest.raises(errors.DataError, match="give one weight for each image"):
+            fitted.score(photos, labels, weights, on_error="skip")

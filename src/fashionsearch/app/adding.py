@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from fashionsearch.app.catalogue import Catalogue, Photo
 
 _LONGEST_ID = 200
+_LONGEST_NAME = 200  # bytes of a file's name, of which a file system takes 255
 
 
 def fields_to_add(catalogue: Catalogue) -> list[str]:
@@ -109,7 +110,8 @@ def _kept(catalogue: Catalogue, photo: Photo, ids: list[str | int] | None) -> Pa
         return None
     ending = Path(photo.name).suffix.lower()
     ending = ending if ending in EXTENSIONS else ".jpg"
-    stem = re.sub(r"[^\w-]+", "-", str(ids[0]) if ids else "item").strip("-")[:80] or "item"
+    stem = re.sub(r"[^\w-]+", "-", str(ids[0]) if ids else "item").strip("-")
+    stem = stem.encode()[:_LONGEST_NAME].decode(errors="ignore") or "item"
     number = 1
     while True:
         path = catalogue.folder / f"{stem}{'' if number == 1 else f'-{number}'}{ending}"

@@ -10,7 +10,7 @@ from fashionsearch import errors, storage
 from fashionsearch.backbones import snapshot
 from fashionsearch.device import Execution
 from fashionsearch.embedding import noticed
-from fashionsearch.encoder import GRAPH, with_graph
+from fashionsearch.encoder import GRAPH, GRAPHS, with_graph
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -96,7 +96,7 @@ class Kept(snapshot.Network):
         """
         saved = storage.open_saved(folder, "backbone")
         if rebuild:
-            saved = saved.without(GRAPH)
+            saved = saved.without(GRAPHS)
         return cls.read(saved, Execution(device, precision, runtime, batch_size, progress))
 
     @classmethod

@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import warnings
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -142,9 +143,7 @@ def read(saved: storage.Saved, prefix: str) -> dict[str, Any]:
         raise errors.CorruptFileError(f"{config.path}: {error}; restore it from a copy") from error
     lowered = None
     if config.get("lowered") is not None:
-        int8 = config.fields("lowered").text("precision", among=("bf16", "int8")) == "int8"
-        graph = saved.content(f"{prefix}{_INT8}") if int8 else None
-        lowered = LowPrecision.from_dict(config["lowered"], graph)
+        lowered = _lowered(saved, config, prefix)
     weights = saved.held(f"{prefix}{_WEIGHTS}")
     layers = {key: config[key] for key in _OF_LAYERS if key in config}
     source = _Saved(weights, layers, name, preprocess, os.fspath(saved.folder))
@@ -163,6 +162,21 @@ def read(saved: storage.Saved, prefix: str) -> dict[str, Any]:
         "lowered": lowered,
         "dim": dim,
     }
+
+
+def _lowered(saved: storage.Saved, config: storage.Fields, prefix: str) -> LowPrecision | None:
+    """Return the lower precision, None with a `DataWarning` where its graph isn't to be read."""
+    name, graph = f"{prefix}{_INT8}", None
+    if config.fields("lowered").text("precision", among=("bf16", "int8")) == "int8":
+        if name not in saved.files:
+            warnings.warn(
+                f"{saved.folder} was saved in int8, and runs in fp32 from its weights, since its graph isn't read",
+                errors.DataWarning,
+                stacklevel=2,
+            )
+            return None
+        graph = saved.content(name)
+    return LowPrecision.from_dict(config["lowered"], graph)
 
 
 class _Saved(Source):

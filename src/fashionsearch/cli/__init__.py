@@ -53,12 +53,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _run(options: argparse.Namespace) -> int:
     """Run a command, whose file is imported only now, and print what it answers."""
-    if options.plugin:
-        from fashionsearch.cli.plugins import run_plugins
-
-        run_plugins(options.plugin)
     file, function = options.run.split(":")  # from the parser's own table, never from what the user typed
     with reserved_output(options):
+        if options.plugin:
+            from fashionsearch.cli.plugins import run_plugins
+
+            run_plugins(options.plugin)
         done: Answer | int = getattr(importlib.import_module(f"fashionsearch.cli.{file}"), function)(options)
     if isinstance(done, int):
         return done

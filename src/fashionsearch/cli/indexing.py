@@ -159,6 +159,8 @@ def index_copy(options: argparse.Namespace) -> Answer:
     dim = source.dim if new and encoder is None else None
     with opened(options, options.target, encoder, given, dim) as target:
         copied = source.copy_to(target)
+        if not is_opened(options.target):  # its items are on a server, and what was learned in the folder
+            target.save(options.target)
         return Answer(
             f"{copied:,} of {len(source):,} items copied to {options.target}, the others were there",
             {"copied": copied, "of": len(source), "items": len(target)},

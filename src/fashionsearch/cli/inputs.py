@@ -73,10 +73,19 @@ def loaded(name: str) -> Any:
 
 
 def loaded_tagger(name: Path) -> Tagger:
-    """Return the tagger that was saved to a folder, or the one of that name that ships with the library."""
+    """Return the tagger that was saved to a folder, or the one of that name that ships; a wrong path never asks the hub."""
     from fashionsearch.tagging.tagger import Tagger
 
-    return Tagger.load(name) if name.exists() else Tagger.from_pretrained(str(name))
+    return Tagger.from_pretrained(str(name)) if ships(name) else Tagger.load(name)
+
+
+def ships(name: Path) -> bool:
+    """Return whether a name is of a network that ships with the library, and of no folder."""
+    if name.exists():
+        return False
+    from fashionsearch.pretrained import is_shipped
+
+    return is_shipped(str(name))
 
 
 def check_photos(photos: Sequence[str | Path]) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
 from fashionsearch.cli.answer import Answer
-from fashionsearch.cli.inputs import check_index, open_index, parse_where
+from fashionsearch.cli.inputs import check_index, open_index, parse_where, ships
 
 if TYPE_CHECKING:
     from fashionsearch.index import VisualIndex
@@ -26,7 +26,7 @@ def info(options: argparse.Namespace) -> Answer:
     from fashionsearch import storage
 
     folder: Path = options.folder.expanduser()
-    if _ships(folder):
+    if ships(folder):
         found = _of_shipped(str(folder))
     else:
         saved = storage.open_saved(folder)
@@ -52,14 +52,6 @@ def facets(options: argparse.Namespace) -> Answer:
     width = max((len(f"{count:,}") for count in counts.values()), default=0)
     words = "\n".join(f"{count:>{width},}  {value}" for value, count in counts.items())
     return Answer(words or "nothing fits", {"field": options.field, "values": rows}, rows, ("value", "count"))
-
-
-def _ships(name: Path) -> bool:
-    if name.exists():
-        return False
-    from fashionsearch.pretrained import is_shipped
-
-    return is_shipped(str(name))
 
 
 def _of_shipped(name: str) -> dict[str, Any]:

@@ -184,7 +184,7 @@ def _add_tag(subcommands: Any) -> None:
         type=Path,
         help="CSV file to write; photos that it has already are left as they are. Without it the tags are printed",
     )
-    parser.add_argument("--tagger", type=Path, help="folder of a saved tagger; default: the one that ships")
+    parser.add_argument("--tagger", type=Path, help="folder of a saved tagger; default: fashion, which ships")
     parser.add_argument(
         "--confidence",
         type=float,

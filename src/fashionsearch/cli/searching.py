@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import argparse
+import zipfile
+import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -118,15 +120,19 @@ def _read_vectors(file: Path) -> tuple[NDArray[Any], list[str]]:
     import numpy as np
 
     try:
-        held = np.load(file.expanduser(), allow_pickle=False)
-        if isinstance(held, np.ndarray):
-            return np.atleast_2d(held), []
-        with held:
-            return held["embeddings"], held["images"].tolist() if "images" in held else []
-    except (OSError, ValueError, KeyError, EOFError) as error:
+        with file.expanduser().open("rb") as opened:
+            held = np.load(opened, allow_pickle=False)
+            if isinstance(held, np.ndarray):
+                return np.atleast_2d(held), []
+            vectors, names = held["embeddings"], held["images"].tolist() if "images" in held else []
+        if names and len(names) != len(vectors):
+            raise ValueError(f"it has {len(vectors):,} embeddings and {len(names):,} images")
+    # A file of another kind fails in many ways, and so does what unpacks it.
+    except (OSError, ValueError, KeyError, EOFError, TypeError, zipfile.BadZipFile, zlib.error) as error:
         raise errors.DataError(
             f"--vectors {file} can't be read: {error}; give a .npy file of (n, dim), or what `fashionsearch embed` wrote"
         ) from error
+    return vectors, names
 
 
 def _tagged(

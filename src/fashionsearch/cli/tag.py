@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fashionsearch import errors
 from fashionsearch.cli.answer import Answer
 from fashionsearch.cli.console import shown
-from fashionsearch.cli.inputs import check_saved, read_table
+from fashionsearch.cli.inputs import check_saved, loaded_tagger, read_table, ships
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,7 +29,7 @@ _DRAWN = 200  # photos in the report: a page that a browser opens at once
 
 def tag(options: argparse.Namespace) -> Answer:
     """Tag the photos that the table lacks, and write it; without a table, tag all and print them."""
-    if options.tagger is not None:
+    if options.tagger is not None and not ships(options.tagger):
         check_saved(options.tagger, "tagger")
     if options.again and options.out is None:
         raise errors.InputError("--again writes a table anew, and there is none; give --out")
@@ -92,9 +92,11 @@ def _found(tags: Tags | None, before: int) -> dict[str, Any]:
 
 
 def _tagger(folder: Path | None) -> Tagger:
+    if folder is not None:
+        return loaded_tagger(folder)
     from fashionsearch.tagging.tagger import Tagger
 
-    return Tagger.from_pretrained("fashion") if folder is None else Tagger.load(folder)
+    return Tagger.from_pretrained("fashion")
 
 
 def _name(image: str, out: Path) -> str:

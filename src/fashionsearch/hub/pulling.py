@@ -167,12 +167,12 @@ def _is_ours(name: str) -> bool:
 
 def _missing(saved: storage.Saved, without: Collection[str]) -> list[str]:
     """Return the files that aren't here in their size."""
-    missing = []
-    for name, entry in saved.files.items():
-        path = saved.generation / name
-        if name not in without and not (path.is_file() and path.stat().st_size == entry["bytes"]):
-            missing.append(name)
-    return missing
+    return [name for name in saved.files if name not in without and not _is_here(saved, name)]
+
+
+def _is_here(saved: storage.Saved, name: str) -> bool:
+    path = saved.generation / name
+    return path.is_file() and path.stat().st_size == saved.files[name]["bytes"]
 
 
 def _fetch(
@@ -202,8 +202,9 @@ def _fetch(
     missing = _missing(saved, without)
     _check_room(pulled.folder, sum(saved.files[each]["bytes"] for each in missing))
     for each in missing:
-        _forget(saved.generation / each)  # of another size, or a link to what is gone
-        _download(name, f"{saved.generation.name}/{each}", commit, again=False, progress=progress)
+        if not _is_here(saved, each):  # which another process may have fetched meanwhile, and be loading
+            _forget(saved.generation / each)  # of another size, or a link to what is gone
+            _download(name, f"{saved.generation.name}/{each}", commit, again=False, progress=progress)
         try:
             saved.path(each)
         except errors.CorruptFileError as error:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -35,6 +36,7 @@ class Shareable:
             runtime: str = "auto",
             batch_size: int | None = None,
             progress: bool = True,
+            rebuild: bool = False,
         ) -> Self: ...
 
         def _check_fitted(self) -> None: ...
@@ -85,6 +87,7 @@ class Shareable:
         *,
         revision: str | None = None,
         refresh: bool = False,
+        rebuild: bool = False,
         device: str = "auto",
         precision: str = "auto",
         runtime: str = "auto",
@@ -101,6 +104,7 @@ class Shareable:
             revision: full hash of a commit, which pins it; or a branch or tag, which is looked up at the first call and
                 remembered. None is the branch main. `commit_` says which commit it was.
             refresh: ask the hub what the revision is now.
+            rebuild: as for `load`; the network's graphs aren't even fetched then: for a repository that you don't trust.
             device: as for `load`.
             precision: likewise.
             runtime: likewise.
@@ -112,11 +116,12 @@ class Shareable:
             HubError: if it isn't in the cache, and the hub lacks it, refuses or can't be reached.
             CorruptFileError: if a file isn't what the manifest says.
             StorageError: if something else was saved there.
-            MissingPackageError: if huggingface_hub isn't installed.
+            MissingPackageError: if huggingface_hub isn't installed, or torch, where it takes that.
         """
         from fashionsearch.hub.pulling import loading, pull
 
-        pulled = pull(name, cls._kind, revision=revision, refresh=refresh, progress=progress)
+        without = cls._graph_files() if rebuild else ()
+        pulled = pull(name, cls._kind, revision=revision, refresh=refresh, without=without, progress=progress)
         with loading(pulled) as folder:
             self = cls.load(
                 folder,
@@ -125,9 +130,15 @@ class Shareable:
                 runtime=runtime,
                 batch_size=batch_size,
                 progress=progress,
+                rebuild=rebuild,
             )
         self.commit_ = pulled.commit
         return self
+
+    @classmethod
+    def _graph_files(cls) -> Collection[str]:
+        """Return the files that native code reads, and that can be done without."""
+        raise NotImplementedError
 
     def _card(self) -> Card:
         """Return what the hub's page says of what was learned."""

@@ -119,6 +119,7 @@ def _from_bytes(data: bytes, at_least: tuple[int, int] | None) -> RGB:
         with _damage_named():
             return _from_jpeg(data, at_least)
     opener = formats.opener(data)
+    formats.check_tags(data)
     with _damage_named():
         if (size := formats.webp_size(data)) is not None:
             _check_size(*size)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import io
 import re
@@ -28,6 +29,13 @@ _FORMATS = {
 _JPEG = b"\xff\xd8\xff"
 _AVIF = {b"avif", b"avis"}
 _HEIC = {b"heic", b"heix", b"heim", b"heis", b"hevc", b"hevx", b"mif1", b"msf1"}
+_TIFF = {
+    b"II*\0": "<",
+    b"MM\0*": ">",
+    b"II+\0": "<",
+    b"MM\0+": ">",
+}  # the order of bytes; with a + numbers are longer
+_BYTES_OF_TYPES = {3: 2, 4: 4, 5: 8, 8: 2, 9: 4, 10: 8, 11: 4, 12: 8, 13: 4, 16: 8}  # the others have one
 _COMPRESSION, _PHOTOMETRIC, _PLANAR = 259, 262, 284  # tags of a TIFF
 
 
@@ -96,6 +104,24 @@ def webp_size(data: bytes) -> tuple[int, int] | None:
         width, height = struct.unpack_from("<HH", data, 26)
         return width & 0x3FFF, height & 0x3FFF
     return None
+
+
+def check_tags(data: bytes) -> None:
+    """Raise UnreadableError for a TIFF whose tags have more bytes than the file: Pillow before 13 copies them all."""
+    order = _TIFF.get(data[:4])
+    if order is None:
+        return
+    place, count, entry = ("Q", "Q", "HHQ8s") if b"+" in data[2:4] else ("I", "H", "HHI4s")
+    size, total = struct.calcsize(f"{order}{entry}"), 0
+    with contextlib.suppress(struct.error):  # what is cut off is Pillow's to tell
+        (start,) = struct.unpack_from(f"{order}{place}", data, 8 if place == "Q" else 4)
+        (entries,) = struct.unpack_from(f"{order}{count}", data, start)
+        start += struct.calcsize(f"{order}{count}")
+        for number in range(entries):
+            _, kind, values, _ = struct.unpack_from(f"{order}{entry}", data, start + number * size)
+            total += values * _BYTES_OF_TYPES.get(kind, 1)
+            if total > len(data):
+                raise UnreadableError("is a TIFF whose tags claim more bytes than it has; save it as a PNG")
 
 
 def check_tiff(image: Any) -> None:

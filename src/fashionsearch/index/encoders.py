@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
 from fashionsearch.device import Execution
-from fashionsearch.encoder import GRAPH, Batch, Embeds, as_encoder, probe, with_graph
+from fashionsearch.encoder import GRAPHS, Batch, Embeds, as_encoder, probe, with_graph
 from fashionsearch.index.rows import check_choice, check_cosine, check_number
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from fashionsearch.images.decoding import Image
 
 _BACKGROUNDS = ("keep", "fuse")
-_PREFIX = "encoder/"
+PREFIX = "encoder/"
 _SAME = 0.999
 _MAX_DIM = 1_000_000
 
@@ -120,6 +120,8 @@ def embed_queries(encoder: Embeds, pictures: Sequence[Image | Embedded]) -> NDAr
     known = [picture.vector for picture in pictures if isinstance(picture, Embedded)]
     if known and len(known) == len(pictures):
         return np.stack(known)
+    if not pictures:
+        return np.zeros((0, int(encoder.dim)), dtype=np.float32)
     vectors = as_encoder(encoder).embed(cast("Sequence[Image]", pictures))
     if len(vectors) != len(pictures):
         raise errors.InputError(
@@ -138,7 +140,7 @@ def writers(encoder: Embeds, *, onnx: bool = True) -> dict[str, storage.Writer]:
 
     Unless `onnx` its network isn't kept as a graph.
     """
-    return with_graph(as_encoder(encoder).writers(_PREFIX), onnx=onnx)
+    return with_graph(as_encoder(encoder).writers(PREFIX), onnx=onnx)
 
 
 def restore(
@@ -163,7 +165,7 @@ def restore(
         CorruptFileError: if the saved one is of no kind that this version knows.
     """
     if rebuild:
-        saved = saved.without(GRAPH)
+        saved = saved.without(GRAPHS)
     if given is not None:
         check(given)
         if expected is not None:
@@ -191,25 +193,25 @@ def _read(saved: storage.Saved, expected: Mapping[str, Any], execution: Executio
 def _read_backbone(saved: storage.Saved, execution: Execution) -> Embeds:
     from fashionsearch.backbones import Backbone
 
-    return Backbone.read(saved, execution, prefix=_PREFIX)
+    return Backbone.read(saved, execution, prefix=PREFIX)
 
 
 def _read_classifier(saved: storage.Saved, execution: Execution) -> Embeds:
     from fashionsearch.tagging.classifier import Classifier
 
-    return Classifier.read(saved, execution, prefix=_PREFIX)
+    return Classifier.read(saved, execution, prefix=PREFIX)
 
 
 def _read_tagger(saved: storage.Saved, execution: Execution) -> Embeds:
     from fashionsearch.tagging.tagger import Tagger
 
-    return Tagger.read(saved, execution, prefix=_PREFIX)
+    return Tagger.read(saved, execution, prefix=PREFIX)
 
 
 def _read_autoencoder(saved: storage.Saved, execution: Execution) -> Embeds:
     from fashionsearch.autoencoder import Autoencoder
 
-    return Autoencoder.read(saved, execution, prefix=_PREFIX)
+    return Autoencoder.read(saved, execution, prefix=PREFIX)
 
 
 _READERS: dict[str, Callable[[storage.Saved, Execution], Embeds]] = {
@@ -262,8 +264,8 @@ class Unread:
 
     def writers(self, prefix: str = "") -> dict[str, storage.Writer]:
         """Return what copies its files, each verified."""
-        names = [name for name in self._saved.files if name.startswith(_PREFIX)]
-        return {prefix + name[len(_PREFIX) :]: storage.write_copy(self._saved, name) for name in names}
+        names = [name for name in self._saved.files if name.startswith(PREFIX)]
+        return {prefix + name[len(PREFIX) :]: storage.write_copy(self._saved, name) for name in names}
 
 
 def replacement(used: Embeds | None, given: Embeds | None, dim: int, *, empty: bool) -> Embeds | None:

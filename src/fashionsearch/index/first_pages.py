@@ -7,6 +7,7 @@ be shown twice or never.
 from __future__ import annotations
 
 import contextlib
+import hashlib
 from collections.abc import Sequence
 from typing import Any, TypeAlias
 
@@ -14,7 +15,7 @@ from fashionsearch.index.filters import Condition
 from fashionsearch.index.queries import Term
 from fashionsearch.results import Matches
 
-_MOST_PLACES = 50_000  # of all first pages together
+_MOST_PLACES = 50_000  # of all first pages together, of which each counts one at least
 Key: TypeAlias = "tuple[Any, ...]"
 
 
@@ -30,7 +31,7 @@ class FirstPages:
 
     def note(self, key: Key, found: Matches) -> None:
         """Remember a first page."""
-        self._places += found.ids.size - self._forget(key)
+        self._places += _places(found) - self._forget(key)
         self._pages[key] = found
         while self._places > _MOST_PLACES and self._pages:
             # Another thread may have been faster.
@@ -39,11 +40,15 @@ class FirstPages:
 
     def _forget(self, key: Key) -> int:
         known = self._pages.pop(key, None)
-        return 0 if known is None else known.ids.size
+        return 0 if known is None else _places(known)
 
     def known(self, key: Key) -> Matches | None:
         """Return a first page, if it is remembered."""
         return self._pages.get(key)
+
+
+def _places(found: Matches) -> int:
+    return 1 + found.ids.size
 
 
 def key_of(
@@ -61,4 +66,6 @@ def key_of(
         asked = repr(condition)  # which tells 1, 1.0 and True apart
     except ValueError:  # a number of thousands of digits
         return None
-    return (*((term.name, term.probes.tobytes()) for term in terms), *texts, asked, *rest)
+    # Of vectors a hash: a key is kept with each page, and is not to be larger than that.
+    said = ((term.name, hashlib.sha256(term.probes.tobytes()).digest()) for term in terms)
+    return (*said, *texts, asked, *rest)

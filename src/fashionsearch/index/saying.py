@@ -46,7 +46,9 @@ class Saying(Knowing):
         alone = pictures is None and vectors is None and id is None
         rest = 1.0 if text is None else 1 - share
         if vectors is not None:
-            known = _known(check_vectors(vectors, self.dim), pictures)
+            known = check_vectors(vectors, self.dim)
+            if pictures is not None:
+                check_vector_count(len(known), len(pictures))
             terms.append(queries.Likeness("vector" if pictures is None else "photo", known, rest))
         elif pictures is not None:
             encoder = self._seeing(self._required_encoder("search by photo"), background)
@@ -56,12 +58,8 @@ class Saying(Knowing):
             from fashionsearch.index import wording  # here, as below: most searches need none of it
 
             terms.append(wording.term(self._encoder, self._words, text, 1.0 if alone else share, self.dim))
-            said = len(terms[-1].probes)
-            if pictures is not None and said not in (1, len(pictures)):
-                raise errors.InputError(
-                    f"there are {said:,} texts and {len(pictures):,} photos; give one text for all photos, one for each, or "
-                    "texts alone"
-                )
+            if pictures is not None:
+                check_text_count(len(terms[-1].probes), len(pictures))
         if id is not None:
             terms.append(queries.Likeness("item", self._engine.fetch([check_id(id)]).vectors, rest))
         if towards is not None:
@@ -155,10 +153,17 @@ class Saying(Knowing):
         return [dict(zip(classes, row, strict=True)) for row in chances]
 
 
-def _known(vectors: NDArray[np.float32], pictures: Sequence[Any] | None) -> NDArray[np.float32]:
-    """Return embeddings that are known, or raise InputError unless there is one for each photo."""
-    if pictures is not None and len(vectors) != len(pictures):
+def check_vector_count(vectors: int, photos: int) -> None:
+    """Raise InputError unless there is a vector for each photo."""
+    if vectors != photos:
         raise errors.InputError(
-            f"there are {len(pictures):,} photos and {len(vectors):,} vectors; give the embedding of each photo"
+            f"there are {photos:,} photos and {vectors:,} vectors; give the embedding of each photo"
         )
-    return vectors
+
+
+def check_text_count(texts: int, photos: int) -> None:
+    """Raise InputError unless there is a text for each photo, or one for all."""
+    if texts not in (1, photos):
+        raise errors.InputError(
+            f"there are {texts:,} texts and {photos:,} photos; give one text for all photos, one for each, or texts alone"
+        )

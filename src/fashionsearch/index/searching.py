@@ -7,7 +7,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import ArrayLike
+from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors
 from fashionsearch.encoder import check_on_error, tell_left_out
@@ -15,6 +15,7 @@ from fashionsearch.index import filters, queries
 from fashionsearch.index.answering import Answering, texts_to_match
 from fashionsearch.index.judgements import single
 from fashionsearch.index.rows import Id, check_id, check_vectors
+from fashionsearch.index.saying import check_text_count, check_vector_count
 from fashionsearch.results import Matches
 
 if TYPE_CHECKING:
@@ -110,10 +111,10 @@ class Searching(Answering):
             MissingPackageError: if a background is to be told from what lies before it, and the network for that is nowhere.
         """
         asked = self._asked(k, where, exact, offset, exclude, group_by, diversity, min_probability, coverage)
-        pictures = self._photos(images, region)
         check_on_error(on_error)
-        if on_error == "skip" and pictures is not None:
-            pictures, text, vectors = _readable(pictures, text, vectors)
+        if on_error == "skip" and images is not None:
+            images, text, vectors = _readable(images, text, vectors)
+        pictures = self._photos(images, region)
         matching = texts_to_match(text, text_match)
         judged = single("like", like), single("unlike", unlike)
 
@@ -171,16 +172,33 @@ class Searching(Answering):
 
 
 def _readable(
-    pictures: list[Any], text: str | Sequence[str] | None, vectors: ArrayLike | None
+    images: Images, text: str | Sequence[str] | None, vectors: ArrayLike | None
 ) -> tuple[list[Any], str | Sequence[str] | None, ArrayLike | None]:
-    """Return photos that can be read, and the texts and vectors that go with them."""
-    from fashionsearch.images import check_images
+    """Return photos that can be read, and the texts and vectors that go with them.
 
+    Raises:
+        InputError: if there are several texts, or vectors, and not one for each photo.
+    """
+    from fashionsearch.images import check_images, iterate
+
+    pictures: list[Any] = list(iterate(images))
+    if vectors is not None:
+        vectors = _one_a_row(vectors)
+        check_vector_count(len(vectors), len(pictures))
+    texts = None if text is None or isinstance(text, str) or not np.shape(text) else list(text)
+    if texts is not None:
+        check_text_count(len(texts), len(pictures))
     positions, failures = check_images(pictures)
     tell_left_out(failures, len(pictures))
     kept = positions.tolist()
-    if text is not None and not isinstance(text, str) and len(text) == len(pictures):
-        text = [text[place] for place in kept]
-    if vectors is not None:
-        vectors = np.asarray(vectors)[kept]
-    return [pictures[place] for place in kept], text, vectors
+    if texts is not None and len(texts) > 1:  # a single one is said of all photos
+        text = [texts[place] for place in kept] or texts[:1]
+    return [pictures[place] for place in kept], text, None if vectors is None else vectors[kept]
+
+
+def _one_a_row(vectors: ArrayLike) -> NDArray[Any]:
+    try:
+        rows = np.asarray(vectors)
+    except ValueError as error:
+        raise errors.InputError(f"vectors can't be read as (n, dim) numbers: {error}") from error
+    return rows if rows.ndim > 1 or rows.dtype == object else rows.reshape(1, -1)

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
-from fashionsearch.encoder import Embeds
+from fashionsearch.encoder import GRAPHS, Embeds
 from fashionsearch.index import encoders, engines, snapshot
 from fashionsearch.index.searchable import Searchable
 from fashionsearch.results import fields_table
@@ -18,8 +18,13 @@ if TYPE_CHECKING:
     from fashionsearch import storage
     from fashionsearch.hub import Card, Figures
 
-# Files of the graph: native code would read what a stranger wrote, and the vectors are enough to build it again.
-_GRAPH = ("graph.hnsw", "graph.faiss", "graph.safetensors")
+# Files of graphs: native code would read what a stranger wrote, and vectors and weights are enough to make them again.
+_GRAPHS = (
+    "graph.hnsw",
+    "graph.faiss",
+    "graph.safetensors",
+    *(f"{encoders.PREFIX}{name}" for name in GRAPHS),
+)
 
 
 class Shared(Searchable):
@@ -120,8 +125,8 @@ class Shared(Searchable):
                 remembered. None is the branch main. `commit` says which commit it was.
             refresh: ask the hub what the revision is now.
             encoder: as for `load`.
-            rebuild: as for `load`, and True by default: the graph's file is not even fetched. With False native code reads
-                it: only for a repository that you trust.
+            rebuild: as for `load`, and True by default: files of graphs are not even fetched. With False native code reads
+                them: only for a repository that you trust.
             device: as for `load`.
             precision: likewise.
             runtime: likewise.
@@ -138,7 +143,7 @@ class Shared(Searchable):
         """
         from fashionsearch import hub
 
-        without = _GRAPH if rebuild else ()
+        without = _GRAPHS if rebuild else ()
         pulled = hub.pull(
             name, "index", revision=revision, refresh=refresh, without=without, progress=progress
         )

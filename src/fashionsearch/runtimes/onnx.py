@@ -54,7 +54,16 @@ class OnnxRuntime:
         sessions.opened(self)
 
     def giving(self, output: str) -> OnnxRuntime:
-        """Return a runtime of the same session, for another output."""
+        """Return a runtime of the same session, for another output.
+
+        Raises:
+            RuntimeUnavailableError: if the graph has no such output.
+        """
+        known = [each.name for each in self._session.get_outputs()]
+        if output not in known:
+            raise errors.RuntimeUnavailableError(
+                f"the exported network gives {', '.join(known)[:80]!r} and not {output!r}; use runtime='torch'"
+            )
         other = copy.copy(self)
         other._outputs = [output]
         sessions.opened(other)

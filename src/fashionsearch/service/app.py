@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from numpy.typing import NDArray
 from pydantic import BaseModel
+from starlette.convertors import StringConvertor, register_url_convertor
 from starlette.exceptions import HTTPException
 from starlette.middleware.cors import CORSMiddleware
 from starlette.requests import ClientDisconnect
@@ -37,6 +38,15 @@ _TOLD: tuple[type[Exception], ...] = (
     MemoryError,
     TimeoutError,
 )
+
+
+class _IdConvertor(StringConvertor):
+    """The rest of an address, line breaks included, with which an id may end."""
+
+    regex = "(?s:.*)"
+
+
+register_url_convertor("id", _IdConvertor())
 
 
 class Service:
@@ -238,7 +248,7 @@ def _add_reading(app: FastAPI, service: Service) -> None:
         return
     folder = service.settings.photos
 
-    @app.get("/photos/{item:path}", response_class=Response, **_failures())
+    @app.get("/photos/{item:id}", response_class=Response, **_failures())
     async def photo(request: Request, item: str) -> Response:
         """Return the photo of an item, as it lies in the folder of photos."""
         check_address(request, ())
@@ -253,7 +263,7 @@ def _add_reading(app: FastAPI, service: Service) -> None:
 def _add_items(app: FastAPI, service: Service) -> None:
     catalogue, done = service.catalogue, _answers(schemas.Done)
 
-    @app.get("/items/{item:path}", **_answers(schemas.Item))
+    @app.get("/items/{item:id}", **_answers(schemas.Item))
     async def item(request: Request, item: str) -> Response:
         """Return what the catalogue holds under an id."""
         check_address(request, ())
@@ -267,14 +277,14 @@ def _add_items(app: FastAPI, service: Service) -> None:
         """Add an item, or put it in the place of the one of its id; answered once it is kept."""
         return json_response(await service.put(*await photo_and_fields(request, schemas.NewItem, "item")))
 
-    @app.patch("/items/{item:path}", openapi_extra=page.takes(schemas.Changed), **done)
+    @app.patch("/items/{item:id}", openapi_extra=page.takes(schemas.Changed), **done)
     async def update(request: Request, item: str) -> Response:
         """Set fields of an item's metadata; the others stay."""
         fields = await fields_alone(request, schemas.Changed)
         name = await service.room.run(lambda: catalogue.typed(item))
         return json_response({"id": name, "items": await service.changes.update(name, dict(fields.metadata))})
 
-    @app.delete("/items/{item:path}", **done)
+    @app.delete("/items/{item:id}", **done)
     async def remove(request: Request, item: str) -> Response:
         """Remove an item."""
         check_address(request, ())
@@ -298,7 +308,10 @@ def _add_state(app: FastAPI, service: Service) -> None:
     @app.get("/metrics", response_class=Response)
     async def metrics() -> Response:
         """Return what Prometheus reads, of all workers together."""
-        items = await service.room.run(lambda: len(service.catalogue.index))
+        items = None
+        # Who watches a service wants its numbers most of all when the catalogue can't be read.
+        with contextlib.suppress(errors.FashionSearchError, RefusedError):
+            items = await service.room.run(lambda: len(service.catalogue.index))
         return Response(service.metrics.content(items), media_type=TYPE)
 
     @app.get("/openapi.json", include_in_schema=False)

@@ -161,6 +161,8 @@ async def _form(request: Request, name: str) -> tuple[bytes, str]:
     try:
         if not set(form) <= {_PHOTO, name}:
             raise RefusedError(422, f"the form has other parts than 'photo' and {name!r}")
+        if len(form) < len(form.multi_items()):
+            raise RefusedError(422, "the form has two parts of one name")
         photo, fields = form.get(_PHOTO), form.get(name, "{}")
         if not isinstance(photo, UploadFile):
             raise RefusedError(

@@ -21,6 +21,7 @@ from fashionsearch.index import VisualIndex, encoders
 from fashionsearch.index.attributes import embeds_alike, tagger_of
 from fashionsearch.index.opening import OPENED
 from fashionsearch.index.rows import PRIVATE, Id, ItemId
+from fashionsearch.pretrained import is_shipped
 from fashionsearch.results import Match, Matches
 from fashionsearch.service.failures import RefusedError
 from fashionsearch.service.photos import prepared, preprocess_of
@@ -185,12 +186,17 @@ class Catalogue:
             if not isinstance(job, ToTag) and not isinstance(job.pixels, bytes)
         }
         if small:
-            vectors = encoders.embed_queries(self._encoder(), list(small.values()))
-            seen.update(zip(small, vectors, strict=True))
+            for place, outcome in zip(small, self._embedded(list(small.values())), strict=True):
+                if isinstance(outcome, Exception):
+                    outcomes[place] = outcome
+                else:
+                    seen[place] = outcome
         groups: dict[str, list[int]] = {}
         for place, job in enumerate(jobs):
             if isinstance(job, ToTag):
                 groups.setdefault(f"tag {job.confidence!r}", []).append(place)
+                continue
+            if outcomes[place] is not None:
                 continue
             try:
                 if place not in seen:
@@ -216,9 +222,19 @@ class Catalogue:
                 return rows_of(self.index.search(photos, **_page(jobs[0].query)))
             if isinstance(jobs[0], ToTag):
                 return self._tags([job.pixels for job in jobs], jobs[0].confidence)
-        except Exception as error:  # whoever asked is told
-            return [error] * len(jobs)
+        except Exception as error:
+            if len(jobs) == 1:
+                return [error]
+            # One photo's fault is no matter of the others.
+            return [self._together([job], [vector])[0] for job, vector in zip(jobs, vectors, strict=True)]
         return vectors
+
+    def _embedded(self, photos: list[Any]) -> Sequence[Any]:
+        """Return the embeddings of photos; an error stands in the place of what can't be embedded."""
+        try:
+            return list(encoders.embed_queries(self._encoder(), photos))
+        except Exception as error:
+            return [error] if len(photos) == 1 else [self._embedded([photo])[0] for photo in photos]
 
     def _encoder(self, background: str = "keep") -> Any:
         encoder = self.index.encoder
@@ -330,7 +346,9 @@ def _row(match: Match) -> dict[str, Any]:
 
 
 def _tagger(index: VisualIndex, name: str | None) -> Tagger:
-    if name is not None and (Path(name) / storage.MANIFEST).exists():
+    if name is not None and (
+        Path(name).exists() or not is_shipped(name)
+    ):  # the hub isn't asked for a wrong path
         return Tagger.load(name, progress=False)
     own = tagger_of(index.encoder) if name is None else None
     return own or Tagger.from_pretrained(name or "fashion", progress=False)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -9,8 +10,10 @@ from typing import Any
 
 from fashionsearch import errors
 
+log = logging.getLogger("fashionsearch.service")
+
 AGAIN = 1  # seconds after which a client that found no room may come again
-# The first that fits counts; a message that names a path of the server is replaced by the words.
+# The first that fits counts. The words are told where a message names a path of the server, or is of its storage.
 TABLE: tuple[tuple[type[BaseException], int, str], ...] = (
     (errors.UnknownIdError, 404, "no item has this id"),
     (errors.ImageError, 422, "the photo can't be read"),
@@ -22,7 +25,7 @@ TABLE: tuple[tuple[type[BaseException], int, str], ...] = (
     (MemoryError, 503, "there is no memory left for this at the moment"),
     (TimeoutError, 504, "this took too long"),
 )
-_PATH = re.compile(r"(?<![\w.:/])~?/[\w.@+-]+|[A-Za-z]:\\|\\\\\w|file:", re.ASCII)
+_PATH = re.compile(r"(?<![\w.:/])~?/[^\s/]|[A-Za-z]:\\|\\\\\w|file:")
 
 
 @dataclass
@@ -60,8 +63,11 @@ def refused(error: BaseException) -> RefusedError | None:
         return error
     for kind, status, words in TABLE:
         if isinstance(error, kind):
-            # A message of another's error may say anything.
+            # A message of another's error may say anything, and one of storage names databases and their users.
             message = str(error) if isinstance(error, errors.FashionSearchError) else words
+            if isinstance(error, errors.StorageError):
+                log.warning("%s", error)
+                message = words
             if isinstance(error, errors.ImageError):
                 message = f"the photo {error.failures[0].reason}" if len(error.failures) == 1 else words
             headers = {"retry-after": str(AGAIN)} if status == 503 else {}

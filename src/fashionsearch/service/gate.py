@@ -67,6 +67,8 @@ class Gate:
         self._metrics = metrics
         self._inside = self._held = 0  # requests, and bytes of their bodies
         self._any_host = settings.tokens.read is not None or not settings.is_local
+        host = settings.host.lower()
+        self._hosts = (*_NAMES_OF_THIS_MACHINE, f"[{host}]" if ":" in host else host)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer a request."""
@@ -77,7 +79,8 @@ class Gate:
         exchange = _Exchange(self, scope, receive, send)
         try:
             self._check(scope, exchange.headers)
-            if self._inside >= self._limits.concurrency:
+            # Whoever asks for its health would restart a service that is only busy.
+            if self._inside >= self._limits.concurrency and scope["path"] != "/health":
                 raise no_room()
             await self._admit(scope, exchange)
         except RefusedError as refusal:
@@ -125,7 +128,7 @@ class Gate:
             raise RefusedError(431, f"the head is longer than {limits.head:,} bytes", close=True)
         if len(scope.get("raw_path") or b"") + len(scope["query_string"]) > limits.head:
             raise RefusedError(414, f"the address is longer than {limits.head:,} bytes", close=True)
-        if not self._any_host and not _is_of_this_machine(headers.get(b"host", b"")):
+        if not self._any_host and _name_of(headers.get(b"host", b"")) not in self._hosts:
             raise RefusedError(421, "this service is for this machine; call it localhost or 127.0.0.1")
         self._check_token(scope, headers)
         length = headers.get(b"content-length", b"0")
@@ -217,8 +220,7 @@ def _too_large(most: int) -> RefusedError:
     return RefusedError(413, f"the body is larger than {most:,} bytes", close=True)
 
 
-def _is_of_this_machine(host: bytes) -> bool:
+def _name_of(host: bytes) -> str:
+    """Return a host without its port."""
     name = host.decode("latin-1").lower()
-    if not name.endswith("]"):
-        name = name.rpartition(":")[0] or name
-    return name in _NAMES_OF_THIS_MACHINE
+    return name if name.endswith("]") else name.rpartition(":")[0] or name

@@ -59,9 +59,10 @@ class Metrics:
         """Count a batch."""
         self._batches.observe(size)
 
-    def content(self, items: int) -> bytes:
-        """Return all metrics as Prometheus reads them, with how many items there are now."""
-        self._items.set(items)
+    def content(self, items: int | None) -> bytes:
+        """Return all metrics as Prometheus reads them, with how many items there are now; None leaves it as it was."""
+        if items is not None:
+            self._items.set(items)
         if self._folder is None:
             return generate_latest(self._registry)
         everything = CollectorRegistry()

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, TypeAlias
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 Id: TypeAlias = (
     Annotated[str, Field(min_length=1, max_length=1000)] | Annotated[int, Field(ge=-(2**63), lt=2**63)]
@@ -14,6 +15,28 @@ Name: TypeAlias = Annotated[str, Field(min_length=1, max_length=200, pattern=r"^
 Share: TypeAlias = Annotated[float, Field(ge=0, le=1)]
 Base64: TypeAlias = Annotated[str, Field(min_length=1, json_schema_extra={"contentEncoding": "base64"})]
 _MANY = 10_000
+_CONDITIONS = 200  # of a filter, each of which may look at every item
+
+
+def _answerable(where: dict[str, Any]) -> dict[str, Any]:
+    """Return a filter, or raise PydanticCustomError if it holds more than is looked through in time."""
+    asked = values = 0
+    left: list[Any] = [where]
+    while left:
+        each = left.pop()
+        if isinstance(each, dict):
+            asked += len(each)
+            left += each.values()
+        elif isinstance(each, list):
+            values += len(each)
+            left += each
+        if asked > _CONDITIONS or values > _MANY:
+            told = f"a filter has at most {_CONDITIONS} conditions and {_MANY:,} values in all"
+            raise PydanticCustomError("filter_too_large", told)
+    return where
+
+
+Where: TypeAlias = Annotated[dict[str, Any], AfterValidator(_answerable)]
 
 
 class Strict(BaseModel):
@@ -33,9 +56,8 @@ class Paging(Strict):
 
     k: int = Field(5, ge=1, description="how many items to find")
     offset: int = Field(0, ge=0, description="so many of the nearest are left out: those of the pages before")
-    where: dict[str, Any] | None = Field(
+    where: Where | None = Field(
         None,
-        max_length=100,
         description="only items whose metadata fit",
         examples=[{"gender": "Women", "baseColour": ["Red", "Pink"], "year": {"gte": 2012}}],
     )
@@ -85,7 +107,7 @@ class Facets(Strict):
     """Of which field the values are counted."""
 
     field: Name = Field(description="a metadata field")
-    where: dict[str, Any] | None = Field(None, max_length=100, description="as for a search")
+    where: Where | None = Field(None, description="as for a search")
     most: int = Field(100, ge=1, le=_MANY, description="of the commonest values")
 
 

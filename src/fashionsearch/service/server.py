@@ -64,6 +64,7 @@ def serve_here(settings: Settings, listening: socket.socket, started: Callable[[
     Raises:
         StorageError: if the catalogue can't be opened.
         InputError: if it can't be changed, and is to be.
+        WeightsError: if there is no tagger of this name.
     """
     from fashionsearch.service.app import Service, make_app
     from fashionsearch.service.catalogue import Catalogue, open_index
@@ -71,7 +72,10 @@ def serve_here(settings: Settings, listening: socket.socket, started: Callable[[
     writing = settings.writable and settings.writer is None
     index = open_index(settings.folder, writing=writing, url=settings.url, rebuild=settings.rebuild)
     try:
-        service = Service(settings, Catalogue(index, settings.tagger))
+        catalogue = Catalogue(index, settings.tagger)
+        if settings.tagger is not None:
+            _ = catalogue.tagger  # one that is not there is told now, and not to clients
+        service = Service(settings, catalogue)
     except BaseException:
         index.close()
         raise
@@ -129,11 +133,11 @@ class _Server(uvicorn.Server):
 
 
 def protocol_with(limits: Limits) -> type[HttpToolsProtocol]:
-    """Return uvicorn's protocol with limits on the head of a request, and on how many connections there are."""
+    """Return uvicorn's protocol with limits on the head of a request, on what else is no body, and on connections."""
 
     class Protocol(HttpToolsProtocol):
         _patience: asyncio.TimerHandle | None = None
-        _head = 0
+        _head = 0  # bytes since a request or a piece of its body was complete: of a head, or of trailers
 
         def connection_made(self, transport: Any) -> None:
             super().connection_made(transport)
@@ -148,15 +152,23 @@ def protocol_with(limits: Limits) -> type[HttpToolsProtocol]:
         def data_received(self, data: bytes) -> None:
             if self._patience is None and (self.cycle is None or self.cycle.response_complete):
                 self._expect_head()
-            if self._patience is not None:
-                self._head += len(data)
+            self._head += len(data)
             super().data_received(data)
-            if self._patience is not None and self._head > 2 * limits.head:
+            if self._head > 2 * limits.head:
                 self.transport.abort()
 
         def on_headers_complete(self) -> None:
             self._stop_waiting()
+            self._head = 0
             super().on_headers_complete()
+
+        def on_body(self, body: bytes) -> None:
+            self._head = 0
+            super().on_body(body)
+
+        def on_message_complete(self) -> None:
+            self._head = 0
+            super().on_message_complete()
 
         def timeout_keep_alive_handler(self) -> None:
             # Whoever has not read an answer until now will not read it.

@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from fashionsearch import errors
 from fashionsearch.service.tokens import Tokens
+
+_ORIGIN = re.compile(r"https?://(?:[a-z0-9._-]+|\[[0-9a-f:.]+\])(?::[0-9]+)?")
 
 
 @dataclass(frozen=True)
@@ -103,9 +106,10 @@ class Settings:
                 "FASHIONSEARCH_READ_TOKEN, or name a file that holds it with --read-token FILE"
             )
         for origin in self.cors_origins:
-            if origin != "*" and not origin.startswith(("http://", "https://")):
+            if origin != "*" and not _ORIGIN.fullmatch(origin):
                 raise errors.InputError(
-                    f"--cors-origin {origin} is not an address such as https://shop.example, without a path"
+                    f"--cors-origin {origin} is not an address as a browser sends it, such as https://shop.example: in small "
+                    "letters, without a path or a slash at the end"
                 )
         if self.photos is not None and not self.photos.is_dir():
             raise errors.DataError(f"--photos {self.photos} is no folder")

@@ -94,11 +94,12 @@ class Saved:
         with self._opened(name) as file:
             return Held(file, self.generation / name, self.files[name]["sha256"])
 
-    def without(self, ending: str) -> Saved:
-        """Return the folder as if the files of such names weren't in it."""
-        return replace(
-            self, files={name: file for name, file in self.files.items() if not name.endswith(ending)}
-        )
+    def without(self, endings: tuple[str, ...]) -> Saved:
+        """Return the folder as if the files of such names weren't in it; it is held for as long as that lives."""
+        rest = {name: file for name, file in self.files.items() if not name.endswith(endings)}
+        found = replace(self, files=rest)
+        found.hold()
+        return found
 
     def json(self, name: str) -> Fields:
         """Return the fields of a verified JSON file.

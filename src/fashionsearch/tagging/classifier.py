@@ -260,6 +260,11 @@ class Classifier(ImageEstimator):
         columns = {"labels": checked_labels(images, labels, "labels")}
         if sample_weight is not None:
             columns["weights"] = np.asarray(sample_weight)
+            if columns["weights"].shape != columns["labels"].shape:
+                raise errors.DataError(
+                    f"there are {len(columns['labels'])} images, and sample_weight has shape {columns['weights'].shape}; "
+                    "give one weight for each image"
+                )
         if on_error != "raise":
             check_on_error(on_error)
             images, kept = without_unreadable(list(iterate(images)), "labels")

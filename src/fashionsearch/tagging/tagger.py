@@ -148,6 +148,7 @@ class Tagger(Teachable):
         *,
         revision: str | None = None,
         refresh: bool = False,
+        rebuild: bool = False,
         device: str = "auto",
         precision: str = "auto",
         runtime: str = "auto",
@@ -165,6 +166,7 @@ class Tagger(Teachable):
             revision: of a repository: full hash of a commit, which pins it; or a branch or tag, which is looked up at the
                 first call and remembered. None is the branch main. `commit_` says which commit it was.
             refresh: ask the hub what the revision is now.
+            rebuild: of a repository: as for `load`; the network's graphs aren't even fetched then.
             device: as for the constructor.
             precision: likewise.
             runtime: likewise.
@@ -192,6 +194,7 @@ class Tagger(Teachable):
                 name,
                 revision=revision,
                 refresh=refresh,
+                rebuild=rebuild,
                 device=device,
                 precision=precision,
                 runtime=runtime,
