@@ -3,14 +3,17 @@
 The saved index holds 12,000 items with metadata, of the network `fashion`; the saved tagger is the one that ships. The
 contenders alternate, each in a process of its own, compiled to bytecode before; `by_hand.py` checks the same hashes, and
 both use as many threads. Figures are CPU seconds of the process and its threads, seconds by the clock, and the most memory
-that was resident. With --slim, the folder of an environment by scripts/slim.sh, its size is written too.
+that was resident. With --slim and --service, folders of environments by scripts/slim.sh, the sizes of their packages are
+written too.
 
     bash scripts/slim.sh /tmp/slim
-    python benchmarks/serving_start.py --slim /tmp/slim
+    bash scripts/slim.sh /tmp/service requirements-service.txt
+    python benchmarks/serving_start.py --slim /tmp/slim --service /tmp/service
 """
 
 from __future__ import annotations
 
+import csv
 import os
 import subprocess
 import sys
@@ -34,6 +37,7 @@ TAG = """
 import sys, fashionsearch as fs
 for row in fs.Tagger.load(sys.argv[1]).tag(sys.argv[2]).to_rows(): print(row)
 """
+_TOOLS = ("pip", "setuptools", "_distutils", "distutils-precedence")
 BY_HAND = str(Path(__file__).parent / "by_hand.py")
 # Of a process of its own: what the system notes of a child holds its parent's memory too.
 MOST_RESIDENT = """
@@ -70,6 +74,7 @@ def main() -> None:
     """Run the command line."""
     made = parser(__doc__, data=False, pairs=5, quick="9,000 items and two rounds")
     made.add_argument("--slim", type=Path, metavar="FOLDER", help="an environment made by scripts/slim.sh")
+    made.add_argument("--service", type=Path, metavar="FOLDER", help="one with requirements-service.txt too")
     options = made.parse_args()
     items, pairs = (9000, 2) if options.quick else (12_000, options.pairs)
     used: dict[str, list[float]] = {}
@@ -124,9 +129,10 @@ def main() -> None:
         )
         rows.append(row)
     about: dict[str, Any] = {"items": items}
-    if options.slim is not None:
-        about["slim_bytes"] = size_of(options.slim)
-        print(f"slim environment: {about['slim_bytes'] / 1e6:.0f} MB without pip")
+    for name, folder in (("slim", options.slim), ("service", options.service)):
+        if folder is not None:
+            about[f"{name}_bytes"], about[f"{name}_packages"] = size_of(folder), packages_of(folder)
+            print(f"{name} environment: {about[f'{name}_bytes'] / 1e6:.0f} MB without pip")
     write("serving-start", rows, folder=options.out, about=about, quick=options.quick)
 
 
@@ -139,10 +145,33 @@ def most_resident(words: list[str], surroundings: dict[str, str]) -> int:
 
 def size_of(folder: Path) -> int:
     """Return what the packages of an environment take up, without pip, setuptools and bytecode."""
-    (packages,) = folder.glob("lib/python*/site-packages")
-    ours = [path for path in packages.iterdir() if not path.name.startswith(("pip", "setuptools"))]
-    files = [file for path in ours for file in ([path] if path.is_file() else path.rglob("*"))]
-    return sum(file.stat().st_size for file in files if file.is_file() and file.suffix != ".pyc")
+    ours = [path for path in packages_folder(folder).iterdir() if not path.name.startswith(_TOOLS)]
+    return sum(
+        map(_bytes, (file for path in ours for file in ([path] if path.is_file() else path.rglob("*"))))
+    )
+
+
+def packages_of(folder: Path) -> dict[str, int]:
+    """Return what each package of an environment takes up, the largest first, counted as by `size_of`."""
+    where = packages_folder(folder)
+    sizes = {
+        record.parent.name.split("-")[0]: sum(
+            _bytes(where / row[0]) for row in csv.reader(record.read_text(encoding="utf-8").splitlines())
+        )
+        for record in where.glob("*.dist-info/RECORD")
+        if not record.parent.name.startswith(_TOOLS)
+    }
+    return dict(sorted(sizes.items(), key=lambda item: -item[1]))
+
+
+def packages_folder(environment: Path) -> Path:
+    """Return where an environment has its packages."""
+    (found,) = environment.glob("lib/python*/site-packages")
+    return found
+
+
+def _bytes(file: Path) -> int:
+    return file.stat().st_size if file.is_file() and file.suffix != ".pyc" else 0
 
 
 if __name__ == "__main__":

@@ -2,6 +2,6 @@
 
 import sys
 
-from fashionsearch.cli import main
+from fashionsearch.cli import run
 
-sys.exit(main())
+sys.exit(run())

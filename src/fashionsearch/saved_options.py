@@ -70,8 +70,6 @@ def read_options(
         CorruptFileError: if they are not what `options_to_json` writes.
         StorageError: if a newer version wrote them.
     """
-    from fashionsearch.training import FineTuning, MetricLearning
-
     saved, known = config.fields("options"), estimator._parameters()
     newer = sorted(saved.keys() - known.keys())
     if newer:
@@ -90,8 +88,11 @@ def read_options(
         if len(names) != len(weights):
             saved.refuse("class_weight", "a weight for each class")
         options["class_weight"] = dict(zip(names, weights, strict=True))
-    for name, kind in (("training", FineTuning), ("metric", MetricLearning)):
+    for name in ("training", "metric"):
         if options.get(name) is not None:
+            from fashionsearch.training import FineTuning, MetricLearning
+
+            kind = FineTuning if name == "training" else MetricLearning
             try:
                 options[name] = kind.from_dict(saved.fields(name))
             except (TypeError, ValueError, OverflowError) as error:

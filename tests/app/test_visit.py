@@ -1,5 +1,9 @@
 """What each button does, without a browser."""
 
+import subprocess
+import sys
+import textwrap
+
 import pytest
 
 import fashionsearch as fs
@@ -262,3 +266,27 @@ def test_chances_are_shown_and_asked_for_where_they_are_known(drawn, uploads, up
     assert all(match.probability >= 0.5 for match in visit.found)
     ask(visit, ("least", "0.5"), ("text", "red"))
     assert visit.words.endswith("so the smallest chance is left out.")
+
+
+def test_a_visit_imports_no_torch(drawn, tmp_path):
+    """In a process of its own: opened, drawn, searched by a photo and tagged, with Gradio there."""
+    code = f"""
+        import shutil, sys
+        from pathlib import Path
+        import fashionsearch as fs
+        import fashionsearch.app.page, fashionsearch.app.server
+        from fashionsearch.app import html
+        from fashionsearch.app.catalogue import Catalogue
+        from fashionsearch.app.visit import Visit
+        folder, uploads = Path({str(drawn)!r}), Path({str(tmp_path)!r})
+        index = fs.VisualIndex.load(folder / "catalogue", progress=False)
+        visit = Visit(Catalogue(index, photos=folder / "photos"), uploads)
+        shutil.copy(folder / "photos" / "garment-07.png", uploads / "photo.png")
+        visit.act({{"do": "photo", "path": str(uploads / "photo.png")}})
+        assert visit.found[0].id == "garment-07", visit.words
+        print(sorted({{"torch", "timm", "sklearn"}} & sys.modules.keys()))
+    """
+    done = subprocess.run(
+        [sys.executable, "-c", textwrap.dedent(code)], capture_output=True, text=True, timeout=120
+    )
+    assert done.stdout == "[]\n", done.stderr

@@ -43,7 +43,7 @@ def test_bash_completes_commands_options_words_and_files(tmp_path, capsys):
     folder.mkdir()
     (folder / "catalogue").mkdir()
     (folder / "photo.jpg").touch()
-    assert completed(source, "fashionsearch se", folder) == ["search"]
+    assert completed(source, "fashionsearch se", folder) == ["search", "serve"]
     assert {"add", "remove", "update", "completion", "info"} <= set(
         completed(source, "fashionsearch ", folder)
     )

@@ -19,7 +19,7 @@ from fashionsearch.cache import cache_folder
 from fashionsearch.runtimes import choice, graph
 from fashionsearch.runtimes.choice import AutoRuntime
 from fashionsearch.runtimes.network import Network
-from fashionsearch.runtimes.onnx import OnnxRuntime, import_onnxruntime
+from fashionsearch.runtimes.onnx import THREADS, OnnxRuntime, import_onnxruntime
 from fashionsearch.runtimes.torch import TorchRuntime
 
 PREPROCESS = fs.Preprocess((16, 16))
@@ -414,6 +414,23 @@ def test_unknown_runtimes_are_named(name):
         errors.InputError, match=f"runtime={name!r} is not one of auto, torch, onnx, openvino"
     ):
         backbone(runtime=name)
+
+
+def test_the_threads_of_a_run_are_those_of_the_environment(tiny_graph, monkeypatch):
+    def threads(**given):
+        return OnnxRuntime(tiny_graph, **given)._session.get_session_options().intra_op_num_threads
+
+    monkeypatch.delenv(THREADS, raising=False)
+    assert threads() == 0  # one a core
+    monkeypatch.setenv(THREADS, "3")
+    assert threads() == 3
+    assert threads(threads=1) == 1
+    for wrong in ("0", "-1", "two", "²"):
+        monkeypatch.setenv(THREADS, wrong)
+        with pytest.raises(
+            errors.InputError, match=f"FASHIONSEARCH_THREADS is '{wrong}', not a whole number"
+        ):
+            threads()
 
 
 def test_running_out_of_memory_is_recognised(tiny_graph):

@@ -1,5 +1,6 @@
 """The command in processes of its own: several that answer beside one that writes, stopped by a signal."""
 
+import base64
 import os
 import signal
 import subprocess
@@ -11,6 +12,8 @@ import httpx
 import pytest
 
 from fashionsearch.cli import main
+from fashionsearch.service import processes
+from fashionsearch.service.processes import threads_each
 
 TOKEN = "a-token-for-writing"  # noqa: S105
 
@@ -125,3 +128,20 @@ def test_what_cannot_be_served_is_told(
         monkeypatch.setenv(name, value)
     assert main(["serve", str(saved), "--port", "0", *options]) == 1
     assert told in capsys.readouterr().err
+
+
+def test_workers_share_the_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(processes.os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    assert [threads_each(workers) for workers in (1, 2, 3, 8, 20)] == [8, 4, 2, 1, 1]
+
+
+@pytest.mark.skipif(not Path("/proc/self/maps").exists(), reason="looks at what a process has loaded")
+def test_a_service_imports_no_torch(saved: Path, encoded: list[bytes], serving) -> None:
+    photo = base64.b64encode(encoded[3]).decode()
+    with serving(saved) as (address, process):
+        found = httpx.post(f"{address}/search", json={"photo": photo, "k": 1}, timeout=30)
+        assert found.json()["matches"][0]["id"] == "item/3"
+        assert httpx.post(f"{address}/tag", json={"photo": photo}, timeout=30).status_code == 200
+        mapped = Path(f"/proc/{process.pid}/maps").read_text(encoding="utf-8")
+    assert "onnxruntime" in mapped
+    assert "libtorch" not in mapped

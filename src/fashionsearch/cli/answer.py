@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import argparse
 import contextlib
-import csv
 import datetime
 import json
 import math
@@ -67,6 +66,8 @@ def show(answer: Answer, options: argparse.Namespace) -> None:
 
 
 def _print_rows(columns: Sequence[str], rows: Iterable[Mapping[str, Any]]) -> None:
+    import csv
+
     writer = csv.writer(sys.stdout, lineterminator="\n")
     writer.writerow(columns)
     writer.writerows([_cell(row.get(name)) for name in columns] for row in rows)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import signal
 import warnings
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -65,6 +64,8 @@ def add_app(subcommands: Any) -> None:
 
 def app(options: argparse.Namespace) -> int:
     """Serve the page until it is interrupted."""
+    import signal
+
     check_index(options.index)
     print(f"opening {shown(options.index)} …", flush=True)
 

@@ -19,7 +19,6 @@ from fashionsearch.cli.inputs import (
     parse_towards,
     parse_where,
 )
-from fashionsearch.cli.tag import tags_in_words
 from fashionsearch.cli.target import typed
 
 if TYPE_CHECKING:
@@ -180,6 +179,8 @@ def _lines(found: Sequence[dict[str, Any]], tags: Tags | None) -> Iterator[str]:
     for position, answer in enumerate(found):
         yield str(answer["query"])
         if tags is not None:
+            from fashionsearch.cli.tag import tags_in_words
+
             yield f"  {tags_in_words(tags, position)}"
         width = max((len(str(match["id"])) for match in answer["matches"]), default=0)
         for match in answer["matches"]:

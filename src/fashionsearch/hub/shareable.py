@@ -5,9 +5,6 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TYPE_CHECKING
 
-from fashionsearch.hub.pulling import loading, pull
-from fashionsearch.hub.pushing import push
-
 if TYPE_CHECKING:
     from typing_extensions import Self
 
@@ -76,6 +73,8 @@ class Shareable:
             HubError: if the hub refuses, can't be reached, or holds something else there, which stays as it is.
             MissingPackageError: if huggingface_hub isn't installed.
         """
+        from fashionsearch.hub.pushing import push  # here, as below: most programs speak to no hub
+
         self._check_fitted()
         owner = type(self).__name__
         card = self._card().text(name, owner, license=license, about=about, evaluation=evaluation)
@@ -119,6 +118,8 @@ class Shareable:
             StorageError: if something else was saved there.
             MissingPackageError: if huggingface_hub isn't installed, or torch, where it takes that.
         """
+        from fashionsearch.hub.pulling import loading, pull
+
         without = cls._graph_files() if rebuild else ()
         pulled = pull(name, cls._kind, revision=revision, refresh=refresh, without=without, progress=progress)
         with loading(pulled) as folder:

@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 import PIL.Image
-import PIL.ImageOps
 from numpy.typing import NDArray
 
 from fashionsearch import errors
@@ -85,14 +84,16 @@ class Preprocess(ShowsFields):
             return rgb
         method = _INTERPOLATIONS[self.interpolation]
         picture = PIL.Image.fromarray(rgb)
-        if self.resize == "pad":
+        if self.resize in ("pad", "crop"):
+            from PIL import ImageOps
+
+            if self.resize == "crop":
+                return np.array(ImageOps.fit(picture, (width, height), method))
             reduction = max(picture.width / width, picture.height / height)
             inside = [max(1, round(side / reduction)) for side in picture.size]
             if 1 in inside:  # Pillow before 13 would come to no pixel at all
                 picture = picture.resize((inside[0], inside[1]), method)
-            return np.array(PIL.ImageOps.pad(picture, (width, height), method, color="white"))
-        if self.resize == "crop":
-            return np.array(PIL.ImageOps.fit(picture, (width, height), method))
+            return np.array(ImageOps.pad(picture, (width, height), method, color="white"))
         return np.array(picture.resize((width, height), method))
 
     def read(self, image: Image, *, position: int = 0) -> RGB:

@@ -7,23 +7,23 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import reduce
 from operator import add
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.index import filters, paging, queries, text_match, wording
+from fashionsearch.index import filters, paging, queries
 from fashionsearch.index.candidates import Ranking
-from fashionsearch.index.chances import EVIDENCE, Calibration, judged
-from fashionsearch.index.feedback import Feedback
 from fashionsearch.index.first_pages import FirstPages, key_of
-from fashionsearch.index.health import LOWEST_EF, reach
 from fashionsearch.index.judgements import Judgements
 from fashionsearch.index.ranking import by_similarity, source_first
-from fashionsearch.index.rows import Id, as_ids, check_cosine, check_id, check_number, check_share
+from fashionsearch.index.rows import LOWEST_EF, Id, as_ids, check_cosine, check_id, check_number, check_share
 from fashionsearch.index.saying import Saying
 from fashionsearch.results import Matches
+
+if TYPE_CHECKING:
+    from fashionsearch.index.chances import Calibration
 
 _MAX_K = 1_000_000
 _TWINS = 8  # items beyond k among which that of the queried file itself may be
@@ -121,20 +121,26 @@ class Answering(Saying):
             check_cosine(" and ".join(named), self._engine.settings.metric)
             joint = queries.balanced(joint)
         if is_judged and count:
+            from fashionsearch.index.feedback import Feedback  # here, as below: most searches need none of it
+
             asked = replace(asked, exclude=asked.exclude.union(*(each.ids for each in opinions)))
             liked, unliked = (each.vectors for each in opinions)
             joint.append(Feedback.given(_wanted(joint), liked, unliked, self._whitening()))
         ranking = Ranking(self._engine, joint, asked.condition, asked.exact, asked.diversity, asked.exclude)
-        if len(joint) == 1 and isinstance(joint[0], wording.Said) and not asked.diversity:
+        if [(term.name, term.is_linear) for term in joint] == [("text", False)] and not asked.diversity:
+            from fashionsearch.index import wording
+
             ranking = replace(ranking, depth=wording.POOL, breadth=wording.BREADTH)
         sources = _sources(pictures) if pictures else []
         is_plain = ranking.is_linear and bool(sources)
         calibration = self._calibration(asked, joint)
-        evidence = None
+        evidence, wanted = None, asked.k
         if calibration is not None:  # what is said of the nearest, however varied the answer is to be
+            from fashionsearch.index.chances import EVIDENCE
+
             evidence = replace(ranking, diversity=0.0).find(max(EVIDENCE, asked.k + _TWINS))
-        # A list that keeps a promise is chosen among more than are shown.
-        wanted = asked.k if asked.coverage is None else max(EVIDENCE, asked.k)
+            if asked.coverage is not None:  # a list that keeps a promise is chosen among more than are shown
+                wanted = max(EVIDENCE, asked.k)
 
         def find(count: int, exact: bool) -> Matches:
             width = count + (_TWINS if is_plain else 0)
@@ -162,6 +168,8 @@ class Answering(Saying):
         found = ranking.itemised(found)
         if calibration is None or evidence is None:
             return found
+        from fashionsearch.index.chances import judged
+
         seen = self._seen(calibration.field, ranking.probes) if calibration.tagged else None
         about = by_similarity(ranking.itemised(evidence))
         answer = judged(calibration, about, found, seen, least=asked.min_probability, coverage=asked.coverage)
@@ -190,11 +198,11 @@ class Answering(Saying):
 
     def _calibration(self, asked: Asked, terms: Sequence[queries.Term]) -> Calibration | None:
         """Return what a likeness is worth here, if that was learned; of photos to words it was not."""
-        found = self._learned.get("calibration")
+        found = cast("Calibration | None", self._learned.get("calibration"))
         if found is None and asked.min_probability is None and asked.coverage is None:
             return None
         has_words = any(term.name == "text" for term in terms)
-        if isinstance(found, Calibration) and not has_words and self._can_judge(found):
+        if found is not None and not has_words and self._can_judge(found):
             return found
         for name in ("min_probability", "coverage"):
             if getattr(asked, name) is not None:
@@ -215,6 +223,8 @@ class Answering(Saying):
 
     def _fused(self, find: paging.Find, texts: Sequence[str], ranking: Ranking) -> paging.Find:
         """Return what also finds items by their own texts, of which one is said for each query or one for all."""
+        from fashionsearch.index import text_match
+
         words = self._words
         fields = [words.field] if words is not None and words.field else text_match.text_fields(self._engine)
         matching = text_match.TextMatch(self._engine, fields, ranking.condition)
@@ -229,6 +239,8 @@ class Answering(Saying):
         engine, has_grown = self._engine, len(self) > _GROWN * self._audited
         if not (has_grown or self._may_be_lower) or not engine.has_graph:
             return
+        from fashionsearch.index.health import reach
+
         self._auditing = True
         try:
             if has_grown or engine.allow(LOWEST_EF):

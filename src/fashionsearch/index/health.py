@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from fashionsearch import errors
 from fashionsearch.index.engines.base import Engine, fetch_present
+from fashionsearch.index.rows import LOWEST_EF
 from fashionsearch.results import Health
 
 K = 10
-LOWEST_EF = 16  # where an index with a goal begins
 _QUERIES = 500
 _SAMPLE = 2000
 _HIGHEST_EF = 4096

@@ -10,10 +10,11 @@ from fashionsearch.encoder import Embeds
 from fashionsearch.index import filters
 from fashionsearch.index.holding import Holding
 from fashionsearch.index.rows import PRIVATE, Id, Rows, as_ids, check_id, check_ids, metadata_row, unknown_id
-from fashionsearch.results import Item
 
 if TYPE_CHECKING:
     from typing_extensions import Self
+
+    from fashionsearch.results import Item
 
 PATIENCE = 60  # seconds that `add` and the like wait for a graph that is made aside
 
@@ -82,6 +83,8 @@ class Items(Holding):
         """
         rows = self._engine.fetch([check_id(item)])
         metadata = {name: value for name, value in rows.metadata[0].items() if not name.startswith(PRIVATE)}
+        from fashionsearch.results import Item
+
         return Item(rows.ids[0], rows.vectors[0], metadata, rows.sources[0])
 
     def update(self, item: Id, metadata: Any) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,12 +12,14 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders, learned, queries
-from fashionsearch.index.clicks import ClickMetric
 from fashionsearch.index.engines.base import fetch_present
 from fashionsearch.index.items import Items
 from fashionsearch.index.judgements import Judgements, judgements
 from fashionsearch.index.rows import check_vectors
-from fashionsearch.index.whitening import Whitening
+
+if TYPE_CHECKING:
+    from fashionsearch.index.clicks import ClickMetric
+    from fashionsearch.index.whitening import Whitening
 
 _SAMPLE = 5000
 _GROWN = 1.5
@@ -75,8 +77,7 @@ class Knowing(Items):
     @property
     def _clicks(self) -> ClickMetric | None:
         """What was learned from clicks, if anything was."""
-        found = self._learned.get("clicks")
-        return found if isinstance(found, ClickMetric) else None
+        return cast("ClickMetric | None", self._learned.get("clicks"))
 
     def _by_clicks(self, term: queries.Term) -> queries.Term:
         """Return a likeness as clicks weigh it, if they are in use; other terms rank by something else."""
@@ -98,9 +99,11 @@ class Knowing(Items):
 
         It is saved with the index, but it is no change of it: a folder that is only read stays as it is.
         """
-        known = self._learned.get("whitening")
-        if isinstance(known, Whitening) and len(known.mean) == self.dim and len(self) <= _GROWN * known.items:
+        known = cast("Whitening | None", self._learned.get("whitening"))
+        if known is not None and len(known.mean) == self.dim and len(self) <= _GROWN * known.items:
             return known
+        from fashionsearch.index.whitening import Whitening
+
         before = self._exchanged
         fitted = Whitening.fitted(self._sample(), items=len(self))
         with self._held():

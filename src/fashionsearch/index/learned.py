@@ -19,10 +19,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors, storage
-from fashionsearch.index.chances import Calibration
-from fashionsearch.index.clicks import ClickMetric
-from fashionsearch.index.whitening import Whitening
-from fashionsearch.words import Words
 
 FOLDER = "learned"  # of an opened index; also the kind of what is saved there
 _NAMES = "learned.json"
@@ -35,20 +31,27 @@ class Part(Protocol):
 
     @property
     def name(self) -> str:
-        """What it is kept under: its key in `_READERS`."""
+        """What it is kept under: its key in `_readers`."""
         ...
 
     def state(self) -> State:
-        """Return what `_READERS` makes it of again: what JSON holds, and arrays."""
+        """Return what `_readers` makes it of again: what JSON holds, and arrays."""
         ...
 
 
-_READERS: dict[str, Callable[[storage.Fields, dict[str, NDArray[Any]]], Part]] = {
-    "calibration": Calibration.from_state,
-    "whitening": Whitening.from_state,
-    "clicks": ClickMetric.from_state,
-    "words": Words.from_state,
-}
+def _readers() -> dict[str, Callable[[storage.Fields, dict[str, NDArray[Any]]], Part]]:
+    """Return what makes the parts again; imported here, since most indexes have learned nothing."""
+    from fashionsearch.index.chances import Calibration
+    from fashionsearch.index.clicks import ClickMetric
+    from fashionsearch.index.whitening import Whitening
+    from fashionsearch.words import Words
+
+    return {
+        "calibration": Calibration.from_state,
+        "whitening": Whitening.from_state,
+        "clicks": ClickMetric.from_state,
+        "words": Words.from_state,
+    }
 
 
 def writers(parts: Mapping[str, Part]) -> dict[str, storage.Writer]:
@@ -70,16 +73,16 @@ def read(saved: storage.Saved) -> dict[str, Part]:
     """
     if _NAMES not in saved.files:
         return {}
-    parts = {}
+    parts, readers = {}, _readers()
     for name in saved.json(_NAMES).items_of("names", str):
-        if name not in _READERS:
+        if name not in readers:
             raise errors.CorruptFileError(
-                f"{saved.folder} holds {name[:40]!r} that was learned, not one of {', '.join(_READERS)}; load it "
+                f"{saved.folder} holds {name[:40]!r} that was learned, not one of {', '.join(readers)}; load it "
                 "with the version of fashionsearch that wrote it"
             )
         config = saved.json(f"learned-{name}.json")
         try:
-            parts[name] = _READERS[name](config, saved.arrays(f"learned-{name}.safetensors"))
+            parts[name] = readers[name](config, saved.arrays(f"learned-{name}.safetensors"))
         except (ValueError, TypeError, errors.InputError) as error:
             raise errors.CorruptFileError(
                 f"{saved.folder}: learned-{name} is damaged: {error}; restore it from a copy"

@@ -12,18 +12,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from fashionsearch import errors
-from fashionsearch.index import click_log, encoders, learned, wording
-from fashionsearch.index.click_log import Log
-from fashionsearch.index.filters import Where
+from fashionsearch.index import encoders, learned
 from fashionsearch.index.rows import Id, check_cosine, check_vectors, metadata_rows
-from fashionsearch.index.session import Session
 from fashionsearch.index.substituting import Substituting
-from fashionsearch.results import Calibrated, ClickReport
-from fashionsearch.values import Value
 
 if TYPE_CHECKING:
     from fashionsearch.images import Images
-
+    from fashionsearch.index.click_log import Log
+    from fashionsearch.index.filters import Where
+    from fashionsearch.index.session import Session
+    from fashionsearch.results import Calibrated, ClickReport
+    from fashionsearch.values import Value
 
 _SOON = 0.5  # seconds after which a reader looks whether more was learned
 
@@ -124,6 +123,8 @@ class Learning(Substituting):
             >>> index.search(text="red shirt", k=3).counts
             array([3])
         """
+        from fashionsearch.index import wording  # here, as below: most programs learn nothing
+
         self._check_writing()
         before = self._exchanged
         words = wording.learn(
@@ -165,6 +166,8 @@ class Learning(Substituting):
             >>> session.next(1).ids, session.next(1).ids
             (array([['c']], dtype=object), array([['b']], dtype=object))
         """
+        from fashionsearch.index.session import Session
+
         return Session(self, images, text=text, id=id, where=where)
 
     def learn_clicks(self, log: Log) -> ClickReport:
@@ -199,6 +202,8 @@ class Learning(Substituting):
             (300, True)
             >>> index.use_clicks(True)
         """
+        from fashionsearch.index import click_log
+
         self._check_writing()
         before = self._exchanged
         check_cosine("clicks", self._engine.settings.metric)
@@ -292,6 +297,8 @@ class Learning(Substituting):
         )
 
     def _of_texts(self, texts: list[str]) -> NDArray[np.float32]:
+        from fashionsearch.index import wording
+
         return wording.term(self._encoder, self._words, texts, 1.0, self.dim).probes
 
     def _learned_from(self, sources: Sequence[str | None]) -> NDArray[np.bool_]:

@@ -16,6 +16,7 @@ from fashionsearch.values import Value, columns_of, plain_value, plain_values
 Id: TypeAlias = "str | int"
 _SHORTEST, _LONGEST = 1e-15, 1e15  # vectors whose squares float32 can hold
 _MOST_BITS = 10_000  # of an id; Python writes out no number of many more
+LOWEST_EF = 16  # of a walk: where an index with a goal for recall begins
 PRIVATE = "\0"  # begins the name of a metadata field that is the library's own, and shown to nobody
 
 

@@ -3,24 +3,23 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
-from fashionsearch.index import encoders, queries, wording
-from fashionsearch.index.attributes import Attributes, attributes_of, tagger_of
+from fashionsearch.index import encoders, queries
 from fashionsearch.index.knowing import Knowing
 from fashionsearch.index.rows import Id, check_id, check_share, check_vectors
-from fashionsearch.index.towards import towards as towards_term
 from fashionsearch.values import Value
-from fashionsearch.words import Words
 
 if TYPE_CHECKING:
     from fashionsearch.images import Images
+    from fashionsearch.index.attributes import Attributes
     from fashionsearch.tagging.tagger import Tagger
+    from fashionsearch.words import Words
 
 
 class Saying(Knowing):
@@ -56,6 +55,8 @@ class Saying(Knowing):
             embedded = encoders.embed_queries(encoder, pictures)
             terms.append(queries.Likeness("photo", check_vectors(embedded, self.dim), rest))
         if text is not None:
+            from fashionsearch.index import wording  # here, as below: most searches need none of it
+
             terms.append(wording.term(self._encoder, self._words, text, 1.0 if alone else share, self.dim))
             if pictures is not None:
                 check_text_count(len(terms[-1].probes), len(pictures))
@@ -85,8 +86,7 @@ class Saying(Knowing):
     @property
     def _words(self) -> Words | None:
         """The words that were learned here, if any were."""
-        found = self._learned.get("words")
-        return found if isinstance(found, Words) else None
+        return cast("Words | None", self._learned.get("words"))
 
     def _towards(
         self,
@@ -96,6 +96,8 @@ class Saying(Knowing):
         terms: Sequence[queries.Term],
         id: Id | None,
     ) -> queries.Term:
+        from fashionsearch.index.towards import towards as towards_term
+
         attributes = self._attributes(tagger)
         own = None
         if pictures:
@@ -113,6 +115,8 @@ class Saying(Knowing):
         Raises:
             InputError: if there is none, or it would have to open photos that a folder names.
         """
+        from fashionsearch.index.attributes import attributes_of
+
         found = attributes_of(self._own_tagger if tagger is None else None, tagger, self._encoder, self.dim)
         if not found.on_vectors and not self.show_photos:
             raise errors.InputError(
@@ -134,6 +138,8 @@ class Saying(Knowing):
     def _own_tagger(self) -> Tagger | None:
         """The tagger that the encoder is, or whose network it is."""
         if self._tagger_of[0] is not self._encoder:
+            from fashionsearch.index.attributes import tagger_of
+
             self._tagger_of = (self._encoder, tagger_of(self._encoder))
         return self._tagger_of[1]
 

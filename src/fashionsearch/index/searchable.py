@@ -12,9 +12,7 @@ from numpy.typing import ArrayLike
 from fashionsearch import errors
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import encoders
-from fashionsearch.index.engines.base import Engine
 from fashionsearch.index.holding import OtherEncoderError
-from fashionsearch.index.learned import Part
 from fashionsearch.index.learning import Learning
 from fashionsearch.index.rows import (
     Id,
@@ -24,13 +22,15 @@ from fashionsearch.index.rows import (
     check_vectors,
     metadata_rows,
 )
-from fashionsearch.results import Added, Health, Synced
 
 if TYPE_CHECKING:
     from fashionsearch.cache import EmbeddingCache
     from fashionsearch.datasets.table import Table
     from fashionsearch.images import Images
+    from fashionsearch.index.engines.base import Engine
+    from fashionsearch.index.learned import Part
     from fashionsearch.index.migration import Migration
+    from fashionsearch.results import Added, Health, Synced
 
 
 class Searchable(Learning):
@@ -99,6 +99,7 @@ class Searchable(Learning):
                 are embedded again then.
         """
         from fashionsearch.images import count  # here, since an index of vectors alone needs none of it
+        from fashionsearch.results import Added
 
         encoder = self._required_encoder("add photos")
         known, rows = count(images), None
@@ -138,6 +139,8 @@ class Searchable(Learning):
             InputError: if a shape, value, id or metadata can't be used; nothing is added.
             EncoderMismatchError: if the index is given another encoder at this moment.
         """
+        from fashionsearch.results import Added
+
         encoder, checked = self._encoder, check_vectors(vectors, self.dim)
         rows = metadata_rows(metadata, len(checked))
         n = len(checked)

@@ -15,9 +15,8 @@ from fashionsearch.files import as_path
 from fashionsearch.index import encoders, engines, learned, snapshot
 from fashionsearch.index.engines.base import Settings
 from fashionsearch.index.first_pages import FirstPages
-from fashionsearch.index.health import LOWEST_EF
 from fashionsearch.index.items import PATIENCE
-from fashionsearch.index.rows import check_choice, check_number, check_recall
+from fashionsearch.index.rows import LOWEST_EF, check_choice, check_number, check_recall
 from fashionsearch.index.shared import Shared
 from fashionsearch.storage import PathLike, open_saved
 

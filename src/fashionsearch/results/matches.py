@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import html
 import math
 import operator
 import os
@@ -300,6 +299,8 @@ def _number(value: float) -> float | None:
 
 
 def _figure(address: str | None, *words: str) -> str:
+    import html
+
     caption = "<br>".join(map(html.escape, words))
     picture = f"<img alt='' src='{address}'><br>" if address else ""
     return f"{picture}<small>{caption}</small>"

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import html
 import io
 import os
 from collections.abc import Iterable, Mapping, Sequence
@@ -14,6 +12,8 @@ import numpy as np
 
 def html_table(head: Sequence[str], rows: Sequence[Sequence[object]], caption: str = "") -> str:
     """Return an HTML table; every cell is escaped."""
+    import html  # here, as below: a program that shows no table needs none of it
+
     top = "".join(f"<th>{html.escape(cell)}</th>" for cell in head)
     body = "".join(
         "<tr>" + "".join(f"<td>{html.escape(_cell(cell))}</td>" for cell in row) + "</tr>" for row in rows
@@ -50,6 +50,8 @@ def write_csv(
     Raises:
         StorageError: if the file can't be written.
     """
+    import csv
+
     from fashionsearch.files import write_atomically
 
     def write(file: BinaryIO) -> None:

@@ -14,16 +14,20 @@ from numpy.typing import NDArray
 from fashionsearch import errors
 from fashionsearch.runtimes import sessions
 
+THREADS = "FASHIONSEARCH_THREADS"
+
 
 class OnnxRuntime:
     """Runs an ONNX graph with ONNX Runtime.
 
     Args:
         graph: maps "pixels", (n, H, W, 3) uint8, to (n, dim) float32; a path, where its weights lie in a file beside it.
-        threads: that share one run; None is one a core, which costs a small network more than it gains.
+        threads: that share one run; None is what the environment variable `FASHIONSEARCH_THREADS` says, or else one a core,
+            which costs a small network more than it gains.
 
     Raises:
         RuntimeUnavailableError: if ONNX Runtime can't open it.
+        InputError: if the variable is not a whole number from 1 up.
     """
 
     name = "onnx"
@@ -31,7 +35,7 @@ class OnnxRuntime:
     def __init__(self, graph: bytes | Path, *, threads: int | None = None) -> None:
         onnxruntime = import_onnxruntime()
         options = onnxruntime.SessionOptions()
-        options.intra_op_num_threads = threads or 0
+        options.intra_op_num_threads = threads or _threads()
         options.log_severity_level = 4  # its errors are raised anyway
         # Its threads would go on spinning after a run, and a network in torch took twice as long for as long as 75 ms.
         options.add_session_config_entry("session.force_spinning_stop", "1")
@@ -78,6 +82,18 @@ class OnnxRuntime:
 
     def expect(self, images: int) -> None:
         """The graph is ready already."""
+
+
+def _threads() -> int:
+    text = os.environ.get(THREADS, "")
+    if not text:
+        return 0  # one a core
+    if not text.isascii() or not text.isdecimal() or not int(text):
+        raise errors.InputError(
+            f"the environment variable {THREADS} is {text!r:.40}, not a whole number from 1 up; set or unset it: "
+            "it says in how many threads a network runs"
+        )
+    return int(text)
 
 
 def import_onnxruntime(part: str = "") -> Any:

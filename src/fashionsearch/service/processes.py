@@ -20,6 +20,7 @@ from pathlib import Path
 from typing import Any
 
 from fashionsearch import errors
+from fashionsearch.runtimes.onnx import THREADS
 from fashionsearch.service.settings import Settings
 
 _GRACE = 5.0  # seconds beyond those that requests have, before a process is ended by force
@@ -176,9 +177,16 @@ class _Processes:
                     each.join()
 
 
+def threads_each(workers: int) -> int:
+    """Return how many threads each of so many workers is to run its network in, so that together they have one a core."""
+    here = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return max(1, here // workers)
+
+
 def _work(settings: Settings, told: Connection, listening: socket.socket) -> None:
     """Answer requests: a worker."""
     os.environ["PROMETHEUS_MULTIPROC_DIR"] = str(settings.metrics_folder)  # read by what is imported now
+    os.environ.setdefault(THREADS, str(threads_each(settings.workers)))
     from fashionsearch.service.server import serve_here
 
     with _telling(told):

@@ -20,7 +20,6 @@ from fashionsearch.results.tags import TAKEN
 from fashionsearch.tagging.head import LinearHead, temperature
 from fashionsearch.tagging.taxonomy import Taxonomy
 from fashionsearch.targets import UNKNOWN, Targets, read_labels
-from fashionsearch.training.metric import JOINED
 from fashionsearch.values import columns_of
 
 if TYPE_CHECKING:
@@ -174,6 +173,10 @@ def label_columns(labels: object) -> dict[str, Any]:
 
 def check_attribute_names(names: Iterable[str]) -> None:
     """Raise InputError if a name means something else beside attributes."""
+    from fashionsearch.training.metric import (
+        JOINED,  # here, since a tagger that is only used needs none of training
+    )
+
     for name in names:
         if JOINED in name or name in TAKEN:
             raise errors.InputError(
