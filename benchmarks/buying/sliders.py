@@ -9,7 +9,6 @@ below 1, which is given beside it. What was learned from looks at no validation 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -68,7 +67,6 @@ class Known:
         return embeddings
 
 
-@lru_cache
 def _tagger(name: str, data: Data) -> fs.Tagger:
     """Return a tagger on a frozen network, which learned from the gallery, its validation names left out."""
     held_out = data.is_validation[: len(data.gallery)]
