@@ -72,11 +72,9 @@ def _tagger(name: str, data: Data) -> fs.Tagger:
     held_out = data.is_validation[: len(data.gallery)]
     train, checked = data.gallery.rows(~held_out), data.gallery.rows(held_out)
     tagger = fs.Tagger(name, random_state=SEED, progress=False)
-    return tagger.fit(train.images, _labels(train), validation=(checked.images, _labels(checked)))
-
-
-def _labels(part: Part) -> dict[str, Array]:
-    return {field: part[field] for field in ATTRIBUTES}
+    labels = {field: train[field] for field in ATTRIBUTES}
+    known = {field: np.where(np.isin(checked[field], labels[field]), checked[field], "") for field in labels}
+    return tagger.fit(train.images, labels, validation=(checked.images, known))
 
 
 def _embedded(name: str, tagger: fs.Tagger, part: Part) -> Array:
