@@ -33,7 +33,7 @@ def answers():
 
 def resized(photo):
     """Return a photo in the networks' size, as Pillow 13 resizes it: its columns first, whichever Pillow is here."""
-    height, width = photo.shape[:2]
+    width = photo.shape[1]
     picture = PIL.Image.fromarray(photo).resize((width, SIZE), PIL.Image.Resampling.BICUBIC)
     return np.asarray(picture.resize((SIZE, SIZE), PIL.Image.Resampling.BICUBIC))
 
