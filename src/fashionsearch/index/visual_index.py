@@ -343,7 +343,6 @@ class VisualIndex(Shared):
             ['a']
         """
         from fashionsearch.index import opening, relocation
-        from fashionsearch.index.beginning import resume
 
         root = as_path(folder)
         wanted = dim, metric, engine, m, ef_construction, ef_search, random_state, storage, recall, background
@@ -390,6 +389,8 @@ class VisualIndex(Shared):
         self._followed = learned.mark(root / items) if read_only else None
         self._learned = learned.kept(root / items)
         if newer is not None:
+            from fashionsearch.index.beginning import resume
+
             resume(self, newer, before, read_only=read_only, rebuild=rebuild)
         elif config["encoder"] is None:
             self._check_encoder(chosen)
