@@ -6,10 +6,6 @@ import dataclasses
 from collections.abc import Iterable
 from typing import ClassVar
 
-import numpy as np
-
-from fashionsearch.results.tables import html_table
-
 _LONGEST = 200  # letters of a value
 
 
@@ -29,13 +25,20 @@ def fields_table(title: str, rows: Iterable[tuple[str, object]]) -> str:
     """Return an HTML table of names and values, each value in short.
 
     Examples:
+        >>> import numpy as np
         >>> "<td>(2, 3) float32</td>" in fields_table("Head", [("weight", np.zeros((2, 3), np.float32))])
         True
     """
+    from fashionsearch.results.tables import (
+        html_table,
+    )  # with NumPy: options that are shown nowhere need neither
+
     return html_table(("", "value"), [(name, _short(value)) for name, value in rows], title)
 
 
 def _short(value: object) -> object:
+    import numpy as np
+
     if isinstance(value, np.ndarray):
         return f"{value.shape} {value.dtype}"
     if isinstance(value, float | np.floating):
