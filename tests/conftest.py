@@ -3,7 +3,7 @@
 import io
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -41,6 +41,22 @@ def _no_graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
 @pytest.fixture
 def graphs() -> None:
     """Let what a test saves carry its networks as graphs."""
+
+
+@pytest.fixture(scope="module")
+def pixel_grid() -> Iterator[None]:
+    """Register a backbone without weights to learn, so that a test is of the head and not of the network's patience."""
+    import torch
+
+    import fashionsearch as fs
+    from fashionsearch.backbones import architectures
+
+    @fs.register_backbone("pixel_grid", image_size=32)
+    def made(weights: object) -> torch.nn.Module:
+        return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(8), torch.nn.Flatten())
+
+    yield
+    del architectures._registered["pixel_grid"]
 
 
 @pytest.fixture(scope="module")

@@ -10,9 +10,9 @@ from pathlib import Path
 
 import httpx
 import pytest
+from browsing import BLOCKED, CHROMIUM
 from playwright.sync_api import sync_playwright
 
-ARGUMENTS = ["--no-sandbox", "--host-resolver-rules=MAP * ~NOTFOUND, EXCLUDE 127.0.0.1"]
 PATIENCE = 60_000  # milliseconds: a machine of CI may be busy
 
 
@@ -70,7 +70,7 @@ def address(drawn, tmp_path_factory):
 @pytest.fixture(scope="module")
 def browser():
     with sync_playwright() as playwright:
-        opened = playwright.chromium.launch(executable_path="/usr/bin/chromium", args=ARGUMENTS)
+        opened = playwright.chromium.launch(executable_path=CHROMIUM, args=BLOCKED)
         yield opened
         opened.close()
 

@@ -1,11 +1,9 @@
 """What the commands make of their arguments."""
 
-from pathlib import Path
-
 import pytest
 
 from fashionsearch import errors
-from fashionsearch.cli.inputs import loaded_tagger, parse_where
+from fashionsearch.cli.inputs import parse_where
 
 
 def test_conditions_on_the_command_line():
@@ -19,11 +17,3 @@ def test_conditions_on_the_command_line():
     for again in (["a=1", "a=2"], ["a=1", "a>2"], ["a>2", "a=1"], ["a>1", "a>2"]):
         with pytest.raises(errors.InputError, match="names 'a' twice"):
             parse_where(again)
-
-
-def test_a_wrong_path_of_a_tagger_is_not_asked_of_the_hub(hub, tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    with pytest.raises(errors.StorageError, match="there is no such folder"):
-        loaded_tagger(Path("models/tagger"))
-    assert hub.requests == []
-    assert "articleType" in loaded_tagger(Path("fashion")).attributes_

@@ -2,23 +2,16 @@
 
 import numpy as np
 import pytest
-import torch
 
 import fashionsearch as fs
 from fashionsearch import errors
-from fashionsearch.backbones import architectures
 
 NAME = "anna/shop"
 
 
 @pytest.fixture(scope="module", autouse=True)
-def _pixel_grid():
-    @fs.register_backbone("pixel_grid", image_size=32)
-    def pixel_grid(weights):
-        return torch.nn.Sequential(torch.nn.AdaptiveAvgPool2d(8), torch.nn.Flatten())
-
-    yield
-    del architectures._registered["pixel_grid"]
+def _network(pixel_grid):
+    pass
 
 
 @pytest.fixture(scope="module")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from fashionsearch.index.items import first_fields
 from fashionsearch.values import Value, is_number
 
 if TYPE_CHECKING:
@@ -57,9 +58,7 @@ class Fields:
 
 def fields_of(index: VisualIndex) -> Fields:
     """Return what an index's metadata offers, as some of its items show which fields there are."""
-    names: dict[str, None] = {}
-    for item in islice(index, _SAMPLE):
-        names |= dict.fromkeys(index.get(item).metadata)
+    names = first_fields(index, _SAMPLE)
     filters: dict[str, Field] = {}
     titles: dict[str, int] = {}
     for name in names:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
 from fashionsearch.cli.console import shown
-from fashionsearch.cli.inputs import check_index, is_opened, loaded_tagger, open_index
+from fashionsearch.cli.inputs import check_index, is_opened, open_index
 from fashionsearch.cli.options import command
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def app(options: argparse.Namespace) -> int:
 
     from fashionsearch.app.catalogue import Catalogue
     from fashionsearch.app.server import check_packages, serve
+    from fashionsearch.tagging.named import named_tagger
 
     check_packages()
     with _opened(options) as index:
@@ -79,7 +80,7 @@ def app(options: argparse.Namespace) -> int:
         catalogue = Catalogue(
             index,
             name=options.index.resolve().name,
-            tagger=None if options.tagger is None else loaded_tagger(options.tagger),
+            tagger=None if options.tagger is None else named_tagger(options.tagger),
             photos=options.photos,
             opens_files=not options.hide_photos,
             writable=options.writable,

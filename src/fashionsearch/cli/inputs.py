@@ -14,7 +14,6 @@ from fashionsearch.cli.answer import tell_left_out
 if TYPE_CHECKING:
     from fashionsearch.datasets.table import Table
     from fashionsearch.index import VisualIndex
-    from fashionsearch.tagging.tagger import Tagger
 
 _OPERATORS = ((">=", "gte"), ("<=", "lte"), (">", "gt"), ("<", "lt"))
 _LABELS = ("masterCategory", "label")
@@ -70,22 +69,6 @@ def loaded(name: str) -> Any:
         return create_backbone(name)
     kinds: dict[str, Any] = {"autoencoder": Autoencoder, "backbone": Backbone, "tagger": Tagger}
     return kinds.get(storage.open_saved(name).kind, Classifier).load(name)
-
-
-def loaded_tagger(name: Path) -> Tagger:
-    """Return the tagger that was saved to a folder, or the one of that name that ships; a wrong path never asks the hub."""
-    from fashionsearch.tagging.tagger import Tagger
-
-    return Tagger.from_pretrained(str(name)) if ships(name) else Tagger.load(name)
-
-
-def ships(name: Path) -> bool:
-    """Return whether a name is of a network that ships with the library, and of no folder."""
-    if name.exists():
-        return False
-    from fashionsearch.pretrained import is_shipped
-
-    return is_shipped(str(name))
 
 
 def check_photos(photos: Sequence[str | Path]) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import argparse
 import dataclasses
 from collections.abc import Iterable
-from itertools import islice
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch import errors
 from fashionsearch.cli.answer import Answer
-from fashionsearch.cli.inputs import check_index, open_index, parse_where, ships
+from fashionsearch.cli.inputs import check_index, open_index, parse_where
 
 if TYPE_CHECKING:
     from fashionsearch.index import VisualIndex
@@ -24,6 +23,7 @@ _LOOKED_AT = 100  # items whose metadata's fields are named
 def info(options: argparse.Namespace) -> Answer:
     """Tell what a folder holds; no network is read."""
     from fashionsearch import storage
+    from fashionsearch.pretrained import ships
 
     folder: Path = options.folder.expanduser()
     if ships(folder):
@@ -68,10 +68,12 @@ def _of_shipped(name: str) -> dict[str, Any]:
 
 
 def _of_index(folder: Path) -> dict[str, Any]:
+    from fashionsearch.index.items import first_fields
+
     with open_index(folder, embeds=False) as index:
         return {
             "items": len(index),
-            "fields": _fields(index),
+            "fields": first_fields(index, _LOOKED_AT),
             "encoder": _encoder(index),
             "dim": index.dim,
             "metric": index.metric,
@@ -81,13 +83,6 @@ def _of_index(folder: Path) -> dict[str, Any]:
             "learned": index.learned,
             "migrating": index.migration is not None,
         }
-
-
-def _fields(index: VisualIndex) -> list[str]:
-    """Return the metadata fields, as the first items show them."""
-    return list(
-        dict.fromkeys(name for item in islice(index, _LOOKED_AT) for name in index.get(item).metadata)
-    )
 
 
 def _encoder(index: VisualIndex) -> str | None:

@@ -14,7 +14,6 @@ from fashionsearch.cli.answer import Answer, tell_left_out
 from fashionsearch.cli.inputs import (
     check_index,
     check_photos,
-    loaded_tagger,
     open_index,
     parse_towards,
     parse_where,
@@ -43,7 +42,11 @@ def search(options: argparse.Namespace) -> Answer:
     photos = _readable(options.photos) if options.skip_bad and options.photos else options.photos
 
     index = _opened(options)
-    tagger = None if options.tagger is None else loaded_tagger(options.tagger)
+    tagger = None
+    if options.tagger is not None:
+        from fashionsearch.tagging.named import named_tagger
+
+        tagger = named_tagger(options.tagger)
     vectors, names = (None, []) if options.vectors is None else _read_vectors(options.vectors)
     tags = None
     if options.tag:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from fashionsearch import errors
 from fashionsearch.cli.answer import Answer
 from fashionsearch.cli.console import shown
-from fashionsearch.cli.inputs import check_saved, loaded_tagger, read_table, ships
+from fashionsearch.cli.inputs import check_saved, read_table
 
 if TYPE_CHECKING:
     import numpy as np
@@ -29,6 +29,8 @@ _DRAWN = 200  # photos in the report: a page that a browser opens at once
 
 def tag(options: argparse.Namespace) -> Answer:
     """Tag the photos that the table lacks, and write it; without a table, tag all and print them."""
+    from fashionsearch.pretrained import ships
+
     if options.tagger is not None and not ships(options.tagger):
         check_saved(options.tagger, "tagger")
     if options.again and options.out is None:
@@ -93,7 +95,9 @@ def _found(tags: Tags | None, before: int) -> dict[str, Any]:
 
 def _tagger(folder: Path | None) -> Tagger:
     if folder is not None:
-        return loaded_tagger(folder)
+        from fashionsearch.tagging.named import named_tagger
+
+        return named_tagger(folder)
     from fashionsearch.tagging.tagger import Tagger
 
     return Tagger.from_pretrained("fashion")

@@ -91,9 +91,9 @@ def to_change(options: argparse.Namespace, *, embeds: bool, ids: Sequence[str] =
 
 def typed(ids: Sequence[str], index: VisualIndex) -> list[Any]:
     """Return ids as an index has them: as numbers, if its ids are."""
-    if isinstance(next(iter(index), ""), str):
-        return list(ids)
-    return [int(item) if item.isascii() and item.removeprefix("-").isdigit() else item for item in ids]
+    from fashionsearch.index.rows import spelled_id
+
+    return [spelled_id(item, index) for item in ids]
 
 
 def _saved_config(folder: Path) -> dict[str, Any]:

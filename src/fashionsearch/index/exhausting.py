@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from fashionsearch.index.engines.base import Engine, fetch_present
 from fashionsearch.index.queries import Term, unit
-from fashionsearch.index.rows import PRIVATE, Id
+from fashionsearch.index.rows import Id, shown_fields
 from fashionsearch.results import Matches
 from fashionsearch.results.matches import stacked
 
@@ -58,11 +58,8 @@ def _matches(engine: Engine, best: Sequence[Best]) -> Matches:
         kept = [(at, place[item]) for at, item in enumerate(ids) if item in place]
         counts[query] = len(kept)
         for column, (at, number) in enumerate(kept):
-            held = rows.metadata[number].items()
             arrays["ids"][query, column] = rows.ids[number]
-            arrays["metadata"][query, column] = {
-                name: value for name, value in held if not name.startswith(PRIVATE)
-            }
+            arrays["metadata"][query, column] = shown_fields(rows.metadata[number])
             arrays["sources"][query, column] = rows.sources[number]
             alike[query, column] = similarities[at]
     return Matches(**arrays, similarities=alike, counts=counts)

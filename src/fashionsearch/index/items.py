@@ -4,12 +4,22 @@ from __future__ import annotations
 
 import dataclasses
 from collections.abc import Iterable, Iterator
+from itertools import islice
 from typing import TYPE_CHECKING, Any
 
 from fashionsearch.encoder import Embeds
 from fashionsearch.index import filters
 from fashionsearch.index.holding import Holding
-from fashionsearch.index.rows import PRIVATE, Id, Rows, as_ids, check_id, check_ids, metadata_row, unknown_id
+from fashionsearch.index.rows import (
+    Id,
+    Rows,
+    as_ids,
+    check_id,
+    check_ids,
+    metadata_row,
+    shown_fields,
+    unknown_id,
+)
 
 if TYPE_CHECKING:
     from typing_extensions import Self
@@ -17,6 +27,11 @@ if TYPE_CHECKING:
     from fashionsearch.results import Item
 
 PATIENCE = 60  # seconds that `add` and the like wait for a graph that is made aside
+
+
+def first_fields(index: Items, most: int) -> list[str]:
+    """Return the names of the metadata fields, as the first items show them, `most` at most."""
+    return list(dict.fromkeys(name for item in islice(index, most) for name in index.get(item).metadata))
 
 
 class Items(Holding):
@@ -82,10 +97,9 @@ class Items(Holding):
             UnknownIdError: if it isn't there.
         """
         rows = self._engine.fetch([check_id(item)])
-        metadata = {name: value for name, value in rows.metadata[0].items() if not name.startswith(PRIVATE)}
         from fashionsearch.results import Item
 
-        return Item(rows.ids[0], rows.vectors[0], metadata, rows.sources[0])
+        return Item(rows.ids[0], rows.vectors[0], shown_fields(rows.metadata[0]), rows.sources[0])
 
     def update(self, item: Id, metadata: Any) -> None:
         """Set fields of an item's metadata; the fields that aren't named stay.

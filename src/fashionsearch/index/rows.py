@@ -16,6 +16,7 @@ from fashionsearch.values import Value, columns_of, plain_value, plain_values
 Id: TypeAlias = "str | int"
 _SHORTEST, _LONGEST = 1e-15, 1e15  # vectors whose squares float32 can hold
 _MOST_BITS = 10_000  # of an id; Python writes out no number of many more
+_MOST_DIGITS = 3011  # of such a number
 LOWEST_EF = 16  # of a walk: where an index with a goal for recall begins
 PRIVATE = "\0"  # begins the name of a metadata field that is the library's own, and shown to nobody
 
@@ -241,6 +242,24 @@ def are_int64(ids: Sequence[Id]) -> bool:
     # In C: a million ids one by one take as long as all else at an opening.
     whole = set(map(type, ids)) <= {int}
     return whole and (not len(ids) or (min(ids) >= -(2**63) and max(ids) < 2**63))  # type: ignore[operator]
+
+
+def spelled_id(text: str, held: Iterable[Id]) -> Id:
+    """Return an id that was written as text, as an index has it: as a number, if the ids that it holds are numbers.
+
+    Examples:
+        >>> spelled_id("12", [7, 9]), spelled_id("12", ["a"]), spelled_id("x", [7])
+        (12, '12', 'x')
+    """
+    if isinstance(next(iter(held), ""), str):
+        return text
+    digits = text.removeprefix("-")
+    return int(text) if text.isascii() and digits.isdigit() and len(digits) <= _MOST_DIGITS else text
+
+
+def shown_fields(metadata: Mapping[str, Value]) -> dict[str, Value]:
+    """Return metadata without the fields that are the library's own."""
+    return {name: value for name, value in metadata.items() if not name.startswith(PRIVATE)}
 
 
 def is_plain(value: object) -> bool:

@@ -7,6 +7,7 @@ from .shipped import (
     network_of,
     open_shipped,
     open_words,
+    ships,
     weights_of,
     with_words,
 )
@@ -20,6 +21,7 @@ __all__ = [
     "network_of",
     "open_shipped",
     "open_words",
+    "ships",
     "weights_of",
     "with_words",
     "without_learned",

@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -74,6 +75,11 @@ def is_shipped(name: object) -> bool:
 def known(name: str) -> Mapping[str, Any]:
     """Return what is known of a shipped network without reading it: "network", its hash, and "dim" among others."""
     return _SHIPPED[name]
+
+
+def ships(name: str | os.PathLike[str]) -> bool:
+    """Return whether what somebody named is a network that ships in the wheel, and no folder or file here."""
+    return not Path(name).exists() and is_shipped(os.fspath(name))
 
 
 def open_shipped(name: str, folder: Path = _FOLDER) -> Shipped:

@@ -20,12 +20,12 @@ from fashionsearch.images.preprocess import Preprocess
 from fashionsearch.index import VisualIndex, encoders
 from fashionsearch.index.attributes import embeds_alike, tagger_of
 from fashionsearch.index.opening import OPENED
-from fashionsearch.index.rows import PRIVATE, Id, ItemId
-from fashionsearch.pretrained import is_shipped
+from fashionsearch.index.rows import PRIVATE, Id, ItemId, spelled_id
 from fashionsearch.results import Match, Matches
 from fashionsearch.service.failures import RefusedError
 from fashionsearch.service.photos import prepared, preprocess_of
 from fashionsearch.service.schemas import Facets, Query
+from fashionsearch.tagging.named import named_tagger
 from fashionsearch.tagging.tagger import Tagger
 
 _PAGE = ("k", "offset", "where", "exclude", "group_by", "diversity", "min_probability", "coverage", "exact")
@@ -161,11 +161,8 @@ class Catalogue:
         return embeds_alike(self.tagger, self.index.encoder, self.index.dim)
 
     def typed(self, item: str) -> Id:
-        """Return an id of an address as the index has it: as a number, if its ids are."""
-        if isinstance(next(iter(self.index), ""), str):
-            return item
-        is_number = item.isascii() and item.removeprefix("-").isdigit() and len(item) < 20
-        return int(item) if is_number else item
+        """Return an id of an address as the index has it."""
+        return spelled_id(item, self.index)
 
     def looks_whole(self, background: str | None) -> bool:
         """Return whether a photo's background is looked at, for which the network's size is too small."""
@@ -346,12 +343,8 @@ def _row(match: Match) -> dict[str, Any]:
 
 
 def _tagger(index: VisualIndex, name: str | None) -> Tagger:
-    if name is not None and (
-        Path(name).exists() or not is_shipped(name)
-    ):  # the hub isn't asked for a wrong path
-        return Tagger.load(name, progress=False)
     own = tagger_of(index.encoder) if name is None else None
-    return own or Tagger.from_pretrained(name or "fashion", progress=False)
+    return own or named_tagger(name or "fashion", progress=False)
 
 
 def _plain(value: Any) -> Any:
