@@ -19,7 +19,7 @@ from fashionsearch.cache import cache_folder
 from fashionsearch.runtimes import choice, graph
 from fashionsearch.runtimes.choice import AutoRuntime
 from fashionsearch.runtimes.network import Network
-from fashionsearch.runtimes.onnx import THREADS, OnnxRuntime, import_onnxruntime
+from fashionsearch.runtimes.onnx import SPIN, THREADS, OnnxRuntime, import_onnxruntime
 from fashionsearch.runtimes.torch import TorchRuntime
 
 PREPROCESS = fs.Preprocess((16, 16))
@@ -431,6 +431,20 @@ def test_the_threads_of_a_run_are_those_of_the_environment(tiny_graph, monkeypat
             errors.InputError, match=f"FASHIONSEARCH_THREADS is '{wrong}', not a whole number"
         ):
             threads()
+
+
+def test_whether_threads_spin_is_said_by_the_environment(tiny_graph, monkeypatch):
+    def spins():
+        options = OnnxRuntime(tiny_graph)._session.get_session_options()
+        return options.get_session_config_entry("session.intra_op.allow_spinning")
+
+    monkeypatch.delenv(SPIN, raising=False)
+    assert spins() == "1"
+    monkeypatch.setenv(SPIN, "0")
+    assert spins() == "0"
+    monkeypatch.setenv(SPIN, "no")
+    with pytest.raises(errors.InputError, match="FASHIONSEARCH_SPIN is 'no', and neither 0 nor 1"):
+        spins()
 
 
 def test_running_out_of_memory_is_recognised(tiny_graph):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import socket
 import warnings
@@ -14,6 +15,7 @@ import uvicorn
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from fashionsearch import errors
+from fashionsearch.runtimes.onnx import SPIN
 from fashionsearch.service.settings import Limits, Settings
 
 _BACKLOG = 512
@@ -69,6 +71,8 @@ def serve_here(settings: Settings, listening: socket.socket, started: Callable[[
     from fashionsearch.service.app import Service, make_app
     from fashionsearch.service.catalogue import Catalogue, open_index
 
+    # A network's threads that wait spinning would take the processor from what reads and answers other requests.
+    os.environ.setdefault(SPIN, "0")
     writing = settings.writable and settings.writer is None
     index = open_index(settings.folder, writing=writing, url=settings.url, rebuild=settings.rebuild)
     try:
