@@ -65,8 +65,18 @@ def startup(_: Sequence[str]) -> str:
         if "before" not in row:
             name, seconds = row["start"], row["seconds"]
             ends = f"{seconds['low']:.2f} – {seconds['high']:.2f}"
-            rows.append([name if " a" in name else f"`{name}`", f"{seconds['value']:.2f}", ends])
-    return table(("Start", "Seconds", "Interval"), rows)
+            code, plain = _in_code(name)
+            cpu = f"{row['cpu_seconds']['value']:.2f}"
+            rows.append([f"{code}{plain}", f"{seconds['value']:.2f}", ends, cpu])
+    return table(("Start", "Seconds", "Interval", "CPU seconds"), rows)
+
+
+def _in_code(name: str) -> tuple[str, str]:
+    """Return what is typed of a start, as code, and what is said of it."""
+    if name.startswith("load"):
+        return "", name
+    typed, said, rest = name.partition(" by id")
+    return f"`{typed}`", said + rest
 
 
 def serving_start(_: Sequence[str]) -> str:
