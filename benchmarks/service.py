@@ -4,7 +4,8 @@
 
 `fashionsearch serve` answers for 12,000 items; eight clients send photos of 60×80 pixels, one after the other each, in rounds
 of twelve seconds. Between these a plain script of onnxruntime, simplejpeg and hnswlib does the same in batches of eight in a
-process of its own kind: decode, resize, embed and search, with as many threads. Compared are photos for each second of CPU,
+process of its own kind: decode, resize, embed and search, with as many threads; once as ONNX Runtime comes, whose threads
+wait for each other spinning, and once without that, as the service runs it. Compared are photos for each second of CPU,
 of all threads of either; clients are in another process than the service. Then come requests that mean no good
 (`benchmarks/hostile.py`), after as many others of their kind to warm up: none may be answered by 5xx other than 503 and 504,
 or tell of the server's files, and the service's memory may not grow.
@@ -50,10 +51,13 @@ class Script:
     Args:
         vectors: (n, 256) of the items.
         graph: the network's file.
+        spins: whether the network's threads wait for each other spinning.
     """
 
-    def __init__(self, vectors: np.ndarray, graph: Path) -> None:
-        self._session = onnxruntime.InferenceSession(graph, providers=["CPUExecutionProvider"])
+    def __init__(self, vectors: np.ndarray, graph: Path, *, spins: bool) -> None:
+        settings = onnxruntime.SessionOptions()
+        settings.add_session_config_entry("session.intra_op.allow_spinning", str(int(spins)))
+        self._session = onnxruntime.InferenceSession(graph, settings, providers=["CPUExecutionProvider"])
         self._index = hnswlib.Index(space="cosine", dim=vectors.shape[1])
         self._index.init_index(len(vectors), ef_construction=200, M=16)
         self._index.add_items(vectors)
@@ -193,11 +197,15 @@ def main() -> None:
         index = fs.VisualIndex(encoder, progress=False)
         index.add_vectors(vectors, ids=[str(number) for number in range(len(vectors))])
         index.save(folder)
-        script = Script(vectors, Path(fs.__file__).parent / "pretrained" / "fashion.onnx")
+        graph = Path(fs.__file__).parent / "pretrained" / "fashion.onnx"
+        scripts = {
+            "by hand": Script(vectors, graph, spins=True),
+            "by hand, not spinning": Script(vectors, graph, spins=False),
+        }
         served = Served(folder)
         try:
             rows = [
-                measured(script, served, files, given.pairs, seconds),
+                measured(scripts, served, files, given.pairs, seconds),
                 attack(served, count, [place, str(Path.home())]),
             ]
         finally:
@@ -207,33 +215,33 @@ def main() -> None:
 
 
 def measured(
-    script: Script, served: Served, files: Sequence[bytes], pairs: int, seconds: float
+    scripts: dict[str, Script], served: Served, files: Sequence[bytes], pairs: int, seconds: float
 ) -> dict[str, Any]:
     """Return the figures of the load."""
-    script.round(files, WARM_UP)
+    for script in scripts.values():
+        script.round(files, WARM_UP)
     load(served.place, files, WARM_UP)
-    ours, by_hand, waited, wrong, photos = [], [], [], 0, 0
+    rates: dict[str, list[float]] = {name: [] for name in ("service", *scripts)}
+    waited: list[float] = []
+    wrong = photos = 0
     for number in range(pairs):
-        turns = [0, 1] if number % 2 == 0 else [1, 0]
-        for turn in turns:
-            if turn == 0:
-                by_hand.append(script.round(files, seconds))
+        names = list(rates)
+        for name in names if number % 2 == 0 else reversed(names):
+            if name in scripts:
+                rates[name].append(scripts[name].round(files, seconds))
                 continue
             before = served.cpu()
             times, bad = load(served.place, files, seconds)
-            ours.append(len(times) / (served.cpu() - before))
+            rates[name].append(len(times) / (served.cpu() - before))
             waited += times
             wrong += bad
             photos += len(times)
-        print(
-            f"round {number + 1} of {pairs}: {ours[-1]:.1f} by the service, {by_hand[-1]:.1f} by hand",
-            flush=True,
-        )
+        told = ", ".join(f"{name} {found[-1]:.1f}" for name, found in rates.items())
+        print(f"round {number + 1} of {pairs}, photos a second of CPU: {told}", flush=True)
     return {
         "what": "photos a second of CPU",
-        "service": median(ours).row(),
-        "by hand": median(by_hand).row(),
-        "ratio": ratio(ours, by_hand).row(),
+        **{name: median(found).row() for name, found in rates.items()},
+        **{f"over {name}": ratio(rates["service"], rates[name]).row() for name in scripts},
         "photos": photos,
         "photos a second": round(photos / (pairs * seconds), 1),
         "p50 (ms)": round(1000 * float(np.percentile(waited, 50)), 1),

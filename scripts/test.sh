@@ -14,4 +14,6 @@ fi
 # A crash in native code says where it happened, and leaves a core where the system allows one.
 ulimit -c unlimited 2>/dev/null || true
 export PYTHONFAULTHANDLER=1
+# Hundreds of processes are started, and none is to compile the library again.
+export PYTHONDONTWRITEBYTECODE=
 exec .venv/bin/python -m pytest ${chosen[@]+"${chosen[@]}"} "$@"

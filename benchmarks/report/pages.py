@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from report import buyer, fashion, index, recipes, speed, study, tagger
+from report import buyer, fashion, index, recipes, serving, speed, study, tagger
 from report.results import Results
 from report.tables import ROOT
 
@@ -15,6 +15,7 @@ BLOCK = re.compile(
 )
 OF_BENCHMARKS = {
     **speed.MAKERS,
+    **serving.MAKERS,
     **recipes.MAKERS,
     **fashion.MAKERS,
     **tagger.MAKERS,

@@ -8,7 +8,6 @@ from typing import Any
 from report.tables import cores, interval, newest, table
 
 Row = Mapping[str, Any]
-_LARGE = 3e6  # bytes of a package that has a line of its own
 
 
 def search(_: Sequence[str]) -> str:
@@ -77,43 +76,6 @@ def _in_code(name: str) -> tuple[str, str]:
         return "", name
     typed, said, rest = name.partition(" by id")
     return f"`{typed}`", said + rest
-
-
-def serving_start(_: Sequence[str]) -> str:
-    """Return a table of first searches and tags in fresh processes without torch, beside the same by hand."""
-    content = newest("serving-start")
-    rows = [
-        [
-            f"`{row['start']}`" if row["start"].startswith("fashionsearch") else row["start"],
-            f"{row['cpu_seconds']['value']:.2f}",
-            "1" if "by hand" in row["start"] else interval(row["times_by_hand"]),
-            f"{row['seconds']['value']:.2f}",
-            f"{row['most_resident_bytes'] / 1e6:.0f} MB",
-        ]
-        for row in content["rows"]
-    ]
-    where = content["environment"]
-    head = ("Start", "CPU seconds", "Times by hand", "Seconds", "Most memory")
-    return (
-        f"{table(head, rows)}\n\nMeasured on {where['date']} on {cores(where['cores'])} ({where['processor']}), "
-        f"{content['items']:,} items: medians of {content['rows'][0]['seconds']['count']} alternating rounds, in brackets "
-        "their whole range."
-    )
-
-
-def slim(_: Sequence[str]) -> str:
-    """Return a table of what the slim installation takes up, by its largest packages, without and with the service."""
-    content = newest("serving-start")
-    serving, service = content["slim_packages"], content["service_packages"]
-    largest = [name for name, size in service.items() if size >= _LARGE]
-    counted = [(name, serving.get(name, 0), service[name]) for name in largest]
-    rest = [
-        content[f"{kind}_bytes"] - sum(row[place] for row in counted)
-        for place, kind in ((1, "slim"), (2, "service"))
-    ]
-    counted += [("the others", *rest), ("together", content["slim_bytes"], content["service_bytes"])]
-    rows = [[name, *(f"{size / 1e6:.0f} MB" if size else "–" for size in sizes)] for name, *sizes in counted]
-    return table(("Package", "Searching and tagging", "With the service"), rows)
 
 
 def memory(_: Sequence[str]) -> str:
@@ -217,8 +179,6 @@ MAKERS: dict[str, Callable[[Sequence[str]], str]] = {
     "latency": latency,
     "search": search,
     "startup": startup,
-    "serving-start": serving_start,
-    "slim": slim,
     "memory": memory,
     "training": training,
 }

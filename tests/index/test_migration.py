@@ -543,7 +543,8 @@ def test_readers_are_told_when_the_vectors_they_read_are_gone(folder, photos):
         index.close()
         for reader in (before, meanwhile):
             with pytest.raises(
-                errors.StorageError, match="was given another encoder, or replaced; open the index again"
+                errors.StorageError,
+                match="was removed, replaced or given another encoder; open the index again",
             ):
                 reader.refresh()
     assert before.search(photos[4], k=1).ids[0, 0] == "p4", "closed, it answers from memory"

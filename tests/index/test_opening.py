@@ -1,6 +1,8 @@
 """An opened index: what it keeps through crashes, who may write to it, and what is told of what is damaged."""
 
+import contextlib
 import os
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -329,6 +331,30 @@ def test_a_reader_that_has_a_rebuild_in_hand_takes_over_changes_first(folder, mo
             assert reader.search_vectors(VECTORS[:3], k=2).counts.tolist() == [2, 2, 2]
             reader.refresh()
             assert content(reader) == content(writer)
+
+
+@pytest.mark.parametrize("fate", ["removed", "moved", "replaced"])
+def test_a_writer_whose_folder_is_gone_acknowledges_nothing(folder, fate):
+    index = opened(folder)
+    aside = folder.with_name("aside")
+    folder.rename(aside)
+    if fate == "removed":
+        shutil.rmtree(aside)
+    if fate == "replaced":
+        with opened(folder, dim=8) as other:
+            other.add_vectors(VECTORS[:1])
+    for change in (
+        lambda: index.add_vectors(VECTORS[20:21], ids=["new"]),
+        lambda: index.remove(["p0"]),
+        lambda: index.update("p1", {"n": 5}),
+    ):
+        with pytest.raises(errors.StorageError, match="catalogue was removed, replaced or given another"):
+            change()
+    with contextlib.suppress(errors.StorageError):
+        index.close()
+    if fate == "moved":
+        with opened(aside) as there:
+            assert len(there) == 20
 
 
 def test_damage_that_is_found_while_following_is_told_each_time(folder):

@@ -116,7 +116,9 @@ def _fit(
             nn.Dropout(_DROPOUT[1]),
             nn.Linear(_HIDDEN, sum(sizes)),
         )
-        optimiser = torch.optim.AdamW(network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+        optimiser = torch.optim.AdamW(
+            network.parameters(), lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, fused=True
+        )
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, _LEARNING_RATE, total_steps=epochs * batches, pct_start=0.1
         )

@@ -71,7 +71,7 @@ class Journal:
         # Whoever forgets to close it is not to keep others from writing.
         self._release = None if counter is None else weakref.finalize(self, os.close, counter)
         self.lost, self._is_closed = 0, False
-        self._seen: os.stat_result | None = None  # of the file that a reader is connected to
+        self._seen: os.stat_result | None = None  # of the file that this is connected to
         self._is_unchanging = False  # as far as SQLite knows
         try:
             with self._told():
@@ -108,6 +108,7 @@ class Journal:
         if not read_only:
             connection.execute("PRAGMA journal_mode = WAL")
             connection.execute("PRAGMA synchronous = FULL")
+            self._seen = self.path.stat()
         return connection
 
     def _check_tables(self, *, read_only: bool) -> None:
@@ -183,12 +184,10 @@ class Journal:
     def _look_again(self) -> None:
         """Connect again where a database that was taken for unchanging has changed; one that is no longer there is told."""
         seen = self._seen
-        if seen is None:
-            return
         found = self.path.stat() if self.path.exists() else None
-        if found is None or not os.path.samestat(found, seen):
+        if seen is None or found is None or not os.path.samestat(found, seen):
             raise errors.StorageError(
-                f"{self._folder} was given another encoder, or replaced; open the index again"
+                f"{self._folder} was removed, replaced or given another encoder; open the index again"
             )
         is_same = (found.st_mtime_ns, found.st_size) == (seen.st_mtime_ns, seen.st_size)
         if self._is_unchanging and not (is_same and not Path(f"{self.path}-wal").exists()):
@@ -345,6 +344,7 @@ class Journal:
     @contextlib.contextmanager
     def _change(self) -> Iterator[tuple[dict[str, Any], int]]:
         with self._lock, self._told():
+            self._look_again()  # SQLite would go on writing to a file that nobody finds again
             with self._transaction("BEGIN IMMEDIATE"):
                 facts = self._facts()
                 change = facts["change"] = int(facts["change"]) + 1

@@ -89,7 +89,7 @@ def fit_projection(
         )
         inputs, wanted = torch.from_numpy(seen), torch.from_numpy(numbered(targets.indices))
         learns = [*projection.parameters(), *objective.parameters()]
-        optimiser = torch.optim.AdamW(learns, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY)
+        optimiser = torch.optim.AdamW(learns, lr=_LEARNING_RATE, weight_decay=_WEIGHT_DECAY, fused=True)
         schedule = torch.optim.lr_scheduler.OneCycleLR(
             optimiser, _LEARNING_RATE, total_steps=epochs * batches, pct_start=0.1
         )

@@ -211,7 +211,7 @@ def _fit(
 ) -> None:
     """Learn in one cycle; photos of one title are alike, and no contrast to each other."""
     batches = max(len(which) // size, 1)
-    optimiser = torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE)
+    optimiser = torch.optim.Adam(network.parameters(), lr=_LEARNING_RATE, fused=True)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimiser, _LEARNING_RATE, total_steps=epochs * batches, pct_start=0.2
     )
