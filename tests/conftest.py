@@ -24,9 +24,9 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.setenv("FASHIONSEARCH_CACHE", str(tmp_path_factory.mktemp("cache")))
 
 
-@pytest.fixture(autouse=True)
-def _no_graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Save networks without their graphs, which take seconds to export, but in tests that ask for `graphs`."""
+@pytest.fixture(scope="session", autouse=True)
+def _no_graphs() -> Iterator[Callable[..., bytes]]:
+    """Save networks without their graphs, which take seconds to export, but where a test asks for `graphs`."""
     from fashionsearch import storage
     from fashionsearch.backbones import Backbone
 
@@ -34,13 +34,28 @@ def _no_graphs(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) 
         """Leave it out."""
         raise storage.LeftOut
 
-    if "graphs" not in request.fixturenames:
-        monkeypatch.setattr(Backbone, "ready_graph", left_out)
+    made = Backbone.ready_graph
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(Backbone, "ready_graph", left_out)
+        yield made
 
 
 @pytest.fixture
-def graphs() -> None:
+def graphs(_no_graphs: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) -> None:
     """Let what a test saves carry its networks as graphs."""
+    from fashionsearch.backbones import Backbone
+
+    monkeypatch.setattr(Backbone, "ready_graph", _no_graphs)
+
+
+@pytest.fixture(scope="module")
+def modules_graphs(_no_graphs: Callable[..., bytes]) -> Iterator[None]:
+    """Let what the tests of a file save carry its networks as graphs."""
+    from fashionsearch.backbones import Backbone
+
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(Backbone, "ready_graph", _no_graphs)
+        yield
 
 
 @pytest.fixture(scope="module")

@@ -88,7 +88,7 @@ def test_familiarity_stands_behind_the_embedding(table):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory):
+def trained(tmp_path_factory, modules_graphs):
     """Return a tiny backbone with weights that count as trained, and the folder it was saved to with its graph."""
     import torch
 
