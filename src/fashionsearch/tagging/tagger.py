@@ -68,8 +68,9 @@ class Tagger(Teachable):
         >>> import fashionsearch as fs
         >>> train, validation, test = fs.datasets.make_catalogue(80, seed=0).split()
         >>> tagger = fs.Tagger("efficientnet_lite0", image_size=64, progress=False)
-        >>> labels = {name: train[name] for name in ("masterCategory", "baseColour")}
-        >>> tagger = tagger.fit(train.images, labels)
+        >>> names = "masterCategory", "baseColour"
+        >>> labels = [{name: part[name] for name in names} for part in (train, validation)]
+        >>> tagger = tagger.fit(train.images, labels[0], validation=(validation.images, labels[1]))
         >>> tagger.embed(test.images).shape
         (16, 256)
         >>> sorted(tagger.predict(test.images))
