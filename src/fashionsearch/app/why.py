@@ -74,7 +74,9 @@ def explain(catalogue: Catalogue, photo: Photo | None, match: Match) -> Why:
         note = "Where both are alike can't be drawn: the network that searches here has no map of a photo."
         return Why(match, parts, shared, different, None, note)
     except errors.MissingPackageError as error:
-        return Why(match, parts, shared, different, None, f"Where both are alike can't be drawn here: {error}")
+        return Why(
+            match, parts, shared, different, None, f"Where both are alike can't be drawn here: {error}"
+        )
     return Why(match, parts, shared, different, picture, "")
 
 
