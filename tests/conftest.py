@@ -49,16 +49,6 @@ def graphs(_no_graphs: Callable[..., bytes], monkeypatch: pytest.MonkeyPatch) ->
 
 
 @pytest.fixture(scope="module")
-def modules_graphs(_no_graphs: Callable[..., bytes]) -> Iterator[None]:
-    """Let what the tests of a file save carry its networks as graphs."""
-    from fashionsearch.backbones import Backbone
-
-    with pytest.MonkeyPatch.context() as context:
-        context.setattr(Backbone, "ready_graph", _no_graphs)
-        yield
-
-
-@pytest.fixture(scope="module")
 def pixel_grid() -> Iterator[None]:
     """Register a backbone without weights to learn, so that a test is of the head and not of the network's patience."""
     import torch

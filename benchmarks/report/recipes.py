@@ -13,7 +13,7 @@ from harness.rows import read
 from fashionsearch.training.augmentation import AUGMENTATIONS
 from fashionsearch.training.options import RECIPES
 from fashionsearch.tuning.candidates import SPACES
-from report.tables import RESULTS, cores, newest, percent, table
+from report.tables import RESULTS, cores, measured_on, newest, percent, table
 
 
 def recipes(_: Sequence[str]) -> str:
@@ -92,7 +92,7 @@ def views(_: Sequence[str]) -> str:
 def autoencoder_losses(_: Sequence[str]) -> str:
     """Return what autoencoders around `cnn` minimised: a line a loss, the best matches first."""
     every: list[dict[str, Any]] = newest("autoencoder-losses-cnn")
-    first, where = every[0], every[0]["environment"]
+    first = every[0]
     same = ("epochs", "image_size", "seed", "precision")
     rows = [row for row in every if all(row[name] == first[name] for name in same)]
     lines = [
@@ -107,8 +107,7 @@ def autoencoder_losses(_: Sequence[str]) -> str:
     head = ("Minimised", "P@5, article type, %", "5 neighbours right, %", "Error of pixels")
     return (
         f"{table(head, lines)}\n\n`{first['backbone']}` at {first['image_size']} px, {first['epochs']} epochs, seed "
-        f"{first['seed']}. Measured on {where['date']} on {cores(where['cores'])} "
-        f"({where['processor']}), with torch {where['torch']}."
+        f"{first['seed']}. {measured_on(first)}, with torch {first['environment']['torch']}."
     )
 
 

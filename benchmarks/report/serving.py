@@ -2,12 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Sequence
 
-from report.tables import cores, interval, newest, table
+from report.tables import interval, measured_on, newest, table
 
-Row = Mapping[str, Any]
 _LARGE = 3e6  # bytes of a package that has a line of its own
 _ACTIONS = {
     "photo": "a photo is pasted",
@@ -30,11 +28,10 @@ def serving_start(_: Sequence[str]) -> str:
         ]
         for row in content["rows"]
     ]
-    where = content["environment"]
     head = ("Start", "CPU seconds", "Times by hand", "Seconds", "Most memory")
     return (
-        f"{table(head, rows)}\n\nMeasured on {where['date']} on {cores(where['cores'])} ({where['processor']}), "
-        f"{content['items']:,} items: medians of {content['rows'][0]['seconds']['count']} alternating rounds, in brackets "
+        f"{table(head, rows)}\n\n{measured_on(content)}, {content['items']:,} items: "
+        f"medians of {content['rows'][0]['seconds']['count']} alternating rounds, in brackets "
         "their whole range."
     )
 
@@ -74,7 +71,7 @@ def service(_: Sequence[str]) -> str:
         ["wrong answers and errors", f"{load['errors']} of {load['photos']:,}"],
     ]
     return (
-        f"{table(('Figure', 'Measured'), rows)}\n\n{_measured(content)} {content['items']:,} items, {content['clients']} "
+        f"{table(('Figure', 'Measured'), rows)}\n\n{measured_on(content)}. {content['items']:,} items, {content['clients']} "
         f"clients. Of {hostile['requests']:,} hostile requests {hostile['5xx']} were answered by a failure of the service "
         f"and {hostile['leaks']} told of its files; its memory grew by {hostile['growth of memory (MiB)']:.0f} MiB."
     )
@@ -88,8 +85,8 @@ def browsed(_: Sequence[str]) -> str:
         for row in content["rows"]
     ]
     return (
-        f"{table(('What is done', 'Median', '95 % within'), rows)}\n\n{_measured(content)} {content['items']:,} photos, each "
-        f"{content['rows'][0]['count']} times. Requests that failed: {content['requests_failed']}; to anywhere else: "
+        f"{table(('What is done', 'Median', '95 % within'), rows)}\n\n{measured_on(content)}. {content['items']:,} photos, "
+        f"each {content['rows'][0]['count']} times. Requests that failed: {content['requests_failed']}; to anywhere else: "
         f"{content['requests_elsewhere']}."
     )
 
@@ -107,12 +104,7 @@ def hub(_: Sequence[str]) -> str:
         for row in content["rows"]
     ]
     head = ("Pushed", "Size", "Largest difference", "Sockets of a second load")
-    return f"{table(head, rows)}\n\n{_measured(content)}"
-
-
-def _measured(content: Row) -> str:
-    where = content["environment"]
-    return f"Measured on {where['date']} on {cores(where['cores'])} ({where['processor']})."
+    return f"{table(head, rows)}\n\n{measured_on(content)}."
 
 
 MAKERS: dict[str, Callable[[Sequence[str]], str]] = {

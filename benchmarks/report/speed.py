@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from report.tables import cores, interval, newest, table
+from report.tables import cores, interval, measured_on, newest, table
 
 Row = Mapping[str, Any]
 
@@ -64,18 +64,17 @@ def startup(_: Sequence[str]) -> str:
         if "before" not in row:
             name, seconds = row["start"], row["seconds"]
             ends = f"{seconds['low']:.2f} – {seconds['high']:.2f}"
-            code, plain = _in_code(name)
             cpu = f"{row['cpu_seconds']['value']:.2f}"
-            rows.append([f"{code}{plain}", f"{seconds['value']:.2f}", ends, cpu])
+            rows.append([_in_code(name), f"{seconds['value']:.2f}", ends, cpu])
     return table(("Start", "Seconds", "Interval", "CPU seconds"), rows)
 
 
-def _in_code(name: str) -> tuple[str, str]:
-    """Return what is typed of a start, as code, and what is said of it."""
+def _in_code(name: str) -> str:
+    """Return a start with what is typed of it as code."""
     if name.startswith("load"):
-        return "", name
+        return name
     typed, said, rest = name.partition(" by id")
-    return f"`{typed}`", said + rest
+    return f"`{typed}`{said}{rest}"
 
 
 def memory(_: Sequence[str]) -> str:
@@ -169,7 +168,7 @@ def measured(content: Row) -> str:
         f"{name} {where[name]}" for name in ("torch", "onnxruntime", "openvino") if name in where
     )
     return (
-        f"Measured on {where['date']} on {cores(where['cores'])} ({where['processor']}), with {versions}. In brackets: an "
+        f"{measured_on(content)}, with {versions}. In brackets: an "
         f"interval of {100 * content['confidence']:.0f} % from {content['pairs']} alternating rounds."
     )
 

@@ -32,6 +32,12 @@ def cores(*counts: int) -> str:
     return f"{' or '.join(map(str, sorted(set(counts))))} core{'s' if max(counts) > 1 else ''}"
 
 
+def measured_on(content: Mapping[str, Any]) -> str:
+    """Return when and where a benchmark ran: the beginning of a sentence."""
+    where = content["environment"]
+    return f"Measured on {where['date']} on {cores(where['cores'])} ({where['processor']})"
+
+
 def interval(figure: Mapping[str, float], form: str = ".2f", unit: str = "") -> str:
     """Return a figure of a benchmark with its interval."""
     value, low, high = (f"{figure[name]:{form}}" for name in ("value", "low", "high"))

@@ -88,7 +88,7 @@ def test_familiarity_stands_behind_the_embedding(table):
 
 
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory, modules_graphs):
+def trained(tmp_path_factory, _no_graphs):
     """Return a tiny backbone with weights that count as trained, and the folder it was saved to with its graph."""
     import torch
 
@@ -99,7 +99,9 @@ def trained(tmp_path_factory, modules_graphs):
         )
     backbone = fs.Backbone(module, fs.Preprocess((16, 16)), name="tiny", origin="trained", progress=False)
     folder = tmp_path_factory.mktemp("saved") / "backbone"
-    backbone.save(folder)
+    with pytest.MonkeyPatch.context() as context:
+        context.setattr(fs.Backbone, "ready_graph", _no_graphs)
+        backbone.save(folder)
     return backbone, folder
 
 

@@ -30,7 +30,7 @@ PATIENCE = 60  # seconds that `add` and the like wait for a graph that is made a
 
 
 def first_fields(index: Items, most: int) -> list[str]:
-    """Return the names of the metadata fields, as the first items show them, `most` at most."""
+    """Return the names of the metadata fields, as the first `most` items show them."""
     return list(dict.fromkeys(name for item in islice(index, most) for name in index.get(item).metadata))
 
 
