@@ -1,5 +1,6 @@
 """What several test files share."""
 
+import gc
 import io
 import os
 import socket
@@ -16,6 +17,9 @@ os.environ.setdefault("OMP_NUM_THREADS", "1")
 # Tests import ONNX Runtime themselves, and it looks when it is imported: without this its threads that send events run, and
 # look names up, in the process of all tests.
 os.environ.setdefault("ORT_DISABLE_TELEMETRY", "1")
+
+# Collections of garbage took a tenth of the CPU: what pytest and torch keep is walked again each time.
+gc.set_threshold(50_000, 20, 20)
 
 
 @pytest.fixture(autouse=True)

@@ -42,6 +42,8 @@ _UPSERT = (
     "digest = excluded.digest, change = excluded.change"
 )
 _READ = "SELECT id, vector, metadata, source, change, digest FROM items"
+# Without the sign SQLite reads the whole table in the order that is asked for, and not what changed alone.
+_CHANGED = "SELECT place FROM items WHERE change > ? ORDER BY +place"
 _DIGEST = "digest"  # among the facts: of the others
 _AT_ONCE = 500  # rows that are read together
 _WAIT = 10.0  # seconds for another process that holds the database for a moment
@@ -318,9 +320,7 @@ class Journal:
             CorruptFileError: if one isn't what was written.
         """
         with self._lock, self._told():
-            places = self._connection.execute(
-                "SELECT place FROM items WHERE change > ? ORDER BY place", (since,)
-            ).fetchall()
+            places = self._connection.execute(_CHANGED, (since,)).fetchall()
         for start in range(0, len(places), _AT_ONCE):
             chosen = [place for (place,) in places[start : start + _AT_ONCE]]
             marks = ", ".join("?" * len(chosen))

@@ -84,7 +84,11 @@ class Blocks:
             asked = np.zeros_like(pending)
             asked[slots[slots < self._rows] // ROWS] = True
             pending &= asked
-        for block in np.flatnonzero(pending).tolist():
+        blocks = np.flatnonzero(pending).tolist()
+        # Whoever verifies all comes towards a search that begins at the front, so that neither does the other's half.
+        for block in reversed(blocks) if slots is None else blocks:
+            if self._verified[block]:
+                continue
             start = block * self._block_bytes
             content = self._source.read(start, start + self._block_bytes)
             if _digest(content) != self._digests[block].tobytes():

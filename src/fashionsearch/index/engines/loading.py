@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable
+from typing import Generic, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,6 +14,38 @@ from fashionsearch.index.engines.base import Graph
 from fashionsearch.index.engines.rebuild import Rebuild, chunks
 from fashionsearch.index.engines.store import Store
 
+T = TypeVar("T")
+_PATIENCE = 1.0  # seconds that a search under way may take
+_GRACE = 0.05  # seconds in which it returns its answer
+
+
+class Aside(threading.Thread, Generic[T]):
+    """Work in a thread of its own, most of it outside of Python, whose failure is raised where its result is asked for.
+
+    Args:
+        work: what to do.
+    """
+
+    def __init__(self, work: Callable[[], T]) -> None:
+        super().__init__(name="fashionsearch-aside", daemon=True)
+        self._work = work
+        self._found: list[T] = []
+        self._failure: BaseException | None = None
+
+    def run(self) -> None:
+        """Do it."""
+        try:
+            self._found.append(self._work())
+        except BaseException as error:  # whatever it is, whoever asks is told
+            self._failure = error
+
+    def result(self) -> T:
+        """Wait for the work, and return what it returned."""
+        self.join()
+        if self._failure is not None:
+            raise self._failure
+        return self._found[0]
+
 
 class Loading(Rebuild):
     """A graph that is read, and caught up with the rows of a store, which keep their slots.
@@ -19,12 +53,19 @@ class Loading(Rebuild):
     Args:
         store: what the graph is of.
         graph: an empty one.
-        read: fills it.
+        read: fills it, and calls what it is given once all that is left is in native code.
+        searching: a lock that is held by whoever searches.
     """
 
-    def __init__(self, store: Store, graph: Graph, read: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        store: Store,
+        graph: Graph,
+        read: Callable[[Callable[[], None]], None],
+        searching: threading.RLock,
+    ) -> None:
         super().__init__(store, graph)
-        self._read, self._is_read = read, False
+        self._read, self._searching, self._is_read = read, searching, False
 
     def work(self) -> None:
         """Read the graph, and add the rows that came meanwhile."""
@@ -38,24 +79,22 @@ class Loading(Rebuild):
     def _read_now(self) -> None:
         if self._stop:
             return
-        # Each takes a second for a million rows, and most of that outside of Python.
         # A thread and not an executor, whose lock a fork holds while it waits for us.
-        failures: list[BaseException] = []
+        verified = Aside(self._store.verify)
+        verified.start()
 
-        def verify() -> None:
-            try:
-                self._store.verify()
-            except BaseException as error:  # raised below, in the thread that whoever asks is told of
-                failures.append(error)
+        def wait() -> None:
+            """Wait for what couldn't go on beside hnswlib's reading, which lets no other thread run Python."""
+            verified.join()
+            if self._searching.acquire(timeout=_PATIENCE):
+                self._searching.release()
+            time.sleep(_GRACE)
 
-        beside = threading.Thread(target=verify, name="fashionsearch-verify", daemon=True)
-        beside.start()
         try:
-            self._read()
+            self._read(wait)
         finally:
-            beside.join()
-        if failures:
-            raise failures[0]
+            verified.join()
+        verified.result()
 
     def _catch_up(self) -> None:
         size = self._store.size

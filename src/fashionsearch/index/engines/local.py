@@ -365,7 +365,7 @@ class LocalEngine:
     def _read_graph(self, graph: Graph, saved: storage.Saved, notes: Any) -> Graph | None:
         """Fill a fresh graph from the saved one, or return None, with a warning, if that is damaged."""
         try:
-            fill(graph, saved, notes, len(self._state.store))
+            fill(graph, saved, notes, len(self._state.store), lambda: saved.path(graph.file))
         except (errors.StorageError, *DAMAGE) as error:
             warnings.warn(f"building the graph again: {error}", errors.DataWarning, stacklevel=5)
             return None

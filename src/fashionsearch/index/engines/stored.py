@@ -6,7 +6,7 @@ own, which is mapped: nothing of it is read before it is needed.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, TypeAlias
 
@@ -149,8 +149,15 @@ def _store(
     return store
 
 
-def fill(graph: Graph, saved: storage.Saved, notes: Any, count: int) -> None:
+def fill(graph: Graph, saved: storage.Saved, notes: Any, count: int, path: Callable[[], Path]) -> None:
     """Read a saved graph of so many rows.
+
+    Args:
+        graph: an empty one.
+        saved: what holds it.
+        notes: of it.
+        count: of rows.
+        path: returns that of its file, once that is verified.
 
     Raises:
         CorruptFileError: if it isn't what was saved, or of other rows.
@@ -158,4 +165,4 @@ def fill(graph: Graph, saved: storage.Saved, notes: Any, count: int) -> None:
     labels = saved.arrays("graph.safetensors")["labels"]
     if labels.shape != (count,):
         raise errors.CorruptFileError(f"{saved.folder}: the graph is of another number of items")
-    graph.read(saved.path(graph.file), labels, notes)
+    graph.read(path(), labels, notes)
