@@ -44,6 +44,7 @@ _UPSERT = (
 _READ = "SELECT id, vector, metadata, source, change, digest FROM items"
 # Without the sign SQLite reads the whole table in the order that is asked for, and not what changed alone.
 _CHANGED = "SELECT place FROM items WHERE change > ? ORDER BY +place"
+_COUNT = "SELECT count(*), coalesce(sum(change), 0) FROM items"
 _DIGEST = "digest"  # among the facts: of the others
 _AT_ONCE = 500  # rows that are read together
 _WAIT = 10.0  # seconds for another process that holds the database for a moment
@@ -167,9 +168,7 @@ class Journal:
         """
         with self.snapshot():
             facts = self._facts()
-            found = self._connection.execute(
-                "SELECT count(*), coalesce(sum(change), 0) FROM items"
-            ).fetchone()
+            found = self._connection.execute(_COUNT).fetchone()
             if found != (facts["count"], facts["total"]):
                 raise ValueError(
                     f"{found[0]:,} rows are there, and {facts['count']:,} were written, or of other changes"
@@ -269,12 +268,12 @@ class Journal:
 
     def _leave(self, names: Sequence[str], facts: dict[str, Any]) -> None:
         """Take rows that are to be removed or replaced out of the count."""
-        ask = self._connection.execute
-        for name in names:
-            found = ask("SELECT change FROM items WHERE id = ?", (name,)).fetchone()
-            if found is not None:
-                facts["count"] -= 1
-                facts["total"] -= found[0]
+        for start in range(0, len(names), _AT_ONCE):
+            some = names[start : start + _AT_ONCE]
+            asked = f"{_COUNT} WHERE id IN ({', '.join('?' * len(some))})"
+            count, total = self._connection.execute(asked, some).fetchone()
+            facts["count"] -= count
+            facts["total"] -= total
 
     def note_next_id(self, next_id: int) -> None:
         """Give no automatic id below this one."""

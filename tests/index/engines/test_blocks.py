@@ -41,6 +41,19 @@ def test_a_block_that_differs_is_an_error_once_it_is_touched(tmp_path):
         found.verify()
 
 
+def test_whoever_verifies_all_comes_towards_a_search(tmp_path, monkeypatch):
+    found, read = made(tmp_path, VECTORS, blocks.digests(VECTORS)), []
+    source = storage.Mapped.read
+    monkeypatch.setattr(
+        storage.Mapped,
+        "read",
+        lambda self, start, end: (read.append(start // (end - start)), source(self, start, end))[1],
+    )
+    found.verify(np.array([0]))
+    found.verify()
+    assert read == [0, 2, 1]
+
+
 def test_other_digests_than_blocks_are_an_error(tmp_path):
     digests = blocks.digests(VECTORS)
     for wrong in (digests[:-1], digests[:, :8], digests.astype(np.int64)):

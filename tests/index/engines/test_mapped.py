@@ -74,6 +74,43 @@ def test_searches_are_exact_until_the_graph_is_read(folder, held_back):
         assert fs.metrics.recall_at_k(index.search_vectors(VECTORS[:20], k=5).ids, before) > 0.95
 
 
+def test_a_graph_is_read_once_a_search_under_way_has_answered(folder, monkeypatch):
+    native, held = threading.Event(), threading.Event()
+    verify = loading.Store.verify
+    monkeypatch.setattr(loading.Store, "verify", lambda self: (held.wait(60), verify(self)))
+    for name in ("hnsw.HnswGraph", "faiss.FaissGraph"):
+        module, kind = name.split(".")
+        graph = getattr(__import__(f"fashionsearch.index.engines.{module}", fromlist=[kind]), kind)
+        read = graph.read
+        monkeypatch.setattr(
+            graph, "read", lambda *args, read=read, **more: (native.set(), read(*args, **more))
+        )
+    monkeypatch.setattr(loading, "_PATIENCE", 60)
+    with opened(folder) as index:
+        with index._engine._lock:  # which a search holds
+            held.set()
+            assert not native.wait(0.3)
+        assert native.wait(60)
+        index._engine.settle(60)
+        assert index.has_graph
+
+
+def test_work_aside_raises_where_its_result_is_asked_for(monkeypatch):
+    def fails():
+        raise errors.CorruptFileError("damaged")
+
+    for started in (True, False):
+        if not started:
+            monkeypatch.setattr(
+                threading.Thread, "start", lambda self: (_ for _ in ()).throw(RuntimeError("no more"))
+            )
+        assert loading.Aside(lambda: 7).result() == 7
+        work = loading.Aside(fails)
+        work.wait()
+        with pytest.raises(errors.CorruptFileError, match="damaged"):
+            work.result()
+
+
 def test_only_what_is_needed_is_verified(folder, held_back):
     with opened(folder) as index:
         store = index._engine._state.store

@@ -25,7 +25,10 @@ _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
 _QUICK_EF = 10
 _NEVER = 2**31 - 1  # above any ef
-_LARGE, _MOST_HIDDEN = 20_000, 1000
+_LARGE, _MOST_HIDDEN = (
+    20_000,
+    10,
+)  # nodes; hidden ones to compare with, times ef: a twentieth of a walk's time
 _VERIFIED = 500  # rows that a search verifies when ef has been lowered: some tens of milliseconds
 
 
@@ -270,7 +273,7 @@ class HnswGraph:
         steps = {0, _NEVER, *self._hidden.values()}
         holds = range(max(step for step in steps if step <= ef), min(step for step in steps if step > ef))
         hidden = sorted((-until, label) for label, until in self._hidden.items() if until > ef)
-        most = _MOST_HIDDEN if self._nodes > _LARGE else len(hidden)
+        most = _MOST_HIDDEN * max(holds.start, _QUICK_EF) if self._nodes > _LARGE else len(hidden)
         labels = np.array(sorted(label for _, label in hidden[:most]), dtype=np.int64)
         return holds, self._compared(vectors[self._first_slot[labels]], labels)
 

@@ -19,29 +19,38 @@ _PATIENCE = 1.0  # seconds that a search under way may take
 _GRACE = 0.05  # seconds in which it returns its answer
 
 
-class Aside(threading.Thread, Generic[T]):
-    """Work in a thread of its own, most of it outside of Python, whose failure is raised where its result is asked for.
+class Aside(Generic[T]):
+    """Work that begins at once in a thread of its own, and whose failure is raised where its result is asked for.
 
     Args:
-        work: what to do.
+        work: what to do, most of it outside of Python.
     """
 
     def __init__(self, work: Callable[[], T]) -> None:
-        super().__init__(name="fashionsearch-aside", daemon=True)
         self._work = work
         self._found: list[T] = []
         self._failure: BaseException | None = None
+        # A thread and not an executor, whose lock a fork holds while it waits for us.
+        self._thread = threading.Thread(target=self._run, name="fashionsearch-aside", daemon=True)
+        try:
+            self._thread.start()
+        except (RuntimeError, MemoryError):  # no room for one more thread
+            self._run()
 
-    def run(self) -> None:
-        """Do it."""
+    def _run(self) -> None:
         try:
             self._found.append(self._work())
         except BaseException as error:  # whatever it is, whoever asks is told
             self._failure = error
 
+    def wait(self) -> None:
+        """Wait until it is done."""
+        if self._thread.ident is not None:
+            self._thread.join()
+
     def result(self) -> T:
         """Wait for the work, and return what it returned."""
-        self.join()
+        self.wait()
         if self._failure is not None:
             raise self._failure
         return self._found[0]
@@ -65,7 +74,7 @@ class Loading(Rebuild):
         searching: threading.RLock,
     ) -> None:
         super().__init__(store, graph)
-        self._read, self._searching, self._is_read = read, searching, False
+        self._read, self.searching, self._is_read = read, searching, False
 
     def work(self) -> None:
         """Read the graph, and add the rows that came meanwhile."""
@@ -79,21 +88,20 @@ class Loading(Rebuild):
     def _read_now(self) -> None:
         if self._stop:
             return
-        # A thread and not an executor, whose lock a fork holds while it waits for us.
         verified = Aside(self._store.verify)
-        verified.start()
 
         def wait() -> None:
             """Wait for what couldn't go on beside hnswlib's reading, which lets no other thread run Python."""
-            verified.join()
-            if self._searching.acquire(timeout=_PATIENCE):
-                self._searching.release()
+            verified.wait()
+            searching = self.searching
+            if searching.acquire(timeout=_PATIENCE):
+                searching.release()
             time.sleep(_GRACE)
 
         try:
             self._read(wait)
         finally:
-            verified.join()
+            verified.wait()
         verified.result()
 
     def _catch_up(self) -> None:

@@ -33,6 +33,11 @@ class MappedEngine(LocalEngine):
             self._rebuild.wait(_PATIENCE, progress=False)
             self._unless_changing(self._install)
 
+    def _become(self, other: LocalEngine) -> None:
+        super()._become(other)
+        if isinstance(self._rebuild, Loading):
+            self._rebuild.searching = self._lock  # searches are ours from now on
+
     def _tidy(self) -> None:
         if isinstance(self._rebuild, Loading) and self._rebuild.failure is not None:
             self._report_failure()  # nobody else looks where nothing changes
@@ -67,8 +72,6 @@ class MappedEngine(LocalEngine):
         )
         is_large = graph is not None and saved.files[graph.file]["bytes"] >= _ASIDE
         verified = Aside(partial(saved.path, graph.file)) if graph is not None and is_large else None
-        if verified is not None:
-            verified.start()
         path = saved.generation / _VECTORS
         mapped, arrays, items = saved.mapped(_VECTORS), saved.arrays(_ARRAYS), saved.json(_ITEMS)
         store = from_mapped(mapped, arrays, items, self._room, path)
