@@ -47,7 +47,7 @@ def test_whoever_verifies_all_comes_towards_a_search(tmp_path, monkeypatch):
     monkeypatch.setattr(
         storage.Mapped,
         "read",
-        lambda self, start, end: (read.append(start // (end - start)), source(self, start, end))[1],
+        lambda self, start, end: (read.append(start // (12 * blocks.ROWS)), source(self, start, end))[1],
     )
     found.verify(np.array([0]))
     found.verify()

@@ -332,7 +332,8 @@ class HnswGraph:
             "hidden_ef", self._lowest_ef
         )  # older versions noted neither this nor the next
         until: Any = notes.get("hidden_until", [_NEVER] * len(hidden) if isinstance(hidden, list) else None)
-        nodes = np.array(sorted(set(labels.ravel().tolist())), labels.dtype)  # np.unique imports numpy.ma
+        ordered = np.sort(labels, axis=None)
+        nodes = ordered[np.append(True, ordered[1:] != ordered[:-1])]  # np.unique imports numpy.ma
         fits = (
             labels.dtype == np.int64
             and all(type(number) is int and number >= 0 for number in (next_label, dead, lowest_ef))

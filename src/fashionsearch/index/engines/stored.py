@@ -125,7 +125,6 @@ def _store(
         (vectors is not None, "the shape of the vectors"),
         (((norms > 1e-16) & (norms < 1e16)).all(), "a vector that is too short, too long or not finite"),
         (set(map(type, ids)) <= {kind}, "an id of another kind"),
-        (len(set(ids)) == count, "an id that occurs twice"),
         (len(sources) == count and set(map(type, sources)) <= {str, type(None)}, "the sources"),
         (all(type(name) is str for name in names) and len(set(names)) == len(names), "the fields' names"),
     ):
