@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import fashionsearch as fs
+from fashionsearch import errors
 from fashionsearch.index import journal
 
 VECTORS = np.random.default_rng(0).normal(size=(1200, 4)).astype(np.float32)
@@ -34,6 +35,27 @@ def test_rows_come_in_the_order_of_their_first_insertion(index):
         1100,
     ]
     assert [item for rows in index._engine._journal.rows() for item in rows.ids] == list(range(len(VECTORS)))
+
+
+@pytest.mark.parametrize(
+    "damage", ["DELETE FROM items WHERE place = 7", "UPDATE items SET change = 0 WHERE place = 7"]
+)
+def test_a_change_whose_row_is_another_is_damage(index, monkeypatch, damage):
+    engine = index._engine
+    index.add_vectors(VECTORS[:3], ids=[5, 6, 7])  # in the places 6 to 8
+    since, found = engine.at.change - 1, journal.Journal._read
+
+    def read(self, query, values):
+        self._connection.execute(damage)
+        try:
+            return found(self, query, values)
+        finally:
+            self._connection.rollback()
+
+    monkeypatch.setattr(journal.Journal, "_read", read)
+    monkeypatch.setattr(journal, "rows_of", lambda records, dim: records)  # whose digests are another matter
+    with pytest.raises(errors.CorruptFileError, match="changes"):
+        list(engine._journal.rows(since))
 
 
 def test_rows_that_are_replaced_or_removed_are_counted_once(index):

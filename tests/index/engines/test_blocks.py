@@ -19,7 +19,9 @@ def made(tmp_path, vectors, digests):
         return blocks.Blocks(storage.Mapped(file), vectors.shape, digests, path)
 
 
-def test_what_was_written_is_verified_block_by_block(tmp_path):
+@pytest.mark.parametrize("piece", [1000, 2**18])
+def test_what_was_written_is_verified_block_by_block(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr(blocks, "_PIECE", piece)
     found = made(tmp_path, VECTORS, blocks.digests(VECTORS))
     assert not found.is_verified
     found.verify(np.array([0, 5]))
@@ -29,7 +31,9 @@ def test_what_was_written_is_verified_block_by_block(tmp_path):
     assert found.is_verified
 
 
-def test_a_block_that_differs_is_an_error_once_it_is_touched(tmp_path):
+@pytest.mark.parametrize("piece", [1000, 2**18])
+def test_a_block_that_differs_is_an_error_once_it_is_touched(tmp_path, monkeypatch, piece):
+    monkeypatch.setattr(blocks, "_PIECE", piece)
     other = VECTORS.copy()
     other[blocks.ROWS + 7, 1] += 1
     found = made(tmp_path, other, blocks.digests(VECTORS))

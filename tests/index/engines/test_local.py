@@ -204,6 +204,24 @@ def test_every_row_finds_itself_when_ef_is_lowered_after_building():
         assert index._engine._state.graph.notes()["hidden_ef"] == ef
 
 
+def test_of_a_large_graph_more_hidden_rows_are_compared_at_a_higher_ef(monkeypatch):
+    index = filled(1500)
+    index._engine.settle(60)
+    graph, vectors = index._engine._state.graph, index._engine._state.store.prepared
+    graph._hidden = dict.fromkeys(range(300), hnsw._NEVER) | dict.fromkeys(range(300, 400), 40)
+    assert [len(graph._hidden_from(vectors, ef)[1]) for ef in (10, 39, 40, 500)] == [400, 400, 300, 300]
+    monkeypatch.setattr(hnsw, "_LARGE", 1000)
+    monkeypatch.setattr(hnsw, "_MOST_HIDDEN", 5)
+    for ef, count, holds in (
+        (10, 40, (8, 16)),
+        (39, 160, (32, 40)),
+        (40, 160, (40, 64)),
+        (500, 300, (256, 512)),
+    ):
+        found, hidden = graph._hidden_from(vectors, ef)
+        assert (len(hidden), (found.start, found.stop)) == (count, holds)
+
+
 def test_rows_that_come_and_go_while_ef_is_lowered_find_themselves_too():
     index = filled(1500)
     index._engine.settle(60)

@@ -77,7 +77,7 @@ def test_searches_are_exact_until_the_graph_is_read(folder, held_back):
 def test_a_graph_is_read_once_a_search_under_way_has_answered(folder, monkeypatch):
     native, held = threading.Event(), threading.Event()
     verify = loading.Store.verify
-    monkeypatch.setattr(loading.Store, "verify", lambda self: (held.wait(60), verify(self)))
+    monkeypatch.setattr(loading.Store, "verify", lambda self, *slots: (held.wait(60), verify(self, *slots)))
     for name in ("hnsw.HnswGraph", "faiss.FaissGraph"):
         module, kind = name.split(".")
         graph = getattr(__import__(f"fashionsearch.index.engines.{module}", fromlist=[kind]), kind)
@@ -93,6 +93,32 @@ def test_a_graph_is_read_once_a_search_under_way_has_answered(folder, monkeypatc
         assert native.wait(60)
         index._engine.settle(60)
         assert index.has_graph
+
+
+def test_a_graph_that_nobody_waits_for_is_not_read(folder, monkeypatch):
+    held, read = threading.Event(), []
+    verify = loading.Store.verify
+    monkeypatch.setattr(loading.Store, "verify", lambda self, *slots: (held.wait(60), verify(self, *slots)))
+    monkeypatch.setattr(loading.Verified, "check", lambda self: read.append(self))
+    index = opened(folder)
+    rebuild = index._engine._rebuild
+    rebuild._stop = True
+    held.set()
+    rebuild.stop()
+    assert (read, rebuild.finished, rebuild.failure) == ([], False, None)
+    index.close()
+
+
+def test_a_graph_that_is_changed_once_it_was_verified_is_made_again(folder, monkeypatch):
+    held, verify = threading.Event(), loading.Store.verify
+    monkeypatch.setattr(loading.Store, "verify", lambda self, *slots: (held.wait(60), verify(self, *slots)))
+    with opened(folder) as index:
+        index._engine._rebuild._file.wait()
+        damage(checkpoint_file(folder, "graph.[hf]*"), 100)
+        held.set()
+        with pytest.warns(errors.DataWarning, match="was changed while it was read"):
+            index._engine.settle(60)
+        assert index.search_vectors(VECTORS[:5], k=1).ids[:, 0].tolist() == list(range(5))
 
 
 def test_work_aside_raises_where_its_result_is_asked_for(monkeypatch):

@@ -25,10 +25,8 @@ _SPACES = {"cosine": "cosine", "euclidean": "l2"}
 _CHUNK = 2000
 _QUICK_EF = 10
 _NEVER = 2**31 - 1  # above any ef
-_LARGE, _MOST_HIDDEN = (
-    20_000,
-    10,
-)  # nodes; hidden ones to compare with, times ef: a twentieth of a walk's time
+_LARGE = 20_000  # nodes
+_MOST_HIDDEN = 16  # to compare a query with in a large graph, times ef: some hundredths of a walk's time
 _VERIFIED = 500  # rows that a search verifies when ef has been lowered: some tens of milliseconds
 
 
@@ -268,12 +266,16 @@ class HnswGraph:
     def _hidden_from(self, vectors: NDArray[np.float32], ef: int) -> tuple[range, Hidden]:
         """Return the nodes hidden at an ef, and for which other ef they are the same.
 
-        Of a large graph only the most hidden are taken: more would take longer than a walk.
+        Of a large graph only the most hidden are taken, more at a higher ef, so that walks stay what takes the time.
         """
         steps = {0, _NEVER, *self._hidden.values()}
         holds = range(max(step for step in steps if step <= ef), min(step for step in steps if step > ef))
+        most = len(self._hidden)
+        if self._nodes > _LARGE:
+            power = 1 << ef.bit_length() - 1
+            most = _MOST_HIDDEN * power
+            holds = range(max(holds.start, power), min(holds.stop, 2 * power))
         hidden = sorted((-until, label) for label, until in self._hidden.items() if until > ef)
-        most = _MOST_HIDDEN * max(holds.start, _QUICK_EF) if self._nodes > _LARGE else len(hidden)
         labels = np.array(sorted(label for _, label in hidden[:most]), dtype=np.int64)
         return holds, self._compared(vectors[self._first_slot[labels]], labels)
 
@@ -333,7 +335,8 @@ class HnswGraph:
         )  # older versions noted neither this nor the next
         until: Any = notes.get("hidden_until", [_NEVER] * len(hidden) if isinstance(hidden, list) else None)
         ordered = np.sort(labels, axis=None)
-        nodes = ordered[np.append(True, ordered[1:] != ordered[:-1])]  # np.unique imports numpy.ma
+        # np.unique imports numpy.ma
+        nodes = np.concatenate([ordered[:1], ordered[1:][ordered[1:] != ordered[:-1]]])
         fits = (
             labels.dtype == np.int64
             and all(type(number) is int and number >= 0 for number in (next_label, dead, lowest_ef))

@@ -5,11 +5,13 @@ from __future__ import annotations
 import threading
 import time
 from collections.abc import Callable
-from typing import Generic, TypeVar
+from pathlib import Path
+from typing import Generic, NamedTuple, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
 
+from fashionsearch import errors, storage
 from fashionsearch.index.engines.base import Graph
 from fashionsearch.index.engines.rebuild import Rebuild, chunks
 from fashionsearch.index.engines.store import Store
@@ -35,7 +37,10 @@ class Aside(Generic[T]):
         try:
             self._thread.start()
         except (RuntimeError, MemoryError):  # no room for one more thread
-            self._run()
+            try:
+                self._found.append(self._work())
+            except Exception as error:
+                self._failure = error
 
     def _run(self) -> None:
         try:
@@ -56,13 +61,53 @@ class Aside(Generic[T]):
         return self._found[0]
 
 
+class Verified(NamedTuple):
+    """A file that is what was saved, as far as the system tells.
+
+    Attributes:
+        path: of the file.
+        seen: its size, its time and its number when that was found.
+    """
+
+    path: Path
+    seen: tuple[int, int, int]
+
+    @classmethod
+    def of(cls, saved: storage.Saved, name: str) -> Verified:
+        """Verify a saved file.
+
+        Raises:
+            CorruptFileError: if it isn't what was saved.
+        """
+        seen = _seen(saved.generation / name)
+        return cls(saved.path(name), seen)
+
+    def check(self) -> None:
+        """Raise CorruptFileError if the file was changed since."""
+        if _seen(self.path) != self.seen:
+            raise errors.CorruptFileError(f"{self.path} was changed while it was read")
+
+
+def _seen(path: Path) -> tuple[int, int, int]:
+    try:
+        found = path.stat()
+    except OSError as error:
+        raise errors.CorruptFileError(f"{path} can't be read: {error.strerror or error}") from error
+    return found.st_size, found.st_mtime_ns, found.st_ino
+
+
+class _StoppedError(Exception):
+    """Nobody waits for the graph any more."""
+
+
 class Loading(Rebuild):
     """A graph that is read, and caught up with the rows of a store, which keep their slots.
 
     Args:
         store: what the graph is of.
         graph: an empty one.
-        read: fills it, and calls what it is given once all that is left is in native code.
+        file: the graph's, while it is being verified.
+        read: fills the graph, and calls what it is given for the path of its file.
         searching: a lock that is held by whoever searches.
     """
 
@@ -70,39 +115,45 @@ class Loading(Rebuild):
         self,
         store: Store,
         graph: Graph,
-        read: Callable[[Callable[[], None]], None],
+        file: Aside[Verified],
+        read: Callable[[Callable[[], Path]], None],
         searching: threading.RLock,
     ) -> None:
         super().__init__(store, graph)
-        self._read, self.searching, self._is_read = read, searching, False
+        self._file, self._read, self.searching, self._is_read = file, read, searching, False
 
     def work(self) -> None:
         """Read the graph, and add the rows that came meanwhile."""
         if not self._is_read:
             self._read_now()
-            self._is_read, self.done = True, self.total
-        while self.is_behind and not self._stop:
+        while self._is_read and self.is_behind and not self._stop:
             self._catch_up()
-        self.finished = not self._stop
+        self.finished = self._is_read and not self._stop
 
     def _read_now(self) -> None:
-        if self._stop:
-            return
-        verified = Aside(self._store.verify)
+        rows = Aside(self._store.verify)
 
-        def wait() -> None:
+        def path() -> Path:
             """Wait for what couldn't go on beside hnswlib's reading, which lets no other thread run Python."""
-            verified.wait()
+            file = self._file.result()
+            rows.result()
             searching = self.searching
             if searching.acquire(timeout=_PATIENCE):
                 searching.release()
             time.sleep(_GRACE)
+            if self._stop:
+                raise _StoppedError
+            file.check()
+            return file.path
 
         try:
-            self._read(wait)
+            self._read(path)
+        except _StoppedError:
+            return
         finally:
-            verified.wait()
-        verified.result()
+            self._file.wait()
+            rows.wait()
+        self._is_read, self.done = True, self.total
 
     def _catch_up(self) -> None:
         size = self._store.size

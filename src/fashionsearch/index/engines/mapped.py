@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from fashionsearch import storage
-from fashionsearch.index.engines.base import Graph
 from fashionsearch.index.engines.blocks import digests
-from fashionsearch.index.engines.loading import Aside, Loading
+from fashionsearch.index.engines.loading import Aside, Loading, Verified
 from fashionsearch.index.engines.local import LocalEngine
 from fashionsearch.index.engines.stored import fill, from_mapped, to_mapped
 
@@ -67,39 +66,26 @@ class MappedEngine(LocalEngine):
         Raises:
             CorruptFileError: if it isn't that; of vectors, only once they are looked at.
         """
-        graph = (
-            None if notes["graph"] is None or self._graph_type is None else self._graph_type(self.settings)
-        )
-        is_large = graph is not None and saved.files[graph.file]["bytes"] >= _ASIDE
-        verified = Aside(partial(saved.path, graph.file)) if graph is not None and is_large else None
-        path = saved.generation / _VECTORS
-        mapped, arrays, items = saved.mapped(_VECTORS), saved.arrays(_ARRAYS), saved.json(_ITEMS)
-        store = from_mapped(mapped, arrays, items, self._room, path)
-        self._take_in(store, saved, notes)
-        if graph is not None:
-            if verified is None:
-                store.verify()
-                self._state = self._state._replace(graph=self._read_graph(graph, saved, notes["graph"]))
-            else:
-                read = partial(_read_aside, graph, saved, notes["graph"], len(store), verified)
-                self._rebuild = Loading(store, graph, read, self._lock)
-                self._rebuild.start()
+        graph = None
+        if notes["graph"] is not None and self._graph_type is not None:
+            graph = self._graph_type(self.settings)
+        file = None
+        if graph is not None and saved.files[graph.file]["bytes"] >= _ASIDE:
+            file = Aside(partial(Verified.of, saved, graph.file))
+        try:
+            path = saved.generation / _VECTORS
+            mapped, arrays, items = saved.mapped(_VECTORS), saved.arrays(_ARRAYS), saved.json(_ITEMS)
+            store = from_mapped(mapped, arrays, items, self._room, path)
+            self._take_in(store, saved, notes)
+        except BaseException:
+            if file is not None:
+                file.wait()
+            raise
+        if graph is not None and file is None:
+            store.verify()
+            self._state = self._state._replace(graph=self._read_graph(graph, saved, notes["graph"]))
+        elif graph is not None and file is not None:
+            read = partial(fill, graph, saved, notes["graph"], len(store))
+            self._rebuild = Loading(store, graph, file, read, self._lock)
+            self._rebuild.start()
         self._tidy()
-
-
-def _read_aside(
-    graph: Graph,
-    saved: storage.Saved,
-    notes: Any,
-    count: int,
-    verified: Aside[Path],
-    wait: Callable[[], None],
-) -> None:
-    """Read a graph whose file is being verified, once `wait` returns."""
-
-    def path() -> Path:
-        found = verified.result()
-        wait()
-        return found
-
-    fill(graph, saved, notes, count, path)
