@@ -14,6 +14,11 @@ _BILLION, _SHARD = 1_000_000_000, 50_000_000
 _HOURS = 3600
 
 
+def _short(number: float) -> str:
+    """Return a number with two digits that count, and no exponent."""
+    return f"{number:.0f}" if number >= 10 else f"{number:.2g}"
+
+
 def engines(_: Sequence[str]) -> str:
     """Return the same photos on every engine."""
     rows = [
@@ -22,7 +27,10 @@ def engines(_: Sequence[str]) -> str:
             f"{100 * row['same top 5 of 1,000']:.1f}",
             f"{row['items'] / row['load']:,.0f}",
             f"{row['disk'] / row['items']:,.0f}",
-            *(f"{row[what]['p50 ms']:.2g} / {row[what]['p99 ms']:.2g}" for what in ("all", "gender", "rare")),
+            *(
+                f"{_short(row[what]['p50 ms'])} / {_short(row[what]['p99 ms'])}"
+                for what in ("all", "gender", "rare")
+            ),
         )
         for row in newest("engines")["rows"]
     ]
