@@ -51,9 +51,9 @@ def text(value: object) -> str:
     if value is None:
         return "null"
     try:
-        return (
-            str(value) if type(value) is int else _encode(value)
-        )  # an encoder takes longer than all else of a row
+        if type(value) is int:  # an encoder takes longer for it than all else of a row
+            return str(value)
+        return _encode(value)
     except ValueError as error:  # thousands of digits
         raise errors.InputError("a number with so many digits can't be kept; give it as text") from error
 

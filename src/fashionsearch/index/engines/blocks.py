@@ -7,6 +7,7 @@ left: a page that was verified and given up by the system, and that the disk can
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import numpy as np
@@ -26,14 +27,17 @@ class DamagedBlockError(errors.CorruptFileError):
 def digests(vectors: NDArray[np.float32]) -> NDArray[np.uint8]:
     """Return (blocks, 16) digests of the blocks of (n, dim) vectors."""
     found = b"".join(
-        _digest(np.ascontiguousarray(vectors[start : start + ROWS]).data)
+        _digest([np.ascontiguousarray(vectors[start : start + ROWS]).data])
         for start in range(0, len(vectors), ROWS)
     )
     return np.frombuffer(found, dtype=np.uint8).reshape(-1, _DIGEST_BYTES)
 
 
-def _digest(block: bytes | memoryview) -> bytes:
-    return hashlib.blake2b(block, digest_size=_DIGEST_BYTES).digest()
+def _digest(pieces: Iterable[bytes | memoryview]) -> bytes:
+    found = hashlib.blake2b(digest_size=_DIGEST_BYTES)
+    for piece in pieces:
+        found.update(piece)
+    return found.digest()
 
 
 class Blocks:
@@ -90,16 +94,14 @@ class Blocks:
         for block in reversed(blocks) if slots is None else blocks:
             if self._verified[block]:
                 continue
-            if self._digest_of(block) != self._digests[block].tobytes():
+            if _digest(self._pieces(block)) != self._digests[block].tobytes():
                 raise DamagedBlockError(
                     f"{self._path} is not the file that was saved: its vectors from {block * ROWS:,} on differ"
                 )
             self._verified[block] = True
 
-    def _digest_of(self, block: int) -> bytes:
-        start, found = block * self._block_bytes, hashlib.blake2b(digest_size=_DIGEST_BYTES)
-        for at in range(
-            start, start + self._block_bytes, _PIECE
-        ):  # whole blocks would take megabytes a thread
-            found.update(self._source.read(at, min(at + _PIECE, start + self._block_bytes)))
-        return found.digest()
+    def _pieces(self, block: int) -> Iterator[bytes | memoryview]:
+        """Yield a block bit by bit: whole, it would take megabytes a thread."""
+        start, stop = block * self._block_bytes, (block + 1) * self._block_bytes
+        for at in range(start, stop, _PIECE):
+            yield self._source.read(at, min(at + _PIECE, stop))

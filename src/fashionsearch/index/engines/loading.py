@@ -33,14 +33,12 @@ class Aside(Generic[T]):
         self._found: list[T] = []
         self._failure: BaseException | None = None
         # A thread and not an executor, whose lock a fork holds while it waits for us.
-        self._thread = threading.Thread(target=self._run, name="fashionsearch-aside", daemon=True)
+        thread = threading.Thread(target=self._run, name="fashionsearch-aside", daemon=True)
+        self._thread: threading.Thread | None = thread
         try:
-            self._thread.start()
-        except (RuntimeError, MemoryError):  # no room for one more thread
-            try:
-                self._found.append(self._work())
-            except Exception as error:
-                self._failure = error
+            thread.start()
+        except (RuntimeError, MemoryError):  # no room for one more: whoever asks for the result does the work
+            self._thread = None
 
     def _run(self) -> None:
         try:
@@ -50,12 +48,14 @@ class Aside(Generic[T]):
 
     def wait(self) -> None:
         """Wait until it is done."""
-        if self._thread.ident is not None:
+        if self._thread is not None:
             self._thread.join()
 
     def result(self) -> T:
         """Wait for the work, and return what it returned."""
-        self.wait()
+        if self._thread is None:
+            return self._work()
+        self._thread.join()
         if self._failure is not None:
             raise self._failure
         return self._found[0]
